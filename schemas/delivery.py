@@ -7,7 +7,8 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from schemas.base import Fact, Instant, Message, Model, RowFact, register_message
-from schemas.words import Channel, Level, NotificationState
+from schemas.people.replies import TextReading
+from schemas.words import Channel, EventType, Level, NotificationState
 
 
 class AttemptRow(Model):
@@ -278,6 +279,23 @@ class ReplyUnread(Message):
     notification: str
     person: str
     channel: Channel = Field(description="channel of the reply, used to explain how to answer")
+
+
+@register_message
+class TextRead(Message):
+    """A person of the directory sent a text from the field, which was read as a report or not.
+
+    The text is not kept here; the person gets an answer.
+    """
+
+    text: str = Field(description="id of the text; a text is answered once")
+    person: str
+    channel: Channel
+    reading: TextReading
+    type: EventType | None = None
+    site: str | None = None
+    danger: bool = False
+    sent_at: Instant = Field(description="time at which the text arrived")
 
 
 @register_message

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
+from schemas.base import MINUTE_MS
 from schemas.callouts import HEADCOUNT_KEYS, HeadcountAnswer
 from schemas.people.attendance import MAX_ETA_MIN, AttendanceMode
 from schemas.words import Answer, CardChange
@@ -41,6 +43,43 @@ UNPARSED_REPLY_TEMPLATE: Final = "reply_unread"
 """Template of the message that explains how to answer."""
 WAITING_REPLY_PREFIX: Final = "reply-"
 """Prefix of the ids of texts with a reply, until the sender has read it."""
+OPEN_PLACE_PREFIX: Final = "place-"
+"""Prefix of the ids of texts about a danger without a place."""
+OPEN_PLACE_MS: Final = 15 * MINUTE_MS
+"""Time in which the next text of the same number may name the place. Rule D8."""
+
+
+class TextReading(StrEnum):
+    """Reading of a text from the field, which its sender is told."""
+
+    REPORT = "report"
+    PLACE_MISSING = "place_missing"
+    """A report without a known place: the sender is asked for it."""
+    NOT_UNDERSTOOD = "not_understood"
+
+
+TEXT_ANSWERS: Final = {
+    TextReading.REPORT: "text_received",
+    TextReading.PLACE_MISSING: "text_without_place",
+    TextReading.NOT_UNDERSTOOD: "text_not_understood",
+}
+"""Templates of the answers to a text from the field."""
+HELP_TEMPLATES: Final = frozenset({UNPARSED_REPLY_TEMPLATE, *TEXT_ANSWERS.values()})
+"""Templates of messages that answer a text of a person."""
+_OWN_ANSWER: Final = re.compile(
+    r"\bvigie\s*:\s*(?:signalement recu|sms non compris|report received|sms not understood)\b"
+)
+"""Openings of these answers, without accents."""
+
+
+def cut_own_answer(text: str) -> str:
+    """Return a text without an answer of ours that it quotes, as automatic replies do.
+
+    The words before the quotation are left.
+    """
+    folded = "".join(_fold(character)[:1] or " " for character in text)
+    quotation = _OWN_ANSWER.search(folded)
+    return text if quotation is None else text[: quotation.start()].rstrip(' \t\r\n>|"«')
 
 
 def parse_reply(reply: str) -> Answer | None:

@@ -20,6 +20,7 @@ from schemas.delivery import (
     ProbeRow,
     ReceiptReceived,
     ReplyUnread,
+    TextRead,
 )
 from schemas.oncall import LaddersDrilled, ReachabilityChanged
 from schemas.reference import ReferencePublished, Section
@@ -53,6 +54,7 @@ from services.delivery.notifications.notification_lifecycle import (
     withdraw_notification,
 )
 from services.delivery.replies.card_answers import confirm_card_answer
+from services.delivery.replies.text_answers import answer_text
 from services.delivery.snapshot_codec import DumpedState, dump_state, load_state
 from services.delivery.state import DeliveryState
 from services.runtime.decider.protocol import Deadline, Firing, Input
@@ -102,7 +104,7 @@ class DeliveryDecider:
                     decide_attempt(draft, message)
             case ReceiptReceived() as receipt:
                 decide_receipt(draft, receipt)
-            case ReplyUnread() | CardAnswerSettled() as reply:
+            case ReplyUnread() | CardAnswerSettled() | TextRead() as reply:
                 _answer_reply(draft, reply)
             case HeadcountTallied() | HeadcountSaid() as message:
                 apply_headcount(draft, message)
@@ -142,12 +144,17 @@ class DeliveryDecider:
         return load_state(realm, lineage, dump)
 
 
-def _answer_reply(draft: DeliveryDecision, reply: ReplyUnread | CardAnswerSettled) -> None:
-    """Answer a reply that was not understood, or one about action cards."""
-    if isinstance(reply, ReplyUnread):
-        answer_unread_reply(draft, reply)
-    else:
-        confirm_card_answer(draft, reply)
+def _answer_reply(
+    draft: DeliveryDecision, reply: ReplyUnread | CardAnswerSettled | TextRead
+) -> None:
+    """Answer a reply that was not understood, one about action cards, or a text from the field."""
+    match reply:
+        case ReplyUnread():
+            answer_unread_reply(draft, reply)
+        case CardAnswerSettled():
+            confirm_card_answer(draft, reply)
+        case TextRead():
+            answer_text(draft, reply)
 
 
 def _is_recorded(change: ReachabilityChanged | ReferencePublished) -> bool:

@@ -35,7 +35,7 @@ from services.intake.dead_letters.dead_letter_store import (
 from services.intake.field.phone_numbers import PhoneNumbers
 from services.intake.field.poster import PosterIntegration
 from services.intake.field.rate_limits import AnonymousLimits
-from services.intake.field.short_line import SiteCodes
+from services.intake.field.site_codes import SiteCodes
 from services.intake.field.sms import SmsIntegration
 from services.intake.http.connections import ConnectionLimiter, GuardedConnection
 from services.intake.http.exchange import BodyReader, ForwardedHost

@@ -17,7 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from schemas.callouts import HEADCOUNT_KEYS
 from schemas.delivery import BundledItem, NotificationRow
-from schemas.people.replies import UNPARSED_REPLY_TEMPLATE
+from schemas.people.replies import HELP_TEMPLATES, UNPARSED_REPLY_TEMPLATE
 from schemas.ranks import SITE_MANAGER_ROLE
 from services.messages.names import MessageNames
 from services.messages.phrases import Phrases
@@ -527,7 +527,7 @@ class MessageText:
             yield self._typeset(
                 render(str(self.phrases.words[word_key]), {"role": role, "scope": scope})
             )
-        if not self.row.answer_expected and self.row.template != UNPARSED_REPLY_TEMPLATE:
+        if not self.row.answer_expected and self.row.template not in HELP_TEMPLATES:
             yield self.phrases.word("no_answer")
         page = PAGES.get(_select_template(self.row))
         if page and self.public_url and not self.row.answer_expected:

@@ -269,6 +269,8 @@ class MessageValues:
                 for p in split_parts(facts.get("phenomena"))
             ),
             "plans": ", ".join(names.plans.get(p, "") for p in split_parts(facts.get("plans"))),
+            "occurrence": phrases.term("events", facts.get("event")),
+            "emergency": phrases.word("emergency") if row.danger else "",
             "kept": phrases.word("kept") if facts.get("answered") else "",
             "order": phrases.term("orders", facts.get("order")),
             "means": phrases.term("order_means", facts.get("order")),

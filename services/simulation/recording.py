@@ -1,7 +1,7 @@
 """Read the outside inputs of a realm back from its logs and input topics.
 
 These are reports, decisions, reference data and answers of people. Answers of the planner count for
-their time only, because people decide while it computes. Replies that are no answer are left out. A
+their time only, because people decide while it computes. Replies that are no answer, and the readings of texts, are left out. A
 replay derives all other inputs again (forwarded facts, steps, claims and outcomes of the sender).
 """
 
@@ -21,6 +21,7 @@ from schemas.delivery import (
     NotificationRow,
     ReceiptReceived,
     ReplyUnread,
+    TextRead,
 )
 from schemas.reference import PublishReference
 from schemas.runtime import (
@@ -61,6 +62,7 @@ _DERIVED_INPUTS: Final = frozenset(
         AttemptOutcomes,
         ReceiptReceived,
         ReplyUnread,
+        TextRead,
         AnswerNotification,
     )
 )

@@ -42,6 +42,9 @@ OPEN_ENDED: Final = frozenset(
         "reply_unread",
         "reply_unread_cards",
         "reply_unread_headcount",
+        "text_not_understood",
+        "text_received",
+        "text_without_place",
         "withdrawn",
     }
 )

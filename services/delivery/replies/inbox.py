@@ -10,10 +10,15 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final, Literal, Protocol
 
-from schemas.people.replies import WAITING_REPLY_PREFIX
+from schemas.people.replies import (
+    OPEN_PLACE_MS,
+    OPEN_PLACE_PREFIX,
+    WAITING_REPLY_PREFIX,
+    TextReading,
+)
 from schemas.words import Channel
 from services.delivery.channels.sms.origin import normalize_provider_number
-from services.delivery.replies.returns import GIVE_UP_S, ProviderInbox
+from services.delivery.replies.returns import GIVE_UP_S, FieldText, ProviderInbox
 from services.delivery.sender.periodic import run_periodically
 from services.runtime.secrets.vault import TextItem
 
@@ -66,16 +71,34 @@ class ReplyReader:
             if item is None or id in self._read or await self._hand_in(id, item):
                 await self._letters.erase(id)
                 self._remember(id)
+        await self._erase_old_questions()
+
+    async def _erase_old_questions(self) -> None:
+        """Erase the questions for a place that were not answered in time."""
+        for id in self._letters.ids(OPEN_PLACE_PREFIX):
+            item = await self._letters.get(id)
+            if item is None or self._clock() * 1000 - int(item.fields["at"]) > OPEN_PLACE_MS:
+                await self._letters.erase(id)
 
     async def _hand_in(self, id: str, item: TextItem) -> bool:
         if "receipt" in item.fields:
             return await self._hand_in_receipt(item)
+        number = normalize_provider_number(str(item.fields["from"]))
+        realms = item.fields.get("realms", ())
+        if "reading" in item.fields:
+            text = FieldText(
+                text=id,
+                words=str(item.fields["words"]),
+                reading=TextReading(item.fields["reading"]),
+                type=item.fields.get("type"),
+                site=item.fields.get("site"),
+                may_answer=bool(item.fields.get("may_answer")),
+                danger=bool(item.fields.get("danger")),
+                sent_at=int(item.fields["at"]),
+            )
+            return await self._returns.answer_text(Channel.SMS, number, text, realms)
         return await self._returns.reply(
-            Channel.SMS,
-            normalize_provider_number(str(item.fields["from"])),
-            str(item.fields["words"]),
-            name=id,
-            realms=item.fields.get("realms", ()),
+            Channel.SMS, number, str(item.fields["words"]), name=id, realms=realms
         )
 
     async def _hand_in_receipt(self, item: TextItem) -> bool:

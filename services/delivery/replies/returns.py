@@ -16,24 +16,27 @@ from uuid import uuid4
 
 import structlog
 
+from schemas.base import Instant
 from schemas.callouts import headcount_text_id
 from schemas.commands import AnswerCards, AnswerNotification
-from schemas.delivery import ReceiptReceived, ReplyUnread
+from schemas.delivery import ReceiptReceived, ReplyUnread, TextRead
 from schemas.oncall import NoteReachability
 from schemas.people.attendance import AttendanceMode, StateAttendance
 from schemas.people.directory import Contact
 from schemas.people.replies import (
     CardReply,
+    TextReading,
     parse_attendance,
     parse_card_reply,
     parse_headcount_reply,
     parse_reply,
 )
 from schemas.topics import input_topic, select_urgent_topic
-from schemas.words import Answer, CardChange, Channel
+from schemas.words import Answer, CardChange, Channel, EventType
 from services.delivery.channels.base import Inbox, Outgoing
 from services.delivery.channels.sms.origin import normalize_provider_number
 from services.delivery.replies.receipt_references import AS_WRITTEN, list_readings
+from services.delivery.replies.unparsed_replies import HELP_PERIOD_MS
 from services.delivery.sender.attempt_view import (
     AttemptView,
     CardList,
@@ -91,6 +94,22 @@ class NumberHolder:
 
     realm: str
     person: str
+
+
+@dataclass(frozen=True, slots=True)
+class FieldText:
+    """A text from the field, as the front door read it."""
+
+    text: str
+    """Id of the text."""
+    words: str
+    reading: TextReading
+    type: EventType | None
+    site: str | None
+    may_answer: bool
+    """True if it may be about a call: free words without the code of a site."""
+    danger: bool
+    sent_at: Instant
 
 
 class ReplyTexts(Protocol):
@@ -226,17 +245,8 @@ class ProviderInbox:
         """
         if not self._outbox.caught_up:
             return False
-        holders = await self._holders_of(address)
-        people = [one for one in holders if not realms or one.realm in realms]
-        open_questions = [
-            (call, id, holder.person)
-            for holder in people
-            for id, call in self._outbox.asked.get(holder.person, {}).items()
-            if call.realm == holder.realm
-        ]
-        newest = max(
-            reversed(open_questions), key=lambda one: (not one[0].answered, one[0].at), default=None
-        )
+        people = await self._find_people(address, realms)
+        newest = self._find_newest_question(people)
         newest_list = self._find_card_list(people)
         cards = None if newest_list is None else parse_card_reply(words)
         if (
@@ -285,6 +295,47 @@ class ProviderInbox:
             await self._state_attendance(call, person, *attendance, reply)
         metrics.count("vigie_replies_total", channel=channel.value, outcome=answer.value)
         return True
+
+    async def answer_text(
+        self, channel: Channel, address: str, text: FieldText, realms: Collection[str]
+    ) -> bool:
+        """Pass a text from the field on, so that its sender is answered; False = ask again.
+
+        A person with an open call learns how to answer it, too; a text that was not understood is
+        then about the call.
+        """
+        if not self._outbox.caught_up:
+            return False
+        people = await self._find_people(address, realms)
+        if text.may_answer and self._is_asked(people, text.sent_at):
+            await self.reply(channel, address, text.words, name=text.text, realms=realms)
+            if text.reading is TextReading.NOT_UNDERSTOOD:
+                return True
+        if people:
+            message = TextRead(
+                text=text.text,
+                person=people[0].person,
+                channel=channel,
+                reading=text.reading,
+                type=text.type,
+                site=text.site,
+                danger=text.danger,
+                sent_at=text.sent_at,
+            )
+            realm, name = people[0].realm, f"text:{text.text}"
+            await self._producer.send(
+                input_topic("delivery"), realm, message, id=name, source=SOURCE
+            )
+        return True
+
+    def _is_asked(self, people: Collection[NumberHolder], now: Instant) -> bool:
+        """Return whether one of these people may still learn how to answer a call or a list."""
+        newest, newest_list = self._find_newest_question(people), self._find_card_list(people)
+        questions = [
+            *(() if newest is None else (newest[0],)),
+            *(() if newest_list is None else (newest_list[2],)),
+        ]
+        return any(not one.unread and now - one.at <= HELP_PERIOD_MS for one in questions)
 
     def of(self, realm: str) -> Inbox:
         """Return the inbox of a provider that one realm alone uses; "" for a national one."""
@@ -340,6 +391,25 @@ class ProviderInbox:
         )
         await self._producer.send(
             input_topic("delivery"), call.realm, command, id=f"reply:{name}", source=SOURCE
+        )
+
+    async def _find_people(self, address: str, realms: Collection[str]) -> list[NumberHolder]:
+        """Return the people with a number, of these realms or of any."""
+        holders = await self._holders_of(address)
+        return [one for one in holders if not realms or one.realm in realms]
+
+    def _find_newest_question(
+        self, people: Collection[NumberHolder]
+    ) -> tuple[OpenQuestion, str, str] | None:
+        """Return the newest call of these people, first one that waits: call, id, person."""
+        open_questions = [
+            (call, id, holder.person)
+            for holder in people
+            for id, call in self._outbox.asked.get(holder.person, {}).items()
+            if call.realm == holder.realm
+        ]
+        return max(
+            reversed(open_questions), key=lambda one: (not one[0].answered, one[0].at), default=None
         )
 
     def _find_card_list(self, people: Collection[NumberHolder]) -> tuple[str, str, CardList] | None:

@@ -7,16 +7,12 @@ rest is free text, unless it says that the trouble is over (`117 ELEC RETABLIE`)
 
 from __future__ import annotations
 
-import csv
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import Any, Final
-
-import structlog
 
 from schemas.catalogue.event_types import (
     EVENT_TYPES,
@@ -27,66 +23,6 @@ from schemas.catalogue.event_types import (
 )
 from schemas.people.replies import parse_card_reply, parse_headcount_reply, parse_reply
 from services.intake.integrations.request import build_field_problem
-
-log = structlog.get_logger(__name__)
-
-
-class SiteCodes:
-    """Site codes of the live territory."""
-
-    def __init__(self, territory: Path) -> None:
-        self._file = territory / "sites.csv"
-        self._read_at: float | None = None
-        self._codes: dict[str, str] = {}
-
-    def site_of(
-        self, site_code: str | None, own: tuple[str, ...], *, optional: bool = False
-    ) -> str | None:
-        """Return the site id of a code or id. An unknown one is kept for a person to link.
-
-        Without one, the sender's only site counts. If there is none or several, the result is None
-        where a site is `optional`: danger is accepted, and the cell asks where it is. Otherwise
-        raises ProblemError `invalid`. Rule D8, unknown places.
-        """
-        if site_code is not None:
-            return self._known().get(
-                site_code, site_code.lower() if "-" in site_code else site_code
-            )
-        if len(own) == 1:
-            return own[0]
-        if optional:
-            return None
-        raise build_field_problem(
-            "text",
-            "site",
-            "code du site attendu, par exemple 117 ELEC",
-            "a site code is expected, for example 117 ELEC",
-        )
-
-    def knows(self, site: str) -> bool:
-        """Return whether this is a site of the territory; True if the territory is unreadable."""
-        sites_by_code = self._known()
-        return not sites_by_code or site in sites_by_code.values()
-
-    def _known(self) -> dict[str, str]:
-        try:
-            modified_at = self._file.stat().st_mtime
-            if modified_at != self._read_at:
-                with self._file.open(encoding="utf-8", newline="") as rows:
-                    site_codes = [(r["site_id"], r.get("code") or "") for r in csv.DictReader(rows)]
-                self._codes = {id.upper(): id for id, _ in site_codes} | {
-                    code.upper(): id for id, code in site_codes if code
-                }
-                self._read_at = modified_at
-        except (OSError, KeyError, ValueError) as error:
-            log.error(
-                "places.unreadable",
-                file=str(self._file),
-                error=f"{type(error).__name__}: {error}",
-                then="codes stay as they were read before",
-            )
-        return self._codes
-
 
 MAX_LINE: Final = 1_600
 """Ten parts of a concatenated SMS."""
@@ -146,7 +82,7 @@ _STATES: Final[Mapping[str, tuple[int, int]]] = {
 }
 """Severity and share of capacity lost, as for the buttons of the report form."""
 _DANGER: Final = frozenset({"DANGER", "BLESSE", "BLESSES", "URGENT"})
-_EMERGENCY_NUMBERS: Final = frozenset({"15", "17", "18", "112", "114"})
+EMERGENCY_NUMBERS: Final = frozenset({"15", "17", "18", "112", "114"})
 """Telephone numbers that people name in a text about danger. There they are no codes of sites."""
 _FREE_TYPES: Final[Mapping[str, EventTypeRow]] = {
     word: row for row in EVENT_TYPES.values() for word in row.free_words.split()
@@ -186,7 +122,7 @@ _JOINED_WORDS: Final = re.compile(r"(\d{2,6})-?([A-Z]+)|([A-Z]+)(\d{2,6})")
 _WORDS: Final = frozenset({*_BY_WORD, *_CALM_WORDS, *_END_WORDS})
 
 
-def _fold(text: str) -> str:
+def fold_text(text: str) -> str:
     """Return a text in capitals without accents."""
     plain = unicodedata.normalize("NFKD", text[:MAX_LINE].replace("’", "'"))
     return plain.encode("ascii", "ignore").decode().upper()
@@ -194,7 +130,7 @@ def _fold(text: str) -> str:
 
 def split_words(text: str) -> list[str]:
     """Split into capital words without accents; `R.A.S.` is one word."""
-    tokens = _TOKEN.findall(re.sub(r"\b([A-Z])\.(?=[A-Z]\b)", r"\1", _fold(text)))
+    tokens = _TOKEN.findall(re.sub(r"\b([A-Z])\.(?=[A-Z]\b)", r"\1", fold_text(text)))
     return [part for token in tokens for part in _split_joined(token)]
 
 
@@ -248,7 +184,7 @@ def _find_danger(text: str, words: Sequence[str]) -> ShortLine | None:
 
     In doubt it does: a person reads the text.
     """
-    plain = re.sub(r"['()]", " ", _fold(text))
+    plain = re.sub(r"['()]", " ", fold_text(text))
     for phrase, meaning in _PHRASES:
         plain = phrase.sub(meaning, plain)
     dangers = [
@@ -262,7 +198,7 @@ def _find_danger(text: str, words: Sequence[str]) -> ShortLine | None:
         return None
     types = [_FREE_TYPES[word] for word in dangers]
     trouble = next(row for row in EVENT_TYPES.values() if row in types)
-    is_code = _SITE.fullmatch(words[0]) is not None and words[0] not in _EMERGENCY_NUMBERS
+    is_code = _SITE.fullmatch(words[0]) is not None and words[0] not in EMERGENCY_NUMBERS
     severity = PERSON_IN_DANGER if _FATAL.intersection(dangers) else trouble.sms_severity
     return ShortLine(
         ShortLineKind.TROUBLE,

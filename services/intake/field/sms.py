@@ -9,16 +9,19 @@
 * An answer to a call (`1`, `2 désolé`) is no report. It waits, encrypted, until the delivery
   service has read it.
 * A receipt of Octopush, whose account has one address for all, goes to delivery, too.
-* Other text from a person in the directory goes to delivery, too, which knows whether that person
-  was called, and explains how to answer. It is still refused here, for a person to read, unless it
-  tells of danger to people: then it is a report (`short_line`).
+* A text of a person in the directory goes to delivery with its reading, so that its sender gets an
+  answer: the report and its site, the question where a danger is, or how to write. Delivery also
+  knows whether that person was called. A text that was not understood is still refused here, for a
+  person to read. Strangers get no answer: anybody can write under a number that is not theirs.
+* A danger without a place is remembered for a few minutes under the hash of its number: the next
+  text of that number may be the place alone, and completes the report.
+* An answer of ours that a text quotes is no part of it, so that no automatic reply makes a report.
 """
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -28,10 +31,16 @@ from uuid import uuid4
 import orjson
 
 from schemas.base import MINUTE_MS
-from schemas.catalogue.event_types import endangers_people
-from schemas.people.replies import WAITING_REPLY_PREFIX
-from schemas.words import Certainty
-from services.intake.field.phone_numbers import PhoneNumbers, PhoneReporter
+from schemas.catalogue.event_types import EventType, endangers_people
+from schemas.people.replies import (
+    OPEN_PLACE_MS,
+    OPEN_PLACE_PREFIX,
+    WAITING_REPLY_PREFIX,
+    TextReading,
+    cut_own_answer,
+)
+from schemas.words import Certainty, MsgType
+from services.intake.field.phone_numbers import PhoneNumbers
 from services.intake.field.rate_limits import (
     AdmissionResult,
     AnonymousLimits,
@@ -39,11 +48,18 @@ from services.intake.field.rate_limits import (
     describe_others,
 )
 from services.intake.field.short_line import (
+    ShortLine,
     ShortLineKind,
-    SiteCodes,
     build_report,
     has_no_site,
     read_line,
+)
+from services.intake.field.site_codes import SiteCodes
+from services.intake.field.sms_messages import (
+    SmsMessage,
+    SmsReceipt,
+    read_messages,
+    read_receipts,
 )
 from services.intake.integrations.dispatcher import RETRY_S, TRANSIENT_STATUSES, Dispatcher
 from services.intake.integrations.reports import MessageSender
@@ -51,10 +67,8 @@ from services.intake.integrations.request import (
     IntegrationRequest,
     Reply,
     build_field_problem,
-    get_first_text,
 )
 from services.intake.integrations.signals import choose_time
-from services.intake.integrations.times import parse_time
 from services.intake.reports.acceptance import RawBody
 from services.runtime.http.problems import Problem, ProblemError
 from services.runtime.identity.permissions import Permission
@@ -65,55 +79,7 @@ from services.runtime.secrets.vault import TextItem
 
 NAME: Final = "sms"
 PATHS: Final = ("/webhooks/sms",)
-MAX_MESSAGES: Final = 100
-MAX_DEPTH: Final = 8
-"""Maximum depth of lists and wrappers around a message."""
 JSON: Final = "application/json"
-_NUMBER_FIELDS: Final = (
-    "from",
-    "From",
-    "sender",
-    "msisdn",
-    "originator",
-    "phoneNumber",
-    "phone_number",
-    "phone",
-    "mobile",
-    "number",
-)
-_TEXT_FIELDS: Final = (
-    "text",
-    "Text",
-    "body",
-    "Body",
-    "message",
-    "Message",
-    "content",
-    "cleanText",
-    "msg",
-    "payload",
-)
-_ID_FIELDS: Final = (
-    "MessageSid",
-    "SmsSid",
-    "messageId",
-    "message-id",
-    "message_id",
-    "MessageId",
-    "MessageUUID",
-    "id",
-    "msgId",
-    "sms_id",
-)
-_TIME_FIELDS: Final = (
-    "receivedAt",
-    "received_at",
-    "message-timestamp",
-    "timestamp",
-    "date",
-    "datetime",
-    "sent_at",
-)
 _RECEIPT_STATES: Final = {
     "DELIVERED": "received",
     "NOT_DELIVERED": "failed",
@@ -122,10 +88,6 @@ _RECEIPT_STATES: Final = {
     "BLACKLISTED_NUMBER": "failed",
 }
 """States of a receipt that are final; gateways also tell those on the way."""
-_PART_FIELDS: Final = ("concat-part", "concat_part", "concatPart")
-"""Number of a part of a long SMS that the gateway posts part by part, from 1."""
-_LIST_FIELDS: Final = ("results", "messages", "data")
-_NUMBER_HASH: Final = re.compile(r"[0-9a-f]{32}")
 
 
 class TextStore(Protocol):
@@ -137,146 +99,28 @@ class TextStore(Protocol):
         """Store a text. Raises BrokerAway."""
         ...
 
-
-@dataclass(frozen=True, slots=True)
-class SmsReceipt:
-    """Receipt of an SMS that was sent."""
-
-    id: str
-    """Id of the message at the provider."""
-    status: str
+    async def erase(self, id: str) -> None:
+        """Erase a text. Raises BrokerAway."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
-class SmsMessage:
-    number: str
-    """Number of the sender; empty in a replay."""
-    caller: str
-    """Keyed hash of the number, in a replay."""
-    words: str
-    id: str | None
-    at: datetime | None
-    later_part: bool = False
-    """True for the continuation of a long SMS: its first word means nothing."""
+class FieldReporter:
+    """The sender of a report: a person with a verified number, or a stranger."""
+
+    realm: str
+    speaks: Principal
+    sites: tuple[str, ...]
+    is_verified: bool
 
 
-def read_messages(request: IntegrationRequest) -> list[SmsMessage]:
-    """Read the messages of a request, without receipts and those that the gateway sent itself.
+@dataclass(frozen=True, slots=True)
+class OpenPlace:
+    """A place that completes an earlier report."""
 
-    Raises ProblemError `invalid`, `not_json`.
-    """
-    return [
-        _read_message(one)
-        for one in _list_told(request)
-        if not get_first_text(one, "direction").lower().startswith(("out", "mt"))
-        and _read_receipt(one) is None
-    ]
-
-
-def read_receipts(request: IntegrationRequest) -> list[SmsReceipt]:
-    """Read the receipts of a request. Raises ProblemError `invalid`, `not_json`."""
-    receipts = (_read_receipt(one) for one in _list_told(request))
-    return [receipt for receipt in receipts if receipt is not None]
-
-
-def _list_told(request: IntegrationRequest) -> list[dict[str, Any]]:
-    """List the messages and receipts. Raises ProblemError `invalid`, `not_json`."""
-    document: Any = (
-        request.json
-        if request.kind.endswith("json") or request.body.lstrip()[:1] in (b"{", b"[")
-        else request.form()
-    )
-    messages = list(_find_messages(document))
-    if not 1 <= len(messages) <= MAX_MESSAGES:
-        raise build_field_problem(
-            "body", "list", f"de 1 à {MAX_MESSAGES} messages", f"1 to {MAX_MESSAGES} messages"
-        )
-    return messages
-
-
-def _read_receipt(fields: dict[str, Any]) -> SmsReceipt | None:
-    """Return the receipt; None for a message of a person."""
-    id, status = get_first_text(fields, "message_id"), get_first_text(fields, "status")
-    if not id or not status or _read_text(fields):
-        return None
-    return SmsReceipt(id[:64], status[:32])
-
-
-def _find_messages(document: Any, depth: int = 0) -> Iterator[dict[str, Any]]:
-    """Find messages wherever gateways put them.
-
-    They may be alone, in a list, or under `results`, `messages`, `data` or `payload`.
-    """
-    if depth > MAX_DEPTH:
-        raise build_field_problem(
-            "body", "depth", "imbriqué trop profondément", "nested too deeply"
-        )
-    if isinstance(document, list):
-        for one in document[: MAX_MESSAGES + 1]:
-            yield from _find_messages(one, depth + 1)
-    elif isinstance(document, dict):
-        for name in _LIST_FIELDS:
-            if isinstance(document.get(name), list | dict):
-                yield from _find_messages(document[name], depth + 1)
-                return
-        inner = document.get("payload")
-        yield inner if isinstance(inner, dict) else document
-    else:
-        raise build_field_problem("body", "object", "un objet est attendu", "an object is expected")
-
-
-def _read_message(fields: dict[str, Any]) -> SmsMessage:
-    sender = fields.get("from")
-    number = (
-        get_first_text(sender, "phone_number", "phoneNumber", "number")
-        if isinstance(sender, dict)
-        else get_first_text(fields, *_NUMBER_FIELDS)
-    )
-    words, caller = _read_text(fields), get_first_text(fields, "caller")
-    if not number and not _NUMBER_HASH.fullmatch(caller):
-        raise build_field_problem(
-            "from", "missing", "numéro de l’expéditeur attendu", "the sender's number is expected"
-        )
-    if not words:
-        raise build_field_problem(
-            "text", "missing", "texte du message attendu", "the text of the message is expected"
-        )
-    at = next(
-        (
-            parsed_time
-            for n in _TIME_FIELDS
-            if (parsed_time := parse_time(fields.get(n))) is not None
-        ),
-        None,
-    )
-    later = get_first_text(fields, *_PART_FIELDS) not in ("", "1")
-    return SmsMessage(number, "" if number else caller, words, _read_id(fields), at, later)
-
-
-def _read_id(fields: dict[str, Any]) -> str | None:
-    """Return the id of a message.
-
-    A reply through Octopush has that of the message that it answers: with its time it is one.
-    """
-    id = get_first_text(fields, *_ID_FIELDS)
-    reception_date = get_first_text(fields, "reception_date")
-    return f"{id} {reception_date}" if id and reception_date else id or None
-
-
-def _read_text(fields: dict[str, Any]) -> str:
-    """Return the text, without the keyword of a shared number if the whole is no valid line.
-
-    Some gateways send the text with and without that keyword.
-    """
-    body = fields.get("body")  # smsmode wraps the text
-    whole = get_first_text(body if isinstance(body, dict) else fields, *_TEXT_FIELDS)
-    bare = get_first_text(fields, "cleanText")
-    if bare:
-        try:
-            read_line(whole)
-        except ProblemError:
-            return bare
-    return whole
+    site: str
+    correction: Mapping[str, Any]
+    """Fields that make the report an update of the earlier one."""
 
 
 class SmsIntegration:
@@ -359,37 +203,168 @@ class SmsIntegration:
                 "suite d’un long SMS : seule sa première partie est lue",
                 "the rest of a long SMS: only its first part is read",
             )
+        words = cut_own_answer(message.words)
         try:
-            line = read_line(message.words)
+            line = read_line(words)
         except ProblemError:
-            may_answer = bool(message.number) and has_no_site(message.words)
-            if may_answer and await self._is_listed(gateway, message):
-                await self._hand_over(gateway, message)
+            if await self._add_place(machines, gateway, source, message, words, None):
+                return
+            # An automatic reply gets no answer.
+            if (
+                words == message.words
+                and message.number
+                and await self._is_listed(gateway, message)
+            ):
+                await self._hand_over(gateway, message, reading=TextReading.NOT_UNDERSTOOD)
             raise
+        if await self._add_place(machines, gateway, source, message, words, line):
+            return
         if line.kind is ShortLineKind.ANSWER:
             await self._answer(gateway, message)
             return
+        await self._report(machines, gateway, source, message, line)
+
+    async def _report(
+        self,
+        machines: Dispatcher,
+        gateway: Principal,
+        source: Source,
+        message: SmsMessage,
+        line: ShortLine,
+        place: OpenPlace | None = None,
+    ) -> None:
+        """Accept the report of a line, and have its sender answered. Raises ProblemError.
+
+        `place` completes an earlier report of the same sender.
+        """
+        reporter = await self._find_reporter(machines, gateway, source, message)
+        at = choose_time(message.at, datetime.now(UTC))
+        try:
+            site = (
+                self._places.site_of_line(line, message.words, reporter.sites)
+                if place is None
+                else place.site
+            )
+        except ProblemError:
+            await self._tell_sender(gateway, message, TextReading.NOT_UNDERSTOOD, None, None)
+            raise
+        body = build_report(line, site, message.words, at.isoformat())
+        if place is not None:
+            body |= place.correction
+        report = await self._accept(machines, gateway, source, message, reporter, body)
+        if line.kind is not ShortLineKind.TROUBLE:
+            return
+        is_known = site is not None and self._places.knows(site)
+        reading = TextReading.REPORT if is_known else TextReading.PLACE_MISSING
+        if line.is_danger and not is_known and report is not None:
+            await self._remember_danger(message, report, body)
+        await self._tell_sender(gateway, message, reading, line, site if is_known else None)
+
+    async def _find_reporter(
+        self, machines: Dispatcher, gateway: Principal, source: Source, message: SmsMessage
+    ) -> FieldReporter:
+        """Return the person of a number, or the gateway itself for a stranger."""
         realm = machines.transitions.speaker(gateway, source, _build_raw(message)).realm
         person = await self._people.of(self._caller(message), realm)
-        reporter = person or PhoneReporter(
-            gateway.model_copy(update={"speaks_as": "public"}), gateway.scope.sites
-        )
-        at = choose_time(message.at, datetime.now(UTC))
-        site = self._places.site_of(line.site, reporter.sites, optional=line.is_danger)
-        body = build_report(line, site, message.words, at.isoformat())
+        if person is not None:
+            return FieldReporter(realm, person.speaks, person.sites, is_verified=True)
+        public = gateway.model_copy(update={"speaks_as": "public"})
+        return FieldReporter(realm, public, gateway.scope.sites, is_verified=False)
+
+    async def _accept(
+        self,
+        machines: Dispatcher,
+        gateway: Principal,
+        source: Source,
+        message: SmsMessage,
+        reporter: FieldReporter,
+        body: dict[str, Any],
+    ) -> str | None:
+        """Accept a report; return its id, or None if it only repeats another. Raises ProblemError."""
         speaker = machines.transitions.speaker(reporter.speaks, source, _build_raw(message))
         # A person may write through several gateways.
         key = f"sms\x1f{gateway.id}\x1f{self._identify(message)}"
-        if person is None:
-            metrics.count("vigie_reports_total", dialect=NAME, status="unverified")
-            body["certainty"] = Certainty.UNCONFIRMED
-            await self._tell_unverified(
-                machines, speaker, self._word(gateway, message, body), body | {"realm": realm}, key
+        body |= {"realm": reporter.realm}
+        if reporter.is_verified:
+            return (await machines.transitions.accept(speaker, body, key)).report_id
+        metrics.count("vigie_reports_total", dialect=NAME, status="unverified")
+        body["certainty"] = Certainty.UNCONFIRMED
+        word = self._word(gateway, message, body)
+        return await self._tell_unverified(machines, speaker, word, body, key)
+
+    async def _add_place(
+        self,
+        machines: Dispatcher,
+        gateway: Principal,
+        source: Source,
+        message: SmsMessage,
+        words: str,
+        line: ShortLine | None,
+    ) -> bool:
+        """Complete an earlier danger of the sender with the place that this text names.
+
+        Returns whether it did. A text that reports something else does not. Rule D8.
+        """
+        if line is not None and not _may_name_place(line, words):
+            return False
+        name = self._name_open_place(message)
+        item = await self._letters.get(name)
+        if item is None or not 0 <= _now_ms() - int(item.fields["at"]) <= OPEN_PLACE_MS:
+            return False
+        danger = item.fields["type"]
+        if line is not None and line.kind is ShortLineKind.TROUBLE and line.type != danger:
+            return False
+        site = None if line is None or line.site is None else self._places.find_code(line.site)
+        site = site or self._places.find_place(words)
+        if site is None:
+            return False
+        completed = line
+        if completed is None or completed.kind is not ShortLineKind.TROUBLE:
+            completed = ShortLine(
+                ShortLineKind.TROUBLE, None, EventType(danger), int(item.fields["severity"])
             )
-            return
-        await machines.transitions.accept(speaker, body | {"realm": realm}, key)
-        if line.is_free_text and message.number:
-            await self._hand_over(gateway, message)
+        correction = {
+            "msg_type": MsgType.UPDATE,
+            "references": [item.fields["report"]],
+            "occurred_at": item.fields["occurred_at"],
+        }
+        place = OpenPlace(site, correction)
+        await self._report(machines, gateway, source, message, completed, place)
+        try:
+            await self._letters.erase(name)
+        except BrokerAway as error:
+            raise ProblemError("broker_away", retry_after_s=RETRY_S) from error
+        return True
+
+    async def _remember_danger(
+        self, message: SmsMessage, report: str, body: Mapping[str, Any]
+    ) -> None:
+        """Remember a danger without a place for the next text of this number."""
+        item = TextItem(
+            {
+                "report": report,
+                "type": str(body["type"]),
+                "severity": body["severity"],
+                "occurred_at": body["occurred_at"],
+                "at": _now_ms(),
+            }
+        )
+        await self._store(self._name_open_place(message), item)
+
+    def _name_open_place(self, message: SmsMessage) -> str:
+        return f"{OPEN_PLACE_PREFIX}{self._caller(message).hex()}"
+
+    async def _tell_sender(
+        self,
+        gateway: Principal,
+        message: SmsMessage,
+        reading: TextReading,
+        line: ShortLine | None,
+        site: str | None,
+    ) -> None:
+        """Store the reading of a text for delivery, if a person of the directory sent it."""
+        if message.number and await self._is_listed(gateway, message):
+            await self._hand_over(gateway, message, reading=reading, line=line, site=site)
 
     async def _tell_unverified(
         self,
@@ -398,18 +373,22 @@ class SmsIntegration:
         word: AnonymousReport,
         body: dict[str, Any],
         key: str,
-    ) -> None:
-        """Accept or only count a report from an unverified number. Raises ProblemError."""
+    ) -> str | None:
+        """Accept a report from an unverified number and return its id, or only count it.
+
+        Raises ProblemError.
+        """
         # A gateway repeats the whole request after a refusal: accepted messages must not count
         # again.
         if not machines.transitions.has_taken(speaker, key):
             entry = self._admit(word)
             if entry.repeats is not None:
                 metrics.count("vigie_reports_total", dialect=NAME, status="repeated")
-                return
+                return None
             body["description"] = describe_others(body.get("description"), entry.others)
         receipt = await machines.transitions.accept(speaker, body, key)
         self._limits.note(word, receipt.report_id)
+        return receipt.report_id
 
     def _word(
         self, gateway: Principal, message: SmsMessage, body: dict[str, Any]
@@ -439,8 +418,16 @@ class SmsIntegration:
     async def _is_listed(self, gateway: Principal, message: SmsMessage) -> bool:
         return await self._people.listed(self._caller(message), gateway.scope.realms)
 
-    async def _hand_over(self, gateway: Principal, message: SmsMessage) -> None:
-        """Store a message for delivery, with the time of its arrival.
+    async def _hand_over(
+        self,
+        gateway: Principal,
+        message: SmsMessage,
+        *,
+        reading: TextReading | None = None,
+        line: ShortLine | None = None,
+        site: str | None = None,
+    ) -> None:
+        """Store a message for delivery, with the time of its arrival and its reading.
 
         A message that the gateway repeats under the same id is stored once (`_identify`).
         """
@@ -449,14 +436,22 @@ class SmsIntegration:
         name = f"{WAITING_REPLY_PREFIX}{digest}"
         if await self._letters.get(name) is not None:
             return
-        item = TextItem(
-            {
-                "from": message.number,
-                "words": message.words,
-                "at": time.time_ns() // 1_000_000,
-                "realms": gateway.scope.realms,
-            }
-        )
+        fields: dict[str, Any] = {
+            "from": message.number,
+            "words": message.words,
+            "at": _now_ms(),
+            "realms": gateway.scope.realms,
+        }
+        if reading is not None:
+            fields |= {"reading": reading.value, "site": site}
+            is_free = line is None or line.is_free_text
+            fields["may_answer"] = is_free and has_no_site(message.words)
+        if line is not None:
+            fields |= {"type": line.type, "danger": line.is_danger}
+        await self._store(name, TextItem(fields))
+
+    async def _store(self, name: str, item: TextItem) -> None:
+        """Store a text. Raises ProblemError `broker_away`."""
         try:
             await self._letters.put(name, item)
         except BrokerAway as error:
@@ -473,14 +468,11 @@ class SmsIntegration:
                 "receipt": receipt.id,
                 "state": state,
                 "error": receipt.status.lower() if state == "failed" else None,
-                "at": time.time_ns() // 1_000_000,
+                "at": _now_ms(),
                 "realms": gateway.scope.realms,
             }
         )
-        try:
-            await self._letters.put(f"{WAITING_REPLY_PREFIX}{digest[:32]}", item)
-        except BrokerAway as error:
-            raise ProblemError("broker_away", retry_after_s=RETRY_S) from error
+        await self._store(f"{WAITING_REPLY_PREFIX}{digest[:32]}", item)
 
     def _admit(self, word: AnonymousReport) -> AdmissionResult:
         """Count a report of an unverified number. Raises ProblemError `overloaded`."""
@@ -507,11 +499,7 @@ class SmsIntegration:
 
     def _same(self, message: SmsMessage) -> str:
         """Return an id for a message without one: number, text and minute."""
-        minute = (
-            time.time_ns() // 1_000_000 // MINUTE_MS
-            if message.at is None
-            else int(message.at.timestamp() // 60)
-        )
+        minute = _now_ms() // MINUTE_MS if message.at is None else int(message.at.timestamp() // 60)
         return f"{self._caller(message).hex()}\x1f{message.words}\x1f{minute}"
 
     def accepted(self, request: IntegrationRequest, outcome: int) -> Reply:  # noqa: ARG002  protocol of integrations
@@ -520,6 +508,17 @@ class SmsIntegration:
     def refused(self, problem: Problem) -> Reply | None:  # noqa: ARG002
         """Use the standard problem document."""
         return None
+
+
+def _may_name_place(line: ShortLine, words: str) -> bool:
+    """Return whether a line may be the place of an earlier danger: «ok, collège Mermoz»."""
+    if line.kind is ShortLineKind.ANSWER:
+        return len(words.split()) > 1
+    return line.kind is ShortLineKind.TROUBLE
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _build_raw(message: SmsMessage) -> RawBody:

@@ -19,10 +19,10 @@ from services.intake.dead_letters.dead_letter_store import DeadLetterStore, Refu
 from services.intake.field.short_line import (
     MAX_LINE,
     ShortLineKind,
-    SiteCodes,
     build_report,
     read_line,
 )
+from services.intake.field.site_codes import SiteCodes
 from services.intake.http.exchange import (
     BINARY_TYPE,
     DATA_CONTENT_POLICY,
@@ -299,7 +299,7 @@ class ReportApi:
                 ),
             )
         at = typed_line.occurred_at or came or datetime.now(UTC)
-        site = self._places.site_of(line.site, (), optional=line.is_danger)
+        site = self._places.site_of_line(line, typed_line.text, ())
         if typed_line.known_site and site is not None and not self._places.knows(site):
             raise build_field_problem(
                 "text",

@@ -8,6 +8,7 @@ import os
 import random
 import re
 import signal
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from schemas.calling import NotificationPlanned
 from schemas.commands import AnswerNotification
 from schemas.delivery import NotificationChanged, NotificationRow
 from schemas.people.directory import Contact, ContactPoint
+from schemas.people.replies import TextReading
 from schemas.reference import (
     ChannelRule,
     ChannelRules,
@@ -43,7 +45,7 @@ from services.runtime.identity.signed_links import AnswerLinks, derive_answer_id
 from services.runtime.kafka.clients import RecordProducer
 from services.runtime.log.reader import LogReader
 from services.runtime.process.settings import Settings
-from services.runtime.secrets.vault import Vault
+from services.runtime.secrets.vault import TextItem, Vault
 from services.verify.auditor.auditor import Auditor
 from tests import forked
 from tests.faults.matrix import proves
@@ -69,6 +71,7 @@ class World:
 
     settings: Settings
     producer: RecordProducer
+    vault: Vault
     smtp: str
     hook: str
     realm: str = "92"
@@ -228,7 +231,7 @@ async def world(own_settings: Settings) -> AsyncIterator[World]:
         RecordProducer(settings.kafka, InputMarks.open(settings.data.secrets)) as producer,
         Vault.open(settings) as vault,
     ):
-        made = World(settings, producer, "", "")
+        made = World(settings, producer, vault, "", "")
         server = await asyncio.get_running_loop().create_server(
             lambda: SMTP(made, hostname="relay.example.net", loop=asyncio.get_running_loop()),
             "127.0.0.1",
@@ -310,6 +313,37 @@ async def test_an_sms_goes_out_is_received_and_answered_over_smpp(world: World) 
             assert row.answer == "ack"
             assert process.poll() is None
         assert smsc.of("unbind")
+
+
+async def test_the_sender_of_a_text_from_the_field_is_answered_once(world: World) -> None:
+    """Two front processes may store the same text again while delivery reads it."""
+    item = TextItem(
+        {
+            "from": NUMBER,
+            "words": "il y a le feu au collège",
+            "at": time.time_ns() // 1_000_000,
+            "realms": (),
+            "reading": TextReading.PLACE_MISSING.value,
+            "site": None,
+            "may_answer": True,
+            "type": "fire",
+            "danger": True,
+        }
+    )
+    async with running_smsc() as smsc:
+        address = f"smpp://vigie:secret@127.0.0.1:{smsc.port}"
+        async with world.delivery(VIGIE_SMS_URL=address, VIGIE_SMS_SENDER="38000"):
+            await smsc.saw("bind")
+            for id in ("reply-a", "reply-a", "reply-b"):
+                await world.vault.texts.put(id, item)
+                await eventually(lambda: world.vault.texts.ids("reply-") == [], PATIENCE_S)
+            for count in (1, 2):
+                submission = await smsc.saw("submit", count)
+                assert submission["destination"] == NUMBER.removeprefix("+")
+                assert "Quel site ? Envoyez son nom" in submission["text"]
+        assert len(smsc.of("submit")) == 2
+    answers = [row for row in world.rows.values() if row.template == "text_without_place"]
+    assert [row.person for row in answers] == ["dgs", "dgs"]
 
 
 async def test_the_auditor_finds_no_breach_in_the_logs_of_these_tests(world: World) -> None:

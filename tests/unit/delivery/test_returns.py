@@ -20,9 +20,11 @@ from schemas.delivery import (
     NotificationRow,
     ReceiptReceived,
     ReplyUnread,
+    TextRead,
 )
 from schemas.oncall import NoteReachability, ReachRow
 from schemas.people.directory import Contact, ContactPoint
+from schemas.people.replies import OPEN_PLACE_MS
 from schemas.words import Answer, Channel, Level, NotificationState
 from services.delivery.channels import Outgoing
 from services.delivery.channels.sms.origin import choose_sms_text
@@ -33,6 +35,7 @@ from services.delivery.sender.sender import create_attempt_view
 from services.messages import MessageNames, compose_message, load_phrases
 from services.runtime.kafka.clients import BrokerAway
 from services.runtime.secrets.vault import TextItem
+from tests.unit.delivery.desk import T0
 from tests.unit.delivery.test_sender import World
 
 NUMBER = "+33612345678"
@@ -519,3 +522,75 @@ async def test_an_address_that_is_nobodys_any_more_leaves_the_directory_and_the_
     (reach_row,) = await gone(new)
     assert {r.channel for r in reach_row.points} == {Channel.SMS}
     assert await gone("unknown") == ()
+
+
+def store_text(line: Line, reading: str, *, words: str = "il y a le feu", **fields: Any) -> None:
+    """Store a text from the field, as the front door does."""
+    line.kept["reply-t"] = TextItem(
+        {
+            "from": NUMBER,
+            "words": words,
+            "at": T0,
+            "reading": reading,
+            "may_answer": True,
+            **fields,
+        }
+    )
+
+
+async def read_texts(line: Line) -> list[Message]:
+    await ReplyReader(line.kept, line.returns, lambda: T0 / 1000).read()
+    assert not line.kept.ids("reply-")
+    line.follow()
+    return [m for _, m in line.sent if isinstance(m, TextRead | ReplyUnread)]
+
+
+@pytest.mark.parametrize("reading", ["report", "place_missing", "not_understood"])
+async def test_the_reading_of_a_text_goes_to_the_decider(reading: str) -> None:
+    line = Line()
+    store_text(line, reading, type="fire", site="clg-1", danger=True)
+    (read,) = await read_texts(line)
+    assert isinstance(read, TextRead)
+    assert (read.person, read.text, read.reading, read.type, read.site, read.danger) == (
+        "dgs",
+        "reply-t",
+        reading,
+        "fire",
+        "clg-1",
+        True,
+    )
+    assert NUMBER not in read.model_dump_json()
+
+
+async def test_the_text_of_a_stranger_or_of_another_realm_is_not_answered() -> None:
+    line = Line()
+    store_text(line, "report", **{"from": "+33600000000"})
+    assert await read_texts(line) == []
+    store_text(line, "report", realms=("93",))
+    assert await read_texts(line) == []
+
+
+async def test_a_person_with_an_open_call_learns_how_to_answer_it_too() -> None:
+    line = Line()
+    line.told()
+    line.follow()
+    store_text(line, "not_understood", words="j’arrive")
+    assert [type(m) for m in await read_texts(line)] == [ReplyUnread]
+    store_text(line, "report", danger=True)
+    assert [type(m) for m in await read_texts(line)] == [ReplyUnread, TextRead]
+
+
+async def test_a_line_about_a_site_is_about_no_call() -> None:
+    line = Line()
+    line.told()
+    line.follow()
+    store_text(line, "not_understood", words="117 panne", may_answer=False)
+    assert [type(m) for m in await read_texts(line)] == [TextRead]
+
+
+async def test_a_question_for_a_place_is_erased_after_its_time() -> None:
+    line = Line()
+    line.kept["place-a"] = TextItem({"at": T0 - OPEN_PLACE_MS - 1})
+    line.kept["place-b"] = TextItem({"at": T0 - OPEN_PLACE_MS + 1})
+    await ReplyReader(line.kept, line.returns, lambda: T0 / 1000).read()
+    assert line.kept.ids("place-") == ["place-b"]

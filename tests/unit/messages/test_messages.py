@@ -43,6 +43,7 @@ ALARM = POWER | {
     "strategy": "SR-TELE",
 }
 EVERYTHING = ALARM | {
+    "event": "fire",
     "plan": "PT-ELEC",
     "card": "SOL-C1",
     "site": "cen-1",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from schemas.people.replies import UNPARSED_REPLY_TEMPLATE
+from schemas.people.replies import HELP_TEMPLATES
 from services.console.i18n import Translator
 from services.console.logbook.facts.base import (
     Fields,
@@ -141,7 +141,7 @@ def render_uncovered_role(record: SentenceSource, names: TerritoryNames, _: Tran
 def make_notification_line(fact: FactRecord) -> Fields | None:
     r = fact.data["row"]
     if (
-        r["state"] not in _LINE_STATES or r["template"] == UNPARSED_REPLY_TEMPLATE
+        r["state"] not in _LINE_STATES or r["template"] in HELP_TEMPLATES
     ):  # unread replies: the person did write
         return None
     return {
