@@ -39,6 +39,12 @@ STATEMENT_MOVES: Final[dict[str, dict[StatementState, StatementState]]] = {
         StatementState.DRAFT: StatementState.DRAFT,
         StatementState.REFUSED: StatementState.DRAFT,
     },
+    "readdressed": {
+        StatementState.DRAFT: StatementState.DRAFT,
+        StatementState.SUBMITTED: StatementState.DRAFT,
+        StatementState.VALIDATED: StatementState.DRAFT,
+        StatementState.REFUSED: StatementState.DRAFT,
+    },
     "submitted": {StatementState.DRAFT: StatementState.SUBMITTED},
     "validated": {StatementState.SUBMITTED: StatementState.VALIDATED},
     "refused": {StatementState.SUBMITTED: StatementState.REFUSED},
@@ -82,6 +88,7 @@ class StatementRow(Model):
     blanks: int = Field(default=0, description="blanks of the template that are not filled yet")
     drafted: Signature
     revised: Signature | None = None
+    readdressed: Signature | None = Field(default=None, description="last change of the audience")
     submitted: Signature | None = None
     validated: Signature | None = None
     refused: Signature | None = None
@@ -116,7 +123,7 @@ class QuestionRow(Model):
 class StatementChanged(RowFact):
     """A statement changed.
 
-    `change`: drafted, revised, submitted, validated, refused, published, retracted.
+    `change`: drafted, revised, readdressed, submitted, validated, refused, published, retracted.
     """
 
     collection: ClassVar[str] = "statements"
@@ -157,6 +164,16 @@ class ReviseStatement(Command):
     statement: str
     text_id: str
     blanks: int = Field(default=0, ge=0)
+    expected: int | None = None
+
+
+@register_message
+class ReaddressStatement(Command):
+    """Change the audience of a statement before its publication; it becomes a draft again."""
+
+    statement: str
+    audience: Audience
+    plain: bool | None = Field(default=None, description="plain language; null = as before")
     expected: int | None = None
 
 

@@ -141,6 +141,7 @@ _RULES: Final[dict[type[Command], _Rule]] = {
     m.EndMaintenance: _Rule(maintenance.end_window, _CELL_ROLES | {maintenance.SOURCE_ROLE}),
     s.DraftStatement: _Rule(statements.draft_statement, _CELL_ROLES),
     s.ReviseStatement: _Rule(statements.revise_statement, _CELL_ROLES),
+    s.ReaddressStatement: _Rule(statements.readdress_statement, _CELL_ROLES),
     s.SubmitStatement: _Rule(statements.submit_statement, _CELL_ROLES),
     s.ValidateStatement: _Rule(statements.validate_statement, _CELL_ROLES),
     s.RefuseStatement: _Rule(statements.refuse_statement, _CELL_ROLES),

@@ -44,6 +44,28 @@ def revise_statement(draft: AlertsDecision, command: m.ReviseStatement) -> Comma
     return _move(draft, row, "revised", command, text_id=command.text_id, blanks=command.blanks)
 
 
+def readdress_statement(draft: AlertsDecision, command: m.ReaddressStatement) -> CommandResult:
+    """Change the audience before the publication. Submission and validation start anew.
+
+    The validated words were those for another audience. The same audience changes nothing.
+    """
+    row = _get_statement(draft, command.statement, command.expected)
+    plain = row.plain if command.plain is None else command.plain
+    is_changed = (command.audience, plain) != (row.audience, row.plain)
+    if not is_changed and row.state in m.STATEMENT_MOVES["readdressed"]:
+        return _build_result(row)
+    return _move(
+        draft,
+        row,
+        "readdressed",
+        command,
+        audience=command.audience,
+        plain=plain,
+        submitted=None,
+        validated=None,
+    )
+
+
 def submit_statement(draft: AlertsDecision, command: m.SubmitStatement) -> CommandResult:
     row = _get_statement(draft, command.statement, command.expected)
     if row.blanks:
@@ -89,8 +111,9 @@ def sign(draft: AlertsDecision, command: Command) -> m.Signature:
 
 
 def list_authors(row: m.StatementRow) -> frozenset[str]:
-    """Return the authors of the present text, and the person that submitted it."""
-    return frozenset(s.by for s in (row.drafted, row.revised, row.submitted) if s is not None)
+    """Return the authors of the present text and audience, and the person that submitted it."""
+    steps = (row.drafted, row.revised, row.readdressed, row.submitted)
+    return frozenset(step.by for step in steps if step is not None)
 
 
 def _find_incident(draft: AlertsDecision, command: m.DraftStatement) -> str | None:

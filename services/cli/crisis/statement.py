@@ -154,6 +154,17 @@ def revise(
     return {"text": read_words(text, file), "title": title}
 
 
+@app.command("readdress")
+@decision("statements/{statement}:readdress", "Public changé", is_versioned=True)
+def readdress(
+    statement: Statement,
+    audience: Annotated[str, typer.Argument(help="agents, families, users, elected, press")],
+    plain: Annotated[bool | None, typer.Option("--plain/--not-plain", help="FALC")] = None,
+) -> Body:
+    """Change the audience of a statement before its publication; it becomes a draft again."""
+    return {"audience": audience, "plain": plain}
+
+
 @app.command("submit")
 @decision("statements/{statement}:submit", "Communiqué soumis", is_versioned=True)
 def submit(statement: Statement) -> Body:

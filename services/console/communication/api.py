@@ -18,6 +18,7 @@ from schemas.crisis.communication import (
     DraftStatement,
     PublishStatement,
     QuestionState,
+    ReaddressStatement,
     ReceiveQuestion,
     RefuseStatement,
     RetractStatement,
@@ -78,6 +79,15 @@ class Revision(DecisionBody):
 
     title: str | None = Field(default=None, max_length=200)
     text: str = Field(min_length=1, max_length=LONGEST)
+
+
+class NewAudience(DecisionBody):
+    """The new audience of a statement."""
+
+    audience: Audience
+    plain: bool | None = Field(
+        default=None, description="plain language (FALC); as before if absent"
+    )
 
 
 class QuestionRequest(DecisionBody):
@@ -184,6 +194,15 @@ async def _decide(
 ) -> Response:
     await check_statement_scope(author.within(body), id)
     return await send_decision(author, body, "alerts", kind, statement=id)
+
+
+@router.decision(
+    "/statements/{id}:readdress",
+    "Change the audience of a statement before its publication; it is a draft again",
+    versioned=True,
+)
+async def readdress_statement(author: StatementAuthor, id: str, body: NewAudience) -> Response:
+    return await _decide(author, id, body, ReaddressStatement)
 
 
 @router.decision(

@@ -33,6 +33,7 @@ class Statement(Resource):
     blanks: int = Field(description="blanks to fill before it can be submitted")
     drafted: Signed
     revised: Signed | None
+    readdressed: Signed | None = Field(description="last change of the audience")
     submitted: Signed | None
     validated: Signed | None
     refused: Signed | None

@@ -37,6 +37,7 @@ _ICONS: Final = {
 _STEPS: Final = (
     ("drafted", N_("rédigé")),
     ("revised", N_("repris")),
+    ("readdressed", N_("public changé")),
     ("submitted", N_("soumis")),
     ("validated", N_("validé")),
     ("refused", N_("refusé")),
@@ -74,6 +75,7 @@ class StatementView:
     tone: str
     steps: list[StatementStep]
     can_revise: bool
+    can_readdress: bool
     can_submit: bool
     can_validate: bool
     can_publish: bool
@@ -146,7 +148,8 @@ def _build_view(
         for label, s in signed_steps
         if s is not None
     ]
-    authors = {s.by for s in (one.drafted, one.revised, one.submitted) if s is not None}
+    author_steps = (one.drafted, one.revised, one.readdressed, one.submitted)
+    authors = {step.by for step in author_steps if step is not None}
     is_submitted = one.state is StatementState.SUBMITTED
     validator = may_validate_statement(editor.role) and editor.may_write
     waits = ""
@@ -167,6 +170,7 @@ def _build_view(
         tone=tone,
         steps=sorted(steps, key=lambda step: step.at),
         can_revise=may("revised"),
+        can_readdress=may("readdressed"),
         can_submit=may("submitted") and not one.blanks,
         can_validate=is_submitted and not waits,
         can_publish=may("published"),

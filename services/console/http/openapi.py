@@ -88,6 +88,7 @@ BODY_EXAMPLES: Final[dict[str, dict[str, Any]]] = {
         "priority": "high",
         "incident": _INCIDENT,
     },
+    "NewAudience": {"audience": "families", "plain": True},
     "NewClock": {"obligation": "rgpd-cnil", "incident": _INCIDENT, "known_at": _MORNING},
     "NewInstruction": {"text": "Gardez les élèves à l'intérieur.", "incident": _INCIDENT},
     "Note": {"text": "Le technicien est sur place.", "kind": "fact"},

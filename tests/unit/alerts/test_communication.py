@@ -18,6 +18,7 @@ from schemas.crisis.communication import (
     PublishStatement,
     QuestionChanged,
     QuestionState,
+    ReaddressStatement,
     ReceiveQuestion,
     RefuseStatement,
     RetractStatement,
@@ -153,6 +154,67 @@ def test_a_submitted_text_cannot_change(scene: Scene) -> None:
     assert scene.state.statements[id].text_id == "t-1"
 
 
+@pytest.mark.parametrize("steps", [0, 1, 2])
+def test_another_audience_makes_a_draft_with_the_same_words(scene: Scene, steps: int) -> None:
+    """The yes was for another audience, so it is void."""
+    id = draft(scene)
+    for command in (
+        SubmitStatement(statement=id, **AUTHOR),
+        ValidateStatement(statement=id, **COM),
+    )[:steps]:
+        apply(scene, command)
+    apply(scene, ReaddressStatement(statement=id, audience=Audience.FAMILIES, plain=True, **OTHER))
+    row = scene.state.statements[id]
+    assert (row.state, row.audience, row.plain, row.text_id) == (
+        StatementState.DRAFT,
+        Audience.FAMILIES,
+        True,
+        "t-1",
+    )
+    assert (row.submitted, row.validated) == (None, None)
+    assert row.readdressed is not None
+    assert row.readdressed.by == "cell-2"
+    assert refusal(scene, PublishStatement(statement=id, **AUTHOR)) == (409, "statement_state")
+    apply(scene, SubmitStatement(statement=id, **AUTHOR))
+    who = {"author": "cell-2", "role": "coordinator"}
+    assert refusal(scene, ValidateStatement(statement=id, **who)) == (
+        403,
+        "statement_second_person",
+    )
+    apply(scene, ValidateStatement(statement=id, **COM))
+    apply(scene, PublishStatement(statement=id, **AUTHOR))
+
+
+def test_a_refused_statement_may_go_to_another_audience(scene: Scene) -> None:
+    id = draft(scene)
+    apply(scene, SubmitStatement(statement=id, **AUTHOR))
+    apply(scene, RefuseStatement(statement=id, **COM, **WHY))
+    apply(scene, ReaddressStatement(statement=id, audience=Audience.ELECTED, **AUTHOR))
+    assert scene.state.statements[id].state is StatementState.DRAFT
+
+
+def test_the_same_audience_voids_no_validation(scene: Scene) -> None:
+    id = draft(scene)
+    apply(scene, SubmitStatement(statement=id, **AUTHOR))
+    apply(scene, ValidateStatement(statement=id, **COM))
+    before = scene.state.statements[id]
+    apply(scene, ReaddressStatement(statement=id, audience=Audience.PRESS, **AUTHOR))
+    assert scene.state.statements[id] == before
+
+
+def test_a_published_statement_keeps_its_audience(scene: Scene) -> None:
+    id = publish(scene)
+    for audience in (Audience.PRESS, Audience.USERS):
+        command = ReaddressStatement(statement=id, audience=audience, **AUTHOR)
+        assert refusal(scene, command) == (409, "statement_state")
+
+
+def test_another_audience_needs_the_version_that_was_read(scene: Scene) -> None:
+    id = draft(scene)
+    command = ReaddressStatement(statement=id, audience=Audience.USERS, expected=3, **AUTHOR)
+    assert refusal(scene, command) == (412, "version_conflict")
+
+
 def test_a_published_statement_is_retracted_with_a_reason_and_for_good(scene: Scene) -> None:
     id = publish(scene)
     assert refusal(scene, RetractStatement(statement=id, **AUTHOR)) == (409, "reason_required")
@@ -258,6 +320,7 @@ PEOPLE = (AUTHOR, OTHER, COM, {"author": "com-2", "role": "cellule_com"})
 STEPS = (
     "draft",
     "revised",
+    "readdressed",
     "submitted",
     "validated",
     "refused",
@@ -292,6 +355,9 @@ def _command(scene: Scene, step: str, which: int, who: dict[str, Any]) -> Comman
             )
         case "revised":
             return ReviseStatement(statement=statement, text_id=f"t-{which}", **common_fields)
+        case "readdressed":
+            audience = list(Audience)[which % len(Audience)]
+            return ReaddressStatement(statement=statement, audience=audience, **common_fields)
         case "question":
             return ReceiveQuestion(text_id="q", asker=Audience.PRESS, **common_fields)
         case "answer":
@@ -323,10 +389,12 @@ def test_states_only_move_along_the_arrows(history: list[tuple[str, int, dict[st
             assert STATEMENT_MOVES[fact.change][old.state] is row.state
             assert row.version == old.version + 1
             assert row.text_id == old.text_id or fact.change == "revised"
+            assert row.audience == old.audience or fact.change == "readdressed"
         if fact.change == "validated":
             assert row.validated.role == "cellule_com"
             assert row.validated.by not in {row.drafted.by, row.submitted.by}
             assert row.revised is None or row.validated.by != row.revised.by
+            assert row.readdressed is None or row.validated.by != row.readdressed.by
         if row.state in (StatementState.SUBMITTED, StatementState.PUBLISHED):
             assert row.blanks == 0
         if row.state is StatementState.PUBLISHED:

@@ -50,6 +50,7 @@ WRITES = [
     "enable",
     "templates",
     "revise",
+    "readdress",
     "submit",
     "validate",
     "refuse",

@@ -15,6 +15,7 @@ from schemas.crisis.communication import (
     QuestionChanged,
     QuestionRow,
     QuestionState,
+    ReaddressStatement,
     ReceiveQuestion,
     ReviseStatement,
     StatementChanged,
@@ -200,6 +201,7 @@ async def test_decisions_become_commands(desk: tuple[Browser, HeldModel]) -> Non
     browser, _model = desk
     for path, body in (
         ("statements/s-1:revise", {"text": "Nouveau texte [à dire]."}),
+        ("statements/s-1:readdress", {"audience": "families"}),
         ("statements/s-1:validate", None),
         ("questions", {"asker": "press", "text": "Où ?"}),
         ("questions/q-1:answer", {"text": "Ici."}),
@@ -209,6 +211,7 @@ async def test_decisions_become_commands(desk: tuple[Browser, HeldModel]) -> Non
         assert answer.status_code == 202, answer.text
     assert [type(c) for c in browser.decisions.asked] == [
         ReviseStatement,
+        ReaddressStatement,
         ValidateStatement,
         ReceiveQuestion,
         AnswerQuestion,
@@ -217,6 +220,9 @@ async def test_decisions_become_commands(desk: tuple[Browser, HeldModel]) -> Non
     revised = browser.decisions.asked[0]
     assert isinstance(revised, ReviseStatement)
     assert revised.blanks == 1
+    readdressed = browser.decisions.asked[1]
+    assert isinstance(readdressed, ReaddressStatement)
+    assert (readdressed.audience, readdressed.plain) == (Audience.FAMILIES, None)
     for path in ("statements/s-1:refuse", "questions/q-1:answer"):
         assert (await browser.post(f"/api/v1/{path}?realm={REALM}", {})).status_code == 422, path
 
@@ -229,7 +235,7 @@ async def test_statements_and_questions_are_read_with_their_text(
     assert (one["title"], one["text"], one["moves"]) == (
         "Collège fermé",
         "Les élèves sont encadrés.",
-        ["validated", "refused", "retracted"],
+        ["readdressed", "validated", "refused", "retracted"],
     )
     questions = (await browser.get(f"/api/v1/questions?realm={REALM}", accept=JSON)).json()["items"]
     assert [(q["text"], q["late"]) for q in questions] == [("Combien d’élèves ?", True)]
@@ -284,7 +290,29 @@ def test_the_page_offers_validation_only_to_entitled_people(
     (read,) = build_statement_views(
         [statement_resource], Editor(author, role, False), reference().names, _
     )
-    assert (read.can_validate, read.can_retract) == (False, False)
+    assert (read.can_validate, read.can_retract, read.can_readdress) == (False, False, False)
+
+
+@pytest.mark.parametrize("state", list(StatementState))
+def test_the_page_offers_another_audience_until_the_publication(state: StatementState) -> None:
+    row = StatementRow.model_validate(statement() | {"state": state})
+    editor = Editor("cell-1", "cell", True)
+    (view,) = build_statement_views(
+        [build_statement(row, REALM, {}, "fr")], editor, reference().names, _
+    )
+    is_over = state in (StatementState.PUBLISHED, StatementState.RETRACTED)
+    assert view.can_readdress is not is_over
+
+
+def test_the_person_that_chose_the_audience_does_not_validate() -> None:
+    row = StatementRow.model_validate(statement() | {"readdressed": signed("com-1", "cellule_com")})
+    (view,) = build_statement_views(
+        [build_statement(row, REALM, {}, "fr")],
+        Editor("com-1", "cellule_com", True),
+        reference().names,
+        _,
+    )
+    assert (view.can_validate, view.waits[:18]) == (False, "Une autre personne")
 
 
 async def test_the_page_shows_waiting_statements_and_questions(

@@ -146,7 +146,7 @@ COLLIDING = (
     "maintenance/{id}/end",
     *(
         f"statements/{{id}}:{verb}"
-        for verb in ("revise", "submit", "validate", "refuse", "publish", "retract")
+        for verb in ("revise", "readdress", "submit", "validate", "refuse", "publish", "retract")
     ),
     "questions/{id}:answer",
     *(f"handovers/{{id}}:{verb}" for verb in ("revise", "sign", "accept", "withdraw")),

@@ -75,6 +75,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v1/headcounts": {"sites": ["pmi-01"]},
     "POST /api/v1/statements": {"audience": "press", "text": "fermé", "incident": "i-1"},
     "POST /api/v1/statements/{id}:revise": {"text": "fermé"},
+    "POST /api/v1/statements/{id}:readdress": {"audience": "press"},
     "POST /api/v1/statements/{id}:refuse": REASON,
     "POST /api/v1/questions": {"asker": "press", "text": "pourquoi ?", "incident": "i-1"},
     "POST /api/v1/questions/{id}:answer": {"text": "une coupure"},

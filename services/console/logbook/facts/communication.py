@@ -15,11 +15,13 @@ from services.runtime.log.transaction import FactRecord
 _STATEMENT_KINDS = {
     "drafted": "communication",
     "revised": "communication",
+    "readdressed": "communication",
     "submitted": "communication",
 }
 _STATEMENT_SENTENCES = {
     "drafted": N_("Communiqué rédigé, {audience}"),
     "revised": N_("Communiqué repris, {audience}"),
+    "readdressed": N_("Public du communiqué changé, désormais {audience}"),
     "submitted": N_("Communiqué soumis à validation, {audience}"),
     "validated": N_("Communiqué validé, {audience}"),
     "refused": N_("Communiqué refusé, {audience}"),
