@@ -218,7 +218,7 @@ class ReferenceChangeRow(Model):
     step: int = 0
 
     @property
-    def proposed(self) -> ChangeDecision:
+    def proposal(self) -> ChangeDecision:
         return self.decisions[0]
 
     @property

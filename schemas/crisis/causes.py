@@ -84,7 +84,7 @@ class Members(Model):
         description="remaining elements, in place of `dropped`, if fewer remain than go",
     )
 
-    def applied(self, before: tuple[str, ...]) -> tuple[str, ...]:
+    def apply(self, before: tuple[str, ...]) -> tuple[str, ...]:
         """Return the list after the change."""
         if self.kept is not None:
             remaining_members = frozenset(self.kept)

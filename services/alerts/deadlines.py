@@ -28,7 +28,7 @@ class SilenceDue(DeadlineKey, head="silence"):
     """A batch of sites in a hit zone is judged: those that sent nothing are silent."""
 
     incident: str
-    due: Instant
+    due_at: Instant
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +150,7 @@ class MoveDue(DeadlineKey, head="move"):
     """
 
     incident: str
-    left: int
+    remaining_count: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """The decision in progress for one input: its facts in order, and the state after them.
 
 Rows of incidents are collected and written once at the end; every other fact is recorded at once.
-`AlertsDecision.touched` names the indexes that the input changed, so that only predicates that read
-them are evaluated. Tasks of people (rules D3, D5, D8 and D16 to D20) are one per kind and subject.
+`AlertsDecision.list_changed_parts` names the indexes that the input changed, so that only
+predicates that read them are evaluated. Tasks of people (rules D3, D5, D8 and D16 to D20) are one
+per kind and subject.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class Order(NamedTuple):
     at: Instant
     source: str | None
     """Kind of source that gave it."""
-    ended: str | None = None
+    ended_status: str | None = None
     """The order that is over, in the word of its site status."""
 
 
@@ -60,7 +61,7 @@ _INDEXES = (
     "rumours",
     "readings",
 )
-"""Indexes that `AlertsDecision.touched` compares by identity."""
+"""Indexes that `AlertsDecision.list_changed_parts` compares by identity."""
 
 
 class AlertsDecision(Decision[State]):
@@ -318,7 +319,7 @@ class AlertsDecision(Decision[State]):
         """Mark a topic outside the indexes as changed: `mark:<m>`, `out:<kind>` or `levels`."""
         self._topics.add(topic)
 
-    def touched(self) -> set[str]:
+    def list_changed_parts(self) -> set[str]:
         """Return the indexes and topics that this input has changed so far."""
         now, start = self.state, self._start
         return self._topics | {

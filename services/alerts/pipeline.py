@@ -68,7 +68,7 @@ class Judgement:
     """A report that is judged, with the results of the steps so far."""
 
     row: ReportRow
-    known: Cause | None = None
+    open_cause: Cause | None = None
     """Open cause that the report is about."""
     replaces: bool = False
     """The report replaces the values of that cause."""
@@ -78,7 +78,7 @@ class Judgement:
     incident: str | None = None
     effect: ReportEffect | None = None
     """Effect of the report on its cause."""
-    repeated: tuple[str, ...] = ()
+    repeated_reports: tuple[str, ...] = ()
     """Unconfirmed reports of other sources that the report repeats."""
 
 
@@ -95,21 +95,23 @@ def apply_references(draft: AlertsDecision, it: Judgement) -> None:
 
 def find_subject(draft: AlertsDecision, it: Judgement) -> None:
     """Find the open cause that the report is about; an Update of it keeps its windows."""
-    it.known, it.replaces = _find_cause(draft, it.row)
-    if it.known is not None and it.replaces:
-        it.row = _inherit_windows(it.row, it.known)
+    it.open_cause, it.replaces = _find_cause(draft, it.row)
+    if it.open_cause is not None and it.replaces:
+        it.row = _inherit_windows(it.row, it.open_cause)
 
 
 def place_report(draft: AlertsDecision, it: Judgement) -> None:
     """Choose the incident of the report, and open it or join it."""
     it.before = draft.incident_of(it.row.id)
-    it.placement = _find_manual_placement(draft, it.row) or choose_incident(it.row, it.known, draft)
+    it.placement = _find_manual_placement(draft, it.row) or choose_incident(
+        it.row, it.open_cause, draft
+    )
     it.incident = incident_lifecycle.open_or_join(draft, it.row, it.placement)
 
 
 def apply_to_cause(draft: AlertsDecision, it: Judgement) -> None:
     """Open the cause that the report tells of, merge the report into it, or replace its values."""
-    row, cause = it.row, it.known
+    row, cause = it.row, it.open_cause
     if row.msg_type is MsgType.UPDATE:
         flag_references(draft, row, "superseded")
     if cause is not None and it.replaces:
@@ -221,7 +223,7 @@ def record_report(draft: AlertsDecision, it: Judgement) -> None:
 
 def find_repeated_reports(draft: AlertsDecision, it: Judgement) -> None:
     """Find the unconfirmed reports of other sources that the report repeats. Rule D6."""
-    it.repeated = list_similar_unconfirmed(draft, it.row)
+    it.repeated_reports = list_similar_unconfirmed(draft, it.row)
 
 
 # ── unconfirmed reports and rumours ──────────────────────────────────────────────────────────────
@@ -230,9 +232,9 @@ def find_repeated_reports(draft: AlertsDecision, it: Judgement) -> None:
 def place_unconfirmed(draft: AlertsDecision, it: Judgement) -> None:
     """Choose the incident of an unconfirmed report; a rumour stands alone. Rule D6, rumours."""
     if it.row.confirmation == "unconfirmed":
-        it.known = cause_lifecycle.find_repeated_cause(it.row, draft)
+        it.open_cause = cause_lifecycle.find_repeated_cause(it.row, draft)
         it.placement = _find_manual_placement(draft, it.row) or choose_incident(
-            it.row, it.known, draft
+            it.row, it.open_cause, draft
         )
     it.before, it.incident = draft.incident_of(it.row.id), it.placement.incident
 
@@ -500,7 +502,7 @@ def run_report_steps(draft: AlertsDecision, row: ReportRow) -> tuple[str, ...]:
     judgement = Judgement(row)
     for step in CONFIRMED_REPORT_STEPS if is_confirmed(row) else UNCONFIRMED_REPORT_STEPS:
         step(draft, judgement)
-    return judgement.repeated
+    return judgement.repeated_reports
 
 
 def update_derived_state(
@@ -518,7 +520,7 @@ def update_derived_state(
         site_status.judge_site(draft, site)
     draft.doubtful.clear()
     draft.words.clear()
-    rises = levels.evaluate_rules(draft, draft.touched() | touched_topics)
+    rises = levels.evaluate_rules(draft, draft.list_changed_parts() | touched_topics)
     open_level_incident(draft, rises)
     levels.propose_lowering(draft, ended_causes)
     changed_incidents = draft.changed_incidents

@@ -192,7 +192,7 @@ class LatencyMiddleware:
         if tracing.get_traces() is not None:
             tracing.set_caller(Headers(scope=scope).get("traceparent"))
 
-        async def watched(message: Message) -> None:
+        async def send_measured(message: Message) -> None:
             if message["type"] == "http.response.start":
                 metrics.observe(
                     "vigie_http_seconds",
@@ -203,7 +203,7 @@ class LatencyMiddleware:
                     MutableHeaders(scope=message).setdefault("Cache-Control", "no-store")
             await send(message)
 
-        await self._app(scope, receive, watched)
+        await self._app(scope, receive, send_measured)
 
 
 class ShutdownMiddleware:
@@ -219,13 +219,13 @@ class ShutdownMiddleware:
         """Handle one ASGI connection."""
         has_begun = False
 
-        async def watched(message: Message) -> None:
+        async def send_and_note(message: Message) -> None:
             nonlocal has_begun
             has_begun = True
             await send(message)
 
         try:
-            await self._app(scope, receive, watched)
+            await self._app(scope, receive, send_and_note)
         except asyncio.CancelledError:
             if has_begun or scope["type"] != "http":
                 raise

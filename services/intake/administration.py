@@ -142,7 +142,7 @@ class Administration:
         await _answer_page(
             scope,
             send,
-            self._registry.listed(reader),
+            self._registry.list_sources(reader),
             lambda source: (source["name"],),
             lambda source: source,
         )

@@ -77,7 +77,7 @@ class DailyQuota:
         """Replace the counts of another front."""
         self._elsewhere[front] = uses
 
-    def take(self, sender: str, size: int) -> bool:
+    def count_item(self, sender: str, size: int) -> bool:
         """Count one item of `size` bytes. Returns False, without counting it, beyond the limit."""
         today = int(self._clock() // _DAY_S)
         used = self._used.get(sender)
@@ -117,7 +117,7 @@ class TokenBucket:
     tokens: float
     at: float
 
-    def take(self, now: float) -> float:
+    def take_token(self, now: float) -> float:
         """Take one token and return 0, or return the seconds until there is one."""
         self._refill(now)
         if self.tokens >= 1:
@@ -172,7 +172,7 @@ class ReportRateLimiter:
             return None
         return self._normal
 
-    def take(self, principal: Principal, *, danger: bool) -> None:
+    def count_report(self, principal: Principal, *, danger: bool) -> None:
         """Count one report. Raises ProblemError `over_rate`.
 
         Danger to people uses its own bucket first, then that of all other reports.
@@ -181,9 +181,9 @@ class ReportRateLimiter:
         if limit is None:
             return
         now = self._monotonic()
-        if danger and self._danger_bucket(principal.id, limit, now).take(now) == 0:
+        if danger and self._danger_bucket(principal.id, limit, now).take_token(now) == 0:
             return
-        wait_s = self._bucket(principal.id, limit, now, danger=False).take(now)
+        wait_s = self._bucket(principal.id, limit, now, danger=False).take_token(now)
         if wait_s == 0:
             return
         name = principal.id if principal.role is Role.SOURCE else principal.role.value
@@ -198,7 +198,7 @@ class ReportRateLimiter:
         if limit is None:
             return
         now = self._monotonic()
-        if danger and self._danger_bucket(principal.id, limit, now).take(now) == 0:
+        if danger and self._danger_bucket(principal.id, limit, now).take_token(now) == 0:
             return
         self._bucket(principal.id, limit, now, danger=False).owe(now)
 
@@ -235,7 +235,7 @@ class BodyMemory:
         """True while only danger to people is processed further."""
         return self.used > self.limit
 
-    def take(self, size: int) -> None:
+    def reserve_bytes(self, size: int) -> None:
         """Reserve `size` bytes. Raises ProblemError `overloaded`."""
         if self.used + size > self.limit + self.reserve:
             raise build_overload_problem()
@@ -308,17 +308,17 @@ class LaneBacklog:
     """Measurements of one lane of one partition."""
 
     end: int = 0
-    applied: int | None = None
+    applied_offset: int | None = None
     """Offset of the last applied input; None while the log is empty or unread."""
     pace: float = ASSUMED_PACE
     """Inputs decided per second while some waited."""
-    _sent: deque[tuple[int, str]] = field(default_factory=deque)
+    _undecided_reports: deque[tuple[int, str]] = field(default_factory=deque)
     """Offset and realm of this front's undecided reports."""
     _by_realm: Counter[str] = field(default_factory=Counter)
 
     @property
     def waiting(self) -> int:
-        return 0 if self.applied is None else max(self.end - 1 - self.applied, 0)
+        return 0 if self.applied_offset is None else max(self.end - 1 - self.applied_offset, 0)
 
     @property
     def wait_s(self) -> float:
@@ -327,12 +327,12 @@ class LaneBacklog:
 
     def waiting_of(self, realm: str) -> int:
         """Return the number of undecided reports of a realm that this front accepted."""
-        return 0 if self.applied is None else self._by_realm[realm]
+        return 0 if self.applied_offset is None else self._by_realm[realm]
 
     def append(self, offset: int, realm: str) -> None:
         """Record that a report of this realm was acknowledged at this offset."""
         self.end = max(self.end, offset + 1)
-        self._sent.append((offset, realm))
+        self._undecided_reports.append((offset, realm))
         self._by_realm[realm] += 1
 
     def note(self, end: int, applied_offset: int | None, elapsed_s: float) -> None:
@@ -343,20 +343,20 @@ class LaneBacklog:
         """
         if (
             applied_offset is not None
-            and self.applied is not None
+            and self.applied_offset is not None
             and self.waiting
             and elapsed_s > 0
         ):
-            pace = (applied_offset - self.applied) / elapsed_s
+            pace = (applied_offset - self.applied_offset) / elapsed_s
             if pace > 0:
                 self.pace += NEWEST_WEIGHT * (pace - self.pace)
-        self.end, self.applied = max(self.end, end), applied_offset
+        self.end, self.applied_offset = max(self.end, end), applied_offset
         self._drop_decided(-1 if applied_offset is None else applied_offset)
 
     def _drop_decided(self, applied_offset: int) -> None:
         """Forget decided reports. Acknowledgements may be a little out of order, so a few stay."""
-        while self._sent and self._sent[0][0] <= applied_offset:
-            _, realm = self._sent.popleft()
+        while self._undecided_reports and self._undecided_reports[0][0] <= applied_offset:
+            _, realm = self._undecided_reports.popleft()
             self._by_realm[realm] -= 1
             if not self._by_realm[realm]:
                 del self._by_realm[realm]
@@ -392,7 +392,7 @@ class DecisionLag:
         }
         self._noted = asyncio.Event()
 
-    def appended(self, topic: str, partition: int, offset: int, realm: str) -> None:
+    def record_report(self, topic: str, partition: int, offset: int, realm: str) -> None:
         """Record that a report of this realm was acknowledged at this offset of a lane."""
         self._lanes[topic, partition].append(offset, realm)
         self._noted.set()

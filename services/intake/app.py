@@ -261,7 +261,7 @@ class Intake:
     def _note_exceeded(self, sender: str) -> None:
         """Mark a source that exceeds its rate. People are not listed there."""
         if self.access.source(sender) is not None:
-            self.book.exceeded(sender, time.time_ns() // 1_000_000)
+            self.book.count_over_rate(sender, time.time_ns() // 1_000_000)
 
     def charge_elsewhere(self, report: KnownReport) -> None:
         """Count a report that another front has just accepted against its sender's rate."""
@@ -385,11 +385,11 @@ class Intake:
 def _start_task(name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
     task = asyncio.create_task(work, name=name)
 
-    def ended(ended_task: asyncio.Task[None]) -> None:
+    def on_task_end(ended_task: asyncio.Task[None]) -> None:
         if not ended_task.cancelled() and (error := ended_task.exception()) is not None:
             log.error("task.ended", task=name, exc_info=error)
 
-    task.add_done_callback(ended)
+    task.add_done_callback(on_task_end)
     return task
 
 

@@ -150,7 +150,7 @@ class FrontApplication:
         self._refused = letters_api
         self._ledger = ledger
         self._proxy = proxy
-        self._health = HealthChecks(live=live, ready=ready, shown=checks)
+        self._health = HealthChecks(live=live, ready=ready, shown_checks=checks)
         self._hsts = (b"strict-transport-security", b"max-age=%d" % hsts_s) if hsts_s else None
         self._metrics_public = metrics_public
         self._known_document: dict[str, Any] | None = None
@@ -162,7 +162,7 @@ class FrontApplication:
         if tracing.get_traces() is not None:
             tracing.set_caller(get_header(scope, b"traceparent"))
 
-        async def watched(message: Any) -> None:
+        async def send_with_policy(message: Any) -> None:
             nonlocal has_started
             has_started = True
             if (
@@ -174,11 +174,13 @@ class FrontApplication:
             await send(message)
 
         try:
-            await self._route(scope, receive, watched)
+            await self._route(scope, receive, send_with_policy)
         except ProblemError as error:
-            await self._refuse(scope, watched, error.problem)
+            await self._refuse(scope, send_with_policy, error.problem)
         except BrokerAway:
-            await self._refuse(scope, watched, Problem("broker_away", retry_after_s=RETRY_S))
+            await self._refuse(
+                scope, send_with_policy, Problem("broker_away", retry_after_s=RETRY_S)
+            )
         except ClientDisconnected:
             log.debug("client.gone", path=redact_url(scope))
         except Exception:
@@ -190,7 +192,9 @@ class FrontApplication:
                 path=redact_url(scope),
             )
             if not has_started:
-                await self._refuse(scope, watched, Problem("internal", {"reference": reference}))
+                await self._refuse(
+                    scope, send_with_policy, Problem("internal", {"reference": reference})
+                )
 
     async def _refuse(self, scope: Scope, send: Send, problem: Problem) -> None:
         path = scope["path"]
@@ -295,26 +299,28 @@ class FrontApplication:
                 await send_json(
                     send,
                     200,
-                    await self._refused.listed(read_page_request(scope, DEFAULT_LIMIT), reader),
+                    await self._refused.list_messages(
+                        read_page_request(scope, DEFAULT_LIMIT), reader
+                    ),
                 )
             case "GET", [id]:
-                await send_json(send, 200, await self._refused.shown(id, reader))
+                await send_json(send, 200, await self._refused.show_message(id, reader))
             case "POST", [id, "replay"]:
                 require_permission(reader, Permission.REPORT_RELAY)
                 if reader.scope.sites or reader.scope.poles or reader.scope.types:
                     raise ProblemError("out_of_scope", field="refused")  # it may be about any site
-                await self._again(id, reader, scope, receive, send)
+                await self._replay(id, reader, scope, receive, send)
             case _, [_] | [_, "replay"]:
                 raise ProblemError("method_not_allowed", allowed="GET, HEAD, POST")
             case _:
                 raise ProblemError("not_found")
 
-    async def _again(
+    async def _replay(
         self, id: str, author: Principal, scope: Scope, receive: Receive, send: Send
     ) -> None:
         """Replay a refused message and answer as its integration does."""
         new_body = await self._reports.read(scope, receive)
-        outcome = await self._refused.again(id, new_body, author)
+        outcome = await self._refused.build_replay(id, new_body, author)
         if isinstance(outcome, dict):
             await send_json(send, 202, outcome)
             return
@@ -408,7 +414,7 @@ class FrontApplication:
                 await send_json(send, 200, describe_principal(await self._callers.identify(scope)))
             case "/api/v1/intake/strangers":
                 await self._administrator(scope)
-                await send_json(send, 200, self._strangers.listed())
+                await send_json(send, 200, self._strangers.describe())
             case "/openapi.json":
                 await send_json(send, 200, await self._document())
             case _:

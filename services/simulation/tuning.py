@@ -249,7 +249,7 @@ class TuningResult:
 
     chosen_on: int
     judged_on: int
-    tried: int
+    change_count: int
     finalists: tuple[ChangeEffect, ...]
 
     @property

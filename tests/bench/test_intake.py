@@ -102,7 +102,7 @@ def test_the_front_door_beside_a_bare_route(
         for name, module in (("bare", "tests.bench.bare"), ("intake", "services.intake")):
             with server(module, settings) as url:
                 load_result = flat_out(url, token)
-            assert load_result.refused == 0
+            assert load_result.refused_count == 0
             figures[name].append(load_result.per_s)
     bare, intake = max(figures["bare"]), max(figures["intake"])
     with capsys.disabled():

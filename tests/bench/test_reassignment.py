@@ -130,7 +130,7 @@ def test_contingency_from_the_present(name: str, aim_s: float, unmet: int, grave
     paired = time.thread_time() - began
     print(
         f"\n{name} N-1 from the present: {spent:.1f} s, {solves} solves, {len(single) - solves + 1} screened, {count_losses(single)['unmet']} worse "
-        f"({full:.0f} s if all were solved, by every 25th); N-2 of {', '.join(ranking.paired)}: {paired:.1f} s, {len(pairs)} pairs"
+        f"({full:.0f} s if all were solved, by every 25th); N-2 of {', '.join(ranking.paired_sites)}: {paired:.1f} s, {len(pairs)} pairs"
     )
     assert count_losses(single) == {"losses": 253, "unmet": unmet}
     assert [(loss.sites, loss.unmet) for loss in select_worst(single, 1)] == [(("cen-1",), gravest)]

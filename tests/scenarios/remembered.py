@@ -64,14 +64,16 @@ class Remembered(DocumentQueries):
         _CHRONICLES[self._player] = many, made
         return made
 
-    async def _told(
+    async def _read_incident_lines(
         self, picture: RealmSnapshot, incident: str | None
     ) -> tuple[Sequence[LineRecord], str | None]:
         return [
-            line for line in await self._cited(picture) if incident in (None, line.incident)
+            line
+            for line in await self._list_sitrep_lines(picture)
+            if incident in (None, line.incident)
         ], None
 
-    async def _cited(self, picture: RealmSnapshot) -> Sequence[LineRecord]:
+    async def _list_sitrep_lines(self, picture: RealmSnapshot) -> Sequence[LineRecord]:
         assert picture.at is not None
         partition = partition_of(picture.realm, PARTITION_COUNT)
         lines = [

@@ -148,7 +148,11 @@ def test_changes_chosen_on_one_half_are_judged_on_the_other(
     monkeypatch.setattr(tuning, "replay_recording", replay)
     monkeypatch.setattr(tuning, "measure_calls", measure)
     tuning_result = tune_ladders(crises, present(), [tempting, sound])
-    assert (tuning_result.chosen_on, tuning_result.judged_on, tuning_result.tried) == (4, 4, 2)
+    assert (tuning_result.chosen_on, tuning_result.judged_on, tuning_result.change_count) == (
+        4,
+        4,
+        2,
+    )
     assert tuning_result.best is not None
     assert tuning_result.best.change is sound
     assert {one.change.text for one in tuning_result.finalists} == {tempting.text, sound.text}

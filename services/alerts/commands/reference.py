@@ -105,7 +105,7 @@ def _check_record_is_free(draft: AlertsDecision, edit: r.RecordEdit) -> None:
     """Refuse a second open change of the same record."""
     for row in _list_open_changes(draft):
         if row.edit is not None and row.edit.is_about(edit):
-            raise RefusedCommand(409, "record_proposed", change=row.id, author=row.proposed.by)
+            raise RefusedCommand(409, "record_proposed", change=row.id, author=row.proposal.by)
 
 
 def _check_drafted_version(draft: AlertsDecision, reference: str) -> None:
@@ -159,10 +159,10 @@ def decline_change(draft: AlertsDecision, command: r.DeclineReference) -> Comman
 
 def withdraw_change(draft: AlertsDecision, command: r.WithdrawReference) -> CommandResult:
     row = _get_open_change(draft, command)
-    if command.author.startswith(_PROGRAM_PREFIX) and command.author != row.proposed.by:
+    if command.author.startswith(_PROGRAM_PREFIX) and command.author != row.proposal.by:
         raise RefusedCommand(409, "person_needed")
-    if row.state is ChangeState.PROPOSED and command.author != row.proposed.by:
-        raise RefusedCommand(409, "proposer_only", proposer=row.proposed.by)
+    if row.state is ChangeState.PROPOSED and command.author != row.proposal.by:
+        raise RefusedCommand(409, "proposer_only", proposer=row.proposal.by)
     if command.reason is None:
         raise RefusedCommand(409, "reason_required")
     return _build_result(_record_decision(draft, row, command, "withdrawn", ChangeState.WITHDRAWN))
@@ -177,8 +177,8 @@ def _get_change_for_second_person(
         raise RefusedCommand(409, "change_decided", state=row.state.value)
     if command.author.startswith(_PROGRAM_PREFIX):
         raise RefusedCommand(409, "person_needed")
-    if command.author == row.proposed.by:
-        raise RefusedCommand(409, "second_person_needed", proposer=row.proposed.by)
+    if command.author == row.proposal.by:
+        raise RefusedCommand(409, "second_person_needed", proposer=row.proposal.by)
     return row
 
 

@@ -63,7 +63,10 @@ def update_escalations(draft: AlertsDecision, rises: Rises) -> None:
         else:
             _join_crisis(draft, incident, own)
     draft.reopened.clear()
-    if "flags" in draft.touched() and (crisis := find_escalation(draft, TERRITORY)) is not None:
+    if (
+        "flags" in draft.list_changed_parts()
+        and (crisis := find_escalation(draft, TERRITORY)) is not None
+    ):
         call_conditional(draft, crisis)
     for incident in sorted(draft.endangered):
         _urge_notifications(draft, incident)

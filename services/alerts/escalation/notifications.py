@@ -56,8 +56,8 @@ def tell_managers(draft: AlertsDecision) -> None:
             "ordered_at": order.at,
             "giver": order.source,
         }
-        if order.ended is not None:
-            values["ended"] = order.ended
+        if order.ended_status is not None:
+            values["ended"] = order.ended_status
         _tell_manager(
             draft, site, order.incident, "site_order", values, danger=order.code != LIFTED
         )

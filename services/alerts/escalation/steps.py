@@ -108,12 +108,12 @@ def _fire_wave(draft: AlertsDecision, row: EscalationRow, index: int) -> tuple[E
         "roles": names,
         "notifications": (*wave.notifications, *notifications),
     }
-    row = _uncovered(replace_wave(row, index, **values), uncovered_roles)
+    row = _add_uncovered_roles(replace_wave(row, index, **values), uncovered_roles)
     is_covered = bool(due_roles) and not uncovered_roles
     return copy_with(row, {"wave": wave.wave, "cycle": wave.cycle}), is_covered
 
 
-def _uncovered(row: EscalationRow, roles: Iterable[str]) -> EscalationRow:
+def _add_uncovered_roles(row: EscalationRow, roles: Iterable[str]) -> EscalationRow:
     return copy_with(row, {"uncovered_roles": tuple(dict.fromkeys((*row.uncovered_roles, *roles)))})
 
 
@@ -141,7 +141,7 @@ def call_conditional(draft: AlertsDecision, row: EscalationRow) -> None:
             roles=(*wave.roles, *new),
             notifications=(*wave.notifications, *notifications),
         )
-        row = record_escalation(draft, _uncovered(row, uncovered_roles), "wave")
+        row = record_escalation(draft, _add_uncovered_roles(row, uncovered_roles), "wave")
 
 
 def call_roles(

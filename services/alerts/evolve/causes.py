@@ -43,7 +43,7 @@ def evolve_cause_fact(s: State, fact: CauseChanged) -> State:
         reports, sources = get_recorded_members(s.causes.get(cause.id))
         cause = copy_with(
             cause,
-            {"reports": fact.reports.applied(reports), "sources": fact.sources.applied(sources)},
+            {"reports": fact.reports.apply(reports), "sources": fact.sources.apply(sources)},
         )
     return evolve_cause(s, cause)
 

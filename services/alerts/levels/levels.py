@@ -92,7 +92,7 @@ def _record_thresholds(
                 draft.emit(
                     ThresholdChanged(id=id, held=True, since=threshold.since, incident=scope)
                 )
-        elif threshold is not None and branch.node.cleared(draft, scope) is (
+        elif threshold is not None and branch.node.is_cleared(draft, scope) is (
             threshold.below_since is None
         ):
             below = (
@@ -205,14 +205,14 @@ def _measure(draft: AlertsDecision, rule: TriggerRule) -> None:
     for reason in row.why:
         key = build_reason_key(reason)
         before, leaf = earlier_reasons.get(key), leaves.get(key)
-        value = leaf.shown(draft, None) if leaf is not None else None
+        value = leaf.get_display_value(draft, None) if leaf is not None else None
         if value is None:
             value = before.value if before is not None else reason.value
         if value == reason.value:
             continue
         if before is None or before.value != value:
             assert leaf is not None
-            before = leaf.measured(draft, None)
+            before = leaf.measure(draft, None)
             assert before is not None
         current.append(before)
     if tuple(current) != row.current:
@@ -370,7 +370,7 @@ def propose_lowering(draft: AlertsDecision, cause_ids: Iterable[str]) -> None:
         for c in cause_ids
         if (i := draft.resolve_incident(draft.state.causes[c].incident)) is not None
     }
-    if "flags" in draft.touched():
+    if "flags" in draft.list_changed_parts():
         incident_ids.update(i for i in draft.open_incidents if draft.incident(i).kind in _HAZARDS)
     for id in sorted(incident_ids):
         row = draft.incident(id)

@@ -62,7 +62,7 @@ class PredicateNode(Protocol):
 
     def holds(self, draft: MetricContext, scope: PredicateScope) -> bool: ...
 
-    def cleared(self, draft: MetricContext, scope: PredicateScope) -> bool:
+    def is_cleared(self, draft: MetricContext, scope: PredicateScope) -> bool:
         """Return whether the predicate is false by its margin, and may be armed again.
 
         Rule D31, thresholds.
@@ -134,7 +134,7 @@ class Leaf:
         value = self._value(draft, scope)
         return value is not None and _compare(value, self.source.op, self.threshold)
 
-    def cleared(self, draft: MetricContext, scope: PredicateScope) -> bool:
+    def is_cleared(self, draft: MetricContext, scope: PredicateScope) -> bool:
         value = self._value(draft, scope)
         if value is None:
             return True
@@ -149,18 +149,18 @@ class Leaf:
     def why(self, draft: MetricContext, scope: PredicateScope) -> tuple[Why, ...]:
         if not self.holds(draft, scope):
             return ()
-        reason = self.measured(draft, scope)
+        reason = self.measure(draft, scope)
         assert reason is not None
         return (reason.model_copy(update={"reports": self.metric.reports(draft, scope)}),)
 
-    def shown(self, draft: MetricContext, scope: PredicateScope) -> Value | None:
+    def get_display_value(self, draft: MetricContext, scope: PredicateScope) -> Value | None:
         """Return the value now as a reason shows it; None if unknown."""
         value = self._value(draft, scope)
-        return None if value is None else self.metric.shown(value)
+        return None if value is None else self.metric.to_display(value)
 
-    def measured(self, draft: MetricContext, scope: PredicateScope) -> Why | None:
+    def measure(self, draft: MetricContext, scope: PredicateScope) -> Why | None:
         """Return the value now, holding or not, without its reports; None if unknown."""
-        value = self.shown(draft, scope)
+        value = self.get_display_value(draft, scope)
         return None if value is None else _build_reason(self.source, value, draft.now)
 
 
@@ -172,8 +172,8 @@ class AnyNode:
     def holds(self, draft: MetricContext, scope: PredicateScope) -> bool:
         return any(p.holds(draft, scope) for p in self.parts)
 
-    def cleared(self, draft: MetricContext, scope: PredicateScope) -> bool:
-        return all(p.cleared(draft, scope) for p in self.parts)
+    def is_cleared(self, draft: MetricContext, scope: PredicateScope) -> bool:
+        return all(p.is_cleared(draft, scope) for p in self.parts)
 
     def why(self, draft: MetricContext, scope: PredicateScope) -> tuple[Why, ...]:
         return tuple(w for p in self.parts for w in p.why(draft, scope))
@@ -187,8 +187,8 @@ class AllNode:
     def holds(self, draft: MetricContext, scope: PredicateScope) -> bool:
         return bool(self.parts) and all(p.holds(draft, scope) for p in self.parts)
 
-    def cleared(self, draft: MetricContext, scope: PredicateScope) -> bool:
-        return any(p.cleared(draft, scope) for p in self.parts)
+    def is_cleared(self, draft: MetricContext, scope: PredicateScope) -> bool:
+        return any(p.is_cleared(draft, scope) for p in self.parts)
 
     def why(self, draft: MetricContext, scope: PredicateScope) -> tuple[Why, ...]:
         return (
@@ -206,7 +206,7 @@ class NotNode:
     def holds(self, draft: MetricContext, scope: PredicateScope) -> bool:
         return not self.part.holds(draft, scope)
 
-    def cleared(self, draft: MetricContext, scope: PredicateScope) -> bool:
+    def is_cleared(self, draft: MetricContext, scope: PredicateScope) -> bool:
         return self.part.holds(draft, scope)
 
     def why(self, draft: MetricContext, scope: PredicateScope) -> tuple[Why, ...]:
@@ -234,7 +234,7 @@ class ManualNode:
     def holds(self, draft: MetricContext, scope: PredicateScope) -> bool:
         return False
 
-    def cleared(self, draft: MetricContext, scope: PredicateScope) -> bool:
+    def is_cleared(self, draft: MetricContext, scope: PredicateScope) -> bool:
         return True
 
     def why(self, draft: MetricContext, scope: PredicateScope) -> tuple[Why, ...]:
@@ -461,23 +461,27 @@ class Rulebook:
 
         compiler = PredicateCompiler(territory, index)
 
-        def compiled(name: str, predicate: Any) -> tuple[Branch, ...]:
+        def compile_branches(name: str, predicate: Any) -> tuple[Branch, ...]:
             return tuple(
                 Branch(f"{name}#{n}", node) for n, node in enumerate(compiler.branches(predicate))
             )
 
         self.level_rules = tuple(
-            CompiledLevelRule(Level(r.level), compiled(f"N{r.level}", r.when))
+            CompiledLevelRule(Level(r.level), compile_branches(f"N{r.level}", r.when))
             for r in levels
             if r.when is not None
         )
         self.proposals = tuple(
-            CompiledLevelRule(Level(r.level), compiled(f"propose-N{r.level}", r.propose_when))
+            CompiledLevelRule(
+                Level(r.level), compile_branches(f"propose-N{r.level}", r.propose_when)
+            )
             for r in levels
             if r.propose_when is not None
         )
         self.trigger_rules = tuple(
-            TriggerRule(f"{p.id}:{t.level}", p.id, t.level, compiled(f"{p.id}:{t.level}", t.when))
+            TriggerRule(
+                f"{p.id}:{t.level}", p.id, t.level, compile_branches(f"{p.id}:{t.level}", t.when)
+            )
             for p in territory.plans
             if p.shelf is PlanState.VALID
             for t in p.triggers

@@ -314,8 +314,8 @@ async def _start_processes(
         ) from error
     except KafkaError as error:
         raise UpFailed(f"the topics cannot be made on {addresses.kafka}: {error}") from error
-    if topics.created:
-        log.info("topics.created", count=len(topics.created))
+    if topics.created_topics:
+        log.info("topics.created", count=len(topics.created_topics))
     if options.member is not None:
         progress.step("Meeting the other machines")
         await _run_step("meeting the other machines", meet_cluster(options, supervisor))
@@ -331,7 +331,7 @@ async def _start_processes(
     )
     all_ready = asyncio.create_task(_wait_until_all_ready(services, progress))
     try:
-        await _wait_for_front(services, is_new=bool(topics.created))
+        await _wait_for_front(services, is_new=bool(topics.created_topics))
         settings.data.started.touch()
         await all_ready
     finally:

@@ -103,7 +103,7 @@ def start(
 
 @app.command("done")
 @decision("obligations/{clock}:done", "Déclaration enregistrée", is_versioned=True)
-def done(
+def end_clock(
     clock: Clock,
     receipt: Annotated[str, typer.Option(help="Reference number of the receipt; stored encrypted")],
     declared_at: Annotated[

@@ -155,7 +155,7 @@ def restore(
             "data": str(settings.data_dir),
             "records": result.records,
             "files": result.files,
-            "rebased": result.rebased,
+            "rebased": result.rebased_count,
             "signed_by": result.signed_by,
             "seconds": round(time.monotonic() - began, 1),
         },

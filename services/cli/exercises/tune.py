@@ -131,7 +131,7 @@ def build_document(result: TuningResult) -> dict[str, Any]:
     return {
         "chosen_on": result.chosen_on,
         "judged_on": result.judged_on,
-        "tried": result.tried,
+        "tried": result.change_count,
         "items": [
             {
                 "ladder": one.change.ladder,
@@ -155,7 +155,7 @@ def _list_bounds(interval: ConfidenceInterval) -> dict[str, float]:
 def show_result(result: TuningResult) -> None:
     """Print the finalists, those that hold first."""
     print_rows(
-        f"{result.tried} changements essayés sur {result.chosen_on} crises, "
+        f"{result.change_count} changements essayés sur {result.chosen_on} crises, "
         f"jugés sur {result.judged_on} autres",
         ("Tient", "Changement", "Appels par crise", "Délai de réponse (min)", "Sans réponse"),
         [

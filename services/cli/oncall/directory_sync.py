@@ -72,16 +72,16 @@ def sync(
         _show_plan(plan)
     for fault in faults:
         typer.secho(fault, err=True, fg="yellow")
-    changes = len(plan.changed)
-    if write and not many and changes > FEW and changes > limit * plan.known:
+    changes = len(plan.changed_contacts)
+    if write and not many and changes > FEW and changes > limit * plan.known_count:
         raise print_error(
             ValueError(
-                f"{changes} personnes connues sur {plan.known} changeraient : vérifiez la source,"
+                f"{changes} personnes connues sur {plan.known_count} changeraient : vérifiez la source,"
                 " puis ajoutez --many"
             )
         )
-    if write and plan.written:
-        run(write_contacts(settings, territory, list(plan.written)))
+    if write and plan.contacts_to_write:
+        run(write_contacts(settings, territory, list(plan.contacts_to_write)))
     if write and review:
         _review_absent(settings, territory, plan.absent)
     if not as_json:
@@ -138,8 +138,8 @@ def _show_plan(plan: SynchronisationPlan) -> None:
     for column in ("Résultat", "Personnes", "Lesquelles"):
         table.add_column(column, overflow="fold")
     for label, tokens in (
-        ("nouvelles", [one.person for one in plan.added]),
-        ("changées", [one.person for one in plan.changed]),
+        ("nouvelles", [one.person for one in plan.new_contacts]),
+        ("changées", [one.person for one in plan.changed_contacts]),
         ("inchangées", []),
         ("absentes de la source, gardées", list(plan.absent)),
     ):
@@ -152,8 +152,8 @@ def _show_plan(plan: SynchronisationPlan) -> None:
 def _build_document(plan: SynchronisationPlan, faults: list[str], write: bool) -> dict[str, object]:
     return {
         "written": write,
-        "added": [one.person for one in plan.added],
-        "changed": [one.person for one in plan.changed],
+        "added": [one.person for one in plan.new_contacts],
+        "changed": [one.person for one in plan.changed_contacts],
         "same": len(plan.same),
         "absent": list(plan.absent),
         "faults": faults,

@@ -118,7 +118,7 @@ async def run_benchmark(
                 await asyncio.sleep(0.1)
     load_result = LoadResult(
         [arrivals[id] - due_at for id, due_at in post_times.items() if id in arrivals],
-        result.refused,
+        result.refused_count,
         result.seconds,
     )
     return load_result.document() | {"not_seen": len(post_times.keys() - arrivals.keys())}

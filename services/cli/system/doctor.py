@@ -49,7 +49,7 @@ class DoctorFinding:
 
     check: str
     state: State
-    found: str
+    result: str
     act: str = ""
     """Remedy; empty if there is nothing to do."""
 
@@ -493,7 +493,7 @@ def _show_results(findings: list[DoctorFinding]) -> None:
     colours = {"ok": "green", "warning": "yellow", "fault": "red"}
     for f in findings:
         console.print(
-            f"[{colours[f.state]}]{f.state:8}[/] [bold]{f.check}[/]: {escape(f.found)}",
+            f"[{colours[f.state]}]{f.state:8}[/] [bold]{f.check}[/]: {escape(f.result)}",
             highlight=False,
         )
         if f.act:

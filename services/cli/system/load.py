@@ -23,7 +23,7 @@ class LoadResult:
     """Latencies of accepted reports in seconds, and the number of refused ones."""
 
     latencies: list[float] = field(default_factory=list)
-    refused: int = 0
+    refused_count: int = 0
     seconds: float = 0.0
 
     def quantile(self, share: float) -> float:
@@ -44,7 +44,7 @@ class LoadResult:
         quantiles = {f"p{round(q * 100)}_ms": round(self.quantile(q), 1) for q in (0.5, 0.9, 0.99)}
         return {
             "accepted": len(self.latencies),
-            "refused": self.refused,
+            "refused": self.refused_count,
             "per_s": round(self.per_s),
             **quantiles,
         }
@@ -116,7 +116,7 @@ class Reporter:
         async def one(due_at: float) -> None:
             id = await self.post(next(source))
             if id is None:
-                load_result.refused += 1
+                load_result.refused_count += 1
                 return
             load_result.latencies.append(time.perf_counter() - due_at)
             if post_times is not None:
@@ -143,7 +143,7 @@ class Reporter:
         async def connection() -> None:
             while (start := time.perf_counter()) - began < seconds:
                 if await self.post(next(source)) is None:
-                    load_result.refused += 1
+                    load_result.refused_count += 1
                 else:
                     load_result.latencies.append(time.perf_counter() - start)
 

@@ -109,7 +109,9 @@ async def _prepare_broker(settings: Settings) -> None:
             f"a restore into {settings.data_dir} did not come to its end: empty it and the broker, and restore again"
         )
     topics = await provision_topics(settings.kafka, replication=settings.kafka_replication)
-    typer.echo(f"topics: {len(topics.created)} created, {len(topics.existing)} as they must be")
+    typer.echo(
+        f"topics: {len(topics.created_topics)} created, {len(topics.existing)} as they must be"
+    )
     settings.data.make()
     await prepare_system(settings)
     settings.data.started.touch()  # without a supervisor nothing else waits to be started

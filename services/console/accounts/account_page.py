@@ -124,7 +124,7 @@ def build_passkey_router() -> APIRouter:
     router = APIRouter(include_in_schema=False)
 
     @router.post("/connexion/cle/options")
-    async def asked(request: Request) -> dict[str, Any]:
+    async def start_login(request: Request) -> dict[str, Any]:
         return _get_passkeys(request).ask(parse_place(request))
 
     @router.post("/connexion/cle")
@@ -135,11 +135,11 @@ def build_passkey_router() -> APIRouter:
         return set_session_cookies(JSONResponse({"id": session.principal.id}), session, request)
 
     @router.post("/compte/cles/options")
-    async def offered(request: Request, person: FactorPerson) -> dict[str, Any]:
+    async def start_registration(request: Request, person: FactorPerson) -> dict[str, Any]:
         return _get_passkeys(request).offer(person, parse_place(request))
 
     @router.post("/compte/cles")
-    async def added(request: Request, person: FactorPerson, body: NewPasskey) -> Response:
+    async def add_passkey(request: Request, person: FactorPerson, body: NewPasskey) -> Response:
         """Add a passkey, and end every other session of the account."""
         passkey = await _get_passkeys(request).add(
             person, body.credential, body.label.strip(), parse_place(request)
@@ -149,7 +149,7 @@ def build_passkey_router() -> APIRouter:
         return _answer_with_new_session(request, person, {"id": passkey.id})
 
     @router.post("/compte/cles/{id}/retirer")
-    async def removed(request: Request, person: RecentPerson, id: str) -> Response:
+    async def remove_passkey(request: Request, person: RecentPerson, id: str) -> Response:
         """Remove a passkey, and end every other session of the account."""
         account = find_account(request, person)
         if account is None:

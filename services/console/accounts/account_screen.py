@@ -64,6 +64,6 @@ PAGE: Final = WebPage(
     "account.html",
     build_account_page,
     N_("Mon compte"),
-    cached=False,
+    is_cached=False,
     past=False,
 )

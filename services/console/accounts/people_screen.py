@@ -55,6 +55,6 @@ PAGE: Final = WebPage(
     build_people_page,
     N_("Personnes et droits"),
     needs=Permission.AUDIT_READ,
-    cached=False,
+    is_cached=False,
     past=False,  # it changes without a fact on any log
 )

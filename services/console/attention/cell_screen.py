@@ -165,7 +165,7 @@ async def build_cell_page(queries: Queries, request: Request) -> dict[str, Any]:
         else await _load_site_step(x, tasks.items),
         "unready": await _list_unready(queries, request, x),
         "own_function": shell_function(x, staffing),
-        "reach": build_reaching_points(x.reference.said),
+        "reach": build_reaching_points(x.reference.message_names),
         "doubts": doubts,
         "first_words": first,
         "read_reports": (first.report,) if first else (),

@@ -104,7 +104,7 @@ def _build_line(demand: Demand) -> r.DemandLine:
         demand,
         urgency=int(demand.urgency),
         roles=sorted(demand.roles),
-        answered=sorted(demand.answered & demand.roles),
+        answered=sorted(demand.answered_roles & demand.roles),
     )
 
 

@@ -95,7 +95,7 @@ class Demand:
     open: bool = True
     called_at: Mapping[str, Instant] = field(default_factory=dict, hash=False)
     """Role → time of its call, if later than `since`."""
-    answered: frozenset[str] = frozenset()
+    answered_roles: frozenset[str] = frozenset()
     """Roles that took charge: it asks them no more."""
 
 
@@ -169,7 +169,7 @@ def _date_for_role(role: str | None, demand: Demand) -> Demand:
     return replace(
         demand,
         since=demand.called_at.get(role, demand.since),
-        open=demand.open and role not in demand.answered,
+        open=demand.open and role not in demand.answered_roles,
     )
 
 
@@ -181,7 +181,7 @@ def _admit_demands(demands: Iterable[Demand], now: Instant) -> dict[str, tuple[I
     gate = _DemandLimiter()
     for demand in sorted(demands, key=lambda d: (d.since, d.urgency, d.key)):
         gate.release(demand.since)
-        gate.take(demand)
+        gate.show_or_queue(demand)
     gate.release(now + 1)
     return gate.shown
 
@@ -198,7 +198,7 @@ class _DemandLimiter:
         self._danger = (0, "")
         """The newest row of danger."""
 
-    def take(self, demand: Demand) -> None:
+    def show_or_queue(self, demand: Demand) -> None:
         """Show danger at once; queue anything else."""
         if demand.urgency is not Urgency.DANGER:
             heappush(self._waiting, (demand.urgency, demand.since, demand.key))
@@ -337,7 +337,7 @@ def _list_escalations(facts: DemandRows) -> Iterator[Demand]:
             escalation=row.id,
             open=row.state in ("running", "exhausted"),
             called_at=called_at,
-            answered=answering_roles,
+            answered_roles=answering_roles,
         )
 
 

@@ -83,8 +83,8 @@ def judge_territory(deeds: PreparationDeeds, _: Translator) -> Finding:
     live = deeds.live
     if live.version is None:
         return Finding("open", _("Aucune donnée de référence en vigueur"))
-    confirmations = {**live.approved}
-    for version, at in deeds.confirmed.items():
+    confirmations = {**live.approval_times}
+    for version, at in deeds.confirmation_times.items():
         confirmations[version] = max(at, confirmations.get(version, at))
     content = _(
         "{sites} et {plans}",
@@ -116,8 +116,8 @@ def judge_second_factors(deeds: PreparationDeeds, _: Translator) -> Finding:
     accounts = deeds.accounts
     if not accounts.total:
         return Finding("open", _("Aucun compte"))
-    text = _("{n} sur {of} ont un second facteur", n=accounts.protected, of=accounts.total)
-    return Finding(_judge_count(accounts.protected, accounts.total), text)
+    text = _("{n} sur {of} ont un second facteur", n=accounts.protected_count, of=accounts.total)
+    return Finding(_judge_count(accounts.protected_count, accounts.total), text)
 
 
 def judge_directory(deeds: PreparationDeeds, _: Translator) -> Finding:

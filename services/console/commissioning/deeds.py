@@ -20,7 +20,7 @@ class LiveRealm:
     """Version of the reference data in force."""
     sites: int = 0
     plans: int = 0
-    approved: Mapping[str, datetime] = field(default_factory=dict)
+    approval_times: Mapping[str, datetime] = field(default_factory=dict)
     """Version → time when a second person approved it."""
     on_call: frozenset[str] = frozenset()
     """Holders and deputies of all roles now, as tokens."""
@@ -40,7 +40,7 @@ class PersonalAccounts:
     total: int = 0
     deciding: int = 0
     """Accounts with the right to approve changes: two people are needed for one."""
-    protected: int = 0
+    protected_count: int = 0
     """Accounts with a second factor."""
 
 
@@ -53,7 +53,7 @@ class PreparationDeeds:
     accounts: PersonalAccounts
     reachable: frozenset[str]
     """People on call with a number or an address in the directory."""
-    confirmed: Mapping[str, datetime]
+    confirmation_times: Mapping[str, datetime]
     """Version of the reference data → time when a person confirmed it."""
     backup_at: datetime | None
     feeds: OfficialFeeds

@@ -35,7 +35,7 @@ class CommissioningQueries(OnCallQueries):
             version=reference.version,
             sites=len(reference.sites),
             plans=sum(map(len, plans)),
-            approved={
+            approval_times={
                 change.reference: to_datetime(decision.at)
                 for change in changes.values()
                 for decision in change.decisions

@@ -49,7 +49,7 @@ async def read_deeds(
         live=live,
         accounts=count_accounts(access.all(Account), list_principals(access, realm)),
         reachable=frozenset(find_reachable(directory.of(realm), live.on_call)),
-        confirmed=map_confirmations(access.all(Trace)),
+        confirmation_times=map_confirmations(access.all(Trace)),
         backup_at=read_last_backup(state.last_backup),
         feeds=list_feeds(read_feeds(state.feed_status, now), now),
         sources=await sources.of(request) if with_sources else None,
@@ -73,7 +73,9 @@ def count_accounts(
     ]
     deciding = [a for a in people if open_principals[a.id].may(Permission.REFERENCE_DECIDE)]
     return PersonalAccounts(
-        total=len(people), deciding=len(deciding), protected=sum(map(has_second_factor, people))
+        total=len(people),
+        deciding=len(deciding),
+        protected_count=sum(map(has_second_factor, people)),
     )
 
 

@@ -44,6 +44,6 @@ PAGE: Final = WebPage(
     build_commissioning_page,
     N_("Mise en service"),
     needs=Permission.AUDIT_READ,
-    cached=False,
+    is_cached=False,
     past=False,  # it changes without a fact on any log
 )

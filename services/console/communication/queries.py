@@ -124,7 +124,7 @@ class CommunicationQueries(QueryBase):
         section = drafting.find_section(reference.sections)
         now = to_datetime(get_snapshot_time(view.picture))
         values = drafting.describe_incident(
-            row, reference.names, reference.said.territory, self._lang, now
+            row, reference.names, reference.message_names.territory, self._lang, now
         )
         matching_templates = drafting.select_templates(
             section.templates,

@@ -71,7 +71,7 @@ class RunningClock:
         return DMIA if self.rto_over else "RTO"
 
     @property
-    def passed(self) -> str:
+    def passed_word(self) -> str:
         """Participle that goes with `next_base` once it has passed, in its gender."""
         return N_("dépassée") if self.rto_over else N_("dépassé")
 
@@ -162,7 +162,7 @@ def add_announced_ends(
         {i.id: i.estimated_end for i in incidents},
     )
 
-    def announced(site: str) -> datetime | None:
+    def find_announced_end(site: str) -> datetime | None:
         announced_ends = (
             c.expected_end or ends.get(c.incident or "")
             for c in causes.get(site, ())
@@ -170,7 +170,9 @@ def add_announced_ends(
         )
         return max((end for end in announced_ends if end is not None and end > now), default=None)
 
-    return [c if c.site is None else replace(c, expected_end=announced(c.site)) for c in clocks]
+    return [
+        c if c.site is None else replace(c, expected_end=find_announced_end(c.site)) for c in clocks
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ class RealmRows:
     activities: Mapping[str, c.ActivityRow] = field(default_factory=dict)
     plans: Mapping[str, c.PlanRow] = field(default_factory=dict)
     strategies: Mapping[str, c.StrategyRow] = field(default_factory=dict)
-    moved: Mapping[str, g.ReassignmentRow] = field(default_factory=dict)
+    reassignments: Mapping[str, g.ReassignmentRow] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def find_collisions(reference: IndexedReference, now: RealmRows) -> list[PlanCol
             for kind, mine in sorted(wants[plan].items()):
                 theirs, occupants = (
                     wants[other].get(kind, []),
-                    places.held(kind, reference.plans[other].pole),
+                    places.list_used_sites(kind, reference.plans[other].pole),
                 )
                 needed_places = sum(x.minimum_staff for x in (*mine, *theirs))
                 if occupants or (theirs and needed_places > places.free(kind)):
@@ -180,7 +180,7 @@ class FreePlaces:
         for s in _list_active_strategies(now):
             if s.site is not None:
                 places_in_use[s.site] = places_in_use.get(s.site, 0) + (s.desks or 0)
-        for line in now.moved.values():
+        for line in now.reassignments.values():
             if line.state not in _ENDED_LINES and line.place != line.site:
                 places_in_use[line.place] = places_in_use.get(line.place, 0) + line.count
         self._taken = places_in_use
@@ -204,7 +204,7 @@ class FreePlaces:
             if site.kind == kind
         }
 
-    def held(self, kind: str, pole: str | None) -> tuple[str, ...]:
+    def list_used_sites(self, kind: str, pole: str | None) -> tuple[str, ...]:
         sites, activities = self._reference.sites, self._reference.activities
         mine = (
             s.site

@@ -48,7 +48,7 @@ class PlanCard:
     """The reader may open it at a site of choice."""
 
     @property
-    def left(self) -> int:
+    def open_card_count(self) -> int:
         """Number of site cards that are not closed."""
         progress = self.progress
         return 0 if progress is None else progress.waiting + progress.to_do + progress.doing

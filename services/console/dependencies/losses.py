@@ -170,13 +170,17 @@ class LossEvaluator:
     def _assess(self, *resources: LostResource) -> EvaluatedLoss:
         lost_resources = tuple(sorted(set(resources)))
         touched_ids = [
-            a for a in self._list_touched(lost_resources) if a not in self._present.stopped
+            a
+            for a in self._list_touched(lost_resources)
+            if a not in self._present.stopped_activities
         ]
         hit = [one for id in touched_ids if (one := self._hit(id, lost_resources)) is not None]
         hit.sort(key=lambda one: (not one.stops, self._order[one.activity]))
         roles = self._list_roles(lost_resources)
         stops = [self._network.activities[one.activity] for one in hit if one.stops]
-        already = [a for a in self._list_touched(lost_resources) if a in self._present.stopped]
+        already = [
+            a for a in self._list_touched(lost_resources) if a in self._present.stopped_activities
+        ]
         lines = {one.id for one in lost_resources if one.kind is ResourceKind.LINE}
         communes = find_served_communes(self._network, lines, self._present.lines) if lines else ()
         return EvaluatedLoss(

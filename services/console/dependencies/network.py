@@ -68,7 +68,7 @@ class PresentState:
     """Site → capacity in percent; a site that is not named works."""
     shares: Mapping[str, float] = field(default_factory=dict)
     """`system:…`, `supplier:…`, `kitchen:…` → share in percent that it still gives."""
-    stopped: frozenset[str] = frozenset()
+    stopped_activities: frozenset[str] = frozenset()
     """Activities that are interrupted already."""
     plans: frozenset[str] = frozenset()
     """Plans that are proposed or in effect already."""

@@ -132,8 +132,8 @@ def _count(
             return _overlap(sites, without), _overlap(sites, was_out)
         case "activities_interrupted":
             activity_ids = [a.id for a in _select(args, network)]
-            stopped_count = _overlap(activity_ids, present.stopped)
-            new_stops = _overlap(activity_ids, after.stops - present.stopped)
+            stopped_count = _overlap(activity_ids, present.stopped_activities)
+            new_stops = _overlap(activity_ids, after.stops - present.stopped_activities)
             return stopped_count + new_stops, stopped_count
         case "activity_capacity_min":
             activity_ids = [a.id for a in _select(args, network)]

@@ -76,7 +76,7 @@ class MinedDependencies:
     key: object
     """Version and clocks of the realms behind it."""
     at: float
-    found: list[UndeclaredDependency]
+    findings: list[UndeclaredDependency]
     crises: int
 
 
@@ -218,7 +218,7 @@ async def read_present_state(
     return PresentState(
         sites={id: row.capacity_pct for id, row in sites.items() if row.capacity_pct < FULL_PCT},
         shares=shares,
-        stopped=frozenset(
+        stopped_activities=frozenset(
             id for id, row in activities.items() if row.state is ActivityState.INTERRUPTED
         ),
         plans=frozenset(id for id, row in plans.items() if row.state not in _OVER),
@@ -270,7 +270,7 @@ class DependencyQueries(QueryBase):
         dependencies = await self._mine(version, network, realms)
         _ = get_translator(self._lang)
         return d.HiddenDependencies(
-            items=[_shape_hidden(one, names, _) for one in dependencies.found],
+            items=[_shape_hidden(one, names, _) for one in dependencies.findings],
             crises=dependencies.crises,
         )
 

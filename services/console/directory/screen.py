@@ -123,7 +123,7 @@ async def build_directory_page(queries: Queries, request: Request) -> dict[str, 
         **build_page_context(request, x),
         "q": q,
         "domain": domain,
-        "cell": build_reaching_points(x.reference.said),
+        "cell": build_reaching_points(x.reference.message_names),
         "view": build_directory_view(items, partners, x.reference.poles, x.sites, q, domain),
         "shown": person,
         "unknown": bool(person_token) and person is None,
@@ -161,5 +161,5 @@ PAGE: Final = WebPage(
     N_("Annuaire"),
     after="calls",
     needs=Permission.LOG_READ,
-    cached=False,  # it may show numbers, and such a reading is recorded
+    is_cached=False,  # it may show numbers, and such a reading is recorded
 )

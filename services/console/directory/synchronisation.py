@@ -28,18 +28,18 @@ class DirectorySource:
 class SynchronisationPlan:
     """People to write, and tokens by outcome; absent people stay."""
 
-    added: tuple[Contact, ...]
-    changed: tuple[Contact, ...]
+    new_contacts: tuple[Contact, ...]
+    changed_contacts: tuple[Contact, ...]
     same: tuple[str, ...]
     absent: tuple[str, ...]
 
     @property
-    def written(self) -> tuple[Contact, ...]:
-        return self.added + self.changed
+    def contacts_to_write(self) -> tuple[Contact, ...]:
+        return self.new_contacts + self.changed_contacts
 
     @property
-    def known(self) -> int:
-        return len(self.changed) + len(self.same) + len(self.absent)
+    def known_count(self) -> int:
+        return len(self.changed_contacts) + len(self.same) + len(self.absent)
 
 
 def plan_synchronisation(

@@ -170,7 +170,7 @@ class Citations:
         self._numbers: dict[str, int] = {}
 
     def of(self, *subjects: str, most: int = 1) -> tuple[int, ...]:
-        """Return provisional numbers of the newest lines about each subject; see `numbered`."""
+        """Return provisional numbers of the newest lines about each subject; see `number_lines`."""
         keys = [key for subject in subjects for key in self._index.get(subject, ())[:most]]
         return tuple(
             dict.fromkeys(self._numbers.setdefault(key, len(self._numbers) + 1) for key in keys)
@@ -182,7 +182,9 @@ class Citations:
             (self._numbers.setdefault(key, len(self._numbers) + 1),) if key in self._lines else ()
         )
 
-    def numbered(self, sheets: Iterable[Sheet]) -> tuple[dict[int, int], tuple[CitedSource, ...]]:
+    def number_lines(
+        self, sheets: Iterable[Sheet]
+    ) -> tuple[dict[int, int], tuple[CitedSource, ...]]:
         """Return provisional → final numbers of the cited lines, and their sources by time."""
         used = {n for sheet in sheets for section in sheet.sections for n in section.refs}
         keys = sorted(key for key, n in self._numbers.items() if n in used)

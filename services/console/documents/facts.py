@@ -64,7 +64,7 @@ class SitrepFacts:
     plans: Sequence[Plan]
     proposal: ProposalRow | None
     """Reassignment proposal in force."""
-    moved: Sequence[ReassignmentRow]
+    reassignments: Sequence[ReassignmentRow]
     """Reassignments with orders sent and agents not back."""
     alarms: Sequence[Alarm]
     tasks: Sequence[Task]
@@ -109,7 +109,7 @@ def count_figures(facts: SitrepFacts) -> dict[str, int]:
     figures["cards:late"] = sum(c.overdue for c in cards)
     figures["reports:unconfirmed"] = len(list_unconfirmed_reports(facts.reports))
     figures["tasks:open"] = len(facts.tasks)
-    figures["staff:reassigned"] = sum(row.count for row in facts.moved)
+    figures["staff:reassigned"] = sum(row.count for row in facts.reassignments)
     figures["staff:displaced"] = sum(s.staff for s in facts.sites if s.status in OUT_OF_SERVICE)
     return figures
 

@@ -86,7 +86,7 @@ def draft_handover(
     sources, index = index_lines(first.lines)
     citations = Citations(sources, index)
     sheets = {facts.sitrep.lang: _build_sheet(facts, citations) for facts in by_lang}
-    final, cited_sources = citations.numbered(sheets.values())
+    final, cited_sources = citations.number_lines(sheets.values())
     ahead = list_deadlines(by_lang[0])
     figures = count_figures(first) | {
         "decisions": count_decisions(first),

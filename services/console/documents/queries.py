@@ -123,7 +123,7 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries, ProofQueri
         previous = max(
             (await picture.rows(c.SitrepRow)).values(), key=lambda row: row.number, default=None
         )
-        lines = await self._cited(picture)
+        lines = await self._list_sitrep_lines(picture)
         incidents = [
             i for i in (await picture.rows(a.IncidentRow)).values() if i.state in OPEN_STATES
         ]
@@ -135,7 +135,7 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries, ProofQueri
             one = OpenedRealm(
                 picture, Shaper(picture.realm, picture.reference, self._outlines, lang, at)
             )
-            facts = await self._shaped(
+            facts = await self._build_sitrep_facts(
                 one,
                 resource,
                 at,
@@ -154,11 +154,11 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries, ProofQueri
             )
         return all_facts
 
-    async def _cited(self, picture: pictures.RealmSnapshot) -> Sequence[LineRecord]:
+    async def _list_sitrep_lines(self, picture: pictures.RealmSnapshot) -> Sequence[LineRecord]:
         records, _more = await self._lines(picture, None, SITREP_LINES)
         return records
 
-    async def _shaped(
+    async def _build_sitrep_facts(
         self,
         view: OpenedRealm,
         resource: r.Realm,
@@ -225,7 +225,7 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries, ProofQueri
                 ),
                 None,
             ),
-            moved=[
+            reassignments=[
                 row
                 for row in (await picture.rows(g.ReassignmentRow)).values()
                 if row.state in g.ACTIVE_LINE_STATES
@@ -270,7 +270,7 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries, ProofQueri
         picture = view.picture
         resource = build_realm_now(picture)
         at = get_snapshot_time(picture)
-        lines, _more = await self._told(picture, incident)
+        lines, _more = await self._read_incident_lines(picture, incident)
         if incident is not None:
             lines = await self._add_cell_lines(picture, incident, lines)
         all_facts = []
@@ -281,7 +281,7 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries, ProofQueri
             all_facts.append(await self._retex_facts(one, resource, at, incident, lines))
         return draft_retex(all_facts)
 
-    async def _told(
+    async def _read_incident_lines(
         self, picture: pictures.RealmSnapshot, incident: str | None
     ) -> tuple[Sequence[LineRecord], str | None]:
         return await self._lines(picture, incident, RETEX_LINES)
@@ -293,7 +293,7 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries, ProofQueri
         row = (await picture.rows(a.IncidentRow)).get(incident)
         if row is None:
             return list(lines)
-        every, _more = await self._told(picture, None)
+        every, _more = await self._read_incident_lines(picture, None)
         cell = select_cell_lines(every, row.opened_at, row.closed_at)
         return sorted([*lines, *cell], key=lambda line: line.key, reverse=True)
 
@@ -378,7 +378,7 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries, ProofQueri
                 if incident in (None, row.incident)
             ],
             lines=lines,
-            moved=sorted(
+            reassignments=sorted(
                 (
                     row
                     for row in (await picture.rows(g.ReassignmentRow)).values()

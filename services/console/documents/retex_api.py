@@ -56,7 +56,7 @@ async def get_retex(
 ) -> Response:
     langs = ("fr", "en") if form == "json" else (reader.lang,)
     costs: ExpensiveWork = request.app.state.costs
-    async with costs.documents.turn(reader.principal.id):
+    async with costs.documents.hold_place(reader.principal.id):
         document = await reader.model.draft_retex(incident=incident, langs=langs)
         return await make_document_response(
             request, document, form, reader.lang, name=f"retex-{reader.realm}"

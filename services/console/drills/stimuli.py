@@ -43,7 +43,7 @@ class _FlagForm:
     severity: int
     headline: str
     object: str | None = None
-    zoned: bool = False
+    has_zone: bool = False
 
 
 _FLAGS: Final[Mapping[str, _FlagForm]] = {
@@ -55,10 +55,10 @@ _FLAGS: Final[Mapping[str, _FlagForm]] = {
         "outage_it", "rssi", 5, "Décision : isolement total du système d’information", "system:*"
     ),
     "water_alert": _FlagForm(
-        "sanitary_alert", "concessionnaire_eau", 3, "Analyse d’eau non conforme", zoned=True
+        "sanitary_alert", "concessionnaire_eau", 3, "Analyse d’eau non conforme", has_zone=True
     ),
     "water_restriction": _FlagForm(
-        "outage_water", "prefecture", 3, "Arrêté : ne pas boire l’eau du robinet", zoned=True
+        "outage_water", "prefecture", 3, "Arrêté : ne pas boire l’eau du robinet", has_zone=True
     ),
     "prefecture_instruction": _FlagForm("info", "prefecture", 3, "Consigne de la préfecture"),
     "rehousing_needed": _FlagForm("info", "prefecture", 4, "Des ménages sont à reloger"),
@@ -353,7 +353,7 @@ def _report_flag(writer: StimulusWriter, name: str) -> list[Stimulus] | None:
         "measure": measure if form.object is None else measure | {"object": form.object},
         "headline": form.headline,
     }
-    return [stimulus | ({"zone": [writer.draw_commune()]} if form.zoned else {})]
+    return [stimulus | ({"zone": [writer.draw_commune()]} if form.has_zone else {})]
 
 
 def _write_severity(writer: StimulusWriter, when: Measured) -> list[Stimulus] | None:

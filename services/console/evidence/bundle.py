@@ -42,7 +42,7 @@ class _ByteBuffer(RawIOBase):
         self._waiting += data
         return len(data)
 
-    def take(self) -> bytes:
+    def drain(self) -> bytes:
         """Return all bytes since the last call."""
         chunk, self._waiting = bytes(self._waiting), bytearray()
         return chunk
@@ -66,7 +66,7 @@ class BundleEntry(AbstractContextManager["BundleEntry"]):
 
 
 class Bundle:
-    """A zip that is sent while it grows: call `take` after each step."""
+    """A zip that is sent while it grows: call `drain` after each step."""
 
     def __init__(self) -> None:
         self._sink = _ByteBuffer()
@@ -97,9 +97,9 @@ class Bundle:
                     + b"\n"
                 )
 
-    def take(self) -> bytes:
+    def drain(self) -> bytes:
         """Return the bytes that can be sent now."""
-        return self._sink.take()
+        return self._sink.drain()
 
     def finish(self, about: dict[str, Any], key: SigningKey) -> bytes:
         """Add the manifest, its signature and the public key, and return the last bytes."""
@@ -114,7 +114,7 @@ class Bundle:
         ):
             self._zip.writestr(_make_entry_info(name), content)
         self._zip.close()
-        return self._sink.take()
+        return self._sink.drain()
 
 
 def _make_entry_info(name: str) -> ZipInfo:

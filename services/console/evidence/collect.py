@@ -96,7 +96,7 @@ async def write_bundle(
     bundle, realm, id = Bundle(), request.realm, request.incident.id
     bundle.add("README.txt", README.encode())
     bundle.add("incident.json", request.incident.model_dump_json(indent=1).encode())
-    yield bundle.take()
+    yield bundle.drain()
     lines = [line async for line in _read_lines(model, incident=id)]
     lines += [line async for line in _read_cell_lines(model, request)]
     lines.sort(key=_get_order)
@@ -110,7 +110,7 @@ async def write_bundle(
         incident=id, can_read=lambda _: request.raw_reports, limit=PAGE_SIZE
     )
     bundle.add_lines("actions.jsonl", actions.items)
-    yield bundle.take()
+    yield bundle.drain()
     sitreps = [pair async for pair in _read_sitreps(model, request)]
     for row, document in sitreps:
         bundle.add(f"sitreps/ps-{row.number}.json", document.frozen())
@@ -118,7 +118,7 @@ async def write_bundle(
     handovers = [pair for pair in await model.frozen_handovers() if id in pair[1].incidents]
     for handover, document in handovers:
         bundle.add(f"handovers/releve-{handover.number}.json", document.frozen())
-    yield bundle.take()
+    yield bundle.drain()
     partition = partition_of(realm, PARTITION_COUNT)
     stretches = {service: LogExcerpt(partition) for service in SERVICES}
     async with PartitionReader(kafka) as reader:
@@ -131,7 +131,7 @@ async def write_bundle(
     if request.raw_reports:
         for id, photo in await _read_photos(person, read_photo):
             bundle.add(f"photos/{id}{_PHOTO_ENDINGS[photo.content_type or '']}", photo.raw or b"")
-            yield bundle.take()
+            yield bundle.drain()
     frozen = {row.text_id for row, _document in sitreps}
     frozen |= {row.page.text_id for row, _document in handovers if row.page is not None}
     bundle.add_lines(

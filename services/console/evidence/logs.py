@@ -110,7 +110,7 @@ async def write_log(
                 waiting.clear()
                 if byte_count >= CHUNK_BYTES:
                     byte_count = 0
-                    yield bundle.take()
+                    yield bundle.drain()
 
 
 async def _read_records(

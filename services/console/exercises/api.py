@@ -67,7 +67,7 @@ class RealmCalendar(DecisionBody):
     )
 
     @model_validator(mode="after")
-    def _ordered(self) -> RealmCalendar:
+    def _check_order(self) -> RealmCalendar:
         if any(first > last for first, last in self.school_holidays):
             raise ValueError("school holidays end before they begin")
         return self

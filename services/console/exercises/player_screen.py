@@ -132,7 +132,7 @@ async def build_player_page(queries: Queries, request: Request) -> dict[str, Any
         "roles": facilitation.build_role_lines(sheet, x._),
         "in_an_hour": times.minute_value(now + timedelta(hours=1)),
         "announcements": announcements(
-            realm.name, realm.title_code, call, reference.said, now, x._
+            realm.name, realm.title_code, call, reference.message_names, now, x._
         ),
     }
 

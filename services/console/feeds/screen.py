@@ -109,6 +109,6 @@ PAGE: Final = WebPage(
     N_("Flux officiels"),
     after="sources",
     needs=Permission.LOG_READ,
-    cached=False,  # it changes without a fact on any log
+    is_cached=False,  # it changes without a fact on any log
     past=False,
 )

@@ -154,7 +154,7 @@ async def revise_handover(author: HandoverAuthor, id: str, body: HandoverRevisio
             handover=id,
             text_id=_get_text_id(reason) if reason is not None else None,
             recipients=tuple(body.recipients) if body.recipients is not None else None,
-            expected=author.expected,
+            expected=author.expected_version,
         )
 
     words = body.objective
@@ -192,7 +192,7 @@ async def sign_handover(
         counts=document.figures,
         next_at=next_at,
     )
-    expected = row.version if author.expected is None else author.expected
+    expected = row.version if author.expected_version is None else author.expected_version
     return await send_decision(
         author, body, "alerts", SignHandover, handover=id, page=page, expected=expected
     )

@@ -193,7 +193,7 @@ def foresee_flood(
 
 def name_state(crossing: Crossing) -> str:
     """Return `reached`, `expected`, or `possible` if only the upper bound reaches it."""
-    if crossing.reached:
+    if crossing.is_reached:
         return "reached"
     return "possible" if crossing.at is None else "expected"
 
@@ -201,7 +201,7 @@ def name_state(crossing: Crossing) -> str:
 def _clock_flooded(
     territory: HazardReference, site: Site, level: float, crossing: Crossing
 ) -> SiteClock:
-    ahead, state = not crossing.reached, name_state(crossing)
+    ahead, state = not crossing.is_reached, name_state(crossing)
     has_people = site.staff > 0 or site.public_capacity > 0
     return SiteClock(
         site=site.id,

@@ -33,7 +33,7 @@ class HazardFacts:
 
     flags: Mapping[str, a.FlagRow]
     reports: Mapping[str, a.ReportRow]
-    announced: tuple[a.ReportRow, ...]
+    announced_cuts: tuple[a.ReportRow, ...]
     """Reports of cuts that a person has to verify, or has verified."""
 
 
@@ -79,10 +79,10 @@ def foresee_hazards(
         clocks.HazardWindow(
             window.start, window.end, row.id, confirmed=row.confirmation == "confirmed"
         )
-        for row in facts.announced
+        for row in facts.announced_cuts
         for window in row.effective
     ]
-    hint = next((row.plan_hint.split()[0] for row in facts.announced if row.plan_hint), None)
+    hint = next((row.plan_hint.split()[0] for row in facts.announced_cuts if row.plan_hint), None)
     forecasts.append(
         clocks.foresee_windows(
             territory, clocks.POWER, cuts, hint if hint in territory.plans else None, now

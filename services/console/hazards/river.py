@@ -75,12 +75,12 @@ class Crossing:
     earliest: Instant
     latest: Instant | None
     """Without it the lower bound does not reach it within the course."""
-    reached: bool = False
+    is_reached: bool = False
 
     @property
     def margin(self) -> Instant | None:
         """Return the ± of the expected time in ms."""
-        if self.at is None or self.reached:
+        if self.at is None or self.is_reached:
             return None
         later = 0 if self.latest is None else self.latest - self.at
         return max(self.at - self.earliest, later, LEAST_MARGIN_MS)
@@ -130,13 +130,13 @@ def _follow_trend(readings: Sequence[RiverReading], last: RiverReading) -> list[
     return [
         LevelPoint(
             last.at + h * HOUR_MS,
-            *(_bound(last.level + s * h) for s in (slope - spread, slope, slope + spread)),
+            *(_clamp(last.level + s * h) for s in (slope - spread, slope, slope + spread)),
         )
         for h in range(1, HORIZON_H + 1)
     ]
 
 
-def _bound(level: float) -> float:
+def _clamp(level: float) -> float:
     return max(LOWEST_M, min(HIGHEST_M, level))
 
 
@@ -161,7 +161,7 @@ def find_crossing(
             if reading.level < threshold:
                 break
             since = reading.at
-        return Crossing(since, since, since, reached=True)
+        return Crossing(since, since, since, is_reached=True)
     earliest = _cross([(p.at, p.high) for p in course.points], threshold)
     if earliest is None:
         return None

@@ -135,7 +135,7 @@ def _collect_fields(
     names = shared_fields - fields.keys() - {"author", "role", "realm", "reason"}
     values = {name: getattr(body, name) for name in names}
     if "expected" in kind.model_fields:
-        values["expected"] = author.expected
+        values["expected"] = author.expected_version
     times = {name: to_instant(at) for name, at in values.items() if isinstance(at, datetime)}
     return values | times | fields
 
@@ -170,7 +170,7 @@ async def find_repeated_answer(author: DecisionContext) -> Response | None:
     Call it before computing anything that may have changed since. Raises ProblemError `key_reused`.
     """
     decisions: CommandDispatcher = author.request.app.state.decisions
-    before = await decisions.repeated(author.principal, author.realm, author.key)
+    before = await decisions.find_earlier_outcome(author.principal, author.realm, author.key)
     return None if before is None else build_answer(author.request, before, author.lang)
 
 
@@ -178,7 +178,7 @@ def build_answer(request: Request, outcome: CommandOutcome, lang: str) -> Respon
     """Build the HTTP answer of an outcome."""
     headers = {"Cache-Control": "no-store", "Content-Language": lang, "Vigie-Command": outcome.id}
     unknown: list[str] = getattr(request.state, "unknown_fields", [])
-    if outcome.replayed:
+    if outcome.is_replay:
         headers["Idempotency-Replayed"] = "true"
     if outcome.answer is None:
         location = f"/api/v1/commands/{outcome.id}?{urlencode({'realm': outcome.realm})}"

@@ -36,7 +36,7 @@ async def get_command(
     decisions: CommandDispatcher = request.app.state.decisions
     response.headers["Cache-Control"] = "no-store"
     answer = _check_visible(author.principal, await decisions.answers.read(id))
-    if answer is None and not decisions.issued(id):
+    if answer is None and not decisions.has_issued(id):
         raise NotFound
     if answer is None and not await decisions.answers.under_way(id):
         raise ProblemError("command_gone")

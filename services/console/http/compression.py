@@ -70,7 +70,7 @@ class CompressionMiddleware:
             return
         starts: list[Message] = []
 
-        async def packed(message: Message) -> None:
+        async def send_compressed(message: Message) -> None:
             if message["type"] == "http.response.start":
                 starts.append(message)
                 return
@@ -81,7 +81,7 @@ class CompressionMiddleware:
                 )
             await send(message)
 
-        await self._app(scope, receive, packed)
+        await self._app(scope, receive, send_compressed)
 
 
 def _compress_response(start: Message, body: Message) -> Message:

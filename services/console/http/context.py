@@ -92,7 +92,7 @@ class DecisionContext:
     realm: str
     lang: str
     key: IdempotencyKey | None
-    expected: int | None
+    expected_version: int | None
     """If-Match: a version that counts decisions."""
     wait_s: float
     request: Request
@@ -230,7 +230,7 @@ def require_read(permission: Permission) -> Callable[..., AsyncIterator[ReadCont
             yield reader
             return
         costs: ExpensiveWork = request.app.state.costs
-        async with costs.past.turn(principal.id):
+        async with costs.past.hold_place(principal.id):
             yield reader
 
     return dependency

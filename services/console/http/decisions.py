@@ -123,7 +123,7 @@ class CommandAnswers:
             return None if raw is None else dict(orjson.loads(raw))
         return None
 
-    async def sent(self, id: str) -> str | None:
+    async def get_request_digest(self, id: str) -> str | None:
         """Return the digest of the request that sent this command (`key_reused`).
 
         The result is None if no such request is known, or while the store is away.
@@ -179,7 +179,7 @@ class IdempotencyKey:
     """An Idempotency-Key, and the digest of the request that came with it."""
 
     text: str
-    asked: str
+    request_digest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +189,7 @@ class CommandOutcome:
     id: str
     realm: str
     answer: CommandAnswer | None
-    replayed: bool = False
+    is_replay: bool = False
 
 
 class CommandDispatcher:
@@ -219,7 +219,7 @@ class CommandDispatcher:
             else self._hash("realm", principal.id, key.text, size=4)
         )
 
-    def issued(self, id: str) -> bool:
+    def has_issued(self, id: str) -> bool:
         """Return whether this installation made this id, so that its command may be pending."""
         prefix, _, rest = id.partition("-")
         random_part, _, mark = rest.partition("-")
@@ -230,17 +230,17 @@ class CommandDispatcher:
     def _hash(self, *parts: str, size: int) -> str:
         return blake2b("\x1f".join(parts).encode(), key=self._key, digest_size=size).hexdigest()
 
-    async def repeated(
+    async def find_earlier_outcome(
         self, principal: Principal, realm: str, key: IdempotencyKey | None
     ) -> CommandOutcome | None:
         """Return the earlier outcome for this key, or None. Raises ProblemError `key_reused`."""
         if key is None:
             return None
         id = self.command_id(principal, realm, key)
-        if await self.answers.sent(id) not in (None, key.asked):
+        if await self.answers.get_request_digest(id) not in (None, key.request_digest):
             raise ProblemError("key_reused")
         answer = await self.answers.read(id)
-        return None if answer is None else CommandOutcome(id, realm, answer, replayed=True)
+        return None if answer is None else CommandOutcome(id, realm, answer, is_replay=True)
 
     async def decide(
         self,
@@ -261,7 +261,7 @@ class CommandDispatcher:
         send before it, under ids derived from its id. Raises BrokerAway, ProblemError `key_reused`,
         `invalid` (values that the command cannot hold).
         """
-        if (before := await self.repeated(principal, realm, key)) is not None:
+        if (before := await self.find_earlier_outcome(principal, realm, key)) is not None:
             return before
         id = self.command_id(principal, realm, key)
         author, role = get_author(principal), principal.acting_role
@@ -327,7 +327,7 @@ class CommandDispatcher:
         last = commands[-1][0]
 
         async def ask() -> None:
-            await self.answers.note_sent(last, key.asked if key else "")
+            await self.answers.note_sent(last, key.request_digest if key else "")
             for id, command in commands:
                 await self._producer.send(
                     select_urgent_topic(service, realm),

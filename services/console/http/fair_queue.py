@@ -53,7 +53,7 @@ class BodyLimitMiddleware:
             )(scope, receive, send)
             return
 
-        async def counted() -> Message:
+        async def receive_limited() -> Message:
             nonlocal size
             message = await receive()
             size += len(message.get("body", b""))
@@ -61,7 +61,7 @@ class BodyLimitMiddleware:
                 raise HTTPException(413, str(limit))
             return message
 
-        await self._app(scope, counted, send)
+        await self._app(scope, receive_limited, send)
 
 
 RETRY_AFTER_S: Final = 5
@@ -92,7 +92,7 @@ class FairQueue:
     _queues: dict[str, _UserQueue] = field(default_factory=dict)
 
     @asynccontextmanager
-    async def turn(self, user: str) -> AsyncIterator[None]:
+    async def hold_place(self, user: str) -> AsyncIterator[None]:
         """Wait for the user's turn and hold it. Raises ProblemError `too_much_at_once`."""
         queue = self._queues.setdefault(user, _UserQueue(asyncio.Semaphore(self.at_once)))
         if queue.there >= self.at_once + self.waiting:

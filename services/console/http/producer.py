@@ -23,7 +23,7 @@ class CommandProducer:
         self._producer: RecordProducer | None = None
         self._starting = asyncio.Lock()
 
-    async def _started(self) -> RecordProducer:
+    async def _start_once(self) -> RecordProducer:
         async with self._starting:
             if self._producer is None:
                 producer = RecordProducer(self._kafka, self._marks, timeout_s=SEND_TIMEOUT_S)
@@ -55,7 +55,7 @@ class CommandProducer:
         with tracing.trace_request(
             f"console send {message.wire_type()}", lambda: {"vigie.realm": realm, "vigie.input": id}
         ) as span:
-            producer = self._producer or await self._started()
+            producer = self._producer or await self._start_once()
             return await producer.send(
                 topic,
                 realm,

@@ -512,7 +512,7 @@ class PlanCards:
         return sum(1 for card in self.cards if card.late is not None)
 
     @property
-    def closed(self) -> int:
+    def closed_count(self) -> int:
         """Number of cards that ask nothing of anybody any more."""
         return sum(1 for card in self.cards if card.state in ("done", "not_applicable"))
 
@@ -553,7 +553,7 @@ def list_plan_cards(
             if c.due_at is not None  # cards of the return open later
         ]
         plan_cards.append(PlanCards(plan.id, plan.title, plan.trigger_since, cards))
-    return sorted(plan_cards, key=lambda p: (-p.late, p.closed == len(p.cards), p.plan))
+    return sorted(plan_cards, key=lambda p: (-p.late, p.closed_count == len(p.cards), p.plan))
 
 
 @dataclass(frozen=True, slots=True)

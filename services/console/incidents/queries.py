@@ -81,7 +81,9 @@ class IncidentQueries(QueryBase):
         if incident.title_type is None and row.kind == SITE_KIND:
             report_rows = await view.picture.some(a.ReportRow, incident.reports[:1])
             first = next(iter(report_rows.values()), None)
-            return incident if first is None else view.shape.titled(incident, row, first.type)
+            return (
+                incident if first is None else view.shape.add_event_type(incident, row, first.type)
+            )
         return incident
 
     async def unread_reports(self, incident: str, limit: int) -> list[str]:

@@ -128,7 +128,7 @@ async def get_ledger_document(
 ) -> Response:
     langs = ("fr", "en") if form == "json" else (reader.lang,)
     costs: ExpensiveWork = request.app.state.costs
-    async with costs.documents.turn(reader.principal.id):
+    async with costs.documents.hold_place(reader.principal.id):
         document = await reader.model.draft_ledger(choice, langs=langs)
         return await make_document_response(
             request, document, form, reader.lang, name=f"depenses-{reader.realm}"

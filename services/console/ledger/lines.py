@@ -140,7 +140,7 @@ class CostFacts:
     sites: Mapping[str, ref.Site]
     activities: Mapping[str, ref.Activity]
     poles: Mapping[str, ref.Pole]
-    moved: Sequence[ReassignmentRow] = ()
+    reassignments: Sequence[ReassignmentRow] = ()
     requests: Sequence[ResourceRequestRow] = ()
     messages: Sequence[NotificationRow] = ()
     escalations: Mapping[str, EscalationRow] = field(default_factory=dict)
@@ -176,7 +176,7 @@ def _index_claims(facts: CostFacts) -> dict[str, tuple[str, ...]]:
 
 
 def _list_staff_lines(facts: CostFacts) -> Iterator[CostLine]:
-    for row in facts.moved:
+    for row in facts.reassignments:
         if not is_completed_move(row):
             continue
         days = count_agent_days(row, times.of(facts.now))

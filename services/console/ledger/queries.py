@@ -176,7 +176,7 @@ class LedgerQueries(QueryBase):
                 sites=names.sites,
                 activities=names.activities,
                 poles=names.poles,
-                moved=list((await read(ReassignmentRow)).values()),
+                reassignments=list((await read(ReassignmentRow)).values()),
                 requests=list((await read(ResourceRequestRow)).values()),
                 messages=list((await read(NotificationRow)).values()),
                 escalations=await read(EscalationRow),

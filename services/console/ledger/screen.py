@@ -64,5 +64,5 @@ PAGE: Final = WebPage(
     N_("Dépenses"),
     after="obligations",
     needs=Permission.LOG_READ,
-    cached=False,  # agent-days and fuel grow without a fact on any log
+    is_cached=False,  # agent-days and fuel grow without a fact on any log
 )

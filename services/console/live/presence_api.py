@@ -46,7 +46,7 @@ class Here(DecisionBody):
     operation_id="list_presence",
     summary="List the other people with an open page: of one place, or of the whole realm",
 )
-async def listed(
+async def list_present_people(
     request: Request,
     response: Response,
     reader: Seeing,

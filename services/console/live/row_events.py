@@ -88,7 +88,7 @@ class JoinedReports:
             waiting.append(report)
         del waiting[: -self.LIMIT]
 
-    def take(self, incident: str) -> list[str]:
+    def pop_reports(self, incident: str) -> list[str]:
         """Remove and return the reports for the next event of the incident."""
         return self._waiting.pop(incident, [])
 
@@ -130,7 +130,7 @@ def _join_reports(resource: Resource, joined_reports: JoinedReports) -> Resource
     if isinstance(resource, Report) and resource.incident is not None:
         joined_reports.add(resource.incident, resource.id)
     elif isinstance(resource, Incident):
-        return resource.model_copy(update={"reports": joined_reports.take(resource.id)})
+        return resource.model_copy(update={"reports": joined_reports.pop_reports(resource.id)})
     return resource
 
 

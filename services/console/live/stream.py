@@ -104,14 +104,14 @@ class EncodedFrames:
     plain: bytes
     count: int = 1
     """Number of frames; 0, as for a ping, is useless to a subscriber with frames still queued."""
-    _packed: bytes | None = None
+    _compressed_bytes: bytes | None = None
 
     @property
-    def packed(self) -> bytes:
+    def compressed_bytes(self) -> bytes:
         """The compressed frames, valid anywhere in a compressed stream."""
-        if self._packed is None:
-            self._packed = compress_piece(self.plain)
-        return self._packed
+        if self._compressed_bytes is None:
+            self._compressed_bytes = compress_piece(self.plain)
+        return self._compressed_bytes
 
 
 @dataclass(eq=False, slots=True)
@@ -119,33 +119,33 @@ class Subscriber:
     """One browser, with a bounded queue of encoded pieces."""
 
     lang: str
-    hidden: frozenset[str] = frozenset()
+    hidden_events: frozenset[str] = frozenset()
     """Events that this reader may not see."""
     gzip: bool = False
     frames: deque[bytes] = field(default_factory=deque)
     waiting: int = 0
     """Frames in the queue."""
-    overflowed: bool = False
-    closed: bool = False
+    has_overflowed: bool = False
+    is_closed: bool = False
     _woken: asyncio.Future[None] | None = None
 
     def encode(self, piece: EncodedFrames) -> bytes:
         """Return the piece in this browser's encoding."""
-        return piece.packed if self.gzip else piece.plain
+        return piece.compressed_bytes if self.gzip else piece.plain
 
     def put(self, piece: EncodedFrames) -> None:
         """Queue some frames; a full queue is dropped and later replaced by a `resync`."""
-        if self.overflowed or not piece.plain or (not piece.count and self.frames):
+        if self.has_overflowed or not piece.plain or (not piece.count and self.frames):
             return
         if self.waiting >= MAX_QUEUED:
-            self.take()
-            self.overflowed = True
+            self.drain()
+            self.has_overflowed = True
         else:
             self.frames.append(self.encode(piece))
             self.waiting += piece.count
         self._wake()
 
-    def take(self) -> bytes:
+    def drain(self) -> bytes:
         """Remove and return all queued frames."""
         frames = b"".join(self.frames)
         self.frames.clear()
@@ -154,7 +154,7 @@ class Subscriber:
 
     def close(self) -> None:
         """Accept no more frames."""
-        self.closed = True
+        self.is_closed = True
         self._wake()
 
     def _wake(self) -> None:
@@ -166,7 +166,7 @@ class Subscriber:
 
         A bare future: five hundred of them wake five hundred tasks and create none.
         """
-        if not (self.frames or self.overflowed or self.closed):
+        if not (self.frames or self.has_overflowed or self.is_closed):
             self._woken = asyncio.get_running_loop().create_future()
             await self._woken
 
@@ -198,7 +198,7 @@ class RealmFeed:
         while True:
             try:
                 async with asyncio.timeout(TURN_TIMEOUT_S):
-                    delivery_s = await self._turn()
+                    delivery_s = await self._deliver_changes()
                 await asyncio.sleep(min(delivery_s * PAUSE_FACTOR, MAX_PAUSE_S))
             except (StoreUnavailable, Rebuilding, RedisError, OSError) as error:
                 self.current = False
@@ -210,7 +210,7 @@ class RealmFeed:
                 log.exception("stream.failed", realm=self.realm)
                 await asyncio.sleep(RETRY_S)
 
-    async def _turn(self) -> float:
+    async def _deliver_changes(self) -> float:
         """Wait for changes and deliver them, or a ping. Return the seconds of delivery."""
         pipeline = self._client.pipeline(transaction=False)
         pipeline.xread(
@@ -233,7 +233,7 @@ class RealmFeed:
             return await self._to_all(EncodedFrames(build_ping(), count=0))
         return 0.0
 
-    def _encoded(self, frames: Iterable[Frame], hidden_events: frozenset[str]) -> bytes:
+    def _encode_frames(self, frames: Iterable[Frame], hidden_events: frozenset[str]) -> bytes:
         return b"".join(f.encode(self.epoch, is_hidden=f.event in hidden_events) for f in frames)
 
     async def _tell(self, entries: Sequence[StreamEntry]) -> float:
@@ -252,11 +252,12 @@ class RealmFeed:
                     )
                 frames_by_lang[lang] = frames
         self.position = entries[-1][0]
-        kinds = {(s.lang, s.hidden) for s in self.subscribers}
+        kinds = {(s.lang, s.hidden_events) for s in self.subscribers}
         return await self._to_all(
             {
                 (lang, hidden_events): EncodedFrames(
-                    self._encoded(frames_by_lang[lang], hidden_events), len(frames_by_lang[lang])
+                    self._encode_frames(frames_by_lang[lang], hidden_events),
+                    len(frames_by_lang[lang]),
                 )
                 for lang, hidden_events in kinds
             }
@@ -274,7 +275,7 @@ class RealmFeed:
             subscriber.put(
                 frames
                 if isinstance(frames, EncodedFrames)
-                else frames[subscriber.lang, subscriber.hidden]
+                else frames[subscriber.lang, subscriber.hidden_events]
             )
         for _ in ("each has woken and sent", "the loop has written"):
             await asyncio.sleep(0)
@@ -289,7 +290,7 @@ class RealmFeed:
         stream continues after it.
         """
         try:
-            return await self._rendered(entries, lang, joined_reports)
+            return await self._render_frames(entries, lang, joined_reports)
         except (StoreUnavailable, Rebuilding, RedisError, OSError):
             raise
         except Exception:
@@ -298,7 +299,7 @@ class RealmFeed:
             )
             return None
 
-    async def _rendered(
+    async def _render_frames(
         self, entries: Sequence[StreamEntry], lang: str, joined_reports: JoinedReports
     ) -> list[Frame]:
         last = {(collection, id): entry for entry, collection, ids in entries for id in ids}
@@ -314,7 +315,9 @@ class RealmFeed:
             frames.append(Frame(*mine[-1], entry) if mine else Frame("", b"", entry))
         return frames
 
-    async def missed(self, after: str, until: str, subscriber: Subscriber) -> bytes | None:
+    async def read_missing_frames(
+        self, after: str, until: str, subscriber: Subscriber
+    ) -> bytes | None:
         """Return all frames after one entry up to another; None if they are no longer available."""
         key = store.realm_key(self.realm, "stream")
         try:
@@ -333,7 +336,7 @@ class RealmFeed:
         frames = (
             await self.frames(parse_entries(raw), subscriber.lang, JoinedReports()) if raw else []
         )
-        return None if frames is None else self._encoded(frames, subscriber.hidden)
+        return None if frames is None else self._encode_frames(frames, subscriber.hidden_events)
 
 
 def parse_entries(raw: Iterable[Any]) -> list[StreamEntry]:
@@ -405,7 +408,7 @@ class StreamHub:
         metrics.set_gauge("vigie_stream_clients", self.clients)
         return LiveStream(
             self._frames(feed, subscriber, position, last_id, still_allowed),
-            lambda: self._leave(feed, subscriber),
+            lambda: self._remove_subscriber(feed, subscriber),
         )
 
     @property
@@ -423,7 +426,7 @@ class StreamHub:
                 if not feed.current:
                     raise ReadModelFrozen
                 reading = asyncio.create_task(feed.run(), name=f"stream {realm}")
-                reading.add_done_callback(lambda _: self._ended(feed))
+                reading.add_done_callback(lambda _: self._close_feed(feed))
                 self._feeds[realm] = feed, reading
             elif not self._feeds[realm][0].current:
                 raise ReadModelFrozen
@@ -443,7 +446,9 @@ class StreamHub:
         )
         if last_id is not None:
             missed_frames = (
-                await feed.missed(since, position, subscriber) if since is not None else None
+                await feed.read_missing_frames(since, position, subscriber)
+                if since is not None
+                else None
             )
             yield subscriber.encode(
                 EncodedFrames(
@@ -452,25 +457,25 @@ class StreamHub:
                     else missed_frames
                 )
             )
-        while not (subscriber.closed or self._closed) and still_allowed():
+        while not (subscriber.is_closed or self._closed) and still_allowed():
             if subscriber.frames:
-                yield subscriber.take()
-            elif subscriber.overflowed:
-                subscriber.overflowed = False
+                yield subscriber.drain()
+            elif subscriber.has_overflowed:
+                subscriber.has_overflowed = False
                 yield subscriber.encode(
                     EncodedFrames(build_resync(feed.epoch, feed.position, "too_slow"))
                 )
             else:
                 await subscriber.news()
 
-    def _ended(self, feed: RealmFeed) -> None:
+    def _close_feed(self, feed: RealmFeed) -> None:
         """Close the browsers of a feed that has ended; they reconnect to a new one."""
         if self._feeds.get(feed.realm, (None,))[0] is feed:
             self._feeds.pop(feed.realm)
         for subscriber in feed.subscribers:
             subscriber.close()
 
-    def _leave(self, feed: RealmFeed, subscriber: Subscriber) -> None:
+    def _remove_subscriber(self, feed: RealmFeed, subscriber: Subscriber) -> None:
         feed.subscribers.discard(subscriber)
         if not feed.subscribers and self._feeds.get(feed.realm, (None,))[0] is feed:
             self._feeds.pop(feed.realm)[1].cancel()

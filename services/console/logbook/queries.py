@@ -108,7 +108,7 @@ class LogbookQueries(QueryBase):
                 site=None,
             )
             if after is None and len(records) < UNLIMITED:
-                records, after = await self._completed(
+                records, after = await self._complete_page(
                     records, None, frozenset(), view.picture.at, start, UNLIMITED, None
                 )
             for record in records:
@@ -149,7 +149,7 @@ class LogbookQueries(QueryBase):
             site=site,
         )
         if after is None and len(records) < most:
-            records, after = await self._completed(
+            records, after = await self._complete_page(
                 records, incident, kinds, view.picture.at, start, most, site
             )
         return Page(
@@ -157,7 +157,7 @@ class LogbookQueries(QueryBase):
             next=encode_cursor(after) if after else None,
         )
 
-    async def _completed(
+    async def _complete_page(
         self,
         records: list[LineRecord],
         incident: str | None,
@@ -231,7 +231,7 @@ class LogbookQueries(QueryBase):
         try:
             view = await self.read()
         except RealmUnknown:
-            if (lost_report := await self._lost(id)) is None:
+            if (lost_report := await self._find_undecided_report(id)) is None:
                 raise
             return lost_report
         row = await view.picture.row(a.ReportRow, id)
@@ -254,7 +254,7 @@ class LogbookQueries(QueryBase):
             return report.model_copy(
                 update={"newer_alert_at": await self._find_newer_alert(view, row)}
             )
-        if (lost_report := await self._lost(id)) is None:
+        if (lost_report := await self._find_undecided_report(id)) is None:
             raise NotFound
         return lost_report
 
@@ -339,7 +339,7 @@ class LogbookQueries(QueryBase):
         ]
         return to_datetime(max(newer_times)) if newer_times else None
 
-    async def _lost(self, id: str) -> r.Report | None:
+    async def _find_undecided_report(self, id: str) -> r.Report | None:
         """Return a report that could not be decided, if that was known by then."""
         async with translate_store_errors():
             raw = await self._client.hget(store.realm_key(self._realm, "lost"), id)

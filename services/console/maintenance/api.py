@@ -149,7 +149,7 @@ class WindowRequest(DecisionBody):
         }
 
     @property
-    def told(self) -> dict[str, str]:
+    def free_texts(self) -> dict[str, str]:
         """Free texts beside the reason."""
         return {"created_by": self.created_by} if self.created_by else {}
 
@@ -228,7 +228,7 @@ async def plan_window(author: WindowPlanner, body: WindowRequest) -> Response:
         body,
         "alerts",
         PlanMaintenance,
-        more_texts=body.told,
+        more_texts=body.free_texts,
         origin=origin,
         **body.fields(author),
     )
@@ -243,7 +243,7 @@ async def change_window(author: WindowPlanner, id: str, body: WindowRequest) -> 
         body,
         "alerts",
         ChangeMaintenance,
-        more_texts=body.told,
+        more_texts=body.free_texts,
         window=id,
         **body.fields(author),
     )

@@ -105,7 +105,7 @@ class AnswerPage:
         """
         link = self.link(token)
         try:
-            return await self._told(link, token, DisplayChoice.of(request))
+            return await self._build_context(link, token, DisplayChoice.of(request))
         except ProblemError as unread:
             if unread.problem.code not in UNREADABLE_CODES:
                 raise
@@ -115,7 +115,7 @@ class AnswerPage:
                 "simulated": not is_live(link.realm),
             }
 
-    async def _told(
+    async def _build_context(
         self, link: AnswerLink, token: str, choice: DisplayChoice, *, refusal: str = ""
     ) -> dict[str, Any]:
         """Return the context of `ack.html`. Raises ProblemError."""
@@ -161,7 +161,9 @@ class AnswerPage:
             "answered": answer,
             "answered_at": notification.acknowledged_at,
             "over": _(WITHDRAWAL_TEXTS.get(over, NOTHING_TO_DO)) if over is not None else None,
-            "facts": collect_call_facts(notification, calls, reference.said, names, _, now),
+            "facts": collect_call_facts(
+                notification, calls, reference.message_names, names, _, now
+            ),
             "safety": self._queries.headcount_answer(notification.id) if answer else None,
             "ended_at": await self._find_end(queries, notification),
             "refusal": refusal,
@@ -221,7 +223,7 @@ class AnswerPage:
             link, token, Answer(answer_code), recalls=recalls, instead=instead
         )
         try:
-            context = await self._told(
+            context = await self._build_context(
                 link,
                 token,
                 DisplayChoice.of(request),
@@ -255,7 +257,7 @@ class AnswerPage:
         """Record how the person takes part in the crisis cell; the answer stays. Rule D90."""
         result = await self._send(link, token, Answer.ACK, attendance=attendance)
         try:
-            context = await self._told(link, token, DisplayChoice.of(request))
+            context = await self._build_context(link, token, DisplayChoice.of(request))
         except ProblemError as unread:
             if result.state not in COUNTED_STATES or unread.problem.code not in UNREADABLE_CODES:
                 raise

@@ -51,6 +51,6 @@ PAGE: Final = WebPage(
     "/appels/{id}/reponses",
     "answers.html",
     build_answers_page,
-    cached=False,
+    is_cached=False,
     past=False,  # it names people, and every reading is recorded
 )

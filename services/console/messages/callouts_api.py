@@ -113,7 +113,7 @@ async def get_callout(reader: LogReader, id: str) -> CallOut:
 async def draft_callout(author: CallOutAuthor, body: CallOutRequest) -> Response:
     author = author.within(body)
     require_text(body.text, "text")
-    body = await corrected(author, body)
+    body = await complete_correction(author, body)
     await check_sites(author, () if body.everybody else body.sites)
     if (before := await find_repeated_answer(author)) is not None:
         return before
@@ -163,7 +163,7 @@ async def stop_callout(
     return await send_decision(author, body, "delivery", StopCallOut, callout=id)
 
 
-async def corrected(author: DecisionContext, body: CallOutRequest) -> CallOutRequest:
+async def complete_correction(author: DecisionContext, body: CallOutRequest) -> CallOutRequest:
     """Return the draft of a correction with the sites and incident of its call-out.
 
     Raises NotFound, ProblemError `invalid`.

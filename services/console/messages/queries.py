@@ -136,7 +136,12 @@ class MessageQueries(QueryBase):
             return None
         text = None if text_id is None else self.words_of(str(text_id))
         return compose_texts(
-            row, view.shape.realm, view.shape.reference.said, lang, wording.public_url, text
+            row,
+            view.shape.realm,
+            view.shape.reference.message_names,
+            lang,
+            wording.public_url,
+            text,
         )
 
     async def notification(self, id: str, *, wording: Wording | None = None) -> r.Notification:

@@ -82,7 +82,7 @@ class ObligationQueries(QueryBase):
             row,
             incident,
             reference.names,
-            reference.said.territory,
+            reference.message_names.territory,
             get_snapshot_time(view.picture),
         )
         blanks = find_blanks(reference.sections)

@@ -142,5 +142,5 @@ PAGE: Final = WebPage(
     N_("Échéances légales"),
     after="communication",
     needs=Permission.LOG_READ,
-    cached=False,  # the time that is left changes without a fact on any log
+    is_cached=False,  # the time that is left changes without a fact on any log
 )

@@ -396,7 +396,7 @@ async def import_calendar(
     try:
         content = await _read_body(request)  # before the turn: a slow client must not block others
         costs: ExpensiveWork = request.app.state.costs
-        async with costs.calendars.turn(author.principal.id), _IMPORT_SLOT:
+        async with costs.calendars.hold_place(author.principal.id), _IMPORT_SLOT:
             calendar_file = await read_untrusted_calendar(content, at, window)
         directory: VaultDirectory = request.app.state.directory
         contacts = await run_in_thread(_list_contacts, directory.of(author.realm))

@@ -89,7 +89,7 @@ class OnCallQueries(QueryBase):
     async def drills(self, *, limit: int = UNLIMITED, cursor: str | None = None) -> Page[Drill]:
         """List the drills, newest first."""
         desk, _ = await self.desk()
-        page_drills, following = paginate(desk.drilled(), lambda d: (d.month,), limit, cursor)
+        page_drills, following = paginate(desk.list_drills(), lambda d: (d.month,), limit, cursor)
         return Page(items=page_drills, next=following)
 
     async def reachable(self) -> tuple[int, bool]:

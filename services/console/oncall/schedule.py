@@ -53,7 +53,7 @@ class ScheduleView:
     realm: str
     reference: IndexedReference
     duties: Mapping[str, DutyRow]
-    told: Mapping[str, ReachRow]
+    reach_rows: Mapping[str, ReachRow]
     published_at: Instant | None
     lang: str
     drills: Mapping[str, DrillRow] = field(default_factory=dict)
@@ -79,25 +79,25 @@ class ScheduleView:
     def reach(self) -> dict[str, tuple[Reach, ...]]:
         """Channels by person, without those that a drill found without a provider."""
         off = find_unprovided_channels(self.probes)
-        points_by_person = merge_reach(self.roster, self.published_at, self.told)
+        points_by_person = merge_reach(self.roster, self.published_at, self.reach_rows)
         return {
             person: tuple(p for p in points if p.channel not in off)
             for person, points in points_by_person.items()
         }
 
     @property
-    def missed(self) -> list[Channel]:
+    def missing_channels(self) -> list[Channel]:
         """Channels without a provider that somebody relies on."""
         used = {
             p.channel
-            for points in merge_reach(self.roster, self.published_at, self.told).values()
+            for points in merge_reach(self.roster, self.published_at, self.reach_rows).values()
             for p in points
         }
         return [c for c in Channel if c in used & find_unprovided_channels(self.probes)]
 
     def persons(self) -> set[str]:
         """Return all tokens that may be on call."""
-        return {*self.told, *(self.roster.channels if self.roster else ())}
+        return {*self.reach_rows, *(self.roster.channels if self.roster else ())}
 
     def role_name(self, role: str, scope: str | None = None) -> str:
         return w.name_role(role, scope, self.reference.names, get_translator(self.lang))
@@ -256,7 +256,7 @@ class ScheduleView:
             holes_count=len(holes),
             nobody_count=sum(h.kind in ("nobody", "unreachable") for h in holes),
             urgent_count=sum(h.start < before for h in holes),
-            without_provider=self.missed,
+            without_provider=self.missing_channels,
             roles=self._roles(proof),
             items=[self._hole(h, at) for h in holes[:MAX_HOLES]],
             site=site.id if site else None,
@@ -279,7 +279,7 @@ class ScheduleView:
             for role, posts in posts_by_role.items()
         ]
 
-    def drilled(self) -> list[Drill]:
+    def list_drills(self) -> list[Drill]:
         """List the drills of the realm, newest first."""
         return [
             self._drill(row, self.probes.get(row.id))

@@ -106,7 +106,7 @@ class PersonMessages:
 
     heard: Mapping[str, Instant] = field(default_factory=dict)
     """Person → newest answer or receipt."""
-    lost: Mapping[str, Instant] = field(default_factory=dict)
+    undelivered_at: Mapping[str, Instant] = field(default_factory=dict)
     """Person → newest message that no channel could bring."""
 
 
@@ -136,7 +136,7 @@ class ProofFacts:
     """Token of a partner → last verification of one of its numbers in the directory."""
     rows: RealmRows = field(default_factory=RealmRows)
     messages: PersonMessages = PersonMessages()
-    exercised: tuple[ExercisedCard, ...] = ()
+    exercised_cards: tuple[ExercisedCard, ...] = ()
 
     @cached_property
     def contents(self) -> dict[str, PlanContent]:
@@ -161,7 +161,7 @@ class ProofFacts:
     def exercised_at(self) -> dict[tuple[str, str], Instant]:
         """(plan, card) → newest time when it was done in time."""
         exercise_times: dict[tuple[str, str], Instant] = {}
-        for one in self.exercised:
+        for one in self.exercised_cards:
             if one.at <= self.now:
                 key = (one.plan, one.card)
                 exercise_times[key] = max(exercise_times.get(key, 0), one.at)
@@ -213,7 +213,7 @@ class ProofFacts:
             at for at in (*verification_times, self.messages.heard.get(person)) if at is not None
         ]
         newest = max((at for at in times if at <= self.now), default=None)
-        if newest is None or self.messages.lost.get(person, newest) > newest:
+        if newest is None or self.messages.undelivered_at.get(person, newest) > newest:
             return None
         return newest
 

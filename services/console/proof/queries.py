@@ -84,13 +84,13 @@ class ProofQueries(OnCallQueries):
                 incidents=await read(a.IncidentRow),
                 plans=plans,
                 strategies=await read(c.StrategyRow),
-                moved=await read(g.ReassignmentRow),
+                reassignments=await read(g.ReassignmentRow),
             ),
             messages=await self._read_messages(picture),
         )
         used = list_cards_in_time(plans, await read(c.SiteCardRow))
         exercised_plans = await self._list_exercised(picture, now)
-        return replace(facts, exercised=(*used, *exercised_plans))
+        return replace(facts, exercised_cards=(*used, *exercised_plans))
 
     async def _read_messages(self, picture: RealmSnapshot) -> PersonMessages:
         """Return the messages of each person; those of the present are at most 20 s old.

@@ -107,10 +107,10 @@ class _RealmChanges:
     rates: dict[str, int] = field(default_factory=dict)
     feeds: dict[str, Instant] = field(default_factory=dict)
     clocks: dict[str, Instant] = field(default_factory=dict)
-    lost: dict[str, bytes] = field(default_factory=dict)
+    undecided_reports: dict[str, bytes] = field(default_factory=dict)
     members: dict[tuple[str, str], _MemberChanges] = field(default_factory=dict)
     """(index, cause) → changes of its members."""
-    touched: bool = False
+    has_changed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ class ProjectedBatch:
     batch: Batch
     positions: dict[str, str]
     """Position key → value after the write."""
-    written: dict[str, int]
+    row_counts: dict[str, int]
     """Collection → number of rows."""
     lines: dict[str, int]
     """Realm → number of lines."""
@@ -170,7 +170,7 @@ class Projection:
                     self._collect(effect, tx, changes, batch, command_ids)
             if anchor:
                 self.realms[tx.realm] |= anchor
-                changes.setdefault(tx.realm, _RealmChanges()).touched = True
+                changes.setdefault(tx.realm, _RealmChanges()).has_changed = True
             if not is_live(tx.realm) and any(fact.name == "RealmClosed" for fact in tx.facts):
                 self._end(tx, changes)
             if _belongs_to_realm(tx):
@@ -182,7 +182,7 @@ class Projection:
                 _write_kept_parts(batch, realm, change)
             else:
                 _write_realm(batch, realm, change)
-            if change.touched:
+            if change.has_changed:
                 batch.add("HSET", store.REALMS, realm, orjson.dumps(self.realms[realm]))
         for key, value in positions.items():
             batch.add("SET", key, value)
@@ -214,14 +214,14 @@ class Projection:
         fields = self.realms.get(tx.realm, {})
         if _ENDED_FIELD not in fields:
             self.realms[tx.realm] = fields | {_ENDED_FIELD: tx.src.appended_at}
-            changes.setdefault(tx.realm, _RealmChanges()).touched = True
+            changes.setdefault(tx.realm, _RealmChanges()).has_changed = True
 
     def _lay_aside(self, batch: Batch, changes: dict[str, _RealmChanges]) -> tuple[str, ...]:
         """Mark all but the last closed realms as evicted, from this batch on."""
         if not any(
             _ENDED_FIELD in self.realms[realm]
             for realm, change in changes.items()
-            if change.touched
+            if change.has_changed
         ):
             return ()
         over = [
@@ -235,7 +235,7 @@ class Projection:
         )
         for realm in evicted_realms:
             self.realms[realm] |= {store.EVICTED: True}
-            changes.setdefault(realm, _RealmChanges()).touched = True
+            changes.setdefault(realm, _RealmChanges()).has_changed = True
             batch.add("SET", store.realm_key(realm, "floor"), store.NO_LINES)
         return evicted_realms
 
@@ -299,7 +299,7 @@ class Projection:
         change = changes.setdefault(tx.realm, _RealmChanges())
         match effect:
             case RealmFieldsChanged():
-                change.touched = True
+                change.has_changed = True
             case RowPut():
                 _put_row(change, effect)
             case MembersChanged():
@@ -307,7 +307,7 @@ class Projection:
                     effect
                 )
             case InputLost():
-                change.lost[effect.id] = orjson.dumps(
+                change.undecided_reports[effect.id] = orjson.dumps(
                     {n: getattr(effect, n) for n in ("state", "reason", "at", "source_key")}
                 )
 
@@ -416,9 +416,12 @@ def _write_kept_parts(batch: Batch, realm: str, change: _RealmChanges) -> None:
     """Write the parts that Redis keeps of every realm, even an evicted one (`store.LEFT`)."""
     for name, count in change.rates.items():
         batch.add("HINCRBY", store.realm_key(realm, "rates"), name, count)
-    if change.lost:
+    if change.undecided_reports:
         batch.add_many(
-            "HSET", store.realm_key(realm, "lost"), _flatten_pairs(change.lost.items()), step=2
+            "HSET",
+            store.realm_key(realm, "lost"),
+            _flatten_pairs(change.undecided_reports.items()),
+            step=2,
         )
     if change.clocks:
         batch.add_many(
@@ -438,7 +441,7 @@ def _announce_changes(batch: Batch, realm: str, change: _RealmChanges) -> None:
         (wholes.get(c, c), rows) for c, rows in change.rows.items()
     ]
     parts.append(("lines", [line.key for line, _ in change.lines]))
-    if change.touched or change.clocks:
+    if change.has_changed or change.clocks:
         parts.append(("realm", [realm]))
     for collection, ids in parts:
         id_list = list(ids)

@@ -59,7 +59,7 @@ class Trimmer:
         self._client, self._kept, self._slack = client, kept_lines, slack
         self._since: dict[str, int] = {}
 
-    async def written(self, realm: str, count: int) -> None:
+    async def count_lines(self, realm: str, count: int) -> None:
         """Count lines that were added, and trim when a check is due."""
         since = self._since.get(realm, CHECK_EVERY) + count
         self._since[realm] = since
@@ -235,10 +235,10 @@ class Projector:
         )
         await self._store.write(batch.batch)
         self._stored.update(batch.positions)
-        for collection, count in batch.written.items():
+        for collection, count in batch.row_counts.items():
             metrics.count("vigie_projected_total", count, collection=collection)
         for realm, count in batch.lines.items():
-            await self._trimmer.written(realm, count)
+            await self._trimmer.count_lines(realm, count)
         if batch.aside:
             await self._trimmer.lay_aside(batch.aside)
             log.info("realms.laid_aside", realms=batch.aside)

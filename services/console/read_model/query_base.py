@@ -253,13 +253,13 @@ class QueryBase:
     ) -> list[LineRecord]:
         """Return lines before a key from the logs, newest first."""
 
-        def wanted(line: LineRecord) -> bool:
+        def is_wanted(line: LineRecord) -> bool:
             of_it = (incident is None or line.incident == incident) and (
                 site is None or line.site == site
             )
             return line.key < end and (not kinds or line.kind in kinds) and of_it
 
-        return await self._from_logs(lambda history: history.lines(realm, wanted, limit))
+        return await self._from_logs(lambda history: history.lines(realm, is_wanted, limit))
 
     async def _reference(self, version: str | None) -> IndexedReference:
         if version is None:

@@ -24,7 +24,7 @@ class IndexedReference:
     version: str | None = None
     names: TerritoryNames = field(default_factory=TerritoryNames)
     sections: tuple[ref.SectionData, ...] = ()
-    said: MessageNames = field(default_factory=MessageNames)
+    message_names: MessageNames = field(default_factory=MessageNames)
     """Names as messages write them."""
     resources: ResourceCatalogue = field(default_factory=ResourceCatalogue)
     """Kinds, stocks and partners for resource requests."""

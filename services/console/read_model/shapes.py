@@ -122,7 +122,9 @@ class Shaper:
             why=self.reasons(row.why),
         )
 
-    def titled(self, incident: r.Incident, row: a.IncidentRow, type: EventType) -> r.Incident:
+    def add_event_type(
+        self, incident: r.Incident, row: a.IncidentRow, type: EventType
+    ) -> r.Incident:
         """Return the incident with a title that contains the type of event."""
         return incident.model_copy(
             update={

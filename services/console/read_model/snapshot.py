@@ -88,10 +88,10 @@ class RealmSnapshot(ABC):
         collection = find_collection(model)
         rows = await self.raw_rows(collection)
         if (part := part_collections().get(collection)) is not None:
-            rows = self.joined(collection, rows, await self.raw_rows(part))
+            rows = self.join_rows(collection, rows, await self.raw_rows(part))
         return cast("Mapping[str, R]", rows)
 
-    def joined(
+    def join_rows(
         self, _collection: str, rows: Mapping[str, Model], parts: Mapping[str, Model]
     ) -> Mapping[str, Model]:
         return (
@@ -139,7 +139,7 @@ class _JoinedRows(NamedTuple):
 
     rows: Mapping[str, Model]
     parts: Mapping[str, Model]
-    joined: Mapping[str, Model]
+    result: Mapping[str, Model]
 
 
 class RowCache:
@@ -170,12 +170,12 @@ class RowCache:
         """Return rows with their parts; the same objects as long as row and part are unchanged."""
         before = self._joined.get((realm, collection))
         if before is not None and before.rows is rows and before.parts is parts:
-            return before.joined
+            return before.result
         joined_rows: dict[str, Model] = {}
         for id, row in rows.items():
             part = parts.get(id)
             if before is not None and before.rows.get(id) is row and before.parts.get(id) is part:
-                joined_rows[id] = before.joined[id]
+                joined_rows[id] = before.result[id]
             else:
                 joined_rows[id] = row if part is None else _join_part(row, part)
         self._joined[realm, collection] = _JoinedRows(rows, parts, joined_rows)
@@ -239,7 +239,7 @@ class CurrentSnapshot(RealmSnapshot):
         raw = await self._client.hgetall(store.rows_key(self.realm, collection))
         return self._rows.put(self.realm, collection, version, raw)
 
-    def joined(
+    def join_rows(
         self, collection: str, rows: Mapping[str, Model], parts: Mapping[str, Model]
     ) -> Mapping[str, Model]:
         return self._rows.join(self.realm, collection, rows, parts) if parts else rows

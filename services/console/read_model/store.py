@@ -204,7 +204,7 @@ class Batch:
     """Writes that happen together or not at all, if epoch and positions are unchanged."""
 
     epoch: str
-    expected: dict[str, str] = field(default_factory=dict)
+    expected_positions: dict[str, str] = field(default_factory=dict)
     """Position key → its value when the batch began (empty = none)."""
     commands: list[tuple[Value, ...]] = field(default_factory=list)
 
@@ -231,8 +231,8 @@ class Store:
         Raises EpochLost or PositionMoved (nothing was written), or redis.RedisError (nothing or all
         was written).
         """
-        args: list[Value] = [batch.epoch, len(batch.expected)]
-        for key, value in batch.expected.items():
+        args: list[Value] = [batch.epoch, len(batch.expected_positions)]
+        for key, value in batch.expected_positions.items():
             args += (key, value)
         for one in batch.commands:
             args.append(len(one))

@@ -62,7 +62,7 @@ class ReferenceQueries(QueryBase):
             limit,
             cursor,
         )
-        reason_texts = self._said(page_rows) if texts else {}
+        reason_texts = self._read_reasons(page_rows) if texts else {}
         return Page(
             items=[view.shape.reference_change(row, reason_texts) for row in page_rows],
             next=following,
@@ -72,7 +72,7 @@ class ReferenceQueries(QueryBase):
         """Return one change. Raises NotFound."""
         view = await self.read()
         row = get_known(await view.picture.some(c.ReferenceChangeRow, [id]), id)
-        return view.shape.reference_change(row, self._said([row]) if texts else {})
+        return view.shape.reference_change(row, self._read_reasons([row]) if texts else {})
 
     async def records(
         self,
@@ -159,7 +159,7 @@ class ReferenceQueries(QueryBase):
             and not {row.site, row.place, row.need_site}.isdisjoint(sites)
         )
 
-    def _said(self, rows: Sequence[c.ReferenceChangeRow]) -> Mapping[str, Any]:
+    def _read_reasons(self, rows: Sequence[c.ReferenceChangeRow]) -> Mapping[str, Any]:
         """Return text id → fields of the text."""
         ids = [
             decision.reason.removeprefix("text:")

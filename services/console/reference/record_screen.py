@@ -141,7 +141,7 @@ async def _try_conditions(
     except ProblemError as error:
         return [error.problem.sentence("en" if x.shell.lang == "en" else "fr")]
     costs: ExpensiveWork = request.app.state.costs
-    async with costs.trials.turn(x.shell.reader.principal.id):
+    async with costs.trials.hold_place(x.shell.reader.principal.id):
         foreseen = await try_version(sections)
     if foreseen is None:
         return [x._("Non calculé.")]

@@ -251,5 +251,5 @@ async def _try_edit(
     if not has_ruled_field(edit):
         return None
     costs: ExpensiveWork = author.request.app.state.costs
-    async with costs.trials.turn(author.principal.id):
+    async with costs.trials.hold_place(author.principal.id):
         return await try_version(sections)

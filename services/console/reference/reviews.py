@@ -86,7 +86,7 @@ def collect_confirmations(rows: Iterable[ReferenceChangeRow]) -> dict[Key, Confi
         field = REVIEW_FIELDS.get(edit.kind)
         if any(change.field == field and change.after for change in edit.fields):
             approval: ChangeDecision = row.decisions[-1]
-            confirmations[edit.kind, edit.id] = Confirmation(row.proposed.by, approval.by)
+            confirmations[edit.kind, edit.id] = Confirmation(row.proposal.by, approval.by)
     return confirmations
 
 

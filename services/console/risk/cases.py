@@ -93,18 +93,18 @@ class LearnedLaws:
     """Laws after the observations of the logs."""
 
     overrun: DurationLaw
-    unannounced: Mapping[EventType, DurationLaw]
+    unannounced_laws: Mapping[EventType, DurationLaw]
     answer: DurationLaw
     arrival: DurationLaw
 
     @classmethod
     def build(cls, observations: Observations) -> LearnedLaws:
         """Combine the priors and the observations."""
-        types = {*UNANNOUNCED, *observations.unannounced}
+        types = {*UNANNOUNCED, *observations.unannounced_durations}
         return cls(
             OVERRUN.learn(observations.overruns),
             {
-                type: cls._prior(type).learn(observations.unannounced.get(type, ()))
+                type: cls._prior(type).learn(observations.unannounced_durations.get(type, ()))
                 for type in types
             },
             ANSWER.learn(observations.answers),
@@ -122,7 +122,7 @@ class LearnedLaws:
             return DurationLaw(span * self.overrun.median_ms, self.overrun.sigma)
         if type is None:
             return OTHER_UNANNOUNCED
-        return self.unannounced.get(type, OTHER_UNANNOUNCED)
+        return self.unannounced_laws.get(type, OTHER_UNANNOUNCED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +172,7 @@ def build_cases(
             _find_time_left(row.dmia, now),
         )
         has_limit = case.rto_in_ms is not None or case.dmia_in_ms is not None
-        if has_limit and (ceilings or sum(losses.values()) > case.allowed):
+        if has_limit and (ceilings or sum(losses.values()) > case.allowed_gap_pct):
             activities.append(case)
     decisions = [
         *_iterate_strategies(facts, activities, laws),

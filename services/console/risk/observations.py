@@ -17,7 +17,7 @@ class Observations:
 
     overruns: list[float] = field(default_factory=list)
     """Real duration of a cause as a multiple of the one first announced."""
-    unannounced: dict[EventType, list[float]] = field(default_factory=dict)
+    unannounced_durations: dict[EventType, list[float]] = field(default_factory=dict)
     """Type → durations in ms of causes that never had an announced end."""
     answers: list[float] = field(default_factory=list)
     """Time in ms from the proposal of a plan to its decision."""
@@ -29,20 +29,20 @@ class Observations:
         self.overruns += other.overruns
         self.answers += other.answers
         self.arrivals += other.arrivals
-        for type, durations in other.unannounced.items():
-            self.unannounced.setdefault(type, []).extend(durations)
+        for type, durations in other.unannounced_durations.items():
+            self.unannounced_durations.setdefault(type, []).extend(durations)
 
     @property
     def returns(self) -> int:
         """Number of ended causes."""
-        return len(self.overruns) + sum(map(len, self.unannounced.values()))
+        return len(self.overruns) + sum(map(len, self.unannounced_durations.values()))
 
 
 @dataclass(frozen=True, slots=True)
 class _OpenCause:
     type: EventType | None
     since: Instant
-    announced: Instant | None
+    announced_end: Instant | None
     """First announced end."""
 
 
@@ -56,7 +56,7 @@ def observe_returns(versions: Iterable[RowVersion]) -> Observations:
         causes: Sequence[Mapping[str, Any]] = version.row.get("causes", ())
         for cause in causes:
             earlier_cause = before.get(cause["id"])
-            announced_end = earlier_cause.announced if earlier_cause is not None else None
+            announced_end = earlier_cause.announced_end if earlier_cause is not None else None
             expected_end = cause.get("expected_end")
             now[cause["id"]] = _OpenCause(
                 _parse_type(cause.get("type")),
@@ -81,11 +81,11 @@ def _add_return(observations: Observations, cause: _OpenCause, version: RowVersi
     real = min(int(end), version.at) - cause.since
     if real <= 0:
         return
-    if cause.announced is not None:
-        if cause.announced > cause.since:
-            observations.overruns.append(real / (cause.announced - cause.since))
+    if cause.announced_end is not None:
+        if cause.announced_end > cause.since:
+            observations.overruns.append(real / (cause.announced_end - cause.since))
     elif cause.type is not None:
-        observations.unannounced.setdefault(cause.type, []).append(float(real))
+        observations.unannounced_durations.setdefault(cause.type, []).append(float(real))
 
 
 def observe_answers(versions: Iterable[RowVersion]) -> list[float]:

@@ -60,7 +60,7 @@ class _Kept:
     last: Observations
 
     @property
-    def seen(self) -> Observations:
+    def newest(self) -> Observations:
         """Newest durations that were read."""
         return (self.reading.result() if self.reading.done() else None) or self.last
 
@@ -102,7 +102,7 @@ class SimulatedRisks:
 
     facts: RiskFacts
     risks: Sequence[BreachRisk]
-    seen: Observations
+    observations: Observations
     at: Instant
 
     def shape(self, view: OpenedRealm) -> list[b.ActivityRisk]:
@@ -125,9 +125,9 @@ class RiskQueries(QueryBase):
         return b.BreachRisks(
             items=simulation.shape(view),
             draws=DRAWS,
-            returns_seen=simulation.seen.returns,
-            answers_seen=len(simulation.seen.answers),
-            arrivals_seen=len(simulation.seen.arrivals),
+            returns_seen=simulation.observations.returns,
+            answers_seen=len(simulation.observations.answers),
+            arrivals_seen=len(simulation.observations.arrivals),
         )
 
     async def simulate_risks(self, picture: RealmSnapshot) -> SimulatedRisks:
@@ -184,10 +184,10 @@ class RiskQueries(QueryBase):
         observation, now = _SEEN.get(history), monotonic()
         if observation is None or now - observation.at >= OBSERVED_LIFE_S:
             reading = asyncio.ensure_future(self._read_durations())
-            last = observation.seen if observation is not None else Observations()
+            last = observation.newest if observation is not None else Observations()
             observation = _SEEN[history] = _Kept(now, reading, last)
         await asyncio.wait((observation.reading,), timeout=READING_WAIT_S)
-        return observation.seen
+        return observation.newest
 
     async def _read_durations(self) -> Observations | None:
         realms = [one.name for one in select_crisis_realms(await self.realms())]

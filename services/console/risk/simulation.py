@@ -44,7 +44,7 @@ class InterruptedActivity:
     """Unit → percentage points that it takes until it is back."""
     ceilings: tuple[str, ...]
     """Units that leave less than the MBCO alone."""
-    allowed: float
+    allowed_gap_pct: float
     """Percentage points that may be missing: 100 less the MBCO."""
     rto_in_ms: float | None
     """Time from now to the RTO; None: passed, or no running clock."""
@@ -176,8 +176,8 @@ def _restore_all(
         points = np.zeros(count)
         for unit, loss in activity.losses.items():
             points[index[unit]] = loss
-        if points.sum() > activity.allowed:
-            missing = np.cumsum(points[order], axis=1) > activity.allowed + 1e-9
+        if points.sum() > activity.allowed_gap_pct:
+            missing = np.cumsum(points[order], axis=1) > activity.allowed_gap_pct + 1e-9
             first = np.argmax(missing, axis=1)
             restoration_times[:, n] = latest[np.arange(draws), first]
         for unit in activity.ceilings:

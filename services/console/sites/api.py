@@ -138,7 +138,7 @@ class LevelRequest(DecisionBody):
 
     @field_validator("level", mode="before")
     @classmethod
-    def _named(cls, value: object) -> object:
+    def _parse_level(cls, value: object) -> object:
         return (
             int(value[1])
             if isinstance(value, str)

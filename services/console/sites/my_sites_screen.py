@@ -139,7 +139,7 @@ class ReportReceipt:
     incident: Incident | None
 
     @property
-    def taken(self) -> bool:
+    def is_acknowledged(self) -> bool:
         """True if somebody acknowledged its incident."""
         return self.incident is not None and bool(self.incident.acknowledged_by)
 

@@ -160,6 +160,6 @@ PAGE: Final = WebPage(
     build_sources_page,
     N_("Sources"),
     needs=Permission.LOG_READ,
-    cached=False,
+    is_cached=False,
     past=False,  # it changes without a fact on any log
 )

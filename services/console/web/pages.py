@@ -38,7 +38,7 @@ class WebPage:
     """Right to see it in the menu; `build` refuses readers without it."""
     personal: bool = False
     """It is rendered for each reader alone."""
-    cached: bool = True
+    is_cached: bool = True
     """It changes only with a fact on a log, and its reading is not recorded."""
     past: bool = True
     """It can show a past time."""

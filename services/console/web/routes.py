@@ -89,7 +89,7 @@ def _build_fixed_routes() -> APIRouter:
 def _add_screens(router: APIRouter, queries: Queries) -> None:
     renders: RenderCache[RenderedPage] = RenderCache()
     for page in load_pages():
-        show = _show_cached(queries, page, renders) if page.cached else _show(queries, page)
+        show = _show_cached(queries, page, renders) if page.is_cached else _show(queries, page)
         for path in (page.path, *page.also):
             router.add_api_route(path, show, methods=["GET"], name=page.template)
 
@@ -123,7 +123,7 @@ def _show_cached(
             for p in await queries.of(r).positions()
         ]
 
-        async def made() -> RenderedPage:
+        async def render_page() -> RenderedPage:
             page_queries = queries.at(parse_requested_time(request))
             context = await page.build(page_queries, request, **request.path_params)
             return RenderedPage(
@@ -139,7 +139,7 @@ def _show_cached(
             hash_assets(),
             tuple(sorted(behind)),
         )
-        rendered_page = await renders.get(key, made)
+        rendered_page = await renders.get(key, render_page)
         if rendered_page.reports and LIVE_HEADER not in request.headers:
             log.info(
                 "report.text_read",
@@ -213,11 +213,11 @@ def _add_answer_pages(router: APIRouter, answering: AnswerPage) -> None:
         )
 
     @router.get("/a/{token}")
-    async def shown(request: Request, token: str) -> Response:
+    async def show_answer_page(request: Request, token: str) -> Response:
         return shown_as(request, await answering.page(request, token))
 
     @router.post("/a/{token}")
-    async def answered(
+    async def record_answer(
         request: Request,
         token: str,
         answer: Annotated[str, Form()],

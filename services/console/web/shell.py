@@ -188,7 +188,7 @@ class ScreenShell:
         return TERRITORY.get(self.realm.territory, self.realm.territory)
 
     @property
-    def unanswered(self) -> int:
+    def unanswered_count(self) -> int:
         """Number of open incidents from N2 without acknowledgement, shown in the tab's title."""
         return sum(
             1

@@ -90,14 +90,14 @@ class CrisisContingency:
                         tuple(sorted((self._tables.sites[first].id, site.id))),
                         loss.unmet,
                         (),
-                        loss.solved,
+                        loss.is_solved,
                         loss.before,
                     )
             self.solves += then.solves
             self.screened += then.screened
 
     @property
-    def paired(self) -> tuple[str, ...]:
+    def paired_sites(self) -> tuple[str, ...]:
         """Sites whose pairs `pairs` computes, every one."""
         return tuple(self._tables.sites[n].id for n in self._gravest)
 
@@ -204,7 +204,7 @@ class CrisisContingency:
     def _looked_at(self, site: int) -> SiteLoss:
         id, before = self._tables.sites[site].id, self.unmet
         state = self._now.of(id)
-        no_worse = SiteLoss((id,), before, solved=False, before=before)
+        no_worse = SiteLoss((id,), before, is_solved=False, before=before)
         lost_state = self._lose_site(state)
         if (lost_state.staff_pct, lost_state.seat_pct) == (state.staff_pct, state.seat_pct):
             self.screened += 1

@@ -62,13 +62,13 @@ class LossKind(StrEnum):
 class SiteLoss:
     """Sites lost together and the unmet need; `before` is the need unmet without this loss.
 
-    `solved` is False if screening gave the result.
+    `is_solved` is False if screening gave the result.
     """
 
     sites: tuple[str, ...]
     unmet: Unmet
     gaps: tuple[StaffGap, ...] = ()
-    solved: bool = True
+    is_solved: bool = True
     before: Unmet = NOTHING_UNMET
 
     @property
@@ -136,7 +136,7 @@ class ContingencyRanking:
                     yield SiteLoss(
                         (sites[i].id, sites[j].id),
                         _add_unmet(plans[i].unmet, plans[j].unmet),
-                        solved=False,
+                        is_solved=False,
                     )
                 else:
                     yield SiteLoss(

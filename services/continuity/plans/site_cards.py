@@ -331,7 +331,7 @@ class _Reminder:
     incident: str | None
     limit_at: Instant
     cards: int = 0
-    listed: list[tuple[Instant, str]] = field(default_factory=list)
+    card_times: list[tuple[Instant, str]] = field(default_factory=list)
     """Time and reference of each card."""
     plans: frozenset[str] = frozenset()
     overdue: bool = False
@@ -369,7 +369,7 @@ def _collect_reminders(draft: ContinuityDecision) -> dict[str, _Reminder]:
             owner, asked_at = get_owner_key(card), get_asked_time(row, card)
             reminder = reminders.setdefault(owner, _Reminder(card, row.incident, asked_at))
             reminder.cards += 1
-            reminder.listed.append((asked_at, str(refer_to_site_card(card))))
+            reminder.card_times.append((asked_at, str(refer_to_site_card(card))))
             reminder.plans |= {row.id}
             reminder.overdue |= asked_at <= draft.now
             if asked_at < reminder.limit_at:
@@ -392,6 +392,6 @@ def _record_reminder(draft: ContinuityDecision, reminder: _Reminder) -> None:
             limit_at=reminder.limit_at,
             incident=reminder.incident,
             cards=reminder.cards,
-            listed=tuple(id for _, id in sorted(reminder.listed)[:LISTED_CARDS]),
+            listed=tuple(id for _, id in sorted(reminder.card_times)[:LISTED_CARDS]),
         )
     )

@@ -293,7 +293,7 @@ def build_ranking_answer(
         unmet=counts["unmet"],
         worst=gravest,
         present=present,
-        paired=ranking.paired
+        paired=ranking.paired_sites
         if job.n == 2 and losses and isinstance(ranking, CrisisContingency)
         else (),
     )

@@ -64,7 +64,7 @@ class DeadLetterApi:
         self._access = access
         self._partitions = (partition_of(live_realm, TOPICS_BY_NAME[TOPIC].partitions),)
 
-    async def listed(self, part: ListQuery, reader: Principal) -> dict[str, Any]:
+    async def list_messages(self, part: ListQuery, reader: Principal) -> dict[str, Any]:
         """List refused messages, newest first. `?source=` selects those of one principal."""
         source = part.filters.get("source")
         letters = [
@@ -77,7 +77,7 @@ class DeadLetterApi:
         )
         return {"items": [build_row(letter) for letter in page_letters], "next": following}
 
-    async def shown(self, id: str, reader: Principal) -> dict[str, Any]:
+    async def show_message(self, id: str, reader: Principal) -> dict[str, Any]:
         """Return a refused message with its bytes in base64, and as text with replacements."""
         letter = await self._find(id, reader)
         body = await self._body(letter)
@@ -92,7 +92,7 @@ class DeadLetterApi:
         )
         return build_row(letter) | {"body": None} | body_fields
 
-    async def again(
+    async def build_replay(
         self, id: str, new_body: bytes, author: Principal
     ) -> tuple[Scope, bytes] | dict[str, Any]:
         """Return the request to route again with its body.

@@ -99,7 +99,7 @@ class DeadLetterStore:
             metrics.count("vigie_dead_letters_total", service="intake", reason="not_kept")
 
     def _within_quota(self, refusal: RefusedMessage) -> bool:
-        return self.quota.take(refusal.principal.id, len(refusal.body))
+        return self.quota.count_item(refusal.principal.id, len(refusal.body))
 
     async def keep_now(self, refusal: RefusedMessage) -> None:
         """Store a refused message, however long the broker is away.
@@ -143,11 +143,11 @@ class DeadLetterStore:
         letter = build_dead_letter(refusal, self._realm, refusal.at or time.time_ns() // 1_000_000)
         if letter.text_id is not None:
             await self._texts.put(letter.text_id, TextItem({}, refusal.body, refusal.content_type))
-            self._ledger.refused(letter.text_id, letter.at)
-        producer = self._producer or await self._connected()
+            self._ledger.schedule_erasure(letter.text_id, letter.at)
+        producer = self._producer or await self._connect_once()
         await producer.send_raw(TOPIC, letter.lane_partition, letter.key, letter.dump(), [])
 
-    async def _connected(self) -> RecordProducer:
+    async def _connect_once(self) -> RecordProducer:
         producer = RecordProducer(self._kafka, timeout_s=ACK_TIMEOUT_S)
         await producer.start()
         self._producer = producer
@@ -161,7 +161,7 @@ class DeadLetterStore:
                     time.time_ns() // 1_000_000 - self._days * DAY_MS
                 ):
                     await self._texts.erase(text_id)
-                    self._ledger.erased(text_id)
+                    self._ledger.forget_erased(text_id)
             except (BrokerAway, sqlite3.Error, OSError) as error:
                 log.info("refusals.sweep_postponed", why=f"{type(error).__name__}: {error}")
             await asyncio.sleep(SWEEP_S)
@@ -238,7 +238,7 @@ class UnknownSenders:
         if len(self._seen) > MAX_ADDRESSES:
             self._seen.popitem(last=False)
 
-    def listed(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         """Return the count and the last messages per address, for the administrator."""
         return {
             "count": self.count,

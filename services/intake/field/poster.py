@@ -63,10 +63,10 @@ class PosterIntegration:
     def __init__(self, limits: AnonymousLimits) -> None:
         self._limits = limits
 
-    def kept(self, request: IntegrationRequest) -> bytes:
+    def get_storable_bytes(self, request: IntegrationRequest) -> bytes:
         return request.body
 
-    async def take(
+    async def accept_request(
         self,
         machines: Dispatcher,
         principal: Principal,
@@ -113,13 +113,13 @@ class PosterIntegration:
             first_stands=False,
         )
         self._limits.note(word, receipt.report_id)
-        machines.book.accepted(principal.id)
+        machines.book.count_accepted(principal.id)
         return receipt.report_id
 
-    def accepted(self, request: IntegrationRequest, outcome: str) -> Reply:  # noqa: ARG002  protocol of integrations
+    def build_reply(self, request: IntegrationRequest, outcome: str) -> Reply:  # noqa: ARG002  protocol of integrations
         """Return the id of the report for the form to show."""
         return Reply(202, {"report_id": outcome})
 
-    def refused(self, problem: Problem) -> Reply | None:  # noqa: ARG002
+    def build_refusal(self, problem: Problem) -> Reply | None:  # noqa: ARG002
         """Use the standard problem document."""
         return None

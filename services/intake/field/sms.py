@@ -139,7 +139,7 @@ class SmsIntegration:
         self._limits = limits
         self._letters = letters
 
-    def kept(self, request: IntegrationRequest) -> bytes:
+    def get_storable_bytes(self, request: IntegrationRequest) -> bytes:
         """Return the messages without their numbers, which are neither stored nor logged."""
         try:
             return self._dump(read_messages(request))
@@ -161,7 +161,7 @@ class SmsIntegration:
             ]
         )
 
-    async def take(
+    async def accept_request(
         self,
         machines: Dispatcher,
         principal: Principal,
@@ -184,7 +184,7 @@ class SmsIntegration:
                     raise
                 problems.append((message, error))
             else:
-                machines.book.accepted(principal.id)
+                machines.book.count_accepted(principal.id)
         if problems and len(problems) == len(messages):
             raise problems[0][1]
         for message, refusal in problems:
@@ -502,10 +502,10 @@ class SmsIntegration:
         minute = _now_ms() // MINUTE_MS if message.at is None else int(message.at.timestamp() // 60)
         return f"{self._caller(message).hex()}\x1f{message.words}\x1f{minute}"
 
-    def accepted(self, request: IntegrationRequest, outcome: int) -> Reply:  # noqa: ARG002  protocol of integrations
+    def build_reply(self, request: IntegrationRequest, outcome: int) -> Reply:  # noqa: ARG002  protocol of integrations
         return Reply(200, {"messages": outcome})
 
-    def refused(self, problem: Problem) -> Reply | None:  # noqa: ARG002
+    def build_refusal(self, problem: Problem) -> Reply | None:  # noqa: ARG002
         """Use the standard problem document."""
         return None
 

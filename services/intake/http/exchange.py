@@ -192,13 +192,13 @@ class BodyReader:
             body: bytes = message.get("body", b"")
             if len(body) > self.limit:
                 raise ProblemError("body_too_large", limit=self.limit)
-            self.room.take(len(body))
+            self.room.reserve_bytes(len(body))
             return body
         return await self._rest(message.get("body", b""), receive)
 
     async def _rest(self, first: bytes, receive: Receive) -> bytes:
         parts, size = [first], len(first)
-        self.room.take(size)
+        self.room.reserve_bytes(size)
         try:
             async with asyncio.timeout(self.timeout_s):
                 more = True
@@ -208,7 +208,7 @@ class BodyReader:
                     if size + len(chunk) > self.limit:
                         await self._discard(receive, more=more)
                         raise ProblemError("body_too_large", limit=self.limit)
-                    self.room.take(len(chunk))
+                    self.room.reserve_bytes(len(chunk))
                     size += len(chunk)
                     parts.append(chunk)
         except BaseException as error:

@@ -190,7 +190,7 @@ class ConsoleProxy:
         """
         self._leaving.set()
 
-    async def _left(self) -> None:
+    async def _wait_for_drain(self) -> None:
         await self._leaving.wait()
         await asyncio.sleep(DRAIN_S)
 
@@ -276,17 +276,17 @@ class ConsoleProxy:
         try:
             response = await self._request(scope, receive, body)
         except _FrontStopping:
-            await self._failed(scope, send, doubt)
+            await self._send_failure(scope, send, doubt)
             return
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             log.info("console.away", path=redact_url(scope), error=type(error).__name__)
-            await self._failed(scope, send, "console_away")
+            await self._send_failure(scope, send, "console_away")
             return
         except (aiohttp.ClientError, OSError) as error:
             if body is not None and body.is_late:
                 raise body.too_slow() from None
             log.warning("console.silent", path=redact_url(scope), error=type(error).__name__)
-            await self._failed(scope, send, doubt)
+            await self._send_failure(scope, send, doubt)
             return
         # The client disconnected.
         if response is None:
@@ -299,7 +299,7 @@ class ConsoleProxy:
         finally:
             response.close()
 
-    async def _failed(self, scope: Scope, send: Send, code: str) -> None:
+    async def _send_failure(self, scope: Scope, send: Send, code: str) -> None:
         metrics.count("vigie_proxied_total", status="5xx")
         await send_problem(scope, send, Problem(code, retry_after_s=RETRY_S))
 
@@ -329,7 +329,7 @@ class ConsoleProxy:
                 allow_redirects=False,
             )
         )
-        shutdown = asyncio.ensure_future(self._left())
+        shutdown = asyncio.ensure_future(self._wait_for_drain())
         disconnect = (
             [] if body is not None else [asyncio.ensure_future(_wait_for_disconnect(receive))]
             # A disconnect during a body is noticed while the body is read.
@@ -361,7 +361,7 @@ class ConsoleProxy:
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
         streaming = asyncio.ensure_future(_copy_body(response, send))
         shutdown, disconnect = (
-            asyncio.ensure_future(self._left()),
+            asyncio.ensure_future(self._wait_for_drain()),
             asyncio.ensure_future(_wait_for_disconnect(receive)),
         )
         try:

@@ -94,12 +94,12 @@ def stringify_values(mapping: Any) -> dict[str, str]:
     )
 
 
-def accepted(request: IntegrationRequest, outcome: list[Transition | ProblemError]) -> Reply:  # noqa: ARG001
+def build_reply(request: IntegrationRequest, outcome: list[Transition | ProblemError]) -> Reply:  # noqa: ARG001
     return Reply(
         202, {"status": "success", "signals": sum(isinstance(f, Transition) for f in outcome)}
     )
 
 
-def refused(problem: Problem) -> Reply | None:  # noqa: ARG001
+def build_refusal(problem: Problem) -> Reply | None:  # noqa: ARG001
     """Use the standard problem document."""
     return None

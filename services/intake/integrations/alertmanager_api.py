@@ -38,10 +38,10 @@ class AlertmanagerAlerts:
     PATHS = ("/api/v2/alerts",)
     PERMISSION = Permission.REPORT_POST
 
-    def kept(self, request: IntegrationRequest) -> bytes:
+    def get_storable_bytes(self, request: IntegrationRequest) -> bytes:
         return request.body
 
-    async def take(
+    async def accept_request(
         self,
         machines: Dispatcher,
         principal: Principal,
@@ -61,11 +61,11 @@ class AlertmanagerAlerts:
         machines.keep_all(principal, wrong_ones, request, NAME)
         return next((error.problem for error in (*wrong_ones, *errors)), None)
 
-    def accepted(self, request: IntegrationRequest, outcome: Problem | None) -> Reply:  # noqa: ARG002
+    def build_reply(self, request: IntegrationRequest, outcome: Problem | None) -> Reply:  # noqa: ARG002
         """Answer 200, or 400 although valid alerts were accepted."""
-        return Reply(200, {}) if outcome is None else self.refused(outcome)
+        return Reply(200, {}) if outcome is None else self.build_refusal(outcome)
 
-    def refused(self, problem: Problem) -> Reply:
+    def build_refusal(self, problem: Problem) -> Reply:
         """Answer 400 with a text that clients print; 403 for a missing permission."""
         return Reply(403 if problem.status == 403 else 400, problem.sentence("en"))
 

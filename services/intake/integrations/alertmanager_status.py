@@ -130,17 +130,19 @@ class AlertmanagerApi:
             try:
                 document = await self._answer(request, principal, key, _parse_filters(scope))
             except AlertmanagerError as error:
-                self._refused(request, principal, error.problem)
+                self._keep_refused_silence(request, principal, error.problem)
                 await send_json(send, 400, str(error))
                 return
             except ProblemError as error:
-                self._refused(request, principal, error.problem)
+                self._keep_refused_silence(request, principal, error.problem)
                 raise
         finally:
             self._reader.room.give_back(len(body))
         await send_json(send, 200, document)
 
-    def _refused(self, request: IntegrationRequest, principal: Principal, problem: Problem) -> None:
+    def _keep_refused_silence(
+        self, request: IntegrationRequest, principal: Principal, problem: Problem
+    ) -> None:
         """Keep a refused silence: its author would otherwise believe that nobody is called."""
         if (request.method, request.path) == (
             "POST",

@@ -77,10 +77,10 @@ def signals(request: IntegrationRequest, source: Source) -> list[Transition]:  #
     ]
 
 
-def accepted(request: IntegrationRequest, outcome: list[Transition]) -> Reply:  # noqa: ARG001  protocol of integrations
+def build_reply(request: IntegrationRequest, outcome: list[Transition]) -> Reply:  # noqa: ARG001  protocol of integrations
     return Reply(200, {"signals": len(outcome)})
 
 
-def refused(problem: Problem) -> Reply | None:  # noqa: ARG001
+def build_refusal(problem: Problem) -> Reply | None:  # noqa: ARG001
     """Use the standard problem document."""
     return None

@@ -217,13 +217,13 @@ def _read_data(event: dict[str, Any], where: str) -> Any:
         return raw.decode("utf-8", "replace")
 
 
-def accepted(
+def build_reply(
     request: IntegrationRequest,  # noqa: ARG001
     outcome: list[Transition | ForwardedReport | ProblemError],  # noqa: ARG001, RUF100
 ) -> Reply:  # noqa: ARG001, RUF100
     return Reply(202, {"accepted": sum(not isinstance(f, ProblemError) for f in outcome)})
 
 
-def refused(problem: Problem) -> Reply | None:  # noqa: ARG001
+def build_refusal(problem: Problem) -> Reply | None:  # noqa: ARG001
     """Use the standard problem document."""
     return None

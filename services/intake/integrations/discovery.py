@@ -36,11 +36,11 @@ class Integration(Protocol):
         """
         ...
 
-    def accepted(self, request: IntegrationRequest, outcome: Any) -> Reply:
+    def build_reply(self, request: IntegrationRequest, outcome: Any) -> Reply:
         """Return the response to an accepted request."""
         ...
 
-    def refused(self, problem: Problem) -> Reply | None:
+    def build_refusal(self, problem: Problem) -> Reply | None:
         """Return the response to a refused request; None for the standard problem document."""
         ...
 

@@ -78,11 +78,11 @@ class CustomIntegration(Protocol):
     @property
     def PERMISSION(self) -> Permission: ...  # noqa: N802
 
-    def kept(self, request: IntegrationRequest) -> bytes:
+    def get_storable_bytes(self, request: IntegrationRequest) -> bytes:
         """Return the bytes of a refused request that may be stored."""
         ...
 
-    async def take(
+    async def accept_request(
         self,
         machines: Dispatcher,
         principal: Principal,
@@ -92,11 +92,11 @@ class CustomIntegration(Protocol):
         """Accept the reports of a request. Raises ProblemError."""
         ...
 
-    def accepted(self, request: IntegrationRequest, outcome: Any) -> Reply:
+    def build_reply(self, request: IntegrationRequest, outcome: Any) -> Reply:
         """Return the response to an accepted request."""
         ...
 
-    def refused(self, problem: Problem) -> Reply | None:
+    def build_refusal(self, problem: Problem) -> Reply | None:
         """Return the response to a refused request; None for the standard problem document."""
         ...
 
@@ -189,7 +189,7 @@ class Dispatcher:
                 if principal is None:
                     raise _build_key_problem(dialect)
                 source = self._source_of(principal, dialect, request)
-                outcome = await self._found(dialect, principal, source, request)
+                outcome = await self._accept_request(dialect, principal, source, request)
             finally:
                 self._reader.room.give_back(len(body))
         except ProblemError as error:
@@ -218,11 +218,11 @@ class Dispatcher:
             )
             return
         metrics.observe("vigie_report_seconds", time.perf_counter() - began, dialect=dialect.NAME)
-        reply: Reply = dialect.accepted(request, outcome)
+        reply: Reply = dialect.build_reply(request, outcome)
         metrics.count("vigie_reports_total", dialect=dialect.NAME, status=str(reply.status))
         await send_json(send, reply.status, reply.document, list(reply.headers))
 
-    async def _found(
+    async def _accept_request(
         self,
         dialect: Integration | CustomIntegration,
         principal: Principal,
@@ -230,7 +230,7 @@ class Dispatcher:
         request: IntegrationRequest,
     ) -> Any:
         if isinstance(dialect, CustomIntegration):
-            return await dialect.take(self, principal, source, request)
+            return await dialect.accept_request(self, principal, source, request)
         signals = dialect.signals(request, source)
         await self.take_all(principal, source, dialect.NAME, request, signals)
         return signals
@@ -310,7 +310,7 @@ class Dispatcher:
         turns = asyncio.Semaphore(BATCH_AT_ONCE)
         whole = len(request.body) * len(signals) <= MAX_REPEATED_BYTES
 
-        async def taken(
+        async def accept_signal(
             signal: Transition | ForwardedReport | ProblemError,
         ) -> AcceptanceReceipt | Renewal | ProblemError | None:
             if isinstance(signal, ProblemError):
@@ -320,7 +320,7 @@ class Dispatcher:
             )
             async with turns:
                 try:
-                    took = await self.transitions.take(
+                    took = await self.transitions.accept_signal(
                         speaker if whole else _narrow_to_part(speaker, transition), transition
                     )
                 except ProblemError as error:
@@ -329,13 +329,13 @@ class Dispatcher:
                     raise
                 except Exception as error:  # noqa: BLE001  does not affect the others
                     return _build_internal_problem(dialect, error)
-                self.book.accepted(principal.id)
+                self.book.count_accepted(principal.id)
                 return took
 
         results = [
             r
             for group in _order_transitions(signals)
-            for r in await asyncio.gather(*map(taken, group))
+            for r in await asyncio.gather(*map(accept_signal, group))
         ]
         await self.transitions.renew(speaker, [r for r in results if isinstance(r, Renewal)])
         problems = [p for p in results if isinstance(p, ProblemError)]
@@ -372,7 +372,7 @@ class Dispatcher:
             self.keep(
                 principal,
                 problem,
-                replace(raw, body=dialect.kept(request))
+                replace(raw, body=dialect.get_storable_bytes(request))
                 if isinstance(dialect, CustomIntegration)
                 else raw,
                 request.address,
@@ -381,7 +381,7 @@ class Dispatcher:
         if problem.status in (403, 422) or (
             problem.status in (401, 413) and dialect.NAME == pagerduty.NAME
         ):
-            reply = dialect.refused(problem)
+            reply = dialect.build_refusal(problem)
         if reply is None:
             await send_problem(scope, send, problem)
         else:
@@ -401,7 +401,7 @@ class Dispatcher:
         problem_codes: set[str] = set()
         for error in problems:
             if error.problem.code in problem_codes:
-                self.book.refused(principal.id, error.problem, time.time_ns() // 1_000_000)
+                self.book.count_refused(principal.id, error.problem, time.time_ns() // 1_000_000)
             else:
                 self.keep(principal, error.problem, _build_raw(dialect, request), request.address)
                 problem_codes.add(error.problem.code)
@@ -411,7 +411,7 @@ class Dispatcher:
 
         `address` is the path and query for a replay.
         """
-        self.book.refused(principal.id, problem, time.time_ns() // 1_000_000)
+        self.book.count_refused(principal.id, problem, time.time_ns() // 1_000_000)
         self._refused.keep(
             RefusedMessage(principal, problem, raw.body, raw.content_type, raw.dialect, address)
         )

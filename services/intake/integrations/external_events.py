@@ -151,10 +151,10 @@ class ExternalEventReader:
     async def _take_in_order(self, partition: int, records: list[Any]) -> None:
         for record in records:
             tracing.set_caller(tracing.read_traceparent(record.headers))
-            await self._take(record)
-            await self._book.taken(partition, record.offset + 1)
+            await self._process(record)
+            await self._book.save_position(partition, record.offset + 1)
 
-    async def _take(self, record: Any) -> None:
+    async def _process(self, record: Any) -> None:
         """Process a record until it takes effect or is refused. Its content never raises."""
         principal = UNKNOWN_PRODUCER
         while True:
@@ -222,7 +222,7 @@ class ExternalEventReader:
 
     async def _refuse(self, record: Any, principal: Principal, problem: Problem) -> None:
         metrics.count("vigie_reports_total", dialect=cloudevents.NAME, status=str(problem.status))
-        self._book.refused(principal.id, problem, time.time_ns() // 1_000_000)
+        self._book.count_refused(principal.id, problem, time.time_ns() // 1_000_000)
         place = (TOPIC, record.partition, record.offset)
         await self._refused.keep_now(
             RefusedMessage(

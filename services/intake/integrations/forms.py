@@ -27,7 +27,7 @@ def read_pairs(request: IntegrationRequest) -> list[tuple[str, str]]:
 
     Names may repeat.
     """
-    query_pairs = [(name, value) for name, value in request.queried if name != "token"]
+    query_pairs = [(name, value) for name, value in request.query_params if name != "token"]
     if _is_json(request):
         return query_pairs
     return (

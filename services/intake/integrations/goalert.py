@@ -93,11 +93,11 @@ def _read_grafana(
     ]
 
 
-def accepted(request: IntegrationRequest, outcome: list[Transition | ProblemError]) -> Reply:  # noqa: ARG001
+def build_reply(request: IntegrationRequest, outcome: list[Transition | ProblemError]) -> Reply:  # noqa: ARG001
     """Answer 200. GoAlert sends a 204, but a document helps with reading logs."""
     return Reply(200, {"signals": sum(isinstance(f, Transition) for f in outcome)})
 
 
-def refused(problem: Problem) -> Reply | None:  # noqa: ARG001
+def build_refusal(problem: Problem) -> Reply | None:  # noqa: ARG001
     """Use the standard problem document."""
     return None

@@ -70,7 +70,7 @@ class ReceivedMail:
     at: datetime | None
     authserv: str
     """Server that checked the sender; empty without a result."""
-    passed: bool
+    is_domain_genuine: bool
     """True if that server found the sender's domain to be genuine."""
 
 
@@ -110,7 +110,7 @@ def _check_sender(mail: ReceivedMail, rule: Rule | None) -> None:
         raise _refuse_sender("expéditeur non listé par une règle", "no rule lists the sender")
     if matches_whole(rule.when["from"], STRANGER, any_case=True):
         raise _refuse_sender("la règle admet tout expéditeur", "the rule admits every sender")
-    if not mail.authserv or not mail.passed:
+    if not mail.authserv or not mail.is_domain_genuine:
         raise _refuse_sender(
             "expéditeur non authentifié (DMARC, DKIM ou SPF)",
             "sender not authenticated (DMARC, DKIM or SPF)",
@@ -230,10 +230,10 @@ def _is_aligned(domain: str, checked_domain: str) -> bool:
     )
 
 
-def accepted(request: IntegrationRequest, outcome: list[Transition]) -> Reply:  # noqa: ARG001  protocol of integrations
+def build_reply(request: IntegrationRequest, outcome: list[Transition]) -> Reply:  # noqa: ARG001  protocol of integrations
     return Reply(200, {"signals": len(outcome)})
 
 
-def refused(problem: Problem) -> Reply | None:  # noqa: ARG001
+def build_refusal(problem: Problem) -> Reply | None:  # noqa: ARG001
     """Use the standard problem document."""
     return None

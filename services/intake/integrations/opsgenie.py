@@ -79,7 +79,7 @@ def signals(request: IntegrationRequest, source: Source) -> list[Transition]:  #
     ]
 
 
-def accepted(request: IntegrationRequest, outcome: list[Transition]) -> Reply:  # noqa: ARG001  protocol of integrations
+def build_reply(request: IntegrationRequest, outcome: list[Transition]) -> Reply:  # noqa: ARG001  protocol of integrations
     """Answer 202, or the pong of a heartbeat."""
     if request.path.startswith("/v2/heartbeats"):
         return Reply(
@@ -96,7 +96,7 @@ def accepted(request: IntegrationRequest, outcome: list[Transition]) -> Reply:  
     )
 
 
-def refused(problem: Problem) -> Reply:
+def build_refusal(problem: Problem) -> Reply:
     """Answer 422 with the reason."""
     errors = {f.field: f.message["en"] for f in problem.faults}
     return Reply(

@@ -103,13 +103,13 @@ def signals(request: IntegrationRequest, source: Source) -> list[Transition]:  #
     ]
 
 
-def accepted(request: IntegrationRequest, outcome: list[Transition]) -> Reply:  # noqa: ARG001  protocol of integrations
+def build_reply(request: IntegrationRequest, outcome: list[Transition]) -> Reply:  # noqa: ARG001  protocol of integrations
     """Answer 202 with the `dedup_key`, without which the official client raises."""
     document = {"status": "success", "message": "Event processed"}
     return Reply(202, document | ({"dedup_key": outcome[0].key} if outcome else {}))
 
 
-def refused(problem: Problem) -> Reply:
+def build_refusal(problem: Problem) -> Reply:
     """Answer 400; it is final for PagerDuty clients. Temporary problems are a 503."""
     errors = [f"{f.field}: {f.message['en']}" for f in problem.faults] or [problem.sentence("en")]
     return Reply(

@@ -101,7 +101,7 @@ class SourceRegistry:
         self._access = access
         self._machines = machines
 
-    def listed(self, reader: Principal) -> list[dict[str, Any]]:
+    def list_sources(self, reader: Principal) -> list[dict[str, Any]]:
         """List sources with their health, never with a key.
 
         A reader limited to some realms sees the sources that report only there.
@@ -110,7 +110,7 @@ class SourceRegistry:
         visible_sources = [
             s for _, s in sorted(self._sources().items()) if _can_see_realms(reader, spoken[s.id])
         ]
-        return [self._shown(s) for s in visible_sources]
+        return [self._describe(s) for s in visible_sources]
 
     def _sources(self) -> dict[str, Source]:
         """Return sources by name.
@@ -166,7 +166,7 @@ class SourceRegistry:
             principal=principal.id,
             author=author.id,
         )
-        return self._shown(record) | {"key": key}
+        return self._describe(record) | {"key": key}
 
     def _check_dialect(self, new_source: NewSource) -> None:
         if new_source.dialect not in self._machines.names:
@@ -225,7 +225,7 @@ class SourceRegistry:
             changed=sorted(source_change.model_fields_set),
             author=author.id,
         )
-        return self._shown(record)
+        return self._describe(record)
 
     async def _set_rate(self, id: str, rate_per_s: float | None) -> None:
         """Set the rate on the principal, even a disabled one: all keys of a source share it."""
@@ -244,9 +244,9 @@ class SourceRegistry:
         await self._access.set_enabled(record.id, enabled=enabled)
         self._access.trace(author, "source.changed", name)
         log.info("source.changed", source=name, enabled=enabled, author=author.id)
-        return self._shown(record)
+        return self._describe(record)
 
-    def _shown(self, record: Source) -> dict[str, Any]:
+    def _describe(self, record: Source) -> dict[str, Any]:
         health, now = self._machines.book.health(record.id), time.time_ns() // 1_000_000
         principal = self._access.principal(record.id)
         limit = None if principal is None else self._machines.rates.limit_of(principal)

@@ -78,7 +78,7 @@ class TransitionReporter:
         """Return the sender of a message that names no realm."""
         return MessageSender(principal, source, principal.own_realm(self._live_realm), raw)
 
-    async def take(
+    async def accept_signal(
         self, speaker: MessageSender, signal: Transition | ForwardedReport
     ) -> AcceptanceReceipt | Renewal | None:
         """Accept a transition of an alert, or a native report.
@@ -90,7 +90,7 @@ class TransitionReporter:
         return await (
             self._tell(speaker, signal)
             if isinstance(signal, ForwardedReport)
-            else self._take(speaker, signal)
+            else self._report_transition(speaker, signal)
         )
 
     async def renew(self, speaker: MessageSender, renewals: Sequence[Renewal]) -> None:
@@ -102,7 +102,9 @@ class TransitionReporter:
         signed_speaker = replace(speaker, raw=replace(speaker.raw, signature=report.signature))
         return await self.accept(signed_speaker, body, f"told\x1f{report.key}")
 
-    async def _take(self, speaker: MessageSender, signal: Transition) -> Renewal | None:
+    async def _report_transition(
+        self, speaker: MessageSender, signal: Transition
+    ) -> Renewal | None:
         """Report a change of an alert; return a renewal if the alert only continues."""
         meaning = interpret_transition(signal, speaker.source)
         if meaning.drop or (

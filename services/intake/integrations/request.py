@@ -28,7 +28,7 @@ MAX_FIELDS: Final = 200
 class IntegrationRequest:
     method: str
     path: str
-    queried: Sequence[tuple[str, str]]
+    query_params: Sequence[tuple[str, str]]
     """Query parameters in their order; names may repeat."""
     headers: Mapping[str, str]
     """Headers by lower-case name."""
@@ -52,7 +52,7 @@ class IntegrationRequest:
     @cached_property
     def query(self) -> Mapping[str, str]:
         """Query parameters by name; the first one wins."""
-        return dict(reversed(self.queried))
+        return dict(reversed(self.query_params))
 
     @property
     def kind(self) -> str:

@@ -137,7 +137,7 @@ class SignExchange:
         ciphertext = encrypt(self._secret, orjson.dumps(content), key.encode())
         await self._writer.put(TOPIC, key, ciphertext)
 
-    def take(self, key: bytes, value: bytes | None) -> None:
+    def apply_record(self, key: bytes, value: bytes | None) -> None:
         """Take a record of the topic; one of a stranger changes nothing."""
         try:
             content = orjson.loads(decrypt(self._secret, value or b"", key))
@@ -177,6 +177,6 @@ class SignExchange:
             while True:
                 batches = await consumer.getmany(timeout_ms=POLL_MS)
                 for record in (r for records in batches.values() for r in records):
-                    self.take(record.key or b"", record.value)
+                    self.apply_record(record.key or b"", record.value)
         finally:
             await consumer.stop()

@@ -62,7 +62,7 @@ class SourceHealth:
 class SourceStats:
     """Statistics of all sources of one front.
 
-    All methods except `flush` and `taken` are synchronous, for the thread of the event loop.
+    All methods except `flush` and `save_position` are synchronous, for the thread of the event loop.
     """
 
     def __init__(self, path: Path) -> None:
@@ -99,11 +99,11 @@ class SourceStats:
         health = self._of(source)
         health.last_seen = max(last_seen, health.last_seen or 0)
 
-    def accepted(self, source: str) -> None:
+    def count_accepted(self, source: str) -> None:
         """Count an accepted message."""
         self._of(source).accepted += 1
 
-    def refused(self, source: str, problem: Problem, now: Instant) -> None:
+    def count_refused(self, source: str, problem: Problem, now: Instant) -> None:
         """Count a refused message; keep its fields and reasons, never values."""
         health = self._of(source)
         health.refused[problem.code] += 1
@@ -118,7 +118,7 @@ class SourceStats:
             "fields": fields,
         }
 
-    def exceeded(self, source: str, now: Instant) -> None:
+    def count_over_rate(self, source: str, now: Instant) -> None:
         """Count a report refused because of the source's rate. The source will repeat it."""
         health = self._of(source)
         health.refused[OVER_RATE_CODE] += 1
@@ -137,7 +137,7 @@ class SourceStats:
         """Return the next offset of each partition of `events.external`."""
         return dict(self._db.execute("SELECT partition, next FROM external").fetchall())
 
-    async def taken(self, partition: int, next_: int) -> None:
+    async def save_position(self, partition: int, next_: int) -> None:
         """Save that all records before `next_` took effect, with the counts. Raises sqlite3.Error.
 
         The data survive the death of this process.

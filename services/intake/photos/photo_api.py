@@ -77,7 +77,7 @@ class PhotoApi:
         id = str(uuid5(NAMESPACE_URL, f"{principal.id}/{realm}/{sha256(photo).hexdigest()}"))
         # A photo that is sent again counts once.
         if await self._texts.get(build_attachment_id(id)) is None:
-            if not self._quota.take(principal.id, len(photo)):
+            if not self._quota.count_item(principal.id, len(photo)):
                 raise ProblemError("photo_quota")
             try:
                 await self._texts.put(

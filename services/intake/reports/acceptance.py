@@ -71,12 +71,12 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class AcceptanceReceipt:
-    """An accepted report. `replayed`: the same message had been accepted before."""
+    """An accepted report. `is_replay`: the same message had been accepted before."""
 
     report_id: str
     realm: str
     recorded_at: Instant
-    replayed: bool
+    is_replay: bool
     warnings: tuple[FieldFault, ...] = ()
     """Doubts about the place of the report, for its sender."""
 
@@ -210,7 +210,7 @@ class ReportReceiver:
         `over_rate`, `decider_behind`, `starting`, `broker_away`.
         """
         if not self._ledger.caught_up.is_set():
-            await self._started()
+            await self._wait_for_index()
         # Nothing waits between here and `_under_way`.
         is_closed = await self._realms.check(claim.realm)
         identity = identify_report(claim, principal.id, key, self._key)
@@ -240,17 +240,17 @@ class ReportReceiver:
             partition = choose_partition(TOPIC, claim.realm)
             self._backlog.check(partition, claim.realm, danger=claim.danger)
         with self._admission.enter(claim.realm, danger=claim.danger):
-            self._rates.take(principal, danger=claim.danger)
-            storing = self._store if tracing.get_traces() is None else self._traced
+            self._rates.count_report(principal, danger=claim.danger)
+            storing = self._store if tracing.get_traces() is None else self._store_traced
             task = asyncio.create_task(storing(claim, principal, identity, raw))
             self._under_way[identity.report_id] = identity.fingerprint, task
-            task.add_done_callback(lambda t: self._done(identity.report_id, t))
+            task.add_done_callback(lambda t: self._on_stored(identity.report_id, t))
             recorded_report = await self._wait(task)
         return AcceptanceReceipt(
             recorded_report.report_id,
             recorded_report.realm,
             recorded_report.recorded_at,
-            replayed=False,
+            is_replay=False,
         )
 
     def _check_references(self, claim: PreparedReport, principal: Principal) -> None:
@@ -279,11 +279,11 @@ class ReportReceiver:
         text_id = build_text_id(report_id)
         with _convert_errors():
             if self._texts.peek_bytes(text_id) is None:
-                text = _build_text(claim, self._logged(claim, principal, raw), raw)
+                text = _build_text(claim, self._redact(claim, principal, raw), raw)
                 await self._texts.put(text_id, text)
-            self._ledger.answered(report_id)
+            self._ledger.mark_answered(report_id)
 
-    def _logged(self, claim: PreparedReport, principal: Principal, raw: RawBody) -> RedactedReport:
+    def _redact(self, claim: PreparedReport, principal: Principal, raw: RawBody) -> RedactedReport:
         """Return the report as the log may hold it, and the sender's own text.
 
         Rule D58, personal data.
@@ -313,7 +313,7 @@ class ReportReceiver:
         if CORRECTED_BY.get() is not None:
             return
         for start in range(0, len(renewals), MAX_RENEWALS):
-            self._rates.take(principal, danger=False)
+            self._rates.count_report(principal, danger=False)
             message = LeasesRenewed(
                 source_key=sender, leases=tuple(renewals[start : start + MAX_RENEWALS])
             )
@@ -344,7 +344,7 @@ class ReportReceiver:
                 self._went_away(str(error) or "no acknowledgement of a renewal")
                 raise _build_away_problem() from error
 
-    async def _started(self) -> None:
+    async def _wait_for_index(self) -> None:
         """Wait for the index after a start, so that queued connections are not refused at once.
 
         Raises ProblemError `starting`.
@@ -363,7 +363,7 @@ class ReportReceiver:
         with _convert_errors():
             return task.result()
 
-    def _done(self, report_id: str, task: asyncio.Task[KnownReport]) -> None:
+    def _on_stored(self, report_id: str, task: asyncio.Task[KnownReport]) -> None:
         self._under_way.pop(report_id, None)
         if task.cancelled():
             return
@@ -378,7 +378,7 @@ class ReportReceiver:
             log.warning("log.away", why=why, then="reports are answered with 503 until it is back")
         self.away = True
 
-    async def _traced(
+    async def _store_traced(
         self, claim: PreparedReport, principal: Principal, identity: ReportIdentity, raw: RawBody
     ) -> KnownReport:
         attributes: tracing.Attributes = {
@@ -400,14 +400,14 @@ class ReportReceiver:
         traceparent: str | None = None,
     ) -> KnownReport:
         report_id, text_id = identity.report_id, build_text_id(identity.report_id)
-        redacted_report = self._logged(claim, principal, raw)
+        redacted_report = self._redact(claim, principal, raw)
         message: dict[str, Any] = redacted_report.message | {
             "report_id": report_id,
             "text_id": text_id,
             "dialect": raw.dialect,
             "fingerprint": identity.fingerprint,
         }
-        if claim.unplaced:
+        if claim.is_unplaced:
             message["area"] = text_id
         _mark_correction(message)
         if raw.signature is not None:
@@ -455,14 +455,14 @@ class ReportReceiver:
             occurred_at=log_message["occurred_at"],
             urgent=topic == URGENT,
         )
-        self._ledger.sent(place, mark, offset, recorded_report)
+        self._ledger.record_sent(place, mark, offset, recorded_report)
         return recorded_report
 
     async def _append(
         self, topic: str, realm: str, partition: int, value: bytes, headers: RecordHeaders
     ) -> tuple[int, Instant]:
         offset, appended_at = await self._inputs.append(topic, realm, partition, value, headers)
-        self._backlog.appended(topic, partition, offset, realm)
+        self._backlog.record_report(topic, partition, offset, realm)
         return offset, appended_at
 
     def _lane_of(self, claim: PreparedReport) -> str:
@@ -502,7 +502,10 @@ def _repeat_receipt(
     if recorded_report.fingerprint != identity.fingerprint and not first_stands:
         raise ProblemError("key_reused")
     return AcceptanceReceipt(
-        recorded_report.report_id, recorded_report.realm, recorded_report.recorded_at, replayed=True
+        recorded_report.report_id,
+        recorded_report.realm,
+        recorded_report.recorded_at,
+        is_replay=True,
     )
 
 

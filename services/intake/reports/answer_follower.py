@@ -100,11 +100,11 @@ class AnswerFollower:
             while True:
                 record_batches = await consumer.getmany(timeout_ms=POLL_MS, max_records=5000)
                 for tp, records in record_batches.items():
-                    await self._take(tp, records)
+                    await self._store_reports(tp, records)
         finally:
             await consumer.stop()
 
-    async def _take(self, tp: TopicPartition, records: list[Any]) -> None:
+    async def _store_reports(self, tp: TopicPartition, records: list[Any]) -> None:
         """Store the reports of these records."""
         known_reports = (parse_known_report(r) for r in records if self._marks.proves(r))
         reports = [report for report in known_reports if report is not None]

@@ -261,7 +261,7 @@ class AnswerIndex:
         ]
 
     def sending(self, place: int) -> object:
-        """Announce a record for a place; pass the mark to `sent` or `not_sent`.
+        """Announce a record for a place; pass the mark to `record_sent` or `not_sent`.
 
         The place is that of `get_partition_number`.
         """
@@ -269,7 +269,7 @@ class AnswerIndex:
         self._open[place][mark] = self._acked.get(place, -1) + 1
         return mark
 
-    def sent(self, place: int, mark: object, offset: int, report: KnownReport) -> None:
+    def record_sent(self, place: int, mark: object, offset: int, report: KnownReport) -> None:
         """Record an acknowledged report at its offset."""
         self._open[place].pop(mark, None)
         self._acked[place] = max(self._acked.get(place, -1), offset)
@@ -341,7 +341,7 @@ class AnswerIndex:
                 [(UUID(report.report_id).bytes,) for report in reports],
             )
 
-    def answered(self, report_id: str) -> None:
+    def mark_answered(self, report_id: str) -> None:
         """Mark a report as answered, because its sender repeated it. Raises sqlite3.Error."""
         with self._write:
             self._db.execute("DELETE FROM unanswered WHERE id = ?", (UUID(report_id).bytes,))
@@ -474,17 +474,17 @@ class AnswerIndex:
         """Mark referenced messages that have not arrived as outdated. Raises sqlite3.Error."""
         noted_at = time.time_ns() // 1_000_000
         with self._write:
-            rows = [(realm, sender, self._words.hidden(name), noted_at) for name in names]
+            rows = [(realm, sender, self._words.hash_text(name), noted_at) for name in names]
             self._db.executemany("INSERT OR IGNORE INTO outdated VALUES (?, ?, ?, ?)", rows)
 
     def is_outdated(self, realm: str, sender: str, name: str) -> bool:
         """Return whether a message was outdated in the last days. A lost index forgets it."""
         row = self._reading.execute(
-            _OUTDATED, (realm, sender, name, self._words.hidden(name))
+            _OUTDATED, (realm, sender, name, self._words.hash_text(name))
         ).fetchone()
         return row is not None
 
-    def refused(self, text_id: str, at: Instant) -> None:
+    def schedule_erasure(self, text_id: str, at: Instant) -> None:
         """Remember to erase this text."""
         with self._write:
             self._db.execute("INSERT OR REPLACE INTO refused VALUES (?, ?)", (text_id, at))
@@ -498,7 +498,7 @@ class AnswerIndex:
             )
         ]
 
-    def erased(self, text_id: str) -> None:
+    def forget_erased(self, text_id: str) -> None:
         """Forget an erased text."""
         with self._write:
             self._db.execute("DELETE FROM refused WHERE text = ?", (text_id,))

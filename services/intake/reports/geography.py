@@ -144,7 +144,7 @@ class TerritoryMap:
             whole=len(communes) == len(territory.names) > 0,
         )
 
-    def coded(self, geocodes: Iterable[tuple[str, str]], sender: str) -> Location | None:
+    def locate_codes(self, geocodes: Iterable[tuple[str, str]], sender: str) -> Location | None:
         """Locate geocodes. Returns None without a known code system.
 
         Codes of other places give no communes.

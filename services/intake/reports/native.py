@@ -76,15 +76,16 @@ def normalize_phenomenon(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _NullMeansAbsent:
-    """Field in which `null` means that it is absent. `meant` is the value of an absent field."""
+    """Field in which `null` means that it is absent. `absent_value` is the value of an absent field."""
 
-    meant: object
+    absent_value: object
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
     ) -> CoreSchema:
         return no_info_after_validator_function(
-            lambda value: self.meant if value is None else value, nullable_schema(handler(source))
+            lambda value: self.absent_value if value is None else value,
+            nullable_schema(handler(source)),
         )
 
 
@@ -266,7 +267,7 @@ class PreparedReport:
 
     A repetition at another time is then recognised.
     """
-    unplaced: bool = False
+    is_unplaced: bool = False
     """True if the area cannot be located and the report names no other place."""
     warnings: tuple[FieldFault, ...] = ()
     """Doubts about its place."""
@@ -456,7 +457,7 @@ def prepare_report(
         danger,
         content,
         occurred_at // MINUTE_MS,
-        unplaced=not has_place,
+        is_unplaced=not has_place,
         warnings=warnings,
     )
 

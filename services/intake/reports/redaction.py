@@ -75,7 +75,7 @@ class LogRedactor:
     def __init__(self, key: bytes) -> None:
         self._key = key
 
-    def hidden(self, word: str, limit: int = HASH_CHARS) -> str:
+    def hash_text(self, word: str, limit: int = HASH_CHARS) -> str:
         """Return the hash of a text, at most `limit` characters."""
         octets = word.encode("utf-8", "surrogatepass")
         digest = blake2b(octets, key=self._key, digest_size=(HASH_CHARS - len(HASH_PREFIX)) // 2)
@@ -89,7 +89,7 @@ class LogRedactor:
         """
         if not is_live(realm) and is_token(word):
             return word
-        return self.hidden(word)
+        return self.hash_text(word)
 
     def reference(self, realm: str, reference: str) -> str:
         """Return the log's form of a reference: a report id, or else a sender's own name."""
@@ -121,7 +121,7 @@ class LogRedactor:
             if (original := message.get(field)) is not None:
                 clean[field] = self._codes(original, limit)
         if (hint := message.get("plan_hint")) and not _PLAN.fullmatch(hint):
-            clean["plan_hint"] = self.hidden(hint)
+            clean["plan_hint"] = self.hash_text(hint)
         if alias is not None:
             clean["alias"] = alias
         if references := message.get("references"):
@@ -137,14 +137,14 @@ class LogRedactor:
         return tuple(self._token(code, limit) for code in codes)
 
     def _token(self, word: str, limit: int) -> str:
-        return word if not word or is_token(word) else self.hidden(word, min(limit, HASH_CHARS))
+        return word if not word or is_token(word) else self.hash_text(word, min(limit, HASH_CHARS))
 
     def _measure(self, measure: Mapping[str, Any]) -> dict[str, Any]:
         clean = dict(measure)
         if (name := clean.get("name")) is not None:
             clean["name"] = self._token(name, 64)
         if (unit := clean.get("unit")) and not _UNIT.fullmatch(unit):
-            clean["unit"] = self.hidden(unit)
+            clean["unit"] = self.hash_text(unit)
         if (value := clean.get("value")) is not None and isinstance(value, str):
             clean["value"] = (
                 value
@@ -155,7 +155,7 @@ class LogRedactor:
             clean["scope"] = self._sorted_word(scope)
         if (about := clean.get("object")) is not None:
             parts = "|".join(self._sorted_word(part) for part in about.split("|"))
-            clean["object"] = parts if len(parts) <= _OBJECT_CHARS else self.hidden(about)
+            clean["object"] = parts if len(parts) <= _OBJECT_CHARS else self.hash_text(about)
         return clean
 
     def _sorted_word(self, word: str) -> str:
@@ -163,7 +163,7 @@ class LogRedactor:
         if not word or _OBJECT.fullmatch(word):
             return word
         sort = prefix_match[0] if (prefix_match := _OBJECT_PREFIX.match(word)) is not None else ""
-        return sort + self.hidden(word.removeprefix(sort))
+        return sort + self.hash_text(word.removeprefix(sort))
 
 
 def get_episode_prefix(alias: str) -> str | None:

@@ -207,7 +207,7 @@ class ReservedMeasures:
     def check(self, message: Mapping[str, Any]) -> None:
         """Refuse a reserved measure from another source. Raises ProblemError `measure_reserved`."""
         name = (message.get("measure") or {}).get("name")
-        sources = self._known().get(name) if name else None
+        sources = self._load_sources().get(name) if name else None
         if (
             sources is None
             or message["source"] in sources
@@ -226,7 +226,7 @@ class ReservedMeasures:
             "measure_reserved", faults=(fault,), sources=build_bilingual(french, english)
         )
 
-    def _known(self) -> dict[str, tuple[str, ...]]:
+    def _load_sources(self) -> dict[str, tuple[str, ...]]:
         return self._in_folder() if self._published is None else self._published
 
     def _in_folder(self) -> dict[str, tuple[str, ...]]:

@@ -212,7 +212,7 @@ class ReportApi:
             send,
             202,
             describe_receipt(receipt, get_response_language(scope)),
-            _REPLAYED if receipt.replayed else None,
+            _REPLAYED if receipt.is_replay else None,
         )
 
     async def _accept(
@@ -281,7 +281,7 @@ class ReportApi:
             describe_receipt(
                 replace(receipt, warnings=claim.warnings), get_response_language(scope)
             ),
-            _REPLAYED if receipt.replayed else None,
+            _REPLAYED if receipt.is_replay else None,
         )
 
     def _report_of(self, typed_line: TypedLine, came: datetime | None) -> NativeReport:
@@ -411,7 +411,7 @@ class ReportApi:
             return refusal | {"wait_s": error.problem.retry_after_s or 0}
         metrics.count("vigie_reports_total", dialect="native", status="202")
         language = get_response_language(scope)
-        return {"status": 202, **describe_receipt(receipt, language), "replayed": receipt.replayed}
+        return {"status": 202, **describe_receipt(receipt, language), "replayed": receipt.is_replay}
 
     def _keep(
         self,

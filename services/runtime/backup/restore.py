@@ -48,7 +48,7 @@ class RestoreRefused(Exception):
 class CompletedRestore:
     records: int
     files: int
-    rebased: int
+    rebased_count: int
     """Number of log partitions that got a `Rebased`."""
     signed_by: str
     """Fingerprint of the installation that made the backup."""

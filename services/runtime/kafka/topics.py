@@ -35,7 +35,7 @@ class TopicsDiffer(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class ProvisionedTopics:
-    created: tuple[str, ...]
+    created_topics: tuple[str, ...]
     existing: tuple[str, ...]
 
 

@@ -179,7 +179,7 @@ class PreparedAppend(NamedTuple):
 
     transaction: Transaction
     raw: bytes
-    expected: int
+    expected_offset: int
     """Offset that the broker's acknowledgement must show."""
     outcome: str
 

@@ -42,7 +42,7 @@ class HealthChecks:
 
     ready: Mapping[str, Check] = field(default_factory=dict)
     live: Mapping[str, Check] = field(default_factory=dict)
-    shown: Mapping[str, Check] = field(default_factory=dict)
+    shown_checks: Mapping[str, Check] = field(default_factory=dict)
     """Checks that /readyz shows beside those of readiness, but that do not decide it."""
 
     async def answer(self, path: str) -> HealthAnswer | None:
@@ -52,7 +52,7 @@ class HealthChecks:
                 return _build_report(await _run_checks(self.live))
             case "/readyz":
                 decides, other_checks = await asyncio.gather(
-                    _run_checks({**self.live, **self.ready}), _run_checks(self.shown)
+                    _run_checks({**self.live, **self.ready}), _run_checks(self.shown_checks)
                 )
                 return _build_report(decides, other_checks)
             case "/metrics":

@@ -39,7 +39,7 @@ class StoredKey(NamedTuple):
     """A data key as it lies in `keyring.db`: number, and key wrapped by the master key."""
 
     number: int
-    wrapped: bytes
+    wrapped_key: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class Delivery:
     epoch: int
     public: bytes
     """Public half of the key pair that was made for this record alone."""
-    sealed: bytes
+    ciphertext: bytes
     answers: str = ""
     """Set on the last record that answers a request."""
 
@@ -127,7 +127,7 @@ class Mailbox:
         own = X25519PrivateKey.from_private_bytes(private)
         shared_secret = own.exchange(X25519PublicKey.from_public_bytes(delivery.public))
         secret = self._derive(shared_secret, delivery.public, own.public_key().public_bytes_raw())
-        plain = AESGCM(secret).decrypt(_FIXED_NONCE, delivery.sealed, delivery.machine.encode())
+        plain = AESGCM(secret).decrypt(_FIXED_NONCE, delivery.ciphertext, delivery.machine.encode())
         return [StoredKey(*fields) for fields in _KEY.iter_unpack(plain)]
 
     def _derive(self, shared_secret: bytes, *publics: bytes) -> bytes:
@@ -156,7 +156,7 @@ def _dump(message: KeyringMessage) -> tuple[str, dict[str, Any], bytes]:
             return "erased", {"numbers": message.numbers}, b""
         case Delivery():
             fields = {"epoch": message.epoch, "answers": message.answers}
-            return "keys", fields, message.public + message.sealed
+            return "keys", fields, message.public + message.ciphertext
 
 
 def _load(kind: str, machine: str, fields: dict[str, Any], rest: bytes) -> KeyringMessage | None:

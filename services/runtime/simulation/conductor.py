@@ -131,7 +131,7 @@ class _RealmState:
     opening: RealmOpened | None = None
     target: Instant | None = None
     step_requests: list[tuple[str, Instant]] = field(default_factory=list)
-    paused: bool = False
+    is_paused: bool = False
     speed: float | None = None
     services: dict[str, _ServiceState] = field(
         default_factory=lambda: {s: _ServiceState() for s in SERVICES}
@@ -146,7 +146,7 @@ class _RealmState:
     in_flight: set[tuple[str, str]] = field(default_factory=set)
     repeats: int = 0
     stuck: bool = False
-    closed: bool = False
+    is_closed: bool = False
     solution: tuple[str, Sequence[tuple[str, Message]]] = ("", ())
     """Id of the last job and its answer."""
 
@@ -156,7 +156,7 @@ class _RealmState:
         Later records of its services are ignored, too. A restarted conductor reads that the realm
         is closed before it reads all records of delivery.
         """
-        self.closed, self.solution = True, ("", ())
+        self.is_closed, self.solution = True, ("", ())
         for collection in (
             self.step_requests,
             self.gated_facts,
@@ -189,7 +189,7 @@ class Conductor:
         if is_live(tx.realm):
             return
         realm = self._realms.setdefault(tx.realm, _RealmState(tx.realm))
-        if realm.closed:
+        if realm.is_closed:
             return
         service = realm.services[tx.service]
         service.seq, service.next_due = tx.seq, tx.next_due
@@ -250,7 +250,7 @@ class Conductor:
                 realm.step_requests.append((step.command_id, step.to))
             case "PaceChanged":
                 pace = PaceChanged.model_validate(fact.data)
-                realm.paused, realm.speed = pace.paused, pace.speed
+                realm.is_paused, realm.speed = pace.paused, pace.speed
             case "RealmClosed" if tx.service == "alerts":
                 realm.forget()
                 if self.planner is not None:
@@ -278,7 +278,7 @@ class Conductor:
 
     def pace(self, realm: str) -> tuple[bool, float | None]:
         """Return (paused, simulated seconds per real second or None)."""
-        return self._realms[realm].paused, self._realms[realm].speed
+        return self._realms[realm].is_paused, self._realms[realm].speed
 
     def clock(self, realm: str) -> Instant | None:
         """Return the time that the realm has reached: its start before the first step.
@@ -315,7 +315,7 @@ class Conductor:
         go to several services, the input of each must hold its own moves before the last is sent.
         """
         r = self._realms[realm]
-        if r.opening is None or r.paused or r.stuck or r.closed or self.pending(realm):
+        if r.opening is None or r.is_paused or r.stuck or r.is_closed or self.pending(realm):
             return ()
         if responses := self._respond(r):
             return responses
@@ -335,9 +335,9 @@ class Conductor:
         r = self._realms[realm]
         if (
             r.opening is None
-            or r.paused
+            or r.is_paused
             or r.stuck
-            or r.closed
+            or r.is_closed
             or self.pending(realm)
             or r.gated_facts
             or self._respond(r)
@@ -352,7 +352,7 @@ class Conductor:
         An answer for a closed realm is dropped.
         """
         realm = self._realms[job.realm]
-        if not realm.closed:
+        if not realm.is_closed:
             realm.solution = job.id, answer
 
     def _job(self, r: _RealmState) -> Any:

@@ -124,10 +124,10 @@ SendTick = Callable[[int, str, str], Awaitable[None]]
 @dataclass(slots=True)
 class _ArmedRealm:
     partition: int
-    due: Instant
+    due_at: Instant
     at: Instant
     """Time to send, by this machine's clock."""
-    sent: int = 0
+    sent_count: int = 0
 
 
 class Ticker:
@@ -150,15 +150,15 @@ class Ticker:
             if alarm is not None:
                 del self._armed[realm]
             return
-        if alarm is not None and alarm.due == due_at:
+        if alarm is not None and alarm.due_at == due_at:
             return
         self._armed[realm] = _ArmedRealm(partition, due_at, due_at)
         self._push(due_at, realm)
 
     def on_tick(self, realm: str) -> None:
         """Retry soon if the deadline is still armed: the broker's clock is behind."""
-        if (alarm := self._armed.get(realm)) is not None and alarm.sent:
-            alarm.at = _read_clock() + min(FIRST_RETRY_MS << (alarm.sent - 1), 1000)
+        if (alarm := self._armed.get(realm)) is not None and alarm.sent_count:
+            alarm.at = _read_clock() + min(FIRST_RETRY_MS << (alarm.sent_count - 1), 1000)
             self._push(alarm.at, realm)
 
     def forget(self, partition: int) -> None:
@@ -181,11 +181,13 @@ class Ticker:
                 alarm = self._armed.get(realm)
                 if alarm is None or alarm.at != at:
                     continue  # Disarmed or moved meanwhile
-                alarm.sent += 1
+                alarm.sent_count += 1
                 alarm.at = now + RESEND_MS
                 self._push(alarm.at, realm)
                 await self._send(
-                    alarm.partition, realm, f"tick:{self._run_id}:{realm}:{alarm.due}:{alarm.sent}"
+                    alarm.partition,
+                    realm,
+                    f"tick:{self._run_id}:{realm}:{alarm.due_at}:{alarm.sent_count}",
                 )
             delay_s = (
                 min((self._heap[0][0] - _read_clock()) / 1000, CLOCK_CHECK_S)

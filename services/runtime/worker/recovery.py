@@ -46,7 +46,7 @@ class RecoveredPartition(Generic[S]):
     """Progress of the publisher from the snapshot; the beginning without one."""
     next_slot: str
     """Slot of the next snapshot, never the one that was just read."""
-    folded: int
+    folded_count: int
     """Number of log records read after the snapshot."""
 
 

@@ -78,7 +78,7 @@ class PartitionTakeover(Generic[S]):
             "partition.taken",
             partition=partition,
             seq=at.seq,
-            folded=recovery.folded,
+            folded=recovery.folded_count,
             ignored=at.ignored,
         )
         slot = recovery.next_slot

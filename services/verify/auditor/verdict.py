@@ -58,7 +58,7 @@ class Judge:
     """Keeps the last verdict and derives the next."""
 
     verdict: Verdict = field(default_factory=Verdict)
-    _suspected: frozenset[tuple[str, str]] = frozenset()
+    _suspects: frozenset[tuple[str, str]] = frozenset()
 
     def judge(self, current_breaches: Iterable[Breach], now: int, *, caught_up: bool) -> Verdict:
         """Return the verdict on the current breaches.
@@ -67,8 +67,8 @@ class Judge:
         """
         breaches = list(current_breaches)
         keys = {_breach_key(b): b for b in breaches}
-        confirmed_breaches = tuple(b for key, b in keys.items() if key in self._suspected)
-        self._suspected = frozenset(keys)
+        confirmed_breaches = tuple(b for key, b in keys.items() if key in self._suspects)
+        self._suspects = frozenset(keys)
         state: VerdictState = (
             "red"
             if confirmed_breaches

@@ -97,19 +97,19 @@ class _Record:
     id: str
     version: str
     kind: str
-    made: datetime
+    made_at: datetime
     status: str
     start: datetime
     end: datetime | None
     road: str
     place: str
     operator: str
-    closed: bool
+    is_closed: bool
     whole: bool
     """True for the main carriageway in both directions."""
-    located: bool
+    is_located: bool
     """True if the carriageway and the direction are given."""
-    planned: bool
+    is_planned: bool
     """True for works, and for a closure beside works."""
     certain: bool
     cause: str = ""
@@ -117,10 +117,10 @@ class _Record:
     def closes_road(self, now: datetime) -> bool:
         """Return whether the whole road is closed now, for certain and not for works."""
         return (
-            self.closed
+            self.is_closed
             and self.whole
             and self.certain
-            and not self.planned
+            and not self.is_planned
             and self.status == "active"
             and self.start <= now
         )
@@ -200,10 +200,10 @@ class BisonFute(FeedConnector):
                 continue
             if state is not None:
                 state.pop("missing", None)
-            if first and record.planned:
+            if first and record.is_planned:
                 report_states[record.id] = {"baseline": True}
                 continue
-            if state is None and look.now - record.made > OLDEST_RECORD:
+            if state is None and look.now - record.made_at > OLDEST_RECORD:
                 continue
             if state is not None and state.get("baseline"):
                 continue
@@ -211,7 +211,7 @@ class BisonFute(FeedConnector):
                 record.closes_road(look.now) and record.road in look.territory.roads.closures
             )
             if state is not None and state["closed"] and not is_closure:
-                if record.whole or not record.located:
+                if record.whole or not record.is_located:
                     continue  # no sign that a direction is open again: the last word stands
                 _end_closure(record, state, look, reading)
                 continue
@@ -293,7 +293,7 @@ def _find_road(raw: Any) -> str:
 
 def _drop_conditions(records: list[_Record], raws: list[Any]) -> list[_Record]:
     """Leave conditions out beside a closure, which then says why."""
-    if not any(record.closed for record in records):
+    if not any(record.is_closed for record in records):
         return records
     words = (CONDITIONS.get(_find_text(raw, "weatherRelatedRoadConditionType"), "") for raw in raws)
     cause = next((word for word in words if word), "")
@@ -329,19 +329,19 @@ def _read_record(raw: Any, *, has_works: bool) -> _Record:
         id=id,
         version=version,
         kind=kind,
-        made=_read_time(_find_text(raw, "situationRecordVersionTime")),
+        made_at=_read_time(_find_text(raw, "situationRecordVersionTime")),
         status=status,
         start=_read_time(_find_text(raw, f"{times}/overallStartTime")),
         end=_read_time(end) if end else None,
         road=_find_road(raw),
         place=((road.text or "") if road is not None else "").strip(),
         operator=operator.rpartition("/")[2].strip(),
-        closed=kind == MANAGEMENT and management in ("roadClosed", "carriagewayClosures"),
+        is_closed=kind == MANAGEMENT and management in ("roadClosed", "carriagewayClosures"),
         whole=carriageways == {"mainCarriageway"}
         and (directions == {"both"} or directions == {"positive", "negative"})
         and management == "roadClosed",
-        located=bool(carriageways and directions),
-        planned=kind in WORKS or (kind == MANAGEMENT and (has_works or _is_planned(raw))),
+        is_located=bool(carriageways and directions),
+        is_planned=kind in WORKS or (kind == MANAGEMENT and (has_works or _is_planned(raw))),
         certain=_find_text(raw, "probabilityOfOccurrence") == "certain",
     )
 
@@ -372,7 +372,7 @@ def _post_record(record: _Record, is_closure: bool, look: Look, reading: Reading
     """Post a new record, or one with new content."""
     state = look.memory["said"].get(record.id)
     headline = _write_headline(record, is_closure, is_announced=record.start > look.now)
-    severity = 3 if record.closed else 1 if record.kind in WORKS else 2
+    severity = 3 if record.is_closed else 1 if record.kind in WORKS else 2
     summary = [headline, severity, is_closure]
     if state is not None and (state["summary"] == summary or state["version"] == record.version):
         return
@@ -390,7 +390,7 @@ def _post_record(record: _Record, is_closure: bool, look: Look, reading: Reading
     reading.posts.append(
         build_post(
             alias,
-            format_instant(record.made),
+            format_instant(record.made_at),
             type="info",
             severity=severity,
             msg_type="Update" if state else None,
@@ -418,12 +418,12 @@ def _post_record(record: _Record, is_closure: bool, look: Look, reading: Reading
 def _write_headline(record: _Record, is_closure: bool, *, is_announced: bool) -> str:
     place = f"{record.road} {record.place}".strip()
     cause = f", {record.cause}" if record.cause else ""
-    if record.closed and is_announced:
+    if record.is_closed and is_announced:
         extent = "dans les deux sens" if record.whole else "partielle"
         return f"{place} : fermeture {extent} annoncée{cause} ({record.operator})"
     if is_closure:
         return f"{record.road} fermée dans les deux sens{cause} ({record.operator})"
-    if record.closed:
+    if record.is_closed:
         return f"{place} : fermeture partielle{cause} ({record.operator})"
     return f"{place} : {KINDS[record.kind]}{cause} ({record.operator})"
 
@@ -434,7 +434,7 @@ def _end_closure(record: _Record, state: dict[str, Any], look: Look, reading: Re
         return
     headline = f"{record.road} : un sens rouvert ({record.operator})"
     _post_end(
-        record.id, f"{record.version}-open", format_instant(record.made), headline, look, reading
+        record.id, f"{record.version}-open", format_instant(record.made_at), headline, look, reading
     )
 
 
@@ -444,7 +444,7 @@ def _end_over(record: _Record, state: dict[str, Any], look: Look, reading: Readi
         del look.memory["said"][record.id]
         return
     key = record.version if record.version != state["version"] else _name_end(record.id, look)
-    over = record.made if record.version != state["version"] else record.end or record.made
+    over = record.made_at if record.version != state["version"] else record.end or record.made_at
     is_open = state["closed"] and not _is_closed_elsewhere(record.road, look, but=record.id)
     word = f"{record.road} rouverte" if is_open else f"{state['name']} : fin de l’événement"
     _post_end(record.id, key, format_instant(over), f"{word} ({record.operator})", look, reading)

@@ -90,7 +90,7 @@ async def test_an_incident_is_given_out_as_cap(ask: Asking) -> None:
     assert again.content == answer.content
     assert message.type == "Update"
     assert message.references[0].identifier.startswith(f"{INCIDENT}.")
-    assert all(r.sent <= message.identity.sent for r in message.references)
+    assert all(r.sent_at <= message.identity.sent_at for r in message.references)
     missing = await ask.served.http.get(
         "/api/v1/incidents/nope/cap", params={"realm": ask.realm}, headers=ask.headers
     )

@@ -179,7 +179,7 @@ async def test_a_slow_reader_is_bounded_and_asked_to_reload(
             feed = console.app.state.hub._feeds[realm][0]
 
             async def overflowed() -> bool:
-                return any(s.overflowed for s in feed.subscribers)
+                return any(s.has_overflowed for s in feed.subscribers)
 
             await until(overflowed)
             data, _ = await slow.until("resync")
@@ -310,14 +310,14 @@ async def test_a_reader_of_the_store_that_gets_no_answer_begins_again_and_one_th
             await old.until("ping")
             hub: StreamHub = console.app.state.hub
             feed, reading = hub._feeds[realm]
-            turn, lost = feed._turn, asyncio.Event()
+            turn, lost = feed._deliver_changes, asyncio.Event()
 
             async def loses_its_way() -> float:
-                monkeypatch.setattr(feed, "_turn", turn)
+                monkeypatch.setattr(feed, "_deliver_changes", turn)
                 lost.set()
                 return float(await asyncio.get_running_loop().create_future())
 
-            monkeypatch.setattr(feed, "_turn", loses_its_way)
+            monkeypatch.setattr(feed, "_deliver_changes", loses_its_way)
             await lost.wait()
             await writer.append("alerts", realm, crisis.site("cen-2", START), at=START)
             _, last = await old.until("sites", id="cen-2")
@@ -381,7 +381,7 @@ async def test_without_a_projector_nothing_is_called_current(
         await client.delete(store.PROJECTOR)  # as its time does
         await until(frozen)
         for subscriber in feed.subscribers:
-            subscriber.take()  # of before
+            subscriber.drain()  # of before
         reader.read.clear()
         waiting = asyncio.create_task(reader.next())
         assert await asyncio.wait({waiting}, timeout=10 * streams.PING_S) == (set(), {waiting})

@@ -46,4 +46,4 @@ async def test_the_backlog_is_the_end_of_the_input_minus_the_applied_inputs(
         backlog = DecisionLag(broker.address, 60.0)
         await backlog._look(reader)
     lane = backlog._lanes[topic, P]
-    assert (lane.end, lane.applied, lane.waiting) == (end, end - 3, 2)
+    assert (lane.end, lane.applied_offset, lane.waiting) == (end, end - 3, 2)

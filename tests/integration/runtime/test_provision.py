@@ -24,7 +24,7 @@ async def test_a_second_provisioning_finds_everything_and_creates_nothing(
     broker: RunningKafka,
 ) -> None:
     again = await provision_topics(broker.address)
-    assert again.created == ()
+    assert again.created_topics == ()
     assert set(again.existing) == {t.name for t in TOPICS}
 
 

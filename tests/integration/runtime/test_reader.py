@@ -179,12 +179,12 @@ async def test_a_take_starts_from_the_newest_snapshot_and_the_other_when_it_is_t
         newest = await writer.write(SLOTS[1], log.view, PublishedPosition())
         await log.write(2)
         recovery = await recover_partition(reader, log.machine, P)
-        assert (recovery.view, recovery.folded, recovery.next_slot) == (log.view, 2, SLOTS[0])
+        assert (recovery.view, recovery.folded_count, recovery.next_slot) == (log.view, 2, SLOTS[0])
         torn = replace(
             newest,
             realms={"92": {"state": (replace(newest.realms["92"]["state"][0], hash="0" * 32),)}},
         )
         await producer.send_raw(f"{toys.toy}.snapshots", P, b"b/manifest", torn.dump(), [])
         recovery = await recover_partition(reader, log.machine, P)
-        assert (recovery.view, recovery.folded) == (log.view, 5)
+        assert (recovery.view, recovery.folded_count) == (log.view, 5)
         assert [m.slot for m in await read_newest_manifests(reader, toys.toy, P)] == ["b", "a"]

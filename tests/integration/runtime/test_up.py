@@ -117,7 +117,7 @@ async def test_topics_that_differ_are_refused_by_name_and_never_altered(
     three = RunningVigie(tmp_path, options=("--kafka", broker.address), VIGIE_KAFKA_REPLICATION="3")
     last = await asyncio.to_thread(refusal, three)
     assert "topic alerts.log has min.insync.replicas=1 instead of 2" in last
-    assert (await provision_topics(broker.address)).created == ()
+    assert (await provision_topics(broker.address)).created_topics == ()
 
 
 @proves("supervisor", "corrupted", note="the cache of jars")

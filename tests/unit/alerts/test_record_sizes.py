@@ -161,7 +161,7 @@ def test_a_change_between_two_lists_turns_one_into_the_other(
     before: tuple[str, ...], after: tuple[str, ...]
 ) -> None:
     moved = Members.between(before, after)
-    assert moved.applied(before) == after
+    assert moved.apply(before) == after
     assert len(moved.dropped) + len(moved.kept or ()) <= len(before)
 
 

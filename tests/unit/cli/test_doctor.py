@@ -35,7 +35,7 @@ def test_a_secret_that_others_may_read_is_a_fault_with_its_cure(data: DataDir) -
     assert states(list(doctor.check_secrets(data))) == {"secrets": "ok"}
     key.chmod(0o644)
     [finding] = doctor.check_secrets(data)
-    assert (finding.state, "master.key" in finding.found, "chmod" in finding.act) == (
+    assert (finding.state, "master.key" in finding.result, "chmod" in finding.act) == (
         "fault",
         True,
         True,
@@ -63,12 +63,12 @@ async def test_a_token_that_ends_soon_is_named(data: DataDir) -> None:
     [finding] = doctor.ending_tokens(settings, now)
     assert finding.state == "warning"
     assert (
-        finding.found
+        finding.result
         == "2 expire soon or have expired: t-over of over on 2027-01-12, t-soon of soon on 2027-02-04"
     )
     assert "rotate" in finding.act
     [finding] = doctor.ending_tokens(settings, now - 100 * 365 * DAY_MS)
-    assert (finding.state, finding.found) == ("ok", "none expires within a month")
+    assert (finding.state, finding.result) == ("ok", "none expires within a month")
 
 
 def test_a_full_or_slow_disk_is_reported(data: DataDir, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,14 +91,14 @@ def test_a_disk_that_takes_nothing_more_is_a_fault_not_a_traceback(
     monkeypatch.setattr(doctor, "measure_sync_ms", full)
     findings_by_check = {f.check: f for f in doctor.check_disk(data)}
     assert findings_by_check["disk speed"].state == "fault"
-    assert "No space left on device" in findings_by_check["disk speed"].found
+    assert "No space left on device" in findings_by_check["disk speed"].result
 
 
 def test_secrets_that_cannot_be_looked_at_are_a_fault(data: DataDir) -> None:
     (data.secrets / "master.key").symlink_to(data.root / "gone")
     [finding] = doctor.check_secrets(data)
     assert finding.state == "fault"
-    assert "master.key" in finding.found
+    assert "master.key" in finding.result
 
 
 def test_plain_http_on_a_network_is_a_warning(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_a_running_system_is_checked_at_its_address(tmp_path: Path) -> None:
     lock = DataDirLock(data.lock)
     [finding] = doctor.check_listening(settings)
     lock.release()
-    assert (finding.state, finding.found) == ("warning", "plain HTTP on 0.0.0.0:80")
+    assert (finding.state, finding.result) == ("warning", "plain HTTP on 0.0.0.0:80")
     assert states(list(doctor.check_listening(settings))) == {"listening": "ok"}
 
 
@@ -174,7 +174,7 @@ def test_an_unknown_variable_is_reported_with_the_nearest_known_one() -> None:
         "PATH",
     ]
     [finding] = doctor.check_variables(variable_names)
-    assert (finding.state, finding.found) == (
+    assert (finding.state, finding.result) == (
         "warning",
         "VIGIE_SMPT_URL is not a variable of Vigie",
     )

@@ -248,7 +248,7 @@ class Deciding:
         self.asked.append(make(principal.id, principal.acting_role, "text:t" if reason else None))
         return CommandOutcome("cmd-1", realm, None)
 
-    async def repeated(self, *_: object) -> None:
+    async def find_earlier_outcome(self, *_: object) -> None:
         """Return no earlier request of this key."""
 
 

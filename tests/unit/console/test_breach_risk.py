@@ -55,7 +55,7 @@ def test_a_territory_is_simulated_within_five_seconds() -> None:
     units = [unit(f"site:{n}", 3 + n % 40, age_h=2) for n in range(253)]
     points = {one.id: 100 / 253 for one in units}
     cases = [
-        activity(f"a{n}", points, allowed=70.0 - n, rto_in_ms=96 * HOUR_MS * (n + 1) / 55)
+        activity(f"a{n}", points, allowed_gap_pct=70.0 - n, rto_in_ms=96 * HOUR_MS * (n + 1) / 55)
         for n in range(55)
     ]
     began = time.process_time()
@@ -160,7 +160,9 @@ def generate_crisis(random: Random, overrun: DurationLaw, unknown: DurationLaw) 
         allowed = random.choice([20.0, 40.0, 55.0, 70.0])
         rto = random.choice([2, 4, 8, 12, 24, 48]) * random.uniform(0.3, 1) * HOUR_MS
         dmia = rto * random.choice([1.5, 2, 3])
-        cases.append(activity(f"a{n}", losses, allowed=allowed, rto_in_ms=rto, dmia_in_ms=dmia))
+        cases.append(
+            activity(f"a{n}", losses, allowed_gap_pct=allowed, rto_in_ms=rto, dmia_in_ms=dmia)
+        )
         announced_ends = [announced[id] for id in losses if id in announced]
         ends = {id: announced.get(id, float("inf")) for id in losses}
         expected = find_return(losses, allowed, ends)
@@ -215,7 +217,7 @@ def test_ended_causes_are_read_with_their_first_announced_end() -> None:
         ]
     )
     assert observations.overruns == [1.5]
-    assert observations.unannounced == {EventType.FIRE: [7.0 * HOUR_MS]}
+    assert observations.unannounced_durations == {EventType.FIRE: [7.0 * HOUR_MS]}
     arrived = version("r", 3, committed_at=START, arrived_at=START + HOUR_MS)
     assert observe_arrivals([version("r", 1), arrived, arrived]) == [float(HOUR_MS)]
 

@@ -9,7 +9,11 @@ import pytest
 
 from schemas.people.directory import Contact, ContactPoint
 from schemas.words import Channel
-from services.console.messages.callouts_api import CallOutRequest, corrected, list_recipients
+from services.console.messages.callouts_api import (
+    CallOutRequest,
+    complete_correction,
+    list_recipients,
+)
 from services.runtime.http.problems import ProblemError
 
 
@@ -70,7 +74,9 @@ def author_of_a_correction(**wrong: Any) -> Any:
 
 
 async def test_a_correction_has_the_recipients_of_the_wrong_message() -> None:
-    made = await corrected(author_of_a_correction(), CallOutRequest(text="x", corrects="c0"))
+    made = await complete_correction(
+        author_of_a_correction(), CallOutRequest(text="x", corrects="c0")
+    )
     assert (made.sites, made.everybody, made.incident, made.danger, made.channels) == (
         ["cen-1"],
         False,
@@ -81,14 +87,14 @@ async def test_a_correction_has_the_recipients_of_the_wrong_message() -> None:
 
 
 async def test_a_correction_of_a_message_to_all_goes_to_all() -> None:
-    made = await corrected(
+    made = await complete_correction(
         author_of_a_correction(sites=[]), CallOutRequest(text="x", corrects="c0")
     )
     assert (made.sites, made.everybody) == ([], True)
 
 
 async def test_a_correction_may_name_other_sites_and_channels() -> None:
-    made = await corrected(
+    made = await complete_correction(
         author_of_a_correction(),
         CallOutRequest(text="x", corrects="c0", sites=["cen-2"], channels=[Channel.SMS]),
     )
@@ -98,5 +104,7 @@ async def test_a_correction_may_name_other_sites_and_channels() -> None:
 @pytest.mark.parametrize("wrong", [{"started_at": None}, {"kind": "headcount"}])
 async def test_an_unsent_message_is_not_corrected(wrong: dict[str, Any]) -> None:
     with pytest.raises(ProblemError) as refused:
-        await corrected(author_of_a_correction(**wrong), CallOutRequest(text="x", corrects="c0"))
+        await complete_correction(
+            author_of_a_correction(**wrong), CallOutRequest(text="x", corrects="c0")
+        )
     assert [fault.field for fault in refused.value.problem.faults] == ["corrects"]

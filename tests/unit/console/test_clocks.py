@@ -32,4 +32,4 @@ def test_the_exceeded_limit_has_the_right_gender(rto_over: bool, words: str) -> 
         ClockBar(at=100.0, tick=50.0, tone="over", forecast=False, frozen_at=AT, until=None),
     )
     _ = get_translator("fr")
-    assert f"{_(clock.next_base)} {_(clock.passed)}" == words
+    assert f"{_(clock.next_base)} {_(clock.passed_word)}" == words

@@ -92,9 +92,9 @@ READY = PreparationDeeds(
         probe=probe(),
         exercise_at=NOW - DAY,
     ),
-    accounts=PersonalAccounts(total=4, deciding=2, protected=4),
+    accounts=PersonalAccounts(total=4, deciding=2, protected_count=4),
     reachable=frozenset({"p-1", "p-2"}),
-    confirmed={"v1": NOW - DAY},
+    confirmation_times={"v1": NOW - DAY},
     backup_at=NOW - DAY,
     feeds=feed(),
     sources=(),
@@ -104,7 +104,7 @@ NOTHING = PreparationDeeds(
     live=LiveRealm(),
     accounts=PersonalAccounts(),
     reachable=frozenset(),
-    confirmed={},
+    confirmation_times={},
     backup_at=None,
     feeds=NO_FEEDS,
     sources=(),
@@ -131,9 +131,9 @@ def test_every_deed_done_is_green_and_none_done_is_open() -> None:
 @pytest.mark.parametrize(
     ("key", "deeds", "state"),
     [
-        ("territory", change(confirmed={"v0": NOW}), "partly"),
-        ("territory", change(confirmed={}), "open"),
-        ("territory", change(confirmed={"v1": NOW - 366 * DAY}), "partly"),
+        ("territory", change(confirmation_times={"v0": NOW}), "partly"),
+        ("territory", change(confirmation_times={}), "open"),
+        ("territory", change(confirmation_times={"v1": NOW - 366 * DAY}), "partly"),
         ("accounts", change(accounts=PersonalAccounts(4, 1, 4)), "partly"),
         ("accounts", change(accounts=PersonalAccounts(4, 0, 4)), "open"),
         ("second_factors", change(accounts=PersonalAccounts(4, 2, 3)), "partly"),
@@ -165,7 +165,10 @@ def test_a_condition_turns_back_when_its_deed_is_too_old_or_undone(
 
 
 def test_the_data_that_a_second_person_approved_need_no_other_confirmation() -> None:
-    assert judge(change(confirmed={}, live_approved={"v1": NOW}))["territory"].state == "done"
+    assert (
+        judge(change(confirmation_times={}, live_approval_times={"v1": NOW}))["territory"].state
+        == "done"
+    )
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ class Work:
         self.finished: list[str] = []
 
     async def request(self, user: str) -> None:
-        async with self._turns.turn(user):
+        async with self._turns.hold_place(user):
             self.running.append(user)
             self.most = max(self.most, self.running.count("eager"))
             await self.done.wait()

@@ -125,7 +125,7 @@ async def test_the_same_request_is_the_same_decision_with_any_command() -> None:
         await deciders.decide(IdempotencyKey("a", "pause"), 1.0),
         await deciders.decide(IdempotencyKey("a", "pause"), 5.0),
     )
-    assert (again.id, again.answer, again.replayed) == (first.id, first.answer, True)
+    assert (again.id, again.answer, again.is_replay) == (first.id, first.answer, True)
     assert len(deciders.sent) == 1
 
 
@@ -164,7 +164,7 @@ async def asked(
     )
     author = await require_decision(Permission.PICTURE_READ)(request, principal=WHO)  # type: ignore[call-arg]
     assert author.key is not None
-    return author.key.asked
+    return author.key.request_digest
 
 
 async def test_a_request_is_its_address_version_and_body() -> None:

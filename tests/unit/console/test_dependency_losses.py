@@ -80,7 +80,7 @@ def test_failures_of_the_crisis_add_up_with_the_next_loss() -> None:
         "EDU-01"
     ]
     assert not lose("kitchen:cuisine-relais-nord", present=half).stops
-    stopped = PresentState(stopped=frozenset({"SOL-01"}))
+    stopped = PresentState(stopped_activities=frozenset({"SOL-01"}))
     loss = lose("system:si_social", present=stopped)
     assert "SOL-01" not in {one.activity for one in loss.hit}
     assert loss.already == ("SOL-01",)

@@ -89,7 +89,7 @@ def test_the_same_day_and_seed_give_the_same_drill_and_other_seeds_others() -> N
 def test_a_drill_exercises_only_cards_never_done_in_time() -> None:
     before = list_exercised(compose(PLAN, 3))
     assert before
-    facts = build_facts(exercised=tuple(ExercisedCard(PLAN, card, NOW) for card in before))
+    facts = build_facts(exercised_cards=tuple(ExercisedCard(PLAN, card, NOW) for card in before))
     after = list_exercised(compose(PLAN, 3, facts))
     assert after
     assert not set(before) & set(after)
@@ -101,7 +101,7 @@ def test_cards_that_count_from_the_day_of_a_strike_are_exercised_one_moment_afte
     plan, done, starts = "PT-GREVE", set[str](), set[str]()
     cards = {card.id for card in network().plans[plan].cards}
     for _ in cards:
-        facts = build_facts(exercised=tuple(ExercisedCard(plan, card, NOW) for card in done))
+        facts = build_facts(exercised_cards=tuple(ExercisedCard(plan, card, NOW) for card in done))
         drill = compose(plan, 1, facts)
         starts.add(drill.document["start"][11:])
         done |= set(list_exercised(drill))
@@ -124,7 +124,7 @@ def test_weakness_is_the_product_of_hole_loss_and_cards_and_falls_with_proof() -
         ExercisedCard("PCA-logement", card.id, NOW)
         for card in network().plans["PCA-logement"].cards
     )
-    proven = rank(build_facts(exercised=cards))["PCA-logement"]
+    proven = rank(build_facts(exercised_cards=cards))["PCA-logement"]
     assert (proven.unexercised, proven.cards) == (0, ())
     assert proven.score == pytest.approx(LEAST_FACTOR * weak.score, abs=1e-6)
 

@@ -114,7 +114,7 @@ def test_a_drill_is_shown_with_its_channels_newest_first() -> None:
     probes = {
         "2027-02": ProbeRow(id="2027-02", asked_at=NOW, done_at=NOW + 1000, channels=channels)
     }
-    drills = replace(desk(), drills={d.id: d for d in (old, new)}, probes=probes).drilled()
+    drills = replace(desk(), drills={d.id: d for d in (old, new)}, probes=probes).list_drills()
     assert [(d.month, d.ok, d.probed_at is None) for d in drills] == [
         ("2027-02", False, False),
         ("2027-01", True, True),
@@ -128,7 +128,7 @@ def test_a_drill_is_shown_with_its_channels_newest_first() -> None:
     late = RungRow(ladder="3", wave=1, posts=4, reached=4, late=1, slowest_min=90)
     (one,) = replace(
         desk(), drills={"m": DrillRow(id="2027-02", at=NOW, reference="v1", rungs=(late,))}
-    ).drilled()
+    ).list_drills()
     assert not one.ok, "reached too late is not reached"
 
 
@@ -172,7 +172,7 @@ def test_a_channel_without_a_provider_reaches_no_person() -> None:
     row = DrillRow(
         id=none.id, at=NOW, reference="v1", rungs=(RungRow(ladder="3", wave=1, posts=4, reached=4),)
     )
-    (drill,) = replace(desk(), drills={row.id: row}, probes={none.id: none}).drilled()
+    (drill,) = replace(desk(), drills={row.id: row}, probes={none.id: none}).list_drills()
     assert not drill.ok, "all of it on paper"
 
 

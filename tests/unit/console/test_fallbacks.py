@@ -142,12 +142,14 @@ def test_closed_sites_and_taken_places_are_not_free() -> None:
         rules=(),
     )
     (collision,) = find_collisions(
-        reference(), replace(now, sites={gyms[0]: shut}, moved={"l-1": line})
+        reference(), replace(now, sites={gyms[0]: shut}, reassignments={"l-1": line})
     )
     assert (collision.sound, collision.free) == (11, 11 * 20 - 8)
     (back,) = find_collisions(
         reference(),
-        replace(now, moved={"l-1": line.model_copy(update={"state": g.LineState.RELEASED})}),
+        replace(
+            now, reassignments={"l-1": line.model_copy(update={"state": g.LineState.RELEASED})}
+        ),
     )
     assert back.free == 240
 

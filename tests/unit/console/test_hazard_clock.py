@@ -98,7 +98,7 @@ def test_a_passed_threshold_shows_its_time() -> None:
     assert course is not None
     crossing = find_crossing(readings, course, 5.25)
     assert crossing is not None
-    assert crossing.reached
+    assert crossing.is_reached
     assert crossing.at == NOW - 2 * HOUR_MS
 
 
@@ -183,7 +183,7 @@ def test_each_exposed_site_has_its_hour_its_activities_and_its_deadlines() -> No
     assert pumps == {None}, "a pumping station works on"
     assert first.activities
     assert forecast.steps[0].level == 4.6
-    assert forecast.steps[0].crossing.reached
+    assert forecast.steps[0].crossing.is_reached
 
 
 def test_closures_are_grouped_by_the_opening_before_which_they_are_due() -> None:

@@ -356,7 +356,7 @@ def test_the_id_of_a_command_is_its_key() -> None:
     }
     assert id not in different
     assert len(different) == 3
-    assert decisions.issued(id)
+    assert decisions.has_issued(id)
     for forged in (
         id[:-1] + ("0" if id[-1] != "0" else "1"),
         "cmd-x-y",
@@ -364,7 +364,7 @@ def test_the_id_of_a_command_is_its_key() -> None:
         "nope",
         id.replace("cmd", "cme"),
     ):
-        assert not decisions.issued(forged)
+        assert not decisions.has_issued(forged)
 
 
 def test_a_missing_address_is_a_page_for_browsers_and_a_problem_for_programs() -> None:

@@ -162,13 +162,13 @@ def _one(kind: CostKind, **rows: Any) -> CostLine:
 
 
 def test_a_reassignment_costs_its_agent_days_and_its_way() -> None:
-    days = _one(CostKind.AGENT_DAYS, moved=[_move()])
+    days = _one(CostKind.AGENT_DAYS, reassignments=[_move()])
     assert (days.source, days.quantity, days.amount) == ("reassignments/m1", 8, Decimal(8 * 230))
     assert (days.incident, days.pole) == ("i1", NAMES.activities[ACTIVITIES[0]].pole)
-    way = _one(CostKind.TRAVEL, moved=[_move()])
+    way = _one(CostKind.TRAVEL, reassignments=[_move()])
     assert way.amount is not None
     assert way.amount > 0
-    home = list_cost_lines(_facts(moved=[_move(place="telework")]))
+    home = list_cost_lines(_facts(reassignments=[_move(place="telework")]))
     assert [line.kind for line in home] == [CostKind.AGENT_DAYS]
 
 
@@ -177,7 +177,7 @@ def test_a_reassignment_costs_its_agent_days_and_its_way() -> None:
     [{"dispatched_at": None, "arrived_at": None}, {"state": LineState.VOID, "arrived_at": None}],
 )
 def test_agents_never_sent_cost_nothing(changes: dict[str, Any]) -> None:
-    assert list_cost_lines(_facts(moved=[_move(**changes)])) == []
+    assert list_cost_lines(_facts(reassignments=[_move(**changes)])) == []
 
 
 def test_a_promise_costs_its_offers_and_a_generator_its_fuel() -> None:
@@ -319,7 +319,7 @@ def _recount(facts: CostFacts) -> Decimal:
     """Count all costs again from the rows, by rows and not by lines, with code of its own."""
     paris, total = ZoneInfo("Europe/Paris"), Decimal(0)
     now = datetime.fromtimestamp(facts.now / 1000, UTC)
-    for row in facts.moved:
+    for row in facts.reassignments:
         if row.dispatched_at is None or (row.state == "void" and row.arrived_at is None):
             continue
         begun = datetime.fromtimestamp((row.arrived_at or row.dispatched_at) / 1000, UTC)
@@ -367,7 +367,7 @@ def test_the_sum_of_the_lines_is_the_independent_recount(
     messages: list[NotificationRow],
     now: int,
 ) -> None:
-    facts = _facts(now=now, moved=moved, requests=requests, messages=messages)
+    facts = _facts(now=now, reassignments=moved, requests=requests, messages=messages)
     lines = list_cost_lines(facts)
     assert abs(sum_lines(lines).amount - _recount(facts)) < Decimal("0.01")
     assert len({line.id for line in lines}) == len(lines), "a cost is one line"
@@ -386,12 +386,14 @@ def test_the_sum_of_the_lines_is_the_independent_recount(
 def test_unconfirmed_prices_are_provisional() -> None:
     """Prices of agents, resources and channels are confirmed apart."""
     moves, requests, messages = [_move()], [_request(arrived_at=T0)], [_message(1, _attempt())]
-    shipped = list_cost_lines(_facts(moved=moves, requests=requests, messages=messages))
+    shipped = list_cost_lines(_facts(reassignments=moves, requests=requests, messages=messages))
     assert {line.kind for line in shipped} == set(CostKind)
     assert all(line.draft for line in shipped), "prices of the territory are work in progress"
     assert sum_lines(shipped).draft == sum_lines(shipped).amount
     prices = replace(PRICES, resources_draft=False)
-    facts = replace(_facts(moved=moves, requests=requests, messages=messages), prices=prices)
+    facts = replace(
+        _facts(reassignments=moves, requests=requests, messages=messages), prices=prices
+    )
     lines = list_cost_lines(facts)
     assert {line.kind for line in lines if line.draft} == {CostKind.AGENT_DAYS, CostKind.MESSAGE}
     confirmed = sum((line.amount or 0 for line in lines if not line.draft), Decimal(0))

@@ -61,7 +61,7 @@ def test_a_full_queue_is_dropped_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> 
     slow = Subscriber("fr")
     for n in range(10):
         slow.put(EncodedFrames(b"%d" % n))
-    assert slow.overflowed
+    assert slow.has_overflowed
     assert not slow.frames
 
 
@@ -78,8 +78,8 @@ def test_the_same_compressed_bytes_serve_every_reader() -> None:
         browser = Subscriber("fr", gzip=True)
         for piece in (EncodedFrames(greeting), *before, news):
             browser.put(piece)
-        assert browser.frames[-1] is news.packed, "one object for all"
-        assert len(news.packed) < len(news.plain) / 10
+        assert browser.frames[-1] is news.compressed_bytes, "one object for all"
+        assert len(news.compressed_bytes) < len(news.plain) / 10
         reading = zlib.decompressobj(zlib.MAX_WBITS | 16)
         read = [reading.decompress(frame) for frame in (STREAM_HEAD, *browser.frames)]
         assert read == [b"", greeting, *(p.plain for p in before), news.plain], (
@@ -93,4 +93,4 @@ def test_pings_do_not_queue() -> None:
         away.put(EncodedFrames(b"ping", count=0))
     assert list(away.frames) == [b"ping"], "an old one says nothing of now"
     away.put(EncodedFrames(b"news"))
-    assert away.take() == b"pingnews"
+    assert away.drain() == b"pingnews"

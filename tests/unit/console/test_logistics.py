@@ -195,7 +195,7 @@ class ContinuityDispatcher:
             answer |= {"status": outcome.status, "code": outcome.code}
         return CommandOutcome(outcome.command_id, realm, answer)  # type: ignore[arg-type]
 
-    async def repeated(self, *_: object) -> None:
+    async def find_earlier_outcome(self, *_: object) -> None:
         """Return no earlier request of this key."""
 
 

@@ -183,7 +183,7 @@ def test_the_best_change_brings_exactly_the_points_that_it_promises() -> None:
     best = before.changes[0]
     assert best.kind is ProofKind.CARDS
     cards = tuple(ExercisedCard(PLAN, item.key, NOW) for item in best.items)
-    after = judge(replace(facts, exercised=cards))
+    after = judge(replace(facts, exercised_cards=cards))
     assert after.pct - before.pct == pytest.approx(best.gain, abs=0.11)
     assert all(one.gain <= best.gain for one in before.changes)
     assert after.changes[0].kind is not ProofKind.CARDS

@@ -254,7 +254,7 @@ def test_a_batch_writes_the_last_rows_all_lines_and_its_positions() -> None:
     assert len(rows) == 1
     assert b'"degraded"' in bytes(rows[0][3])  # type: ignore[arg-type]
     assert made.lines == {REALM: 2}
-    assert made.batch.expected == {key: "before"}
+    assert made.batch.expected_positions == {key: "before"}
     assert load_position(made.positions[key]).next == 2
     assert made.batch.epoch == "e1"
 

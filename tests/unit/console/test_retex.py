@@ -289,7 +289,7 @@ def test_the_retex_of_an_incident_has_the_lines_of_the_whole_cell() -> None:
 def test_missing_measurements_are_named_in_plain_words() -> None:
     facts_by_language = facts_of(Remembered(worked_crisis(), Texts()), worked_crisis().realm)
     nothing = (
-        draft_retex([replace(facts, reports=(), moved=()) for facts in facts_by_language])
+        draft_retex([replace(facts, reports=(), reassignments=()) for facts in facts_by_language])
         .sheet("fr")
         .section("environment")
     )

@@ -166,7 +166,7 @@ def _lines() -> list[LineRecord]:
 
     async def read() -> list[LineRecord]:
         model = Remembered(played)
-        return list(await model._cited((await model.of(played.realm).read()).picture))
+        return list(await model._list_sitrep_lines((await model.of(played.realm).read()).picture))
 
     return asyncio.run(read())
 

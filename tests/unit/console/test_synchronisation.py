@@ -33,8 +33,8 @@ def test_people_come_change_or_stay_as_they_are() -> None:
         [make_person("a", SMS), make_person("b", SMS), make_person("c", SMS)]
     )
     made = plan(source, make_person("b", MAIL), make_person("c", SMS))
-    assert [one.person for one in made.added] == ["a"]
-    assert [one.person for one in made.changed] == ["b"]
+    assert [one.person for one in made.new_contacts] == ["a"]
+    assert [one.person for one in made.changed_contacts] == ["b"]
     assert made.same == ("c",)
     assert made.absent == ()
 
@@ -43,13 +43,13 @@ def test_an_address_that_stays_keeps_its_proof_and_a_new_one_has_none() -> None:
     person = make_person("a", PROVEN)
     assert plan(select_file_source([make_person("a", SMS)]), person).same == ("a",)
     other = SMS.model_copy(update={"address": "+33698765432"})
-    (changed,) = plan(select_file_source([make_person("a", other)]), person).changed
+    (changed,) = plan(select_file_source([make_person("a", other)]), person).changed_contacts
     assert changed.points == (other,)
 
 
 def test_channels_that_the_source_does_not_decide_stay() -> None:
     source = DirectorySource((make_person("a", MAIL),), frozenset({Channel.EMAIL, Channel.SMS}))
-    (changed,) = plan(source, make_person("a", SMS, BROWSER)).changed
+    (changed,) = plan(source, make_person("a", SMS, BROWSER)).changed_contacts
     assert changed.points == (MAIL, BROWSER)
 
 
@@ -57,7 +57,7 @@ def test_a_source_without_languages_keeps_them() -> None:
     people, channels = (make_person("a", SMS),), frozenset({Channel.SMS})
     person = make_person("a", SMS, language="en")
     assert plan(DirectorySource(people, channels, decides_language=False), person).same == ("a",)
-    (changed,) = plan(DirectorySource(people, channels), person).changed
+    (changed,) = plan(DirectorySource(people, channels), person).changed_contacts
     assert changed.language == "fr"
 
 
@@ -71,4 +71,4 @@ def test_absent_people_are_named_and_never_written() -> None:
         make_person("contact:prefecture", SMS),
     )
     assert made.absent == ("b",), "neither a faulty entry nor a partner is absent"
-    assert [one.person for one in made.written] == ["a"]
+    assert [one.person for one in made.contacts_to_write] == ["a"]

@@ -218,10 +218,10 @@ def test_a_quota_is_of_items_and_of_bytes_and_begins_anew_each_day(
 ) -> None:
     now = [0.0]
     quota = DailyQuota(3, 10, clock=lambda: now[0])
-    assert [quota.take("a", size) for size in sizes] == kept
-    assert quota.take("b", 10)
+    assert [quota.count_item("a", size) for size in sizes] == kept
+    assert quota.count_item("b", 10)
     now[0] += 86_400
-    assert quota.take("a", 10)
+    assert quota.count_item("a", 10)
 
 
 async def test_anything_but_a_photo_is_refused_with_a_sentence(door: Door) -> None:

@@ -48,7 +48,7 @@ def test_the_pace_is_learnt_while_something_waits_and_kept_while_the_decider_is_
 
 def test_reports_are_accepted_before_the_first_sign_of_a_decider_and_for_a_small_backlog() -> None:
     backlog = DecisionLag("nowhere:1", 1.0)
-    backlog.appended(TOPIC, P, 1_000_000, "92")
+    backlog.record_report(TOPIC, P, 1_000_000, "92")
     backlog.check(P, "92")
     backlog = DecisionLag("nowhere:1", 0.001)
     behind(backlog, ALWAYS_ADMITTED)
@@ -86,10 +86,10 @@ def flood(backlog: DecisionLag, realm: str, count: int, topic: str = TOPIC) -> N
     """Accept reports of a realm that nobody has decided."""
     lane = backlog._lanes[topic, P]
     begin = lane.end
-    if lane.applied is None:
+    if lane.applied_offset is None:
         lane.note(begin, begin - 1, 0.0)
     for n in range(count):
-        backlog.appended(topic, P, begin + n, realm)
+        backlog.record_report(topic, P, begin + n, realm)
 
 
 def share(*realms: str) -> DecisionLag:

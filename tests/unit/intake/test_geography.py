@@ -84,7 +84,7 @@ def test_a_report_that_only_draws_its_place_is_about_the_communes_and_sites_in_i
     }
     for area in (AROUND, feature):
         made = claimed(area=area)
-        assert (made.message["zone"], "cen-1" in made.message["sites"], made.unplaced) == (
+        assert (made.message["zone"], "cen-1" in made.message["sites"], made.is_unplaced) == (
             ("92050",),
             True,
             False,
@@ -105,7 +105,7 @@ def test_the_place_that_a_report_names_itself_stands() -> None:
     assert (
         "zone" in site_report.message,
         "sites" in site_report.message,
-        site_report.unplaced,
+        site_report.is_unplaced,
     ) == (
         False,
         False,
@@ -307,14 +307,16 @@ def test_another_map_counts_without_a_restart(tmp_path: Path) -> None:
     folder = shutil.copytree(FOLDER, tmp_path / "92")
     now = 0.0
     territory_map = TerritoryMap(folder, lambda: now)
-    unknown = territory_map.coded([("EMMA_ID", "ZZ2")], "")
-    assert territory_map.coded([("EMMA_ID", "ZZ1")], "") == unknown
+    unknown = territory_map.locate_codes([("EMMA_ID", "ZZ2")], "")
+    assert territory_map.locate_codes([("EMMA_ID", "ZZ1")], "") == unknown
     with (folder / "geocodes.csv").open("a", encoding="utf-8") as file:
         file.write("EMMA_ID,ZZ1,92050|92002,,\n")
     now = LOOK_S / 2
-    assert territory_map.coded([("EMMA_ID", "ZZ1")], "") == unknown, "looked at for every report"
+    assert territory_map.locate_codes([("EMMA_ID", "ZZ1")], "") == unknown, (
+        "looked at for every report"
+    )
     now = LOOK_S
-    location = territory_map.coded([("emma-id", "zz1")], "")
+    location = territory_map.locate_codes([("emma-id", "zz1")], "")
     assert location is not None
     assert (location.communes, location.whole) == (("92002", "92050"), False)
 

@@ -63,7 +63,7 @@ def test_the_fingerprint_of_a_body_needs_the_key_of_the_installation() -> None:
 
 
 async def test_answers_survive_a_restart(ledger: AnswerIndex, tmp_path: Path) -> None:
-    ledger.sent(0, ledger.sending(0), 7, known(1, alias="E1"))
+    ledger.record_sent(0, ledger.sending(0), 7, known(1, alias="E1"))
     assert ledger.get(known(1).report_id) == known(1, alias="E1")
     await ledger.flush()
     ledger.close()
@@ -81,7 +81,7 @@ async def test_a_report_logged_before_a_crash_is_answered_on_retry(
     ledger.close()
     again = AnswerIndex(tmp_path / "answers.db", WORDS)
     assert again.get(known(1).report_id) == replace(known(1), answered=False)
-    again.answered(known(1).report_id)
+    again.mark_answered(known(1).report_id)
     assert again.get(known(1).report_id) == known(1)
     again.close()
 
@@ -89,7 +89,7 @@ async def test_a_report_logged_before_a_crash_is_answered_on_retry(
 async def test_old_entries_are_dropped_except_open_episodes(ledger: AnswerIndex) -> None:
     aliases = ["E1", "disk@17:outage_it:cen-1", "net@17:outage_it:", "net@17:outage_it:#end"]
     for n, alias in enumerate(aliases):
-        ledger.sent(0, ledger.sending(0), n, known(n, alias=alias))
+        ledger.record_sent(0, ledger.sending(0), n, known(n, alias=alias))
     await ledger.flush()
     ledger._prune(1 << 60)
     assert [ledger.get(known(n).report_id) is not None for n in range(4)] == [
@@ -111,7 +111,7 @@ async def test_an_open_episode_keeps_its_last_report(ledger: AnswerIndex) -> Non
         "a@b#c",
     ]
     for n, alias in enumerate(aliases):
-        ledger.sent(0, ledger.sending(0), n, replace(known(n, alias=alias), occurred_at=n))
+        ledger.record_sent(0, ledger.sending(0), n, replace(known(n, alias=alias), occurred_at=n))
     await ledger.flush()
     ledger._prune(1 << 60)
     assert [n for n in range(len(aliases)) if ledger.get(known(n).report_id)] == [0, 1]
@@ -123,10 +123,10 @@ async def test_reports_of_an_alias_come_with_their_content(ledger: AnswerIndex) 
         replace(known(1, alias="disk@17:outage_it:"), occurred_at=3),
         known(2, alias="disk@17#1"),
     )
-    ledger.sent(0, ledger.sending(0), 1, first)
+    ledger.record_sent(0, ledger.sending(0), 1, first)
     await ledger.flush()
-    ledger.sent(0, ledger.sending(0), 2, second)
-    ledger.sent(0, ledger.sending(0), 3, known(3, alias="dish@17:outage_it:"))
+    ledger.record_sent(0, ledger.sending(0), 2, second)
+    ledger.record_sent(0, ledger.sending(0), 3, known(3, alias="dish@17:outage_it:"))
     assert ledger.aliases("92", "s", "disk", "@") == {"17:outage_it:": first, "17#1": second}
 
 
@@ -135,10 +135,10 @@ async def test_the_position_never_passes_a_record_that_is_still_under_way(
 ) -> None:
     """Else a kill between its acknowledgement and the next flush would lose the answer."""
     early, late = ledger.sending(3), ledger.sending(3)
-    ledger.sent(3, late, 12, known(1))
+    ledger.record_sent(3, late, 12, known(1))
     await ledger.flush()
     assert dict(ledger._reading.execute("SELECT partition, next FROM positions")) == {3: 0}
-    ledger.sent(3, early, 11, known(2))
+    ledger.record_sent(3, early, 11, known(2))
     await ledger.flush()
     assert dict(ledger._reading.execute("SELECT partition, next FROM positions")) == {3: 13}
 
@@ -157,7 +157,7 @@ async def test_references_are_ids_aliases_or_keys_of_the_same_sender(
     """Also by an alias that an earlier version kept in the clear (not `hashed`)."""
     alias = WORDS.name("92", "E1") if hashed else "E1"
     first = KnownReport(derive_keyed_id("92", "s", "key-1"), "92", "0" * 32, 1, "s", alias)
-    ledger.sent(0, ledger.sending(0), 0, first)
+    ledger.record_sent(0, ledger.sending(0), 0, first)
     if flushed:
         await ledger.flush()
     for reference in (first.report_id, "E1", "key-1"):
@@ -184,10 +184,10 @@ async def test_reports_of_another_front_are_known_here(ledger: AnswerIndex) -> N
     """Its own answers stay answered, whichever of flush and log comes first."""
     ledger.is_followed = True
     own, late, other = known(1), known(2), known(3, alias="E3")
-    ledger.sent(0, ledger.sending(0), 0, own)
+    ledger.record_sent(0, ledger.sending(0), 0, own)
     ledger.store_read([own, other], {0: 2})
     await ledger.flush()
-    ledger.sent(0, ledger.sending(0), 2, late)
+    ledger.record_sent(0, ledger.sending(0), 2, late)
     await ledger.flush()
     ledger.store_read([late], {0: 3})
     assert [ledger.get(k.report_id) for k in (own, late, other)] == [

@@ -212,7 +212,7 @@ def test_a_value_that_rules_read_as_true_stays_true(value: str) -> None:
 )
 def test_a_value_that_only_begins_as_a_time_is_hidden(value: str) -> None:
     logged = WORDS.clean("92", {"measure": {"name": "estimated_end", "value": value}}, None)
-    assert logged.message["measure"]["value"] == WORDS.hidden(value)
+    assert logged.message["measure"]["value"] == WORDS.hash_text(value)
 
 
 def test_levels_to_come_stay_and_text_among_them_is_hidden() -> None:
@@ -248,7 +248,7 @@ def test_any_text_gives_a_valid_message_without_free_text(body: dict[str, Any]) 
 
 
 def test_the_part_of_an_alias_that_deciders_read_stays() -> None:
-    hidden = WORDS.hidden("Mme Durand")
+    hidden = WORDS.hash_text("Mme Durand")
     assert (
         WORDS.machine_alias("92", "Mme Durand@17:outage_it:cen-1#end")
         == f"{hidden}@17:outage_it:cen-1#end"

@@ -165,14 +165,14 @@ async def test_an_internal_error_keeps_the_message_and_spares_the_others(
     kept: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     transitions = kept.door.intake.front._machines.transitions
-    taking = transitions._take
+    taking = transitions._report_transition
 
     async def failing(speaker: Any, signal: Any) -> Any:
         if signal.labels.get("alertname") == "Odd":
             raise RuntimeError("a fault of ours")
         return await taking(speaker, signal)
 
-    monkeypatch.setattr(transitions, "_take", failing)
+    monkeypatch.setattr(transitions, "_report_transition", failing)
     alerts = [{"status": "firing", "labels": {"alertname": n}} for n in ("Odd", "Down")]
     response = await kept.send(
         "alertmanager", "/webhooks/alertmanager", orjson.dumps({"version": "4", "alerts": alerts})

@@ -66,7 +66,7 @@ class SharedLog(MemoryInputs):
     async def _read(self, place: TopicPartition, record: Any) -> None:
         async with self._in_order:
             for follower in self.followers:
-                await follower._take(place, [record])
+                await follower._store_reports(place, [record])
 
 
 class AllMarks:
@@ -211,18 +211,18 @@ async def test_a_quota_of_a_day_holds_at_all_fronts(fronts: Fronts) -> None:
         for n, (d, quota) in enumerate(zip(fronts.doors, quotas, strict=True))
     ]
 
-    assert quotas[0].take("a", 1)
-    assert quotas[1].take("a", 8)
+    assert quotas[0].count_item("a", 1)
+    assert quotas[1].count_item("a", 8)
     await exchange(exchanges, log)
-    assert [quota.take("a", 2) for quota in quotas] == [False, False]
-    assert quotas[0].take("a", 1)
+    assert [quota.count_item("a", 2) for quota in quotas] == [False, False]
+    assert quotas[0].count_item("a", 1)
     await exchange(exchanges, log)
-    assert [quota.take("a", 0) for quota in quotas] == [False, False]
+    assert [quota.count_item("a", 0) for quota in quotas] == [False, False]
     record_count = len(log.entries)
     await exchange(exchanges, log)
     assert len(log.entries) == record_count
     clock[0] += 86_400
-    assert [quota.take("a", 10) for quota in quotas] == [True, True]
+    assert [quota.count_item("a", 10) for quota in quotas] == [True, True]
 
 
 async def test_a_stranger_gains_nothing_at_another_front(fronts: Fronts) -> None:
@@ -264,7 +264,7 @@ async def exchange(exchanges: list[SignExchange], log: MemoryKeyedLog) -> None:
         await one.send()
     for entry in log.entries:
         for one in exchanges:
-            one.take(entry.key.encode(), entry.value)
+            one.apply_record(entry.key.encode(), entry.value)
 
 
 async def test_a_front_that_reads_too_slowly_answers_all_the_same(

@@ -48,7 +48,7 @@ def test_no_order_of_arrivals_turns_danger_away_while_another_would_be_let_in(
         for step, value in steps:
             if step == "body":
                 try:
-                    room.take(value)
+                    room.reserve_bytes(value)
                     bodies.append(value)
                 except ProblemError:
                     pass  # whoever came with it is turned away, whatever it says
@@ -112,7 +112,7 @@ async def test_a_storm_is_shed_with_retry_after_and_counted_and_fires_pass(tmp_p
 
 async def test_bodies_that_need_all_the_room_leave_some_for_danger(tmp_path: Path) -> None:
     door = Door(tmp_path, bodies_in_memory_bytes=1000, bodies_reserve_bytes=2000)
-    door.intake.admission.room.take(900)
+    door.intake.admission.room.reserve_bytes(900)
     async with await door.as_(Role.CELL) as http:
         assert (
             await http.post("/api/v1/reports", json=report(description="x" * 300))

@@ -51,7 +51,7 @@ class Desk:
 
     def lets_in(self, who: Principal, *, danger: bool = False) -> bool:
         try:
-            self.rates.take(who, danger=danger)
+            self.rates.count_report(who, danger=danger)
         except ProblemError:
             return False
         return True
@@ -86,9 +86,9 @@ def test_danger_takes_from_its_own_bucket_then_from_that_of_the_others() -> None
 
 def test_a_refused_sender_gets_the_time_of_the_next_try() -> None:
     desk, source = Desk(SenderRate(0.1, 1)), principal()
-    desk.rates.take(source, danger=False)
+    desk.rates.count_report(source, danger=False)
     with pytest.raises(ProblemError, match="over_rate") as refused:
-        desk.rates.take(source, danger=False)
+        desk.rates.count_report(source, danger=False)
     assert (refused.value.problem.status, refused.value.problem.retry_after_s) == (503, 10)
     desk.clock.now += 10
     assert desk.lets_in(source)

@@ -91,7 +91,7 @@ def test_any_number_of_writers_and_zombies_apply_each_input_once_in_order(seed: 
                 writer.view, prepared_append = apply_input(
                     machine(), writer.view, due, f"run{writers.index(writer)}"
                 )
-                writer.queue.append((prepared_append.raw, prepared_append.expected))
+                writer.queue.append((prepared_append.raw, prepared_append.expected_offset))
             case "l" if writer.queue:
                 raw, expected = writer.queue.pop(0)
                 log.append(raw)
@@ -201,7 +201,7 @@ def test_a_log_goes_on_behind_any_number_of_records_that_none_of_ours_wrote() ->
     view, prepared_append = apply_input(machine(), view, inputs(3)[2], "run")
     assert (
         prepared_append.transaction.seq,
-        prepared_append.expected,
+        prepared_append.expected_offset,
         view.position.ignored_run,
     ) == (
         3,

@@ -72,7 +72,7 @@ async def test_a_new_installation_is_ready_when_all_are(monkeypatch: pytest.Monk
 
 async def test_parts_shown_for_information_do_not_decide_readiness() -> None:
     answer = await HealthChecks(
-        ready={"log": lambda: None}, shown={"console": lambda: "does not answer"}
+        ready={"log": lambda: None}, shown_checks={"console": lambda: "does not answer"}
     ).answer("/readyz")
     assert answer is not None
     assert (answer.status, orjson.loads(answer.body)) == (

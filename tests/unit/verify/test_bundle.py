@@ -64,7 +64,7 @@ def made(path: Path, key: SigningKey, lines: list[bytes] | None = None) -> Path:
             }
         }
     }
-    path.write_bytes(bundle.take() + bundle.finish(about, key))
+    path.write_bytes(bundle.drain() + bundle.finish(about, key))
     return path
 
 

@@ -159,7 +159,7 @@ class BoundMetric:
     reports: Callable[[MetricContext, MetricScope], tuple[str, ...]] = list_no_reports
     margin: Callable[[float], float] = compute_tenth
     """Distance below the threshold at which it is armed again. Rule D31, thresholds."""
-    shown: Callable[[float], DisplayValue] = format_value
+    to_display: Callable[[float], DisplayValue] = format_value
     parse: Callable[[str], float] = float
 
 

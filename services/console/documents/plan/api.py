@@ -37,7 +37,7 @@ async def print_plan(request: Request, reader: RealmReader, id: str) -> Response
     at = to_datetime(get_snapshot_time(opened_realm.picture)).replace(microsecond=0)
     costs: ExpensiveWork = request.app.state.costs
     is_past = reader.as_of is not None  # then the reader has its turn already
-    async with nullcontext() if is_past else costs.past.turn(reader.principal.id):
+    async with nullcontext() if is_past else costs.past.hold_place(reader.principal.id):
         content = await asyncio.to_thread(
             print_plans, opened_realm.shape, (id,), get_translator(reader.lang), at
         )

@@ -134,7 +134,7 @@ def draft_retex(by_lang: Sequence[RetexFacts]) -> Document:
     first = by_lang[0]
     citations = Citations(*index_lines(first.lines))
     sheets = {facts.lang: _build_sheet(facts, citations) for facts in by_lang}
-    final, cited_sources = citations.numbered(sheets.values())
+    final, cited_sources = citations.number_lines(sheets.values())
     return Document(
         kind="retex",
         realm=first.realm.name,
@@ -191,7 +191,9 @@ def _build_sheet(x: RetexFacts, citations: Citations) -> Sheet:
         ),
         badge=f"N{level}",
         badge_text=x.names.level(level, _),
-        draft=_("EN COURS : un incident est encore ouvert") if x.incidents and not x.ended else "",
+        draft=_("EN COURS : un incident est encore ouvert")
+        if x.incidents and not x.end_time
+        else "",
         footer=_(
             "Vigie, {territory}. RETEX, {number}. Chaque ligne renvoie à la main courante.",
             territory=x.territory,

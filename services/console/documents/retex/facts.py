@@ -59,7 +59,7 @@ class RetexFacts:
     lines: Sequence[LineRecord]
     """Logbook lines, newest first."""
     improvements: Sequence[ImprovementRow]
-    moved: Sequence[ReassignmentRow]
+    reassignments: Sequence[ReassignmentRow]
     """Approved reassignments, ended ones included."""
     agent_day_eur: float | None
     agent_day_draft: bool
@@ -68,7 +68,7 @@ class RetexFacts:
     """Texts of improvements and of the lines that people wrote, without erased ones."""
 
     @property
-    def ended(self) -> datetime | None:
+    def end_time(self) -> datetime | None:
         """Time when the last incident closed; None while one is open, or without incidents."""
         closing_times = [i.closed_at for i in self.incidents]
         return (
@@ -140,7 +140,7 @@ def measure_decision_time(plan: Plan, x: RetexFacts) -> timedelta | None:
 
 def list_completed_moves(x: RetexFacts) -> list[ReassignmentRow]:
     """List the reassignments that happened: ordered, and not void before arrival."""
-    return [row for row in x.moved if is_completed_move(row)]
+    return [row for row in x.reassignments if is_completed_move(row)]
 
 
 def is_completed_move(row: ReassignmentRow) -> bool:

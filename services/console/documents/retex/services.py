@@ -164,7 +164,9 @@ def write_clocks_section(x: RetexFacts, citations: Citations) -> DocumentSection
     for a in sorted(x.activities, key=lambda a: (a.criticality, a.id)):
         span = _measure_clock(a.rto, x.at)
         if span is None or (
-            x.ended is not None and a.rto.started_at is not None and a.rto.started_at > x.ended
+            x.end_time is not None
+            and a.rto.started_at is not None
+            and a.rto.started_at > x.end_time
         ):
             continue  # never below its minimum, or only in a later crisis
         over = _describe_exceeded_limit(a, full, _)

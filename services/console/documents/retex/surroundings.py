@@ -42,7 +42,7 @@ def write_reassignments_section(x: RetexFacts, citations: Citations) -> Document
     for row in went:
         by_activity.setdefault((row.criticality, row.need_activity or row.activity), []).append(row)
 
-    def told(
+    def build_row(
         title: str,
         rows: Sequence[ReassignmentRow],
         refs: tuple[int, ...] = (),
@@ -69,7 +69,7 @@ def write_reassignments_section(x: RetexFacts, citations: Citations) -> Document
         return TableRow(cells=cells, refs=refs, strong=strong)
 
     rows = [
-        told(
+        build_row(
             f"{id} {x.names.activity(id, lang)}",
             mine,
             citations.of(*sorted({f"proposal:{row.proposal}:approved" for row in mine})),
@@ -111,7 +111,7 @@ def write_reassignments_section(x: RetexFacts, citations: Citations) -> Document
         if hidden_count > 0
         else ""
     )
-    total = told(_("Ensemble"), went, strong=True)
+    total = build_row(_("Ensemble"), went, strong=True)
     return DocumentSection(
         id="moves",
         title=_("Réaffectations"),

@@ -61,11 +61,11 @@ def write_incidents_section(x: RetexFacts, citations: Citations) -> DocumentSect
         TableColumn(title=_("Sites"), right=True),
     )
     note = ""
-    if x.ended is not None:
+    if x.end_time is not None:
         note = _(
             "RETEX à chaud avant le {hot}, à froid avant le {cold}.",
-            hot=format_time(x.ended + x.hot, x),
-            cold=times.day(x.ended + x.cold, x.lang),
+            hot=format_time(x.end_time + x.hot, x),
+            cold=times.day(x.end_time + x.cold, x.lang),
         )
     if not rows:
         return DocumentSection(

@@ -39,7 +39,7 @@ def draft_sitrep(by_lang: Sequence[SitrepFacts]) -> Document:
     sources, index = index_lines(first.lines)
     citations = Citations(sources, index)
     sheets = {facts.lang: _build_sheet(facts, citations) for facts in by_lang}
-    final, cited_sources = citations.numbered(sheets.values())
+    final, cited_sources = citations.number_lines(sheets.values())
     hit = [s for s in first.sites if s.status is not SiteStatus.NORMAL]
     return Document(
         kind="sitrep",

@@ -101,14 +101,16 @@ def write_staff_section(x: SitrepFacts, citations: Citations) -> DocumentSection
             )
         ),
     ]
-    if x.moved:
-        there = sum(row.count for row in x.moved if row.state is LineState.ARRIVED)
-        refs = citations.of(*sorted({f"proposal:{row.proposal}:approved" for row in x.moved})[:2])
+    if x.reassignments:
+        there = sum(row.count for row in x.reassignments if row.state is LineState.ARRIVED)
+        refs = citations.of(
+            *sorted({f"proposal:{row.proposal}:approved" for row in x.reassignments})[:2]
+        )
         rows.append(
             TableRow(
                 cells=(
                     _("Agents réaffectés, ordres partis"),
-                    format_people(sum(row.count for row in x.moved), lang),
+                    format_people(sum(row.count for row in x.reassignments), lang),
                 ),
                 refs=refs,
             )

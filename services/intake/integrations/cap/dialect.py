@@ -94,10 +94,10 @@ class CapIntegration:
         self._geography = geography
         self._ledger = ledger
 
-    def kept(self, request: IntegrationRequest) -> bytes:
+    def get_storable_bytes(self, request: IntegrationRequest) -> bytes:
         return request.body
 
-    async def take(
+    async def accept_request(
         self,
         machines: Dispatcher,
         principal: Principal,
@@ -128,7 +128,7 @@ class CapIntegration:
         )
         if telling.came_too_late():
             return CapResult([], _TOO_LATE)
-        unheard, reports = telling.unheard(), telling.told(places)
+        unheard, reports = telling.unheard(), telling.build_reports(places)
         results = await machines.take_all(principal, source, self.NAME, request, reports)
         try:
             self._ledger.outdate(realm, source.id, unheard)
@@ -144,15 +144,15 @@ class CapIntegration:
         return (
             message,
             verify_signature(root, body, source.certificates),
-            [(e, self._located(e.info, sender)) for e in interpret_message(message, source)],
+            [(e, self._locate(e.info, sender)) for e in interpret_message(message, source)],
         )
 
-    def _located(self, info: Info, sender: str) -> Location | None:
+    def _locate(self, info: Info, sender: str) -> Location | None:
         """Return the communes and sites of a block; None if its area cannot be located."""
         geometries = [build_polygon(p) for a in info.areas for p in a.polygons] + [
             build_circle(c.centre, c.radius_km) for a in info.areas for c in a.circles
         ]
-        code_location = self._geography.coded(
+        code_location = self._geography.locate_codes(
             (pair for a in info.areas for pair in a.geocodes), sender
         )
         if not geometries:
@@ -177,7 +177,7 @@ class CapIntegration:
             )
         return source.exercise_realm
 
-    def accepted(self, request: IntegrationRequest, outcome: CapResult) -> Reply:
+    def build_reply(self, request: IntegrationRequest, outcome: CapResult) -> Reply:
         """Answer 202 with the first receipt and all of them, or with the reason for none."""
         if not outcome.receipts:
             return Reply(
@@ -192,12 +192,12 @@ class CapIntegration:
         documents = [describe_receipt(r) for r in outcome.receipts]
         headers = (
             ((b"idempotency-replayed", b"true"),)
-            if all(r.replayed for r in outcome.receipts)
+            if all(r.is_replay for r in outcome.receipts)
             else ()
         )
         return Reply(202, documents[0] | {"reports": documents}, headers)
 
-    def refused(self, problem: Problem) -> Reply | None:  # noqa: ARG002
+    def build_refusal(self, problem: Problem) -> Reply | None:  # noqa: ARG002
         """Use the standard problem document."""
         return None
 
@@ -230,10 +230,12 @@ class _MessageConversion:
         self._sender = source.id
         self._realm = realm
         self._ledger = ledger
-        self._now = now if is_live(realm) else message.identity.sent
+        self._now = now if is_live(realm) else message.identity.sent_at
         """Time against which expiry is checked: an exercise uses the message's own."""
 
-    def told(self, places: Sequence[tuple[CapEvent, Location | None]]) -> list[ForwardedReport]:
+    def build_reports(
+        self, places: Sequence[tuple[CapEvent, Location | None]]
+    ) -> list[ForwardedReport]:
         """Return native reports in the order of the message."""
         earlier = _drop_withdrawn(
             [e for reference in self._message.references for e in self._earlier(reference)]
@@ -341,7 +343,7 @@ class _MessageConversion:
         if not references and type_ is MsgType.UPDATE:
             references = [shorten_key(f"{r.key},{r.sent_ms}") for r in self._message.references]
         body = self._body(event.type, event.severity, type_, info) | build_time_fields(
-            info, self._message.identity.sent, self._now
+            info, self._message.identity.sent_at, self._now
         )
         alias = self._alias(event.type, event.name) + (WITHDRAWN_SUFFIX if event.over else "")
         body |= {"alias": alias, "references": references[:100]} | self._place(event, location)
@@ -438,7 +440,7 @@ class _MessageConversion:
         withdrawals.
         """
         body = self._body(event.type, event.severity, MsgType.CANCEL, event.info) | {
-            "occurred_at": self._message.identity.sent.isoformat()
+            "occurred_at": self._message.identity.sent_at.isoformat()
         }
         body |= {"alias": self._alias(event.type, event.name)} | self._place(event, location)
         return self._tell(f"{n}", body | self._vigilance(event, colours))
@@ -456,7 +458,7 @@ class _MessageConversion:
         """Build a report without an info block; the first block gives its text."""
         info = self._message.infos[0] if self._message.infos else None
         body = self._body(type_, 1, msg_type, None) | {
-            "occurred_at": self._message.identity.sent.isoformat()
+            "occurred_at": self._message.identity.sent_at.isoformat()
         }
         if info is not None:
             return body | build_text_fields(info, self._message.identity.sender)

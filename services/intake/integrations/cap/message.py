@@ -41,7 +41,7 @@ class MessageIdentity:
 
     sender: str
     identifier: str
-    sent: datetime
+    sent_at: datetime
 
     @property
     def key(self) -> str:
@@ -49,7 +49,7 @@ class MessageIdentity:
 
     @property
     def sent_ms(self) -> int:
-        return int(self.sent.timestamp() * 1000)
+        return int(self.sent_at.timestamp() * 1000)
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ def test_spared_solves_leave_no_more_work_undone(case: Case) -> None:
         for loss in [*ranking.each(), *ranking.pairs()]:
             solved = ranking.explain_loss(loss).unmet
             assert (
-                (solved == loss.unmet) if loss.solved else (solved <= loss.unmet == loss.before)
+                (solved == loss.unmet) if loss.is_solved else (solved <= loss.unmet == loss.before)
             ), loss
 
 
@@ -129,6 +129,6 @@ def test_pairs_begin_with_the_gravest_losses() -> None:
     ranking = CrisisContingency(made, LossKind.PEOPLE, ModelSituation({"f": CLOSED}))
     pairs = list(ranking.pairs())
     assert len(pairs) == len({p.sites for p in pairs}) == 5 + 4 + 3
-    assert len(ranking.paired) == PAIRED_SITES == 3
-    assert all(set(p.sites) & set(ranking.paired) for p in pairs)
+    assert len(ranking.paired_sites) == PAIRED_SITES == 3
+    assert all(set(p.sites) & set(ranking.paired_sites) for p in pairs)
     assert select_worst(pairs, 1)[0].unmet == (32, 0, 0)

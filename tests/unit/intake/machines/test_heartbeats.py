@@ -191,12 +191,12 @@ async def test_a_source_that_another_front_hears_is_not_silent(door: Door, tmp_p
         other_book.heard(source, sign_time)
         await other.send()
     assert len(log.entries) == 1
-    here.take(log.entries[0].key.encode(), log.entries[0].value)
+    here.apply_record(log.entries[0].key.encode(), log.entries[0].value)
     assert door.intake.book.health(source).last_seen == BEGAN + MINUTE // 2
     other_book.heard(source, BEGAN + 10 * MINUTE)
     await stranger.send()
-    here.take(log.entries[1].key.encode(), log.entries[1].value)
-    here.take(b"signs", None)
+    here.apply_record(log.entries[1].key.encode(), log.entries[1].value)
+    here.apply_record(b"signs", None)
     await watch.check(BEGAN + MINUTE // 2 + 4_999 + MINUTE)
     assert told(door) == []
     await watch.check(BEGAN + MINUTE // 2 + MINUTE + calculate_grace(MINUTE))
