@@ -200,7 +200,10 @@ def _serve(control: socket.socket, supervisor: int, preload: Sequence[str]) -> N
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy starts its threads at import
     gc.disable()  # A quarter of the time of imports, which make hardly any garbage
     for module in preload:
-        importlib.import_module(module)
+        try:
+            importlib.import_module(module)
+        except ImportError as error:  # A service that needs it says so itself
+            print(f"fork server: {module} cannot be imported: {error}", file=sys.stderr)
     gc.collect()
     return_freed_memory()
     gc.freeze()  # Shared pages stay shared

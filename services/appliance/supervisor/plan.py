@@ -222,7 +222,7 @@ PRELOADED_MODULES = (
     "faust.app.router",
     "faust.assignor.partition_assignor",
     "faust.tables.manager",
-    "httpcore",
+    "httpcore2",
 )
 """Modules that the fork server imports once: the code of every service.
 

@@ -117,6 +117,21 @@ async def test_a_service_outlives_the_fork_server_and_the_next_one_gets_a_new_se
     await two.end()
 
 
+async def test_a_module_that_is_missing_keeps_no_service_from_being_forked(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    forks = ForkServer(("no_such_module", "colorsys"))
+    forks.set_environment(dict(os.environ))
+    forks.begin()
+    try:
+        service = await Service.start(forks, tmp_path / "told")
+        assert (await service.found())["warm"] == ["colorsys"]
+        await service.end()
+    finally:
+        forks.close()
+    assert "fork server: no_such_module cannot be imported" in capfd.readouterr().err
+
+
 SUPERVISOR = """
 import asyncio, os, pathlib, signal, sys
 import aiokafka, psutil
