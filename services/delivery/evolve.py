@@ -98,7 +98,7 @@ def evolve_notification(state: DeliveryState, row: NotificationRow) -> DeliveryS
         else state.held
     )
     quiet = row.why == attempts.QUIET_HOURS and row.campaign is None and not is_settled
-    bundles = state.bundles.placed(
+    bundles = state.bundles.place_message(
         row,
         bundled=row.why == attempts.BUNDLED and not is_settled,
         quiet=quiet,
@@ -107,10 +107,10 @@ def evolve_notification(state: DeliveryState, row: NotificationRow) -> DeliveryS
     new_attempts = row.attempts[len(before.attempts) if before is not None else 0 :]
     for attempt in new_attempts:
         if attempt.number == 1:
-            bundles = bundles.handed(row, attempt.planned_at)
+            bundles = bundles.record_first_attempt(row, attempt.planned_at)
     callouts = state.callouts
     if row.campaign is not None and (one := callouts.get(row.campaign)) is not None:
-        callouts = callouts.set(row.campaign, one.seen(before, row, state.rules))
+        callouts = callouts.set(row.campaign, one.count_change(before, row, state.rules))
     pacing = update_pacing(state.pacing, before, row, state.rules)
     if pacing is not state.pacing:
         changed_channels = {a.channel for a in new_attempts}
@@ -142,12 +142,14 @@ def update_pacing(
     """Update buckets and queues after a change of a row, from its wait and its new attempts."""
     waits = row.waits_for is not None and not attempts.is_settled(row)
     pacing = (
-        pacing.joined(row, row.waits_for)
+        pacing.add_to_queue(row, row.waits_for)
         if waits and row.waits_for is not None
-        else pacing.left(row.id)
+        else pacing.remove_from_queue(row.id)
     )
     for attempt in row.attempts[len(before.attempts) if before is not None else 0 :]:
-        pacing = pacing.handed(attempt.channel, rules.channels[attempt.channel], attempt.planned_at)
+        pacing = pacing.spend_token(
+            attempt.channel, rules.channels[attempt.channel], attempt.planned_at
+        )
     return pacing
 
 

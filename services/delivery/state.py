@@ -45,7 +45,7 @@ class DeliveryState:
     lost_at: Instant | None = None
     """Time of the last declared loss; the lost history may have sent earlier notifications."""
 
-    def verified(self, person: str) -> tuple[Channel, ...]:
+    def list_verified_channels(self, person: str) -> tuple[Channel, ...]:
         """Return the channels that reach a person."""
         return self.directory.get(person, self.channels.get(person, ()))
 

@@ -191,7 +191,9 @@ class MessageText:
     def subject(self) -> str:
         """Subject of the e-mail, clear without opening it."""
         try:
-            return self._fitted(self._shapes["subject"], {}, SUBJECT_MAX_CHARACTERS, len, cuts=True)
+            return self._fit_text(
+                self._shapes["subject"], {}, SUBJECT_MAX_CHARACTERS, len, cuts=True
+            )
         except MissingValue:
             return self._minimal_subject()
 
@@ -229,7 +231,7 @@ class MessageText:
     def voice(self) -> str:
         """Text of a call."""
         try:
-            return self._fitted(
+            return self._fit_text(
                 self._shapes["voice"],
                 {"keys": self._keys()},
                 self._limit(VOICE_MAX_CHARACTERS),
@@ -249,7 +251,7 @@ class MessageText:
     def push_title(self) -> str:
         """Title of a notification of the app."""
         try:
-            return self._fitted(
+            return self._fit_text(
                 self._shapes["push_title"], {}, TITLE_MAX_CHARACTERS, len, cuts=True
             )
         except MissingValue:
@@ -259,7 +261,7 @@ class MessageText:
     def push(self) -> str:
         """Text of a notification of the app."""
         try:
-            return self._fitted(
+            return self._fit_text(
                 self._shapes["push"], {}, self._limit(PUSH_MAX_CHARACTERS), len, cuts=True
             )
         except MissingValue:
@@ -348,7 +350,9 @@ class MessageText:
             "link": self.link,
             "page": address,
             "text": self.said,
-            "count": self.phrases.word("messages", n=self.row.bundle_count + 1 - self._outdated()),
+            "count": self.phrases.word(
+                "messages", n=self.row.bundle_count + 1 - self._count_outdated()
+            ),
             "also": self._also(),
         }
 
@@ -384,8 +388,8 @@ class MessageText:
         shapes, most = self._shapes, self._limit(SMS_MAX_SEPTETS)
         try:
             if most > SMS_MAX_SEPTETS:
-                return simplify_text(self._fitted(shapes["sms"], reply, most, _count_septets))
-            text = reduce_to_gsm7(self._fitted(shapes["sms"], reply, most, _count_septets))
+                return simplify_text(self._fit_text(shapes["sms"], reply, most, _count_septets))
+            text = reduce_to_gsm7(self._fit_text(shapes["sms"], reply, most, _count_septets))
             if count_septets(text) <= most:
                 return text
             if (terse := shapes.get("sms_terse")) is None:
@@ -399,7 +403,7 @@ class MessageText:
         except MissingValue:
             return simplify_text(self._minimal({}))
 
-    def _fitted(
+    def _fit_text(
         self,
         shape: str,
         more: Values,
@@ -429,7 +433,7 @@ class MessageText:
         """Yield ever shorter forms: (values, number of passages to leave out)."""
         most = count_droppable(shape)
         if self._is_bundle:
-            bundled_lines = self._bundled(spoken=spoken)
+            bundled_lines = self._list_bundle_lines(spoken=spoken)
             for number in range(len(bundled_lines), 0, -1):
                 brevity = Brevity.WHOLE if number == len(bundled_lines) else Brevity.COUNTED
                 values = self._values(spoken=spoken, brevity=brevity) | {
@@ -450,7 +454,7 @@ class MessageText:
         values = self._values(spoken=False)
         if not self._is_bundle:
             return tuple(self._typeset(line) for line in render_lines(shape, values))
-        bundled_lines = self._bundled(spoken=False)
+        bundled_lines = self._list_bundle_lines(spoken=False)
         lines = "\n".join(
             (*(f"– {line}" for line in bundled_lines), *self._more(len(bundled_lines)))
         )
@@ -460,7 +464,7 @@ class MessageText:
     def _items(self) -> list[NotificationRow]:
         return _split_bundle(self.row)
 
-    def _outdated(self) -> int:
+    def _count_outdated(self) -> int:
         """Return how many messages of a bundle a graver one of the same clock has overtaken."""
         if not self._is_bundle:
             return 0
@@ -473,7 +477,7 @@ class MessageText:
         items = self._items()
         return next((one for one in items if "kind" in one.values), items[0])
 
-    def _bundled(self, *, spoken: bool) -> list[str]:
+    def _list_bundle_lines(self, *, spoken: bool) -> list[str]:
         """Return one line per message of a digest, gravest first, without repetitions."""
         templates = self.phrases.templates
         lines: dict[str, None] = {}
@@ -514,7 +518,7 @@ class MessageText:
         return " ".join((*sentences, *self._more(number)))
 
     def _more(self, number: int) -> tuple[str, ...]:
-        rest = self.row.bundle_count + 1 - self._outdated() - number
+        rest = self.row.bundle_count + 1 - self._count_outdated() - number
         return (self.phrases.word("others", n=rest),) if rest > 0 else ()
 
     def _footer(self) -> Iterator[str]:

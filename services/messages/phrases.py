@@ -180,16 +180,18 @@ class Phrases:
             datetime.fromtimestamp(seen_at / 1000, PARIS).date(),
         )
         if not spoken:
-            return self._dated("clock" if local.date() == today else "dated", local)
+            return self._format_date("clock" if local.date() == today else "dated", local)
         full = "spoken_full" if local.minute == 0 else "spoken"
-        clock = self._dated(full, local)
-        return clock if local.date() == today else self._dated("spoken_dated", local, time=clock)
+        clock = self._format_date(full, local)
+        return (
+            clock if local.date() == today else self._format_date("spoken_dated", local, time=clock)
+        )
 
     def stamp(self, at: Instant) -> str:
         """Format the date and time of a message."""
-        return self._dated("stamp", datetime.fromtimestamp(at / 1000, PARIS))
+        return self._format_date("stamp", datetime.fromtimestamp(at / 1000, PARIS))
 
-    def _dated(self, name: str, local: datetime, **more: str) -> str:
+    def _format_date(self, name: str, local: datetime, **more: str) -> str:
         month_name = self.words["months"][local.month - 1]
         shape = str(self.words[name])
         return shape.format(
@@ -202,7 +204,7 @@ class Phrases:
             **more,
         )
 
-    def left(self, limit: Instant, now: Instant, *, spoken: bool) -> str:
+    def format_time_left(self, limit: Instant, now: Instant, *, spoken: bool) -> str:
         """Format the time until a limit; "" after it."""
         minutes = (limit - now) // MINUTE_MS
         if minutes <= 0:
@@ -220,7 +222,7 @@ class Phrases:
             self.word("fewer") if number < _SMALLEST_COUNT else self.word("agents", n=int(number))
         )
 
-    def listed(self, names: Sequence[str], most: int) -> str:
+    def join_names(self, names: Sequence[str], most: int) -> str:
         """Join names as `A, B et C`, or the first ones and the number of the rest."""
         if not names:
             return ""

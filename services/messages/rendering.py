@@ -91,10 +91,10 @@ def render(template: str, values: Values, *, drop: int = 0) -> str:
         ):
             continue
         parts.append(_VALUE.sub(lambda match: _fill_value(match, values), passage.text))
-    return _dated(re.sub(r"[ \t]{2,}", " ", "".join(parts)).strip())
+    return _join_dates(re.sub(r"[ \t]{2,}", " ", "".join(parts)).strip())
 
 
-def _dated(text: str) -> str:
+def _join_dates(text: str) -> str:
     """Join a date to the word before it: «jusqu’au 12/02», «du 12/02», “on 12 February”."""
     for words, pattern, replacement in _BEFORE_A_DATE:
         if words in text:

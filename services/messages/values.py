@@ -126,7 +126,7 @@ def describe_place(facts: Facts, names: MessageNames, phrases: Phrases) -> Place
     number = total if isinstance(total, int) and total > len(commune_names) else len(commune_names)
     if not commune_names or number >= len(names.communes):
         return PlaceText(everywhere, everywhere, scale=scale)
-    where = phrases.listed(commune_names, MAX_COMMUNES)
+    where = phrases.join_names(commune_names, MAX_COMMUNES)
     if number > len(commune_names):
         where = ", ".join(commune_names[:MAX_COMMUNES]) + phrases.word(
             "more", n=number - len(commune_names[:MAX_COMMUNES])
@@ -214,7 +214,7 @@ class MessageValues:
             "danger": phrases.word("danger") if row.danger else "",
             "danger_terse": phrases.word("danger_terse") if row.danger else "",
             "ask": names.ask(level, row.role, phrases.lang) or phrases.word("default_ask"),
-            "asked": _begun(
+            "asked": _lower_first_letter(
                 names.ask(level, row.role, phrases.lang) or phrases.word("default_ask")
             ),
             "until": self.time(row.ack_by),
@@ -231,7 +231,7 @@ class MessageValues:
             "cards": phrases.word("cards", n=int(cards))
             if (cards := _to_number(facts.get("cards")))
             else "",
-            "numbered": self._numbered(brevity),
+            "numbered": self._number_cards(brevity),
             "applied": self._numbers("applied", str(facts.get("change"))),
             "unknown": self._numbers("unknown", "unknown"),
             "closed": self._numbers("closed", "closed"),
@@ -243,7 +243,7 @@ class MessageValues:
             "total": _to_number(facts.get("total")),
             "pct": self._share(limit),
             "limit": self.time(limit),
-            "left": self._left(limit),
+            "left": self._format_time_left(limit),
             "deadline": self._deadline(limit),
             "strategy": self._strategy(),
             "back": self.time(facts.get("back_at")),
@@ -324,7 +324,7 @@ class MessageValues:
         one, many = resource_names[2:] if self.phrases.lang == "en" else resource_names[:2]
         return f"{quantity} {one if quantity <= 1 else many}"
 
-    def _numbered(self, brevity: Brevity) -> str:
+    def _number_cards(self, brevity: Brevity) -> str:
         """Return the cards of a message with their numbers: « 1 Couper le gaz, 2 … ». Rule D84."""
         cards = split_parts(self.row.values.get("listed"))
         if len(cards) <= 1:  # its title stands alone
@@ -393,7 +393,7 @@ class MessageValues:
         site_names = [self.names.sites[id][0] for id in ids[:MAX_HOSTS]]
         if number > len(site_names):
             return ", ".join(site_names) + phrases.word("more_sites", n=number - len(site_names))
-        return phrases.listed(site_names, MAX_HOSTS)
+        return phrases.join_names(site_names, MAX_HOSTS)
 
     def _lasting(self) -> str:
         """Return until when an order holds; "" for an order of an old log. Rule D80."""
@@ -434,10 +434,10 @@ class MessageValues:
         over = isinstance(limit, int) and not isinstance(limit, bool) and limit <= self.seen_at
         return max(share_pct, 100) if share_pct is not None and over else share_pct
 
-    def _left(self, limit: object) -> str:
+    def _format_time_left(self, limit: object) -> str:
         if isinstance(limit, bool) or not isinstance(limit, int):
             return ""
-        return self.phrases.left(limit, self.seen_at, spoken=self.spoken)
+        return self.phrases.format_time_left(limit, self.seen_at, spoken=self.spoken)
 
     def _deadline(self, limit: object) -> str:
         """Return the time limit of a request, in words."""
@@ -463,7 +463,7 @@ class MessageValues:
         return f"{name}, {scope_text}" if scope_text else name
 
 
-def _begun(text: str) -> str:
+def _lower_first_letter(text: str) -> str:
     """Return a request as it stands within a sentence."""
     return f"{text[:1].lower()}{text[1:]}"
 

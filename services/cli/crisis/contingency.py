@@ -135,7 +135,7 @@ def contingency(
             lines = read_previous(approved, tables) if approved else ()
             now = read_situation(situations, meta, name, tables)
             start = GainBaseline(
-                data.sites, data.staffing, lost, now, [line for line in lines if line.approved]
+                data.sites, data.staffing, lost, now, [line for line in lines if line.is_approved]
             )
             ranking = start.ranking(tables)
         quiet = as_json or not Console().is_terminal or isinstance(ranking, CrisisContingency)

@@ -213,14 +213,14 @@ def _get_line_key(line: m.LineRow) -> tuple[str, ...]:
 class _SiteRestrictions(NamedTuple):
     """Sites that restrict an approval now.
 
-    `barred` sites may host nobody; `without_seats` lack seats; `hit` sites lack seats or staff;
-    agents of `confined` sites stay there.
+    `barred_sites` may host nobody; `without_seats` lack seats; `hit` sites lack seats or staff;
+    agents of `confined_sites` stay there.
     """
 
-    barred: frozenset[str]
+    barred_sites: frozenset[str]
     without_seats: frozenset[str]
     hit: frozenset[str]
-    confined: frozenset[str]
+    confined_sites: frozenset[str]
     situation: m.Situation
 
     @classmethod
@@ -258,7 +258,9 @@ def _find_obstacle(
         dropped_site := next((site for site in sites if site not in draft.bia.sites), None)
     ) is not None:
         return RefusedCommand(412, "place_lost", line=line.id, site=dropped_site)
-    if (shut := next((site for site in sites if site in restrictions.confined), None)) is not None:
+    if (
+        shut := next((site for site in sites if site in restrictions.confined_sites), None)
+    ) is not None:
         return RefusedCommand(409, "confined", line=line.id, site=shut)
     if line.supply == "displaced" and line.site not in restrictions.without_seats:
         return RefusedCommand(412, "site_back", line=line.id, site=line.site)
@@ -288,7 +290,7 @@ def _can_host(draft: ContinuityDecision, line: m.LineRow, restrictions: _SiteRes
     The needy site itself is barred only if all its seats are lost.
     """
     if line.place != line.need_site:
-        return line.place not in restrictions.barred
+        return line.place not in restrictions.barred_sites
     site_state = draft.state.sites.get(line.place)
     lost_pct = (
         max(

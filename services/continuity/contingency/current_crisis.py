@@ -179,7 +179,7 @@ class CrisisContingency:
             PreviousLine(
                 moves.key(q.tables, q, n),
                 int(program.lower[n] if moves.demand[n] == OWN_WORK else solution[n]),
-                approved=True,
+                is_approved=True,
             )
             for n in used.tolist()
         )

@@ -185,7 +185,7 @@ class ContingencyRanking:
                 continue
             need = q.demands[int(moves.demand[n])].cell
             plan.uses[int(tables.cell_site[cell])] = True
-            if moves.released[n]:
+            if moves.is_released[n]:
                 plan.helpers[cell] += count
             if place != AT_HOME:
                 plan.uses[place] = True

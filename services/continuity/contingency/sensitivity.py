@@ -188,7 +188,7 @@ def _combine_states(a: SiteCapacityState, b: SiteCapacityState) -> SiteCapacityS
         min(a.staff_pct, b.staff_pct),
         min(a.seat_pct, b.seat_pct),
         a.host_ok and b.host_ok,
-        a.confined or b.confined,
+        a.is_confined or b.is_confined,
     )
 
 

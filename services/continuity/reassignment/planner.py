@@ -87,19 +87,19 @@ Ranking = ContingencyRanking | CrisisContingency
 
 @dataclass
 class _RankedRealm:
-    published: PublishedTables = field(default_factory=PublishedTables)
-    computed: dict[str, ContingencyRow] = field(default_factory=dict)
+    publication: PublishedTables = field(default_factory=PublishedTables)
+    rows: dict[str, ContingencyRow] = field(default_factory=dict)
     """Rows by id."""
 
     def has_ranking(self, job: RankingJob) -> bool:
         """Check whether the log holds the ranking of a job, with or without gains."""
-        row = self.computed.get(job.id)
+        row = self.rows.get(job.id)
         return row is not None and (row.reference, _get_stamp(row)) == (job.reference, job.stamp)
 
     def lacks(self, job: RankingJob) -> bool:
         """Check whether the log lacks the result of a job but holds its starting point."""
         if job.gains:
-            return self.has_ranking(job) and self.computed[job.id].gains is None
+            return self.has_ranking(job) and self.rows[job.id].gains is None
         return not self.has_ranking(job)
 
 
@@ -124,10 +124,10 @@ class ContingencyPlanner:
         realm = self._realms.setdefault(transaction.realm, _RankedRealm())
         for fact in transaction.facts:
             if fact.name == "ReferencePublished":
-                realm.published.apply_publication(fact.data)
+                realm.publication.apply_publication(fact.data)
             elif fact.name == "ContingencyChanged":
                 row = ContingencyChanged.model_validate(fact.data).row
-                realm.computed[row.id] = row
+                realm.rows[row.id] = row
 
     def next_job(
         self, without: Collection[RankingJob] = (), *, crises: bool = True
@@ -156,18 +156,18 @@ class ContingencyPlanner:
         realm = self._realms[job.realm]
         return (
             job
-            if realm.published.tables is not None and realm.lacks(job) and job not in without
+            if realm.publication.tables is not None and realm.lacks(job) and job not in without
             else None
         )
 
     def _reference(self, realm: str) -> str:
-        return self._realms[realm].published.reference
+        return self._realms[realm].publication.reference
 
     def _crisis(self, realm: str) -> RealmCrisis | None:
         """Return the crisis of a realm; None if it was over before it was ever ranked."""
         crisis = self._proposals.crisis(realm)
         if crisis is None or (
-            crisis.over and not any(map(_get_stamp, self._realms[realm].computed.values()))
+            crisis.over and not any(map(_get_stamp, self._realms[realm].rows.values()))
         ):
             return None
         return crisis
@@ -184,14 +184,14 @@ class ContingencyPlanner:
         rests would never be ranked.
         """
         realm = self._realms[job.realm]
-        if realm.published.reference != job.reference or not realm.lacks(job):
+        if realm.publication.reference != job.reference or not realm.lacks(job):
             return False
         crisis = self._crisis(job.realm) if job.stamp else None
         return crisis is None or not crisis.over or crisis.stamp == job.stamp
 
     def ranking(self, job: RankingJob) -> Ranking:
         """Build the ranking of a job. Raise TablesInvalid."""
-        data = self._realms[job.realm].published.tables
+        data = self._realms[job.realm].publication.tables
         assert data is not None, "a job is of a realm whose tables are known"
         tables = ReferenceTables(data[0].sites, data[1])
         crisis = self._crisis(job.realm)
@@ -203,11 +203,11 @@ class ContingencyPlanner:
 
     def row(self, job: RankingJob) -> ContingencyRow:
         """Return the ranking in the log that a job adds gains to."""
-        return self._realms[job.realm].computed[job.id]
+        return self._realms[job.realm].rows[job.id]
 
     def start(self, job: RankingJob) -> GainBaseline:
         """Return the starting point for the gains of a job. Raise TablesInvalid."""
-        data = self._realms[job.realm].published.tables
+        data = self._realms[job.realm].publication.tables
         assert data is not None, "a job is of a realm whose tables are known"
         sites, staffing = data
         crisis = self._crisis(job.realm)

@@ -99,10 +99,10 @@ class RealmCrisis:
 @dataclass
 class _ProposalRealm:
     state: ContinuityState
-    published: PublishedTables = field(default_factory=PublishedTables)
+    publication: PublishedTables = field(default_factory=PublishedTables)
     parts: int = 0
     """Parts of the answer to the open request in the log."""
-    failed: str = ""
+    failed_request: str = ""
     """Request with an answer that continuity could not apply.
 
     The answer is a dead letter, and the same answer would fail again.
@@ -133,7 +133,7 @@ class Proposals:
             ):
                 current_realm.parts += 1
                 if any(fact.name in _WITHOUT_EFFECT for fact in transaction.facts):
-                    current_realm.failed = request.request
+                    current_realm.failed_request = request.request
         for fact in transaction.facts:
             if fact.name == "RealmClosed":
                 self.forget(transaction.realm)
@@ -142,7 +142,7 @@ class Proposals:
                 realm.state = evolve(realm.state, fact.message(), fact.at)
                 realm.parts = 0 if fact.name == "ProposalRequested" else realm.parts
             elif fact.name == "ReferencePublished":
-                self._realm(transaction).published.apply_publication(fact.data)
+                self._realm(transaction).publication.apply_publication(fact.data)
 
     def forget(self, realm: str) -> None:
         """Forget a closed realm with its state and tables."""
@@ -172,10 +172,10 @@ class Proposals:
             proposal_realm is None
             or proposal_realm.state.answered
             or proposal_realm.state.asked is None
-            or proposal_realm.failed == proposal_realm.state.asked.request
+            or proposal_realm.failed_request == proposal_realm.state.asked.request
         ):
             return None
-        tables = proposal_realm.published.tables
+        tables = proposal_realm.publication.tables
         if tables is None:
             return None
         state, request = proposal_realm.state, proposal_realm.state.asked
@@ -255,7 +255,7 @@ def _compute_parts(job: ProposalJob) -> list[m.ProposalComputed]:
         previous = [
             *_list_approved_lines(job.reassignments, tables),
             *(
-                PreviousLine(build_line_key(line), line.count, approved=False)
+                PreviousLine(build_line_key(line), line.count, is_approved=False)
                 for line in job.seen_lines
             ),
         ]
@@ -264,7 +264,7 @@ def _compute_parts(job: ProposalJob) -> list[m.ProposalComputed]:
             situation,
             previous,
             SolveOptions(
-                SolveChoice(prefer=prefer, rounded=True, solidarity=True, work=PROPOSAL_WORK)
+                SolveChoice(prefer=prefer, uses_rounding=True, solidarity=True, work=PROPOSAL_WORK)
             ),
         )
         kept_rows = list(_iterate_kept_rows(job, proposal, situation))
@@ -274,7 +274,7 @@ def _compute_parts(job: ProposalJob) -> list[m.ProposalComputed]:
             situation,
             job.reassignments,
             kept_rows,
-            [(line.key, line.count - line.approved) for line in new],
+            [(line.key, line.count - line.approved_count) for line in new],
         )
         lines = [
             _build_line(f"{job.id}-{n}", line, of)
@@ -306,7 +306,7 @@ def _build_situation(situation: m.Situation) -> ModelSituation:
             c.staff_pct,
             c.seat_pct,
             c.host_ok,
-            confined=c.confinement is not None,
+            is_confined=c.confinement is not None,
             left_min=left_min(c.ends_at),
         )
         for c in situation.sites
@@ -348,7 +348,7 @@ def _list_approved_lines(
     for row in reassignments:
         if row.site in tables.site_index:
             counts[build_line_key(row)] = counts.get(build_line_key(row), 0) + row.count
-    return [PreviousLine(key, count, approved=True) for key, count in counts.items()]
+    return [PreviousLine(key, count, is_approved=True) for key, count in counts.items()]
 
 
 def _select_new_lines(proposal: SolvedProposal, tables: ReferenceTables) -> list[ProposedLine]:
@@ -356,7 +356,7 @@ def _select_new_lines(proposal: SolvedProposal, tables: ReferenceTables) -> list
 
     Among equals, work for more vulnerable people comes first (D82).
     """
-    new = [line for line in proposal.lines if line.count > line.approved]
+    new = [line for line in proposal.lines if line.count > line.approved_count]
 
     def order(line: ProposedLine) -> tuple[object, ...]:
         key = line.key
@@ -392,14 +392,14 @@ def _build_line(id: str, line: ProposedLine, idle_agents: IdleAgents) -> m.LineR
         need_activity=key.need_activity,
         need_metier=key.need_metier,
         place=key.place,
-        count=line.count - line.approved,
+        count=line.count - line.approved_count,
         criticality=line.criticality,
         tenths=line.tenths,
         minutes=line.minutes,
         grams=line.grams,
         why=tuple(m.Reason(code=r.code, values=dict(r.values)) for r in line.why),
-        recalled=idle_agents.recalled,
-        held=idle_agents.held,
+        recalled=idle_agents.recalled_count,
+        held=idle_agents.held_count,
     )
 
 
@@ -407,12 +407,12 @@ def _iterate_kept_rows(
     job: ProposalJob, proposal: SolvedProposal, situation: ModelSituation
 ) -> Iterator[m.KeptRow]:
     """Yield approved lines that now need another number; of equal keys, earlier lines stay."""
-    remaining = {kept_line.key: kept_line.count for kept_line in proposal.kept}
+    remaining = {kept_line.key: kept_line.count for kept_line in proposal.kept_lines}
     for row in job.reassignments:
         key = build_line_key(row)
         needed_count = min(row.count, remaining.get(key, 0))
         remaining[key] = remaining.get(key, 0) - needed_count
-        if any(situation.of(site).confined for site in (row.site, row.need_site)):
+        if any(situation.of(site).is_confined for site in (row.site, row.need_site)):
             # No agents return to a site that shelters or counts its people.
             needed_count = row.needed
         void = not needed_count and _is_place_lost(row, situation)
@@ -483,10 +483,10 @@ def _fill_row(
     tables: ReferenceTables,
 ) -> m.ProposalRow:
     unmet, idle, suspended_gaps = (
-        _merge_gaps(gaps) for gaps in (proposal.unmet, proposal.idle, proposal.suspended)
+        _merge_gaps(gaps) for gaps in (proposal.unmet, proposal.idle, proposal.staff_gaps)
     )
     before = sum(r.count for r in job.reassignments)
-    stay = sum(k.count for k in proposal.kept)
+    stay = sum(k.count for k in proposal.kept_lines)
     return row.model_copy(
         update={
             "objective": {
@@ -494,13 +494,13 @@ def _fill_row(
                 m.TRAVEL_MINUTES_KEY: sum(line.count * line.minutes for line in proposal.lines),
             },
             "open_level": proposal.open_level,
-            "bound": proposal.bound,
+            "bound": proposal.best_bound,
             "demand": proposal.demand,
             "unmet_agents": sum(g.count for g in proposal.unmet),
-            "displaced": proposal.displaced,
+            "displaced": proposal.displaced_count,
             "own_work": sum(line.count for line in proposal.lines if line.key.own_work),
             "idle_agents": sum(g.count for g in proposal.idle),
-            "suspended_agents": sum(g.count for g in proposal.suspended),
+            "suspended_agents": sum(g.count for g in proposal.staff_gaps),
             "travelling": sum(
                 line.count for line in lines if line.place not in (TELEWORK, line.site)
             ),

@@ -30,12 +30,12 @@ def get_cell(line: LineRow | LineKey) -> Cell:
 class IdleAgents(NamedTuple):
     """Idle agents elsewhere that a new line uses.
 
-    `recalled` agents belong to lines that need none of their agents, `held` agents to lines that
-    need some.
+    `recalled_count` agents belong to lines that need none of their agents, `held_count` agents to
+    lines that need some.
     """
 
-    recalled: int = 0
-    held: int = 0
+    recalled_count: int = 0
+    held_count: int = 0
 
 
 def count_idle_agents(

@@ -60,7 +60,7 @@ class CallOutProgress:
         """True if everybody has a notification and none is on its way."""
         return self.next >= len(self.people) and self.count(*_OPEN_STATES) == 0
 
-    def seen(
+    def count_change(
         self, before: NotificationRow | None, row: NotificationRow, rules: DeliveryRules
     ) -> Self:
         """Update the counts and costs for a changed notification."""

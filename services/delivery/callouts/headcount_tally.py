@@ -60,7 +60,7 @@ class _PublishedCounts:
     """True if it was over when this process began, so its counts are already published."""
     counts: Counter[str] = field(default_factory=Counter)
     sites: dict[str, str] = field(default_factory=dict)
-    found: dict[str, int] = field(default_factory=dict)
+    people_by_site: dict[str, int] = field(default_factory=dict)
 
 
 class HeadcountTally:
@@ -144,7 +144,7 @@ class HeadcountTally:
             Counter(published_counts.sites[person] for person in persons),
         )
         for site in headcount.sites:
-            if expected_counts[site] and published_counts.found.get(site) != there[site]:
+            if expected_counts[site] and published_counts.people_by_site.get(site) != there[site]:
                 if not published_counts.quiet:
                     await self._report(
                         f"{id}-{site}-found",
@@ -154,7 +154,7 @@ class HeadcountTally:
                         expected_counts[site],
                         now,
                     )
-                published_counts.found[site] = there[site]
+                published_counts.people_by_site[site] = there[site]
         published_counts.quiet = False
 
     async def _place(self, headcount: OpenHeadcount, sites: dict[str, str]) -> None:

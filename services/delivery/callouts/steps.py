@@ -67,7 +67,7 @@ def _remind_people(draft: DeliveryDecision, one: CallOutProgress) -> None:
 def _call_managers(draft: DeliveryDecision, one: CallOutProgress) -> None:
     state, now = draft.state, draft.now
     terms = draft.build_terms()
-    rows = build_manager_rows(one, state.managers, state.verified, state.lineage, now)
+    rows = build_manager_rows(one, state.managers, state.list_verified_channels, state.lineage, now)
     for row in rows:
         draft.record_step(row, attempts.plan_next_attempt(row, terms))
     new_row = one.row.model_copy(update={"managers_called_at": now})

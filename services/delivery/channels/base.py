@@ -119,7 +119,7 @@ class Inbox(Protocol):
         """
         ...
 
-    def awaited(self, channel: Channel) -> frozenset[str]:
+    def list_awaited_ids(self, channel: Channel) -> frozenset[str]:
         """Return the provider's ids of accepted messages that wait for a receipt."""
         ...
 
@@ -133,7 +133,7 @@ class Inbox(Protocol):
         """
         ...
 
-    async def gone(self, channel: Channel, outgoing: Outgoing) -> None:
+    async def remove_address(self, channel: Channel, outgoing: Outgoing) -> None:
         """Remove an address that ended from the directory and the escalations; never raise."""
         ...
 

@@ -89,9 +89,9 @@ class HttpPoster:
     ) -> CallResult:
         """Post a message and interpret the answer.
 
-        2xx is accepted if the body is the provider's (see `taken`). 408, 425, 429 and 5xx are
-        passing failures, with the pause of `Retry-After`. No answer after the request was sent is a
-        doubt, also if a proxy before the gateway reports it.
+        2xx is accepted if the body is the provider's (see `interpret_answer`). 408, 425, 429
+        and 5xx are passing failures, with the pause of `Retry-After`. No answer after the request
+        was sent is a doubt, also if a proxy before the gateway reports it.
         """
         assert self._session is not None, "entered before it posts"
         request_headers = {"content-type": "application/json", **headers}
@@ -115,7 +115,7 @@ class HttpPoster:
                 return CallResult("ambiguous", error=f"{self._name}_no_answer")
             content = b""  # the status is the answer, even without the rest
         if 200 <= status < 300:
-            return self.taken(content)
+            return self.interpret_answer(content)
         if status == _GATEWAY_TIMEOUT:
             return CallResult("ambiguous", error=f"{self._name}_{status}")
         passing = status in _PASSING_STATUSES or status >= 500
@@ -140,7 +140,7 @@ class HttpPoster:
         writer.close()
         return None
 
-    def taken(self, content: bytes) -> CallResult:  # noqa: ARG002
+    def interpret_answer(self, content: bytes) -> CallResult:  # noqa: ARG002
         """Interpret the body of a 2xx; drivers with a documented answer override it."""
         return CallResult("accepted")
 

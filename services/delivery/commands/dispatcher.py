@@ -115,7 +115,7 @@ def replay_notification(draft: DeliveryDecision, command: ReplayNotification) ->
         raise RefusedCommand(404, "notification_not_found")
     if row.state not in REPLAYABLE_STATES:
         raise RefusedCommand(409, "not_dead", state=row.state.value)
-    verified_channels = draft.state.verified(row.person)
+    verified_channels = draft.state.list_verified_channels(row.person)
     channels = choose_channels(row.channels, verified_channels) or verified_channels
     draft.record_attempt(row, restart_attempts(row, channels))
     return {"notification": row.id}

@@ -54,7 +54,7 @@ class AttemptTerms:
 
     lineage: str
     now: Instant
-    held: bool
+    is_on_hold: bool
     policies: Policies
     is_open: Callable[[NotificationRow, Channel], bool]
     """False: the message must wait for the provider's pace."""
@@ -273,7 +273,7 @@ def plan_next_attempt(row: NotificationRow, terms: AttemptTerms) -> Notification
     step = choose_next_attempt(row, terms.policies, terms.now)
     if step is None:
         return update_state(row.model_copy(update={"why": _find_end_reason(row)}))
-    if terms.held and not row.danger:
+    if terms.is_on_hold and not row.danger:
         return update_state(row.model_copy(update={"why": HELD}))
     row = _change_row(row, why=None if row.why in WAIT_REASONS else row.why)
     if step.at > terms.now:

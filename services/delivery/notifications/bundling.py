@@ -111,7 +111,7 @@ class BundleQueues:
         at = self.about.get(_key(row))
         return at + MINUTE_MS if at is not None and now < at + MINUTE_MS else None
 
-    def handed(self, row: NotificationRow, at: Instant) -> Self:
+    def record_first_attempt(self, row: NotificationRow, at: Instant) -> Self:
         """Record that the first attempt of this message was planned."""
         about = self.about.set(_key(row), at) if is_about_incident(row) else self.about
         if not is_budgeted(row):
@@ -128,7 +128,9 @@ class BundleQueues:
             self, told=self.told.set(row.person, RecentMessages((*recent, at), alarm)), about=about
         )
 
-    def placed(self, row: NotificationRow, *, bundled: bool, quiet: bool, minute: bool) -> Self:
+    def place_message(
+        self, row: NotificationRow, *, bundled: bool, quiet: bool, minute: bool
+    ) -> Self:
         """Add the message to the queue for a digest, quiet hours or a minute, or to none."""
         person = row.person
         waiting, silent = (

@@ -376,12 +376,12 @@ class ChannelPacing:
         """Return the next messages to leave."""
         return tuple(id for _, _, id in self.queues.get(channel, ())[:count])
 
-    def handed(self, channel: Channel, policy: ChannelPolicy, at: Instant) -> Self:
+    def spend_token(self, channel: Channel, policy: ChannelPolicy, at: Instant) -> Self:
         """Take one message from the bucket."""
         full = max(self.full_at.get(channel, 0), at * _US) + policy.interval_us
         return replace(self, full_at=self.full_at.set(channel, full))
 
-    def joined(self, row: NotificationRow, channel: Channel) -> Self:
+    def add_to_queue(self, row: NotificationRow, channel: Channel) -> Self:
         """Add a message to the queue of the channel, behind the others of its group."""
         if row.id in self.waiting:
             return self
@@ -401,7 +401,7 @@ class ChannelPacing:
             dangers=_set_value(self.dangers, channel, self.dangers.get(channel, 0) + one.danger),
         )
 
-    def left(self, id: str) -> Self:
+    def remove_from_queue(self, id: str) -> Self:
         """Remove a message from its queue; an empty queue forgets the shares of its groups."""
         one = self.waiting.get(id)
         if one is None:

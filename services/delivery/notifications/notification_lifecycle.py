@@ -44,7 +44,7 @@ ENDS: Final = frozenset({"closed", "level_lowered", "maintenance", "inhibited"})
 def plan_notification(draft: DeliveryDecision, event: NotificationPlanned) -> None:
     """Plan a new notification: send it now, or with others in the next digest (D36)."""
     state = draft.state
-    row = build_planned_row(event, state.verified(event.person), state.lost_at)
+    row = build_planned_row(event, state.list_verified_channels(event.person), state.lost_at)
     until = state.bundles.until(row, state.rules, draft.now)
     if until is not None and row.channels:
         waiting = row.model_copy(update={"why": attempts.BUNDLED, "not_before": until})

@@ -107,7 +107,7 @@ class ReplyReader:
         It never holds the replies of people up.
         """
         id = str(item.fields["receipt"])
-        if id not in self._returns.awaited(Channel.SMS):
+        if id not in self._returns.list_awaited_ids(Channel.SMS):
             age_s = self._clock() - int(item.fields.get("at", 0)) / 1000
             return age_s > GIVE_UP_S
         state: Literal["received", "failed"] = (

@@ -131,7 +131,7 @@ def _is_about_cards(
     """
     if reply.numbers or newest is None:
         return True
-    return newest[0].answered or newest[0].at <= card_list[2].at
+    return newest[0].is_answered or newest[0].at <= card_list[2].at
 
 
 class ProviderInbox:
@@ -171,7 +171,7 @@ class ProviderInbox:
     ) -> bool:
         """Receive a receipt; see `Inbox`. `realm` is that of a provider of one realm alone."""
         key = self._outbox.build_key(realm, channel, provider_id)
-        reference = await self._known(channel, provider_id, realm)
+        reference = await self._find_reference(channel, provider_id, realm)
         if reference is None:
             return self._gave_up(key, channel)
         self._unknown.pop(key, None)
@@ -188,11 +188,11 @@ class ProviderInbox:
         metrics.count("vigie_receipts_total", channel=channel.value, state=state)
         return True
 
-    def awaited(self, channel: Channel) -> frozenset[str]:
+    def list_awaited_ids(self, channel: Channel) -> frozenset[str]:
         """Return the ids that wait for a receipt; see `Inbox`."""
-        return frozenset(self._outbox.awaited.get(channel, {}).values())
+        return frozenset(self._outbox.awaited_ids.get(channel, {}).values())
 
-    async def _known(
+    async def _find_reference(
         self, channel: Channel, provider_id: str, realm: str
     ) -> ProviderReference | None:
         """Find the attempt of a provider's id, in the usual form of the provider first.
@@ -341,7 +341,7 @@ class ProviderInbox:
         """Return the inbox of a provider that one realm alone uses; "" for a national one."""
         return _RealmInbox(self, realm) if realm else self
 
-    async def gone(self, channel: Channel, outgoing: Outgoing) -> None:
+    async def remove_address(self, channel: Channel, outgoing: Outgoing) -> None:
         """Remove an address that no longer exists; see `Inbox`.
 
         While the broker is away it stays; the next message finds it again.
@@ -405,11 +405,13 @@ class ProviderInbox:
         open_questions = [
             (call, id, holder.person)
             for holder in people
-            for id, call in self._outbox.asked.get(holder.person, {}).items()
+            for id, call in self._outbox.questions.get(holder.person, {}).items()
             if call.realm == holder.realm
         ]
         return max(
-            reversed(open_questions), key=lambda one: (not one[0].answered, one[0].at), default=None
+            reversed(open_questions),
+            key=lambda one: (not one[0].is_answered, one[0].at),
+            default=None,
         )
 
     def _find_card_list(self, people: Collection[NumberHolder]) -> tuple[str, str, CardList] | None:
@@ -517,13 +519,13 @@ class _RealmInbox:
     ) -> bool:
         return await self.inbox.receipt(channel, provider_id, state, error, realm=self.realm)
 
-    def awaited(self, channel: Channel) -> frozenset[str]:
-        return self.inbox.awaited(channel)
+    def list_awaited_ids(self, channel: Channel) -> frozenset[str]:
+        return self.inbox.list_awaited_ids(channel)
 
     async def reply(
         self, channel: Channel, address: str, words: str, *, name: str | None = None
     ) -> bool:
         return await self.inbox.reply(channel, address, words, name=name, realms=(self.realm,))
 
-    async def gone(self, channel: Channel, outgoing: Outgoing) -> None:
-        await self.inbox.gone(channel, outgoing)
+    async def remove_address(self, channel: Channel, outgoing: Outgoing) -> None:
+        await self.inbox.remove_address(channel, outgoing)

@@ -116,7 +116,7 @@ class GrantedCall:
 
     realm: str
     row: NotificationRow
-    granted: AttemptGranted
+    grant: AttemptGranted
     correlation_id: str
     claimed_s: float
     """Monotonic time from before the first claim was sent."""
@@ -125,11 +125,11 @@ class GrantedCall:
     @property
     def attempt(self) -> AttemptRow:
         """The granted attempt."""
-        return next(a for a in self.row.attempts if a.id == self.granted.attempt)
+        return next(a for a in self.row.attempts if a.id == self.grant.attempt)
 
     def left_s(self, now_s: float) -> float:
         """Return the seconds left of the limit; ≤ 0: must not be called any more."""
-        return self.granted.limit_ms / 1000 - (now_s - self.claimed_s)
+        return self.grant.limit_ms / 1000 - (now_s - self.claimed_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ class ChannelProbe:
     realm: str
     row: ProbeRow
     correlation_id: str
-    again: str = ""
+    repeating_run: str = ""
     """Run that repeats a test which has its answer already."""
 
     @property
@@ -151,7 +151,7 @@ class ChannelProbe:
                 self.realm,
                 self.row.id,
                 str(self.row.asked_at),
-                *([self.again] if self.again else []),
+                *([self.repeating_run] if self.repeating_run else []),
             ]
         )
 
@@ -189,7 +189,7 @@ class OpenQuestion:
     """« Are you safe? »: three answers, kept apart."""
     at: int
     """Time when it was planned."""
-    answered: bool
+    is_answered: bool
     """True after an answer; people may change it, for example if they cannot come after all."""
     unread: bool = False
     """True after a reply that is no answer; help is sent once."""
@@ -220,9 +220,9 @@ class AttemptView:
     names: dict[str, MessageNames] = field(default_factory=dict)
     references: dict[str, ProviderReference] = field(default_factory=dict)
     """`reference_key` → attempt, in the order in which providers took them."""
-    awaited: dict[Channel, dict[str, str]] = field(default_factory=dict)
+    awaited_ids: dict[Channel, dict[str, str]] = field(default_factory=dict)
     """Channel → attempt → the provider's id, of accepted messages that wait for a receipt."""
-    asked: dict[str, dict[str, OpenQuestion]] = field(default_factory=dict)
+    questions: dict[str, dict[str, OpenQuestion]] = field(default_factory=dict)
     """Person → notification → unanswered calls, and the last answered one."""
     card_lists: dict[tuple[str, str], CardList] = field(default_factory=dict)
     """(realm, person) → the last list of cards that the person got by SMS."""
@@ -238,14 +238,14 @@ class AttemptView:
     """Attempts that this run has claimed and the log has not decided on yet."""
     grants: dict[str, OpenGrant] = field(default_factory=dict)
     """Notification → its attempt without an outcome, granted to any run."""
-    _held: set[str] = field(default_factory=set)
-    _claimed: dict[str, ClaimedAttempt] = field(default_factory=dict)
+    _realms_on_hold: set[str] = field(default_factory=set)
+    _claims: dict[str, ClaimedAttempt] = field(default_factory=dict)
     _claim_inputs: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Input id → the attempts that this run claims by it, until the log holds it."""
     _turns: dict[str, dict[str, int]] = field(default_factory=dict)
     """Incident → its notifications that never wait, in the order in which they were planned."""
-    _taken: set[str] = field(default_factory=set)
-    _offered: dict[str, str] = field(default_factory=dict)
+    _used_grants: set[str] = field(default_factory=set)
+    _offers: dict[str, str] = field(default_factory=dict)
 
     def observe(self, transaction: Transaction) -> list[GrantedCall]:
         """Apply one record; return each grant of this run in it once, however often it is read.
@@ -287,21 +287,23 @@ class AttemptView:
                     else:
                         self.proven[realm] = one
                 case HoldChanged(row=hold):
-                    (self._held.add if hold.held else self._held.discard)(realm)
+                    (self._realms_on_hold.add if hold.held else self._realms_on_hold.discard)(realm)
                 case ReferencePublished(data=section):
                     self.names[realm] = self.names_of(realm).with_section(section)
                 case _:
                     pass
         self.claims.difference_update(self._claim_inputs.pop(transaction.src.id, ()))
         return [
-            self._take(rows[g.notification], g, transaction)
+            self._build_granted_call(rows[g.notification], g, transaction)
             for g in grants
-            if g.attempt in self._claimed and g.attempt not in self._taken
+            if g.attempt in self._claims and g.attempt not in self._used_grants
         ]
 
-    def _take(self, row: NotificationRow, grant: AttemptGranted, by: Transaction) -> GrantedCall:
-        self._taken.add(grant.attempt)
-        claim = self._claimed[grant.attempt]
+    def _build_granted_call(
+        self, row: NotificationRow, grant: AttemptGranted, by: Transaction
+    ) -> GrantedCall:
+        self._used_grants.add(grant.attempt)
+        claim = self._claims[grant.attempt]
         traceparent = self._trace_of(row, by)
         return GrantedCall(by.realm, row, grant, claim.correlation_id, claim.at_s, traceparent)
 
@@ -326,13 +328,13 @@ class AttemptView:
 
     def _claim_of(self, row: NotificationRow) -> ClaimedAttempt | None:
         """Return the last claim of this row by this run."""
-        claims = (self._claimed.get(attempt.id) for attempt in reversed(row.attempts))
+        claims = (self._claims.get(attempt.id) for attempt in reversed(row.attempts))
         return next((claim for claim in claims if claim is not None), None)
 
     def _offer(
         self, realm: str, row: NotificationRow, correlation_id: str, traceparent: str | None
     ) -> None:
-        if (before := self._offered.pop(row.id, None)) is not None:
+        if (before := self._offers.pop(row.id, None)) is not None:
             self.offers.pop(before, None)
             self.claims.discard(before)
         if row.attempts and row.attempts[-1].state == "planned":
@@ -340,8 +342,8 @@ class AttemptView:
             self.offers[attempt] = AttemptOffer(
                 realm, row, correlation_id, traceparent, self._order_of(row)
             )
-            self._offered[row.id] = attempt
-            if attempt in self._claimed and attempt not in self._taken:
+            self._offers[row.id] = attempt
+            if attempt in self._claims and attempt not in self._used_grants:
                 self.claims.add(attempt)
 
     def _order_of(self, row: NotificationRow) -> OfferOrder:
@@ -376,7 +378,7 @@ class AttemptView:
             if attempt.provider_id is not None and attempt.state == "accepted":
                 key = self.build_key(realm, attempt.channel, attempt.provider_id)
                 self.references[key] = ProviderReference(realm, row.id, attempt.id)
-            waiting = self.awaited.setdefault(attempt.channel, {})
+            waiting = self.awaited_ids.setdefault(attempt.channel, {})
             if (
                 attempt.provider_id is not None
                 and attempt.state == "accepted"
@@ -394,12 +396,12 @@ class AttemptView:
         return f"{realm}/{key}" if (realm, channel) in self.own_providers else key
 
     def _ask(self, realm: str, row: NotificationRow) -> None:
-        mine = self.asked.get(row.person, {})
+        mine = self.questions.get(row.person, {})
         if row.answer is not None:
             mine = {
                 id: question
                 for id, question in mine.items()
-                if not question.answered or question.realm != realm
+                if not question.is_answered or question.realm != realm
             }
         if (
             row.answer_expected
@@ -437,15 +439,15 @@ class AttemptView:
 
     def _keep_asked(self, person: str, questions: dict[str, OpenQuestion]) -> None:
         if questions:
-            self.asked[person] = questions
+            self.questions[person] = questions
         else:
-            self.asked.pop(person, None)
+            self.questions.pop(person, None)
 
     def forget_headcount(self, id: str) -> None:
         """Forget a headcount with its answers; no more are accepted."""
         headcount = self.headcounts.pop(id)
         for notification, person in headcount.notifications.items():
-            mine = self.asked.get(person, {})
+            mine = self.questions.get(person, {})
             mine.pop(notification, None)
             self._keep_asked(person, mine)
 
@@ -459,16 +461,16 @@ class AttemptView:
         free = [
             offer
             for id, offer in self.offers.items()
-            if id not in self._claimed
+            if id not in self._claims
             and has_place(offer.room)
-            and (offer.row.danger or offer.realm not in self._held)
+            and (offer.row.danger or offer.realm not in self._realms_on_hold)
         ]
         return sorted(free, key=lambda offer: offer.order)
 
     def claiming(self, offers: Sequence[AttemptOffer], input_id: str) -> None:
         """Note the time before the input that claims these offers is first sent."""
         for offer in offers:
-            self._claimed.setdefault(
+            self._claims.setdefault(
                 offer.attempt,
                 ClaimedAttempt(self.monotonic(), offer.correlation_id, offer.traceparent),
             )
@@ -479,19 +481,21 @@ class AttemptView:
         """Forget claims in a refused input; those still on offer may be claimed again."""
         for attempt in attempts:
             if attempt in self.offers:
-                self._claimed.pop(attempt, None)
+                self._claims.pop(attempt, None)
 
-    def abandoned(self, ended_runs: AbstractSet[str]) -> list[OpenGrant]:
+    def list_abandoned_grants(self, ended_runs: AbstractSet[str]) -> list[OpenGrant]:
         """Return the grants of these runs that have no outcome."""
         return [grant for grant in self.grants.values() if grant.run in ended_runs]
 
-    def outdated(self, find_channels: Callable[[str], AbstractSet[Channel]]) -> list[ChannelProbe]:
+    def list_outdated_tests(
+        self, find_channels: Callable[[str], AbstractSet[Channel]]
+    ) -> list[ChannelProbe]:
         """List silent tests to repeat: their result has other providers than this run.
 
         Providers were configured or removed since. `find_channels` returns the channels of a realm.
         """
         return [
-            replace(one, again=self.run)
+            replace(one, repeating_run=self.run)
             for one in self.proven.values()
             if {c.channel for c in one.row.channels if c.outcome != "not_configured"}
             != find_channels(one.realm)
@@ -512,16 +516,16 @@ class AttemptView:
         Claims and grants that this run took stay known.
         """
         self.offers.clear()
-        self._offered.clear()
+        self._offers.clear()
         self.claims.clear()
         self._claim_inputs.clear()
         self.grants.clear()
         self.probes.clear()
         self.proven.clear()
-        self._held.clear()
+        self._realms_on_hold.clear()
         self.references.clear()
-        self.awaited.clear()
-        self.asked.clear()
+        self.awaited_ids.clear()
+        self.questions.clear()
         self.card_lists.clear()
         self.headcounts.clear()
 
@@ -550,14 +554,14 @@ class AttemptView:
                 [p.realm, p.row.model_dump(mode="json"), p.correlation_id]
                 for p in self.proven.values()
             ],
-            "held": sorted(self._held),
+            "held": sorted(self._realms_on_hold),
             "references": [
                 [key, r.realm, r.notification, r.attempt] for key, r in self.references.items()
             ],
-            "awaited": [[channel.value, ids] for channel, ids in self.awaited.items()],
+            "awaited": [[channel.value, ids] for channel, ids in self.awaited_ids.items()],
             "asked": [
                 [person, id, *astuple(a)]
-                for person, questions in self.asked.items()
+                for person, questions in self.questions.items()
                 for id, a in questions.items()
             ],
             "card_lists": [
@@ -595,16 +599,16 @@ class AttemptView:
             )
         for realm, row, correlation_id in dump["proven"]:
             self.proven[realm] = ChannelProbe(realm, ProbeRow.model_validate(row), correlation_id)
-        self._held.update(dump["held"])
+        self._realms_on_hold.update(dump["held"])
         for address, *rest in dump["references"]:
             channel, _, provider_id = address.partition(":")
             reference = ProviderReference(*rest)
             key = self.build_key(reference.realm, Channel(channel.rpartition("/")[2]), provider_id)
             self.references[key] = reference
         for channel, ids in dump.get("awaited", ()):
-            self.awaited[Channel(channel)] = dict(ids)
+            self.awaited_ids[Channel(channel)] = dict(ids)
         for person, id, *rest in dump["asked"]:
-            self.asked.setdefault(person, {})[id] = OpenQuestion(*rest)
+            self.questions.setdefault(person, {})[id] = OpenQuestion(*rest)
         for realm, person, *cards in dump.get("card_lists", ()):
             self.card_lists[realm, person] = CardList(*cards)
         for id, in_realm, sites, started_at, over, persons, notifications in dump["headcounts"]:

@@ -46,27 +46,27 @@ class CallSlots:
     calls_at_once: int
     _rooms: dict[str, SlotRoom] = field(default_factory=dict)
     """Attempt → the room in which it holds a slot."""
-    _taken: Counter[SlotRoom] = field(default_factory=Counter)
+    _slots_in_use: Counter[SlotRoom] = field(default_factory=Counter)
 
-    def take(self, attempt: str, room: SlotRoom) -> bool:
+    def reserve(self, attempt: str, room: SlotRoom) -> bool:
         """Take a slot for the attempt; return False if the room is full."""
         if attempt in self._rooms:
             return True
         if not self.has_place(room):
             return False
         self._rooms[attempt] = room
-        self._taken[room] += 1
+        self._slots_in_use[room] += 1
         return True
 
     def has_place(self, room: SlotRoom) -> bool:
         """Check whether the room has a free slot."""
-        return self._taken[room] < self.calls_at_once
+        return self._slots_in_use[room] < self.calls_at_once
 
     def free(self, attempt: str) -> None:
         """Free the slot of an attempt; without effect if it holds none."""
         room = self._rooms.pop(attempt, None)
         if room is not None:
-            self._taken[room] -= 1
+            self._slots_in_use[room] -= 1
 
     def keep(self, attempts: Collection[str]) -> None:
         """Free the slots of all other attempts."""
@@ -83,7 +83,7 @@ class EndedCall:
     channel: Channel
     correlation_id: str
     traceparent: str | None
-    sent: bool = False
+    is_sent: bool = False
     """Kafka has the outcome."""
 
 
@@ -120,7 +120,7 @@ class OutcomeReporter:
     async def report(self, call: EndedCall) -> None:
         """Report an outcome; return once Kafka has it, however long the broker is away."""
         self._waiting.append(call)
-        while not call.sent:
+        while not call.is_sent:
             if self._parcel_sent is not None:
                 await self._parcel_sent.wait()
                 continue
@@ -131,7 +131,7 @@ class OutcomeReporter:
                 self._parcel_sent = None
                 parcel_event.set()
 
-    def refused(self, transaction: Transaction) -> list[EndedCall]:
+    def list_unprocessed_outcomes(self, transaction: Transaction) -> list[EndedCall]:
         """Return the outcomes of an unprocessed input, to be reported again one by one."""
         parcel = self._parcels.pop(transaction.src.id, [])
         if not parcel or not is_unprocessed(transaction):
@@ -167,7 +167,7 @@ class OutcomeReporter:
         while not is_delivered:
             is_delivered = await self._send(*envelope)
         for one in parcel:
-            one.sent = True
+            one.is_sent = True
 
 
 def _log_outcomes(parcel: list[EndedCall]) -> None:

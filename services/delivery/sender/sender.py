@@ -177,7 +177,7 @@ class Sender:
         self._places = CallSlots(calls_at_once)
         self._calling: set[str] = set()
         """Attempts granted to this run without an outcome on its way to Kafka."""
-        self._outcomes = OutcomeReporter(self.outbox.run, self._sent, self._free)
+        self._outcomes = OutcomeReporter(self.outbox.run, self._send_message, self._free)
         self._parcels: dict[str, tuple[str, ...]] = {}
         """Id of an input → the attempts that it claims, until the log holds it."""
         self._together = ATTEMPTS_PER_INPUT
@@ -206,9 +206,9 @@ class Sender:
     def _observe(self, transaction: Transaction, work: asyncio.TaskGroup) -> None:
         """Apply one record and start the calls that it grants to this run."""
         for call in self.outbox.observe(transaction):
-            self._calling.add(call.granted.attempt)
+            self._calling.add(call.grant.attempt)
             work.create_task(self._carry_out(call))
-        for ended_call in self._outcomes.refused(transaction):
+        for ended_call in self._outcomes.list_unprocessed_outcomes(transaction):
             work.create_task(self._outcomes.report(ended_call))
         offers = self._parcels.pop(transaction.src.id, ())
         if offers and is_unprocessed(transaction):
@@ -219,7 +219,9 @@ class Sender:
     def _begin_tasks(self, work: asyncio.TaskGroup) -> None:
         """Claim offers that have a slot, and report ended runs and tested channels."""
         self._claim_offers()
-        for grant in self.outbox.abandoned(self._ended_runs) if self._ended_runs else ():
+        for grant in (
+            self.outbox.list_abandoned_grants(self._ended_runs) if self._ended_runs else ()
+        ):
             if grant.attempt not in self._doubted:
                 self._doubted.add(grant.attempt)
                 work.create_task(self._doubt(grant))
@@ -252,7 +254,7 @@ class Sender:
             return
         by_realm: dict[str, list[AttemptOffer]] = {}
         for offer in self.outbox.to_claim(self._places.has_place):
-            if self._places.take(offer.attempt, offer.room):
+            if self._places.reserve(offer.attempt, offer.room):
                 by_realm.setdefault(offer.realm, []).append(offer)
         for offers in by_realm.values():
             for begin in range(0, len(offers), self._together):
@@ -274,19 +276,23 @@ class Sender:
             attempt=grant.attempt,
             run=grant.run,
         )
-        while not await self._sent(
+        while not await self._send_message(
             grant.realm, outcome, f"{grant.attempt}:ended:{grant.run}", grant.correlation_id, None
         ):
             pass
 
     def _to_probe(self) -> list[ChannelProbe]:
         """List silent tests that have no result, or other providers than configured now."""
-        outdated_probes = self.outbox.outdated(lambda realm: self._drivers.of(realm).keys())
+        outdated_probes = self.outbox.list_outdated_tests(
+            lambda realm: self._drivers.of(realm).keys()
+        )
         return [*self.outbox.probes.values(), *outdated_probes]
 
     async def _probe(self, probe: ChannelProbe) -> None:
         """Test every channel of the realm and report the results; nobody gets a message."""
-        results = await asyncio.gather(*(self._tried(probe.realm, channel) for channel in Channel))
+        results = await asyncio.gather(
+            *(self._probe_channel(probe.realm, channel) for channel in Channel)
+        )
         outcome = ProbeOutcome(
             drill=probe.row.id, asked_at=probe.row.asked_at, channels=tuple(results)
         )
@@ -296,10 +302,12 @@ class Sender:
             drill=probe.row.id,
             **{t.channel.value: t.error or t.outcome for t in results},
         )
-        while not await self._sent(probe.realm, outcome, probe.name, probe.correlation_id, None):
+        while not await self._send_message(
+            probe.realm, outcome, probe.name, probe.correlation_id, None
+        ):
             pass
 
-    async def _tried(self, realm: str, channel: Channel) -> ProbedChannel:
+    async def _probe_channel(self, realm: str, channel: Channel) -> ProbedChannel:
         driver = self._drivers.of(realm).get(channel)
         if driver is None:
             return ProbedChannel(channel=channel, outcome="not_configured")
@@ -338,7 +346,7 @@ class Sender:
             reach_failpoint("before-claim")
         first = offers[0]
         while any(offer.attempt in self.outbox.offers for offer in offers):
-            if await self._sent(
+            if await self._send_message(
                 first.realm, claim, input_id, first.correlation_id, first.traceparent
             ):
                 if ARMED:
@@ -354,7 +362,7 @@ class Sender:
                 outcome=result.outcome,
             )
         metrics.count(
-            "vigie_attempts_total", channel=call.granted.channel.value, outcome=result.outcome
+            "vigie_attempts_total", channel=call.grant.channel.value, outcome=result.outcome
         )
         if (
             result.outcome == "accepted"
@@ -366,11 +374,11 @@ class Sender:
                 time.time() - call.row.planned_at / 1000
             )  # a figure for people: nothing is decided by two clocks
             metrics.observe(
-                "vigie_page_seconds", max(took_s, 0.0), channel=call.granted.channel.value
+                "vigie_page_seconds", max(took_s, 0.0), channel=call.grant.channel.value
             )
         outcome = AttemptOutcome(
             notification=call.row.id,
-            attempt=call.granted.attempt,
+            attempt=call.grant.attempt,
             run=self.outbox.run,
             outcome=result.outcome,
             provider_id=result.provider_id,
@@ -382,7 +390,7 @@ class Sender:
         )
         traceparent = call.traceparent if span is None else span.traceparent
         await self._outcomes.report(
-            EndedCall(call.realm, outcome, call.granted.channel, call.correlation_id, traceparent)
+            EndedCall(call.realm, outcome, call.grant.channel, call.correlation_id, traceparent)
         )
         if ARMED:
             reach_failpoint("after-outcome")
@@ -391,7 +399,7 @@ class Sender:
         """Begin the trace span of one provider call, from the grant to its result."""
         if (traces := tracing.get_traces()) is None:
             return None
-        channel, row = call.granted.channel.value, call.row
+        channel, row = call.grant.channel.value, call.row
         attributes: tracing.Attributes = {
             "vigie.realm": call.realm,
             "vigie.notification": row.id,
@@ -403,7 +411,7 @@ class Sender:
         return traces.begin(f"delivery send {channel}", "client", call.traceparent, attributes)
 
     async def _result(self, call: GrantedCall) -> CallResult:
-        channel = call.granted.channel
+        channel = call.grant.channel
         driver = self._drivers.of(call.realm).get(channel)
         if driver is None or not is_live(call.realm):
             return CallResult("failed", error=NOT_CONFIGURED)
@@ -448,7 +456,7 @@ class Sender:
         App messages go to every browser of the person; on other channels, each try uses another
         address.
         """
-        row, channel = call.row, call.granted.channel
+        row, channel = call.row, call.grant.channel
         people = self._directory.of(call.realm)
         contact = await people.get(row.person, wait_s=TEXT_WAIT_S)
         if contact is None:
@@ -520,7 +528,7 @@ class Sender:
         path = f"/a/{self._links.token(link)}"
         return f"{self._public_url}{path}", f"{spare}{path}" if spare else None
 
-    async def _sent(
+    async def _send_message(
         self,
         realm: str,
         message: Message,

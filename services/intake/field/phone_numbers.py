@@ -94,7 +94,7 @@ class PhoneNumbers:
         self._read_at = float("-inf")
         self._reading = asyncio.Lock()
 
-    def hashed(self, number: str) -> bytes:
+    def hash_number(self, number: str) -> bytes:
         """Return the keyed hash of a number in any spelling."""
         return blake2b(_normalize_number(number).encode(), key=self._key, digest_size=16).digest()
 
@@ -131,7 +131,7 @@ class PhoneNumbers:
         )
         return PhoneReporter(speaks, sites)
 
-    async def listed(self, number_hash: bytes, realms: Collection[str] = ()) -> bool:
+    async def is_listed(self, number_hash: bytes, realms: Collection[str] = ()) -> bool:
         """Return whether a person of these realms, or of any, has this number, verified or not.
 
         If so, delivery may have called it.
@@ -145,20 +145,22 @@ class PhoneNumbers:
 
         The index may be outdated: numbers change hands, and people are erased.
         """
-        holder = await self._known(number_hash, numbers, realms)
+        holder = await self._find_contact(number_hash, numbers, realms)
         if holder is None:
             await self._read()
-            holder = await self._known(number_hash, numbers, realms)
+            holder = await self._find_contact(number_hash, numbers, realms)
         return holder
 
-    async def _known(
+    async def _find_contact(
         self, number_hash: bytes, numbers: Callable[[Contact], list[str]], realms: Collection[str]
     ) -> Contact | None:
         for holder in self._index.get(number_hash, ()):
             if realms and holder.realm not in realms:
                 continue
             contact = await self._directory.of(holder.realm).get(holder.person)
-            if contact is not None and number_hash in {self.hashed(n) for n in numbers(contact)}:
+            if contact is not None and number_hash in {
+                self.hash_number(n) for n in numbers(contact)
+            }:
                 return contact
         return None
 
@@ -176,7 +178,7 @@ class PhoneNumbers:
                         await asyncio.sleep(0)
                     if (contact := await people.get(person)) is not None:
                         for number_hash in {
-                            self.hashed(number) for number in _list_phones(contact)
+                            self.hash_number(number) for number in _list_phones(contact)
                         }:
                             holder = NumberHolder(realm, person)
                             index[number_hash] = (holder, *index.get(number_hash, ()))

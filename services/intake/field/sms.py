@@ -416,7 +416,7 @@ class SmsIntegration:
         await self._hand_over(gateway, message)
 
     async def _is_listed(self, gateway: Principal, message: SmsMessage) -> bool:
-        return await self._people.listed(self._caller(message), gateway.scope.realms)
+        return await self._people.is_listed(self._caller(message), gateway.scope.realms)
 
     async def _hand_over(
         self,
@@ -485,7 +485,9 @@ class SmsIntegration:
 
     def _caller(self, message: SmsMessage) -> bytes:
         return (
-            bytes.fromhex(message.caller) if message.caller else self._people.hashed(message.number)
+            bytes.fromhex(message.caller)
+            if message.caller
+            else self._people.hash_number(message.number)
         )
 
     def _identify(self, message: SmsMessage) -> str:

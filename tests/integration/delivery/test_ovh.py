@@ -34,7 +34,7 @@ class Inbox:
     receipts: list[tuple[Any, ...]] = field(default_factory=list)
     replies: list[tuple[Any, ...]] = field(default_factory=list)
 
-    def awaited(self, channel: Channel) -> frozenset[str]:
+    def list_awaited_ids(self, channel: Channel) -> frozenset[str]:
         return frozenset(self.waiting) if channel is Channel.SMS else frozenset()
 
     async def receipt(
@@ -50,7 +50,7 @@ class Inbox:
         self.replies.append((channel, address, words, name))
         return True
 
-    async def gone(self, channel: Channel, outgoing: Any) -> None:
+    async def remove_address(self, channel: Channel, outgoing: Any) -> None:
         raise AssertionError((channel, outgoing))
 
 

@@ -88,13 +88,13 @@ class Gone:
     async def receipt(self, *_: Any) -> bool:
         raise AssertionError("the browser posts receipts to the front")
 
-    def awaited(self, _: Channel) -> frozenset[str]:
+    def list_awaited_ids(self, _: Channel) -> frozenset[str]:
         raise AssertionError("the browser posts receipts to the front")
 
     async def reply(self, *_: Any, **__: Any) -> bool:
         raise AssertionError("nobody writes back")
 
-    async def gone(self, channel: Channel, outgoing: Outgoing) -> None:
+    async def remove_address(self, channel: Channel, outgoing: Outgoing) -> None:
         self.ended.append((channel, outgoing.row.person))
 
 

@@ -47,7 +47,7 @@ class Box:
         self.receipts.append((provider_id, state, error))
         return True
 
-    def awaited(self, _: Channel) -> frozenset[str]:
+    def list_awaited_ids(self, _: Channel) -> frozenset[str]:
         raise AssertionError("an SMSC sends receipts by itself")
 
     async def reply(

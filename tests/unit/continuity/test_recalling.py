@@ -59,21 +59,21 @@ def test_needed_agents_are_not_recalled() -> None:
 
 def test_agents_without_an_order_go_first() -> None:
     """Ten agents, four unneeded elsewhere: six are free, the seventh and eighth are recalled."""
-    assert of([5, 3], sent("x", 4, 0)) == [IdleAgents(), IdleAgents(recalled=2)]
+    assert of([5, 3], sent("x", 4, 0)) == [IdleAgents(), IdleAgents(recalled_count=2)]
 
 
 def test_an_unneeded_line_ends_before_a_partly_needed_one() -> None:
     """Two free, two on an unneeded line, four beyond the need of another line."""
     assert of([3, 4], sent("x", 2, 0), sent("y", 6, 2)) == [
-        IdleAgents(recalled=1),
-        IdleAgents(recalled=1, held=3),
+        IdleAgents(recalled_count=1),
+        IdleAgents(recalled_count=1, held_count=3),
     ]
 
 
 def test_the_new_situation_gives_the_needs() -> None:
     moved = (sent("x", 6, 6), sent("y", 4, 4))
-    assert of([2], *moved, kept=(m.KeptRow(line="x", needed=4),)) == [IdleAgents(held=2)]
-    assert of([2], *moved, kept=(m.KeptRow(line="x", needed=0),)) == [IdleAgents(recalled=2)]
+    assert of([2], *moved, kept=(m.KeptRow(line="x", needed=4),)) == [IdleAgents(held_count=2)]
+    assert of([2], *moved, kept=(m.KeptRow(line="x", needed=0),)) == [IdleAgents(recalled_count=2)]
     assert of([2], *moved, kept=(m.KeptRow(line="x", needed=0, void=True),)) == [IdleAgents()], (
         "they are back: their place was lost"
     )

@@ -171,8 +171,10 @@ def test_grants_without_outcome_are_kept_between_runs(world: World) -> None:
     for transaction in world.log:
         first.observe(transaction)
     second.load(first.dump())
-    assert [grant.attempt for grant in second.abandoned({"run-1"})] == [world.row(n).attempts[0].id]
-    assert second.abandoned({"run-2"}) == []
+    assert [grant.attempt for grant in second.list_abandoned_grants({"run-1"})] == [
+        world.row(n).attempts[0].id
+    ]
+    assert second.list_abandoned_grants({"run-2"}) == []
 
 
 # ── doubt ──────────────────────────────────────────────────────────────────────────────────────────────────────────

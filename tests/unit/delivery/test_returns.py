@@ -478,9 +478,9 @@ def test_expected_replies_survive_a_restart() -> None:
     line.follow()
     after = create_attempt_view()
     after.load(json.loads(json.dumps(line.outbox.dump())))
-    assert (after.references, after.asked) == (line.outbox.references, line.outbox.asked)
+    assert (after.references, after.questions) == (line.outbox.references, line.outbox.questions)
     assert after.references
-    assert after.asked
+    assert after.questions
 
 
 async def test_an_address_that_is_nobodys_any_more_leaves_the_directory_and_the_ladders_hear_of_it() -> (
@@ -505,7 +505,7 @@ async def test_an_address_that_is_nobodys_any_more_leaves_the_directory_and_the_
             planned_at=0,
         )
         text = compose_message(row, MessageNames(), load_phrases("fr"), None)
-        await line.returns.gone(
+        await line.returns.remove_address(
             Channel.APP, Outgoing("92", row, "a1", 1, False, address, text, "r")
         )
         return next((m.people for _, m in line.sent if isinstance(m, NoteReachability)), ())

@@ -415,8 +415,10 @@ async def test_a_provider_that_was_configured_since_is_tried_at_the_start_and_an
     attempt_view = create_attempt_view()
     attempt_view.load(later.outbox.dump())
     for view in (attempt_view, later.outbox):
-        assert view.outdated(lambda _realm: {Channel.EMAIL}) == []
-    assert [one.row for one in attempt_view.outdated(lambda _realm: {Channel.SMS})] == [row]
+        assert view.list_outdated_tests(lambda _realm: {Channel.EMAIL}) == []
+    assert [one.row for one in attempt_view.list_outdated_tests(lambda _realm: {Channel.SMS})] == [
+        row
+    ]
     assert mail.probes == 1
 
 

@@ -95,8 +95,8 @@ async def test_a_fire_in_93_is_sent_by_the_gateway_of_93(world: World) -> None:
 async def test_a_silent_test_of_93_asks_the_providers_of_93(world: World) -> None:
     drivers = ChannelDrivers({Channel.SMS: Provider()}, {"93": {Channel.EMAIL: Provider()}})
     sender = world.sender(drivers=drivers)
-    assert (await sender._tried("92", Channel.SMS)).outcome == "no_silent_test"
-    assert (await sender._tried("93", Channel.SMS)).outcome == "not_configured"
+    assert (await sender._probe_channel("92", Channel.SMS)).outcome == "no_silent_test"
+    assert (await sender._probe_channel("93", Channel.SMS)).outcome == "not_configured"
 
 
 async def test_calls_of_93_that_hang_leave_the_first_page_of_92_in_time(world: World) -> None:
@@ -167,8 +167,8 @@ def make_inbox(line: Line, *, numbers_93: tuple[str, ...] = (SHARED,)) -> Provid
 
 
 def ask(view: AttemptView, realm: str, notification: str, at: int, person: str = "dgs") -> None:
-    question = OpenQuestion(realm, "dgs", headcount=False, at=at, answered=False)
-    view.asked.setdefault(person, {})[notification] = question
+    question = OpenQuestion(realm, "dgs", headcount=False, at=at, is_answered=False)
+    view.questions.setdefault(person, {})[notification] = question
 
 
 def list_answers(line: Line) -> list[tuple[str, str]]:
@@ -223,11 +223,11 @@ async def test_an_answer_in_one_realm_keeps_the_answered_call_of_another(world: 
     line = Line(world=world)
     first = line.world.plan("n1", realm="92", channels=(Channel.SMS,))
     view = create_attempt_view()
-    question = OpenQuestion("93", "dgs", headcount=False, at=1, answered=True)
-    view.asked["dgs"] = {"n-93": question}
+    question = OpenQuestion("93", "dgs", headcount=False, at=1, is_answered=True)
+    view.questions["dgs"] = {"n-93": question}
     row = world.row(first).model_copy(update={"answer": "ack"})
     view._ask("92", row)
-    assert view.asked["dgs"] == {"n-93": question}
+    assert view.questions["dgs"] == {"n-93": question}
 
 
 async def test_a_number_that_ended_is_dropped_in_the_realm_that_called(world: World) -> None:
@@ -241,7 +241,7 @@ async def test_a_number_that_ended_is_dropped_in_the_realm_that_called(world: Wo
     )
     line = Line()
     inbox = ProviderInbox(line.outbox, Deaf(), directory, line.kept)
-    await inbox.gone(Channel.SMS, provider.calls[0])
+    await inbox.remove_address(Channel.SMS, provider.calls[0])
     assert directory.of("93").peek("dgs") == Contact(person="dgs")
     assert directory.of("92").peek("dgs") == contact("dgs", SHARED)
 

@@ -43,7 +43,7 @@ class KeptLine:
 @dataclass(frozen=True, slots=True)
 class _Column:
     cell: int
-    released: bool
+    is_released: bool
     demand: int
     place: int
 
@@ -54,7 +54,7 @@ class _MoveIndex:
     def __init__(self, q: Quantities, moves: Moves) -> None:
         self._demands, self._places = len(q.demands) + 1, len(q.tables.sites) + 1
         codes = (
-            ((moves.cell * 2 + moves.released) * self._demands + moves.demand + 1) * self._places
+            ((moves.cell * 2 + moves.is_released) * self._demands + moves.demand + 1) * self._places
             + moves.place
             + 1
         )
@@ -64,7 +64,8 @@ class _MoveIndex:
     def of(self, column: _Column) -> int | None:
         """Return the number of a move; None if it is not admissible as a new one."""
         code = (
-            ((column.cell * 2 + column.released) * self._demands + column.demand + 1) * self._places
+            ((column.cell * 2 + column.is_released) * self._demands + column.demand + 1)
+            * self._places
             + column.place
             + 1
         )
@@ -94,12 +95,12 @@ class _Remaining:
         cell, place = column.cell, column.place
         demand = None if column.demand == OWN_WORK else self.q.demands[column.demand]
         elsewhere = demand is not None and demand.cell != cell
-        limits = [most, self.releasable[cell] if column.released else self.displaced[cell]]
+        limits = [most, self.releasable[cell] if column.is_released else self.displaced[cell]]
         if demand is not None:
             limits.append(self.need[column.demand])
             if place == AT_HOME:
                 limits.append(self.tele[column.demand])
-        if not column.released:
+        if not column.is_released:
             if elsewhere:
                 limits.append(self.away[cell])
             if place == AT_HOME:
@@ -107,7 +108,7 @@ class _Remaining:
         if desk:
             limits.append(self.desks[place])
         count = max(0, min(limits))
-        if column.released:
+        if column.is_released:
             self.releasable[cell] -= count
         else:
             self.displaced[cell] -= count
@@ -134,7 +135,7 @@ def compute_bounds(
     remaining = _Remaining(q)
     floors: dict[_Column, int] = {}
     line_fates: list[KeptLine] = []
-    for line in sorted((p for p in previous if p.approved), key=lambda p: p.key.fields()):
+    for line in sorted((p for p in previous if p.is_approved), key=lambda p: p.key.fields()):
         stay = 0
         for column in _list_columns(q, needs, line.key):
             count = remaining.take_agents(column, line.count - stay, desk=_takes_desk(q, column))
@@ -144,7 +145,7 @@ def compute_bounds(
         line_fates.append(KeptLine(line.key, line.count, stay))
     extra = sorted(
         (c for c in floors if index.of(c) is None),
-        key=lambda c: (c.cell, c.released, c.demand, c.place),
+        key=lambda c: (c.cell, c.is_released, c.demand, c.place),
     )
     column_range = range(len(moves), len(moves) + len(extra))
     column_by_line = dict(zip(extra, column_range, strict=True))
@@ -176,7 +177,7 @@ def _count_agents_away(q: Quantities, previous: Sequence[PreviousLine]) -> None:
     """Count agents that left a site before it became confined; they continue elsewhere (D78)."""
     for line in previous:
         cell = q.tables.cell_index.get((line.key.site, line.key.activity, line.key.metier))
-        if line.approved and cell in q.confined:
+        if line.is_approved and cell in q.confined:
             able = q.displaced if line.key.supply == DISPLACED else q.releasable
             able[cell] += line.count
 
@@ -193,7 +194,7 @@ def _weigh_seen_lines(
     The count includes the agents approved for the same move.
     """
     agents_by_move: dict[int, int] = {}
-    for line in sorted((p for p in previous if not p.approved), key=lambda p: p.key.fields()):
+    for line in sorted((p for p in previous if not p.is_approved), key=lambda p: p.key.fields()):
         for column in _list_columns(q, needs, line.key)[:1]:
             if (at := index.of(column)) is not None:
                 agents_by_move[at] = agents_by_move.get(at, int(floor[at])) + line.count
@@ -257,7 +258,7 @@ def _append_moves(q: Quantities, moves: Moves, extra: Sequence[_Column]) -> Move
     return replace(
         moves,
         cell=np.append(moves.cell, [c.cell for c in extra]),
-        released=np.append(moves.released, [c.released for c in extra]),
+        is_released=np.append(moves.is_released, [c.is_released for c in extra]),
         demand=np.append(moves.demand, [c.demand for c in extra]),
         place=np.append(moves.place, [c.place for c in extra]),
         tenths=np.append(moves.tenths, tenths),
@@ -278,7 +279,7 @@ def _compute_tenths(q: Quantities, column: _Column) -> int:
         ),
         0,
     )
-    donor = DONOR_TENTHS[tables.rule(column.cell).criticality] if column.released else 0
+    donor = DONOR_TENTHS[tables.rule(column.cell).criticality] if column.is_released else 0
     if column.place == AT_HOME:
         return skill + donor + (0 if rule.tele_pct == 100 else PLACE_TENTHS)
     usual = (

@@ -26,7 +26,7 @@ def list_possible_groups(program: Program, columns: NDArray[np.bool_]) -> list[H
     """Return the groups of columns that may still be used."""
     q, moves = program.quantities, program.moves
     supply = np.where(
-        moves.released, np.array(q.releasable)[moves.cell], np.array(q.displaced)[moves.cell]
+        moves.is_released, np.array(q.releasable)[moves.cell], np.array(q.displaced)[moves.cell]
     )
     need = np.array([d.need for d in q.demands] + [np.iinfo(np.int64).max])[moves.demand]
     most = np.minimum(supply, need)

@@ -62,7 +62,7 @@ def _explain_agents(program: Program, n: int) -> Iterator[LineReason]:
     if moves.demand[n] == OWN_WORK:
         yield LineReason("own_work")
         return
-    if moves.released[n]:
+    if moves.is_released[n]:
         yield LineReason("spare", {"criticality": tables.rule(cell).criticality})
     else:
         yield LineReason("displaced")

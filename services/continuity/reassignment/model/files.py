@@ -186,7 +186,7 @@ def dump_line(line: ProposedLine) -> dict[str, Any]:
         "own_work": key.own_work,
         "criticality": line.criticality,
         "count": line.count,
-        "approved": line.approved,
+        "approved": line.approved_count,
         "score": {"tenths": line.tenths, "minutes": line.minutes, "co2_g": line.grams},
         "why": [_dump_reason(r) for r in line.why],
     }
@@ -217,17 +217,17 @@ def dump_proposal(
         "solve_s": round(seconds, 3),
         "proved": proposal.open_level is None,
         "open_level": proposal.open_level,
-        "bound": proposal.bound,
+        "bound": proposal.best_bound,
         "demand": proposal.demand,
-        "displaced": proposal.displaced,
+        "displaced": proposal.displaced_count,
         "groups": proposal.groups,
         "lines": [dump_line(line) for line in proposal.lines],
         "unmet": [_dump_gap(gap, strategies) for gap in proposal.unmet],
         "idle": [_dump_gap(gap, strategies) for gap in proposal.idle],
-        "suspended": [_dump_gap(gap, strategies) for gap in proposal.suspended],
+        "suspended": [_dump_gap(gap, strategies) for gap in proposal.staff_gaps],
         "void": [
             {"line": list(k.key.fields()), "approved": k.before, "stay": k.count}
-            for k in proposal.kept
+            for k in proposal.kept_lines
             if k.count < k.before
         ],
     }

@@ -64,7 +64,7 @@ class SolveChoice:
     work: SolverWork = SolverWork()
     needs_only: bool = False
     """Stops after the unmet needs (U1 to U3), for contingency ranking."""
-    rounded: bool = False
+    uses_rounding: bool = False
     """Avoids a long search where stability leaves no whole optimum.
 
     The whole part of the seen lines is kept, and the rest is solved from there. If level K is then
@@ -90,7 +90,7 @@ class SolverAnswer:
 
     solution: Ints
     open_level: str | None = None
-    bound: float | None = None
+    best_bound: float | None = None
     from_the_top: bool = False
     """True if no optimum of the linear programs was whole, so branch and bound took all."""
     iterations: int = 0
@@ -99,7 +99,7 @@ class SolverAnswer:
 @dataclass(frozen=True, slots=True)
 class _LevelGap:
     level: str
-    bound: float
+    best_bound: float
 
 
 def solve_program(program: Program, choice: SolveChoice) -> SolverAnswer:
@@ -113,8 +113,8 @@ def solve_program(program: Program, choice: SolveChoice) -> SolverAnswer:
         return _check_answer(program, solution, gap, face.iterations)
     except Infeasible:
         if (
-            choice.rounded
-            and len(program.bounds.kept)
+            choice.uses_rounding
+            and len(program.bounds.earlier_columns)
             and (best := face.solved.get(ObjectiveLevel.K)) is not None
         ):
             with contextlib.suppress(Infeasible):
@@ -178,7 +178,7 @@ def _solve_near_seen_lines(
     """
     bound = float(best @ program.costs[ObjectiveLevel.K])
     lower = program.lower.copy()
-    line_columns = program.bounds.kept
+    line_columns = program.bounds.earlier_columns
     share = np.floor(np.minimum(best[line_columns], program.bounds.kept_count) + TOLERANCE).astype(
         np.int64
     )
@@ -331,7 +331,11 @@ def _check_answer(
     if not program.holds(solution):
         raise SolverFailed("the answer breaks a rule of the program")
     return SolverAnswer(
-        solution, gap.level if gap else None, gap.bound if gap else None, from_the_top, iterations
+        solution,
+        gap.level if gap else None,
+        gap.best_bound if gap else None,
+        from_the_top,
+        iterations,
     )
 
 

@@ -31,7 +31,7 @@ class Moves:
     """Parallel columns, one entry per admissible line."""
 
     cell: Ints
-    released: NDArray[np.bool_]
+    is_released: NDArray[np.bool_]
     demand: Ints
     place: Ints
     tenths: Ints
@@ -45,7 +45,7 @@ class Moves:
         """Return the key of a move: agents, need, place."""
         cell = tables.cells[int(self.cell[n])]
         place = TELEWORK if self.place[n] == AT_HOME else tables.sites[int(self.place[n])].id
-        supply = RELEASABLE if self.released[n] else DISPLACED
+        supply = RELEASABLE if self.is_released[n] else DISPLACED
         if self.demand[n] == OWN_WORK:
             return LineKey(cell.site, cell.activity, cell.metier, supply, "", "", "", place)
         need = tables.cells[quantities.demands[int(self.demand[n])].cell]

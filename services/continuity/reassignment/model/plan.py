@@ -44,11 +44,11 @@ class SolveOptions:
 
 @dataclass(frozen=True, slots=True)
 class ProposedLine:
-    """`count` agents that work at `key.place`; `approved` of them were decided before."""
+    """`count` agents that work at `key.place`; `approved_count` of them were decided before."""
 
     key: LineKey
     count: int
-    approved: int
+    approved_count: int
     criticality: int
     """Criticality of the work that they do."""
     tenths: int
@@ -65,14 +65,14 @@ class SolvedProposal:
     lines: tuple[ProposedLine, ...]
     unmet: tuple[StaffGap, ...]
     idle: tuple[StaffGap, ...]
-    suspended: tuple[StaffGap, ...]
-    kept: tuple[KeptLine, ...]
+    staff_gaps: tuple[StaffGap, ...]
+    kept_lines: tuple[KeptLine, ...]
     """Fate of every approved line."""
     demand: int
-    displaced: int
+    displaced_count: int
     groups: int
     open_level: str | None
-    bound: float | None
+    best_bound: float | None
     iterations: int
 
 
@@ -95,7 +95,7 @@ def solve_situation_program(
         line_fates,
         options,
         answer.open_level,
-        answer.bound,
+        answer.best_bound,
         answer.iterations,
     )
 

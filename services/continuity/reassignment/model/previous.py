@@ -60,7 +60,7 @@ class LineKey:
 class PreviousLine:
     key: LineKey
     count: int
-    approved: bool
+    is_approved: bool
     """An approved line is a lower bound; any other only weighs on stability (K)."""
 
 

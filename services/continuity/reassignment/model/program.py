@@ -60,14 +60,14 @@ class ProgramRow:
 class MoveBounds:
     """Earlier decisions as bounds of the moves.
 
-    `floor` is the least number of agents per move; `barred` moves may only keep approved agents;
-    `kept` counts weigh on level K.
+    `floor` is the least number of agents per move; `barred_columns` may only keep
+    approved agents; `kept_count` weighs on level K.
     """
 
     floor: Ints
-    barred: Ints
+    barred_columns: Ints
     """Columns of `moves` that may not exceed their floor."""
-    kept: Ints
+    earlier_columns: Ints
     """Columns of `moves` of an earlier proposal."""
     kept_count: Ints
     desks: Mapping[int, int]
@@ -124,7 +124,7 @@ def build_program(quantities: Quantities, moves: Moves, bounds: MoveBounds) -> P
     first_idle = first_unmet + len(q.demands)
     first_excess = first_idle + len(idle_cells)
     first_short = first_excess + len(tables.poles)
-    size = first_short + len(bounds.kept)
+    size = first_short + len(bounds.earlier_columns)
     rows = [
         *_build_supply_rows(q, moves, idle_cells, first_idle),
         *_build_demand_rows(q, moves, first_unmet),
@@ -135,14 +135,14 @@ def build_program(quantities: Quantities, moves: Moves, bounds: MoveBounds) -> P
         *(
             ProgramRow(np.array([c, first_short + k], dtype=np.int64), int(count), NO_LIMIT)
             for k, (c, count) in enumerate(
-                zip(bounds.kept.tolist(), bounds.kept_count.tolist(), strict=True)
+                zip(bounds.earlier_columns.tolist(), bounds.kept_count.tolist(), strict=True)
             )
         ),
     ]
     lower = np.zeros(size, dtype=np.int64)
     lower[:n] = bounds.floor
     upper = np.full(size, NO_LIMIT, dtype=np.int64)
-    upper[bounds.barred] = bounds.floor[bounds.barred]
+    upper[bounds.barred_columns] = bounds.floor[bounds.barred_columns]
     costs = {level: np.zeros(size, dtype=np.int64) for level in ObjectiveLevel}
     for k, demand in enumerate(q.demands):
         costs[ObjectiveLevel(f"U{tables.rule(demand.cell).criticality}")][first_unmet + k] = (
@@ -175,7 +175,7 @@ def _group_columns(key: Ints, among: Ints) -> list[tuple[int, Ints]]:
 def _build_supply_rows(
     q: Quantities, moves: Moves, idle_cells: Sequence[int], first_idle: int
 ) -> list[ProgramRow]:
-    displaced_columns = dict(_group_columns(moves.cell, np.flatnonzero(~moves.released)))
+    displaced_columns = dict(_group_columns(moves.cell, np.flatnonzero(~moves.is_released)))
     none = np.zeros(0, dtype=np.int64)
     rows = [
         ProgramRow(
@@ -192,7 +192,7 @@ def _build_supply_rows(
     ]
     return rows + [
         ProgramRow(columns, 0, q.releasable[cell])
-        for cell, columns in _group_columns(moves.cell, np.flatnonzero(moves.released))
+        for cell, columns in _group_columns(moves.cell, np.flatnonzero(moves.is_released))
     ]
 
 
@@ -212,7 +212,7 @@ def _build_demand_rows(q: Quantities, moves: Moves, first_unmet: int) -> list[Pr
 def _build_telework_rows(q: Quantities, moves: Moves) -> list[ProgramRow]:
     rows = []
     for cell, columns in _group_columns(
-        moves.cell, np.flatnonzero(~moves.released & (moves.place == AT_HOME))
+        moves.cell, np.flatnonzero(~moves.is_released & (moves.place == AT_HOME))
     ):
         count, pct = q.displaced[cell], q.tables.rule(cell).tele_pct or 100
         if pct < 100 and cell not in q.confined:
@@ -239,7 +239,9 @@ def _build_desk_rows(q: Quantities, moves: Moves, bounds: MoveBounds) -> list[Pr
 
 def _build_kept_rows(q: Quantities, moves: Moves) -> list[ProgramRow]:
     need_cell = np.array([d.cell for d in q.demands] + [-1], dtype=np.int64)[moves.demand]
-    away = np.flatnonzero(~moves.released & (moves.demand != OWN_WORK) & (need_cell != moves.cell))
+    away = np.flatnonzero(
+        ~moves.is_released & (moves.demand != OWN_WORK) & (need_cell != moves.cell)
+    )
     return [
         ProgramRow(columns, 0, q.displaced[cell] - q.displaced[cell] // KEPT_FRACTION)
         for cell, columns in _group_columns(moves.cell, away)
@@ -253,7 +255,7 @@ def _build_fairness_rows(q: Quantities, moves: Moves, first_excess: int) -> list
     )
     rows = []
     for pole, columns in _group_columns(
-        q.tables.cell_pole[moves.cell], np.flatnonzero(moves.released)
+        q.tables.cell_pole[moves.cell], np.flatnonzero(moves.is_released)
     ):
         rows.append(
             ProgramRow(

@@ -23,14 +23,14 @@ OPTIMISED_CRITICALITIES = (1, 2, 3)
 class SiteCapacityState:
     """State of a site in a situation.
 
-    `host_ok`: it may receive agents of other sites. `confined`: its agents do not leave it for
+    `host_ok`: it may receive agents of other sites. `is_confined`: its agents do not leave it for
     other work (D78).
     """
 
     staff_pct: int = 100
     seat_pct: int = 100
     host_ok: bool = True
-    confined: bool = False
+    is_confined: bool = False
     left_min: int | None = None
     """Minutes until its announced return (D80); None: unknown."""
 
@@ -172,7 +172,7 @@ class Quantities:
         """Yield the cells of confined sites."""
         for site, state in self.situation.sites.items():
             index = self.tables.site_index.get(site)
-            if state.confined and index is not None:
+            if state.is_confined and index is not None:
                 yield from self.tables.cells_of_site.get(index, ())
 
     def _find_demands(self) -> None:

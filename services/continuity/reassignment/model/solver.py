@@ -248,7 +248,7 @@ def _select_first_columns(program: Program, kinds: Ints) -> NDArray[np.bool_]:
     moves, size = program.moves, len(program.moves)
     inside = np.ones(program.size, dtype=np.bool_)
     inside[:size] = program.lower[:size] > 0
-    inside[program.bounds.kept] = True
+    inside[program.bounds.earlier_columns] = True
     inside[
         _select_least_moves(
             kinds, np.arange(size), (moves.minutes, moves.tenths), FIRST_MOVES_PER_KIND

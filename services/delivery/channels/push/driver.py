@@ -139,11 +139,11 @@ class PushDriver(HttpPoster):
             to.endpoint, encrypt_message(build_payload(outgoing), to.keys), headers, timeout_s
         )
         if result.error in _ENDED_SUBSCRIPTION_ERRORS:
-            await self._inbox.gone(Channel.APP, outgoing)
+            await self._inbox.remove_address(Channel.APP, outgoing)
             return CallResult("failed", error="subscription_gone")
         return result
 
-    def taken(self, content: bytes) -> CallResult:  # noqa: ARG002
+    def interpret_answer(self, content: bytes) -> CallResult:  # noqa: ARG002
         """Accept a 201; a push service sends no body."""
         return CallResult("accepted")
 

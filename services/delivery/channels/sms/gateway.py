@@ -60,7 +60,7 @@ class SmsGateway(HttpPoster):
         """Return the headers that authenticate us and identify the attempt."""
         return {"idempotency-key": outgoing.attempt, "authorization": f"Bearer {self._token}"}
 
-    def taken(self, content: bytes) -> CallResult:
+    def interpret_answer(self, content: bytes) -> CallResult:
         """Interpret the answer: taken, or refused for this one number; see `HttpPoster`."""
         if not self._id_at:
             return interpret_ovh_answer(content) or self.unreadable()

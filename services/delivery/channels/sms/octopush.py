@@ -69,7 +69,7 @@ class OctopushSms(SmsGateway):
             "cache-control": "no-cache",
         }
 
-    def taken(self, content: bytes) -> CallResult:
+    def interpret_answer(self, content: bytes) -> CallResult:
         """Interpret the answer: a ticket, or no contact that can be reached; see `HttpPoster`."""
         try:
             answer = orjson.loads(content)

@@ -121,7 +121,7 @@ class OvhSms(SmsGateway):
         """Sign the request; see `SmsGateway`."""
         return self._keys.sign("POST", self._url, body, int(self._clock()))
 
-    def taken(self, content: bytes) -> CallResult:
+    def interpret_answer(self, content: bytes) -> CallResult:
         """Interpret the answer; see `HttpPoster`."""
         return interpret_ovh_answer(content) or self.unreadable()
 
@@ -135,7 +135,7 @@ class OvhSms(SmsGateway):
 
     async def ask(self) -> None:
         """Poll once for awaited receipts and for answers. Raise BrokerAway; poll again."""
-        waiting_ids = self._inbox.awaited(Channel.SMS)
+        waiting_ids = self._inbox.list_awaited_ids(Channel.SMS)
         if waiting_ids:
             await self._take_receipts(waiting_ids, _ARRIVED_CODE, "received", None)
             for code in _FAILED_CODES:
@@ -150,12 +150,12 @@ class OvhSms(SmsGateway):
         state: Literal["received", "failed"],
         error: str | None,
     ) -> None:
-        for id in await self._listed("outgoing", f"&deliveryReceipt={code}"):
+        for id in await self._list_ids("outgoing", f"&deliveryReceipt={code}"):
             if str(id) in waiting_ids:
                 await self._inbox.receipt(Channel.SMS, str(id), state, error)
 
     async def _take_answers(self) -> None:
-        message_ids = await self._listed("incoming")
+        message_ids = await self._list_ids("incoming")
         for id in message_ids:
             if id in self._heard:
                 continue
@@ -176,7 +176,7 @@ class OvhSms(SmsGateway):
         if message_ids:
             self._heard.intersection_update(message_ids)
 
-    async def _listed(self, what: str, filters: str = "") -> list[int]:
+    async def _list_ids(self, what: str, filters: str = "") -> list[int]:
         """Return the ids of the last messages of a kind."""
         since = datetime.fromtimestamp(self._clock() - LOOK_BACK_S, UTC).isoformat(
             timespec="seconds"

@@ -36,7 +36,7 @@ class SmsmodeSms(SmsGateway):
         """Return the header with the key; see `SmsGateway`."""
         return {"x-api-key": self._token, "accept": "application/json"}
 
-    def taken(self, content: bytes) -> CallResult:
+    def interpret_answer(self, content: bytes) -> CallResult:
         """Interpret the answer: the message with its id; see `HttpPoster`."""
         id = read_json_pointer(content, "/messageId")
         return self.unreadable() if id is None else CallResult("accepted", provider_id=id)

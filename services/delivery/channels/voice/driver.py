@@ -45,7 +45,7 @@ class VoiceDriver(HttpPoster):
         """Test the connection; see `ProbingDriver`."""
         return await self.connects(self._url, timeout_s)
 
-    def taken(self, content: bytes) -> CallResult:
+    def interpret_answer(self, content: bytes) -> CallResult:
         """Interpret the answer, which holds the id of the call; see `HttpPoster`."""
         id = read_json_pointer(content, self._id_at)
         return self.unreadable() if id is None else CallResult("accepted", provider_id=id)

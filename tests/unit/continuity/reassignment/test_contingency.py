@@ -122,7 +122,9 @@ def test_in_a_crisis_a_fallback_site_gains_the_desks_held_by_approved_lines() ->
     cells = [cell("a", "SOL-04", "infirmier", 2, 2), cell("c", "SOL-01", "educateur", 2, 2)]
     staffing = Staffing(cells=tuple(cells), rules=tuple(rules), substitutions=())
     approved_line = PreviousLine(
-        LineKey("a", "SOL-04", "infirmier", "d", "a", "SOL-04", "infirmier", "b"), 2, approved=True
+        LineKey("a", "SOL-04", "infirmier", "d", "a", "SOL-04", "infirmier", "b"),
+        2,
+        is_approved=True,
     )
     start = GainBaseline(
         sites,

@@ -52,10 +52,12 @@ def test_a_proposal_is_read_back_unchanged(tmp_path: Path) -> None:
     now = ModelSituation({"a": SiteCapacityState(100, 0, False)})
     proposal = solve_situation_program(territory(), now)
     read = read_previous(file, territory())
-    assert [(line.key, line.count, line.approved) for line in read] == [
+    assert [(line.key, line.count, line.is_approved) for line in read] == [
         (line.key, line.count, True) for line in proposal.lines
     ]
-    assert all(k.count == k.before for k in solve_situation_program(territory(), now, read).kept)
+    assert all(
+        k.count == k.before for k in solve_situation_program(territory(), now, read).kept_lines
+    )
 
 
 def test_a_table_written_by_a_spreadsheet_is_read(tmp_path: Path) -> None:

@@ -252,8 +252,8 @@ def test_the_other_model_finds_no_fault_in_a_proposal(name: str) -> None:
         replace(
             case,
             touched=worse,
-            approved={_move(p.key): p.count for p in previous if p.approved},
-            seen={_move(p.key): p.count for p in previous if not p.approved},
+            approved={_move(p.key): p.count for p in previous if p.is_approved},
+            seen={_move(p.key): p.count for p in previous if not p.is_approved},
         ),
         previous,
     )

@@ -21,7 +21,11 @@ from tests.unit.continuity.reassignment.cases import EXPECTED, situation, solved
 def test_every_situation_has_its_optimum(name: str) -> None:
     proposal = solved(name)
     expected = EXPECTED[name]
-    assert (proposal.demand, proposal.displaced, sum(g.count for g in proposal.suspended)) == (
+    assert (
+        proposal.demand,
+        proposal.displaced_count,
+        sum(g.count for g in proposal.staff_gaps),
+    ) == (
         expected["demand"],
         expected["displaced"],
         expected["suspended"],
@@ -60,8 +64,8 @@ def test_unproved_cohesion_shows_its_gap() -> None:
     )
     free = solved("STR-02")
     assert proposal.open_level == "G"
-    assert proposal.bound is not None
-    assert proposal.bound < proposal.groups < free.groups
+    assert proposal.best_bound is not None
+    assert proposal.best_bound < proposal.groups < free.groups
     assert {k: proposal.objective[k] for k in ("U1", "U2", "U3", "I", "Q")} == {
         k: free.objective[k] for k in ("U1", "U2", "U3", "I", "Q")
     }
@@ -78,10 +82,10 @@ def _approved(proposal: SolvedProposal) -> tuple[PreviousLine, ...]:
 def test_a_second_event_changes_as_few_approved_moves_as_possible() -> None:
     unique = SolveOptions(SolveChoice(tie_break=True))
     before = _approved(solve_situation_program(tables(), situation("S01-112h"), (), unique))
-    assert sum(line.count for line in before if line.approved) == 100
+    assert sum(line.count for line in before if line.is_approved) == 100
     after = solve_situation_program(tables(), situation("S01-168h"), before, unique)
-    assert sum(k.count for k in after.kept) == 97
-    assert sum(k.before - k.count for k in after.kept) == 3
+    assert sum(k.count for k in after.kept_lines) == 97
+    assert sum(k.before - k.count for k in after.kept_lines) == 3
     levels = ("U1", "U2", "U3", "K", "I", "Q", "D", "C")
     assert tuple(after.objective[level] for level in levels) == (0, 0, 0, 0, 443, 81, 9655, 1435385)
     loose = solve_situation_program(
@@ -95,7 +99,7 @@ def test_an_exhausted_budget_keeps_the_first_answer_and_marks_it() -> None:
         tables(), situation("STR-07"), (), SolveOptions(SolveChoice(work=SolverWork(iterations=5)))
     )
     best = EXPECTED["STR-07"]["optimum"]
-    assert (proposal.open_level, proposal.bound) == ("U1", 0)
+    assert (proposal.open_level, proposal.best_bound) == ("U1", 0)
     assert proposal.objective["U3"] > best["U3"]
     assert (
         sum(line.count for line in proposal.lines if not line.key.own_work)

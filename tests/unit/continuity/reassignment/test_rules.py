@@ -186,7 +186,7 @@ def test_a_service_bound_to_its_site_is_suspended_with_it() -> None:
     proposal = _moved_desks(50, rules=[rule("SOL-04", 2, site_bound=True), rule("RHF-01", 3)])
     assert proposal.lines == ()
     assert proposal.unmet == ()
-    assert [(gap.activity, gap.count) for gap in proposal.suspended] == [("SOL-04", 8)]
+    assert [(gap.activity, gap.count) for gap in proposal.staff_gaps] == [("SOL-04", 8)]
 
 
 def _at_home(tele: int, *, on: bool = True, needs_desk: bool = True) -> SolvedProposal:
@@ -310,7 +310,7 @@ def test_an_approved_line_stays_although_a_nearer_host_is_free() -> None:
     proposal = solve_situation_program(
         _two_hosts(), ModelSituation({"a": CLOSED}), (_line("c", 3),)
     )
-    assert {line.key.place: (line.count, line.approved) for line in proposal.lines} == {
+    assert {line.key.place: (line.count, line.approved_count) for line in proposal.lines} == {
         "b": (1, 0),
         "c": (3, 3),
     }
@@ -332,7 +332,7 @@ def test_an_approved_line_is_void_when_its_host_loses_seats() -> None:
         ModelSituation({"a": CLOSED, "c": SiteCapacityState(100, 50, False)}),
         (_line("c", 3),),
     )
-    assert [(k.before, k.count) for k in proposal.kept] == [(3, 0)]
+    assert [(k.before, k.count) for k in proposal.kept_lines] == [(3, 0)]
     assert {line.key.place for line in proposal.lines} == {"b"}
 
 
@@ -340,7 +340,7 @@ def test_an_approved_line_shrinks_to_the_agents_that_remain() -> None:
     proposal = solve_situation_program(
         _two_hosts(), ModelSituation({"a": SiteCapacityState(50, 0, False)}), (_line("c", 3),)
     )
-    assert [(k.before, k.count) for k in proposal.kept] == [(3, 2)]
+    assert [(k.before, k.count) for k in proposal.kept_lines] == [(3, 2)]
 
 
 def test_a_seen_line_weighs_but_does_not_bind() -> None:
@@ -362,7 +362,7 @@ def test_a_seen_line_beside_an_approved_one_weighs_beyond_it() -> None:
     stays = solve_situation_program(
         _two_hosts(), ModelSituation({"a": CLOSED}), (_line("c", 1), _line("c", 2, approved=False))
     )
-    assert {line.key.place: (line.count, line.approved) for line in stays.lines} == {
+    assert {line.key.place: (line.count, line.approved_count) for line in stays.lines} == {
         "b": (1, 0),
         "c": (3, 1),
     }
@@ -407,5 +407,5 @@ def test_spare_agents_of_a_closing_site_keep_their_approved_line() -> None:
         ModelSituation({"a": NOBODY, "b": CLOSED}),
         tuple(PreviousLine(line.key, line.count, True) for line in first.lines),
     )
-    assert [(k.before, k.count) for k in later.kept] == [(2, 2)]
+    assert [(k.before, k.count) for k in later.kept_lines] == [(2, 2)]
     assert [line.key.supply for line in later.lines if not line.key.own_work] == ["d"]

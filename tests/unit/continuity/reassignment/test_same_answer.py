@@ -22,7 +22,9 @@ def _proposed() -> list[SolvedProposal]:
     unique = SolveOptions(SolveChoice(tie_break=True))
     first = solve_situation_program(tables(), situation("S01-112h"), (), unique)
     previous_lines = tuple(
-        PreviousLine(line.key, line.count, approved=not line.key.own_work and line.criticality <= 2)
+        PreviousLine(
+            line.key, line.count, is_approved=not line.key.own_work and line.criticality <= 2
+        )
         for line in first.lines
     )
     return [

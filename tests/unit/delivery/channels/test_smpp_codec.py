@@ -134,11 +134,11 @@ def test_receipts_are_read_from_tlvs_or_from_their_text(
 def test_parts_of_a_long_message_are_separate_from_its_text(
     message: ShortMessage, written: bytes, part: int
 ) -> None:
-    assert (message.written, message.part) == (written, part)
+    assert (message.text_octets, message.part) == (written, part)
 
 
 @given(st.binary(max_size=40))
 def test_no_header_breaks_the_reading(text: bytes) -> None:
     message = ShortMessage("336", "38000", text, esm_class=0x40)
-    assert text.endswith(message.written)
+    assert text.endswith(message.text_octets)
     assert message.part >= 0

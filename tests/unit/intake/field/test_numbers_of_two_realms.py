@@ -53,7 +53,7 @@ async def test_a_number_reports_as_the_person_of_its_own_realm(
     number: str, realm: str, sites: tuple[str, ...]
 ) -> None:
     numbers = index()
-    reporter = await numbers.of(numbers.hashed(number), realm)
+    reporter = await numbers.of(numbers.hash_number(number), realm)
     assert reporter is not None
     assert reporter.sites == sites
     assert reporter.speaks.sees(realm)
@@ -62,14 +62,14 @@ async def test_a_number_reports_as_the_person_of_its_own_realm(
 @pytest.mark.parametrize(("number", "realm"), [(OF_92, "93"), (OF_93, "92"), (OF_92, "95")])
 async def test_a_number_of_another_realm_is_a_strangers(number: str, realm: str) -> None:
     numbers = index()
-    assert await numbers.of(numbers.hashed(number), realm) is None
+    assert await numbers.of(numbers.hash_number(number), realm) is None
 
 
 async def test_people_of_two_realms_with_one_token_are_two_senders() -> None:
     numbers = index()
     here, there = (
-        await numbers.of(numbers.hashed(SHARED), "92"),
-        await numbers.of(numbers.hashed(SHARED), "93"),
+        await numbers.of(numbers.hash_number(SHARED), "92"),
+        await numbers.of(numbers.hash_number(SHARED), "93"),
     )
     assert here is not None
     assert there is not None
@@ -80,10 +80,10 @@ async def test_the_account_of_a_namesake_in_92_neither_speaks_nor_blocks_in_93()
     closed = Principal(id="a-92", role=Role.CELL, person="agent", disabled_at=1)
     own = Principal(id="a-93", role=Role.CELL, person="agent", scope=Scope(realms=("93",)))
     numbers = index(closed)
-    assert await numbers.of(numbers.hashed(SHARED), "92") is None
-    assert await numbers.of(numbers.hashed(SHARED), "93") is not None
+    assert await numbers.of(numbers.hash_number(SHARED), "92") is None
+    assert await numbers.of(numbers.hash_number(SHARED), "93") is not None
     numbers = index(closed, own)
-    reporter = await numbers.of(numbers.hashed(SHARED), "93")
+    reporter = await numbers.of(numbers.hash_number(SHARED), "93")
     assert reporter is not None
     assert reporter.speaks.id == "a-93"
 
@@ -96,4 +96,4 @@ async def test_a_gateway_of_93_passes_on_answers_of_people_of_93(
     number: str, realms: tuple[str, ...], listed: bool
 ) -> None:
     numbers = index()
-    assert await numbers.listed(numbers.hashed(number), realms) is listed
+    assert await numbers.is_listed(numbers.hash_number(number), realms) is listed

@@ -177,5 +177,5 @@ class SmppDriver:
         return await self._inbox.reply(
             Channel.SMS,
             normalize_provider_number(message.source),
-            decode_text(message.written, message.data_coding),
+            decode_text(message.text_octets, message.data_coding),
         )

@@ -196,7 +196,7 @@ class ShortMessage:
         )
 
     @property
-    def written(self) -> bytes:
+    def text_octets(self) -> bytes:
         """Octets of the text without the header."""
         return self.text[len(self._header) :]
 

@@ -223,7 +223,7 @@ class SmppSession:
                 continue
             match head.command:
                 case SmppCommand.DELIVER_SM:
-                    self._take(head.sequence, body)
+                    self._accept_delivery(head.sequence, body)
                 case SmppCommand.ENQUIRE_LINK:
                     self._say(Pdu(head.command | RESPONSE_BIT, head.sequence))
                 case SmppCommand.UNBIND:
@@ -234,7 +234,7 @@ class SmppSession:
                         Pdu(SmppCommand.GENERIC_NACK, head.sequence, SmppStatus.INVALID_COMMAND)
                     )
 
-    def _take(self, sequence: int, body: bytes) -> None:
+    def _accept_delivery(self, sequence: int, body: bytes) -> None:
         """Answer a receipt or reply once it is stored, without blocking the others."""
         try:
             message = ShortMessage.load(body)
@@ -244,11 +244,11 @@ class SmppSession:
                 Pdu(SmppCommand.DELIVER_SM | RESPONSE_BIT, sequence, SmppStatus.REJECTED, b"\0")
             )
             return
-        taking = asyncio.create_task(self._delivered(sequence, message), name="smpp.deliver")
+        taking = asyncio.create_task(self._store_and_answer(sequence, message), name="smpp.deliver")
         self._deliveries.add(taking)
         taking.add_done_callback(self._deliveries.discard)
 
-    async def _delivered(self, sequence: int, message: ShortMessage) -> None:
+    async def _store_and_answer(self, sequence: int, message: ShortMessage) -> None:
         try:
             status = await self._deliver(message)
         except Exception as error:  # noqa: BLE001
