@@ -108,6 +108,7 @@ ALERTS_METRICS = frozenset(
         "level",
         "logistics_need_sites",
         "max_severity",
+        "measure",
         "open_incidents",
         "outage_power_sites",
         "poles_out",

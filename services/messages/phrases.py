@@ -73,6 +73,9 @@ def _list_values(why: Why, names: MessageNames, phrases: Phrases) -> dict[str, s
         "phenomena": _join_choices(phenomenon_names, phrases),
         "station": station.capitalize(),
         "flag": phrases.term("flags", why.args.get("name")) or "",
+        "measure": (phrases.term("measures", why.args.get("name")) or "").replace(
+            "{value}", phrases.number(number)
+        ),
         "event": phrases.term("events", why.args.get("cause")) or "",
         "road": str(why.args.get("road") or ""),
         "pct": _to_number(why.args.get("pct")),

@@ -62,7 +62,7 @@ def read_measure_rules(
     if rules is None:
         return None
     _check_sources(f, doc, rules)
-    for flag in sorted(_list_flags(policy, plans) - {rule.name for rule in rules.measures}):
+    for flag in sorted(_list_deciding(policy, plans) - {rule.name for rule in rules.measures}):
         f.fault(
             find_line(doc, "mesures"),
             f"measure {flag!r} decides a level or a plan: say here who may declare it",
@@ -120,12 +120,14 @@ def _check_sources(f: SourceFile, doc: Any, rules: ref.MeasureRules) -> None:
             f.fault(line, f"{what}: no kind of source {source!r}")
 
 
-def _list_flags(policy: ref.Escalation | None, plans: Collection[ref.Plan]) -> set[str]:
-    """Return the true/false measures that some predicate or the member of a step asks for."""
+def _list_deciding(policy: ref.Escalation | None, plans: Collection[ref.Plan]) -> set[str]:
+    """Return the measures that some predicate or the member of a step asks for by name."""
     steps = chain.from_iterable(policy.ladders.values()) if policy else ()
     of_steps = {flag for step in steps for flag in step.only_if.values()}
     return of_steps | {
-        str(m.args["name"]) for m in _list_measured_conditions(policy, plans) if m.metric == "flag"
+        str(m.args["name"])
+        for m in _list_measured_conditions(policy, plans)
+        if m.metric in ("flag", "measure")
     }
 
 

@@ -68,6 +68,7 @@ _DEFAULT_VALUES: Final[dict[str, FlagValue]] = {
     "road": False,
     "river": 0.0,
     "forecast": "",
+    "measure": "",
 }
 """Value of a flag without a declaration; for a dependency it is `up`."""
 
@@ -177,6 +178,9 @@ def _list_declarations(draft: AlertsDecision, row: ReportRow) -> Iterator[tuple[
             yield f"forecast:{station}", "" if row.msg_type is MsgType.CANCEL else m.value
     if m is not None and name in draft.state.rules.flag_names:
         yield f"flag:{name}", parse_truth(m.value)
+    if m is not None and name in draft.state.rules.value_names and _is_about_territory(row):
+        value = None if row.msg_type is MsgType.CANCEL else parse_number(m.value)
+        yield f"measure:{name}", "" if value is None else value
     if m is not None and name == "road_closed":
         for road in list_named(row, "road:"):
             yield f"road:{road}", parse_truth(m.value)
@@ -188,6 +192,11 @@ def _list_declarations(draft: AlertsDecision, row: ReportRow) -> Iterator[tuple[
             for declaration in _list_dependency_states(draft, row)
             if m.value is not None
         )
+
+
+def _is_about_territory(row: ReportRow) -> bool:
+    """Return whether a measure is a present figure of the territory, not of one of its sites."""
+    return row.site is None and not row.sites and not row.effective
 
 
 def _list_dependency_states(

@@ -442,7 +442,13 @@ class Rulebook:
         flag_names |= {flag for step in steps for flag in step.only_if.values()}
         self.flag_names = frozenset(flag_names | {ISOLATION_FLAG})
         """Measures that are flags: those that a rule names."""
-        self.measures_read = self.flag_names | READ_MEASURES | territory.measure_rules.keys()
+        self.value_names = frozenset(
+            str(m.args["name"]) for m in (*leaves, *stand_down) if m.metric == "measure"
+        )
+        """Measures whose last value for the territory is kept: those that a rule names."""
+        self.measures_read = (
+            self.flag_names | self.value_names | READ_MEASURES | territory.measure_rules.keys()
+        )
         """Measures that a rule reads, or that the territory names."""
         self.horizon_ms: Instant = int(
             max((m.args.get("horizon_h", 0) for m in leaves), default=0) * HOUR_MS

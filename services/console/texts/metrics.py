@@ -104,6 +104,9 @@ METRIC_TEXTS: Final[Mapping[str, MetricText]] = {
     "flag": MetricText(
         lambda args, _names, _: w.translate_code(world.FLAG, str(args.get("name", "")), _)
     ),
+    "measure": MetricText(
+        lambda args, _names, _: w.translate_code(world.MEASURE, str(args.get("name", "")), _)
+    ),
     "max_severity": MetricText(lambda args, _names, _: _name_severity(args, _)),
     "sites_hit": MetricText(
         lambda args, _names, _: (

@@ -147,6 +147,7 @@ FLAG = {
     "all_clear": N_("feu vert des secours"),
     "rehousing_needed": N_("relogement nécessaire"),
 }
+MEASURE = {"fuel_stations_dry_pct": N_("stations-service à sec, en %")}
 DEPENDENCY = {
     "down": N_("hors service"),
     "degraded": N_("en mode dégradé"),

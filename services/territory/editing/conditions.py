@@ -58,6 +58,7 @@ METRIC_FORMS: Final[Mapping[str, MetricForm]] = {
     ),
     "river_level": MetricForm((Argument("station", "one", "station"),)),
     "flag": MetricForm((Argument("name", "one", "flag"),), "bool"),
+    "measure": MetricForm((Argument("name", "one", "measure"),)),
     "level": MetricForm((Argument("scope", "one", "territory"),)),
     "sites_out": MetricForm((_KINDS,)),
     "sites_closed": MetricForm((_KINDS,)),

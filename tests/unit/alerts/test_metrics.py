@@ -191,3 +191,74 @@ def test_a_fully_withdrawn_event_leaves_no_count(said: list[tuple[str, str, bool
     assert not [key for key in scene.state.agenda.due if key.startswith("decay:")], (
         "nothing is left that time alone would change"
     )
+
+
+DRY: str = "fuel_stations_dry_pct"
+
+
+def _declare_dry(
+    scene: Scene, minute: float, pct: float, site: str | None = None, **more: Any
+) -> str:
+    """Declare the share of fuel stations that are dry; return the report."""
+    measure = Measure(name=DRY, value=pct, unit="%", scope="global")
+    fields: dict[str, Any] = {"source": "prefecture", "severity": 2, "measure": measure}
+    return scene.report(minute, "info", site, **fields | more)
+
+
+def _list_holding(scene: Scene) -> set[str]:
+    """Return the conditions of the logistics plan that hold."""
+    prefix = "PCA-commande_logistique:"
+    return {
+        id.removeprefix(prefix)
+        for id, trigger in scene.state.triggers.items()
+        if id.startswith(prefix) and trigger.state == "held"
+    }
+
+
+def test_a_declared_figure_proposes_the_plan_that_compares_it(scene: Scene) -> None:
+    _declare_dry(scene, 1, 29)
+    assert _value(scene, "measure", 2, name=DRY) == 29
+    assert _list_holding(scene) <= {"stand-down"}
+    _declare_dry(scene, 10, 30)
+    trigger = next(
+        t
+        for id, t in scene.state.triggers.items()
+        if id.startswith("PCA-commande_log") and t.state == "held"
+    )
+    assert [(why.metric, why.args.get("name"), why.value) for why in trigger.why] == [
+        ("measure", DRY, 30.0)
+    ]
+
+
+def test_the_newest_figure_of_the_territory_counts(scene: Scene) -> None:
+    _declare_dry(scene, 20, 40)
+    _declare_dry(scene, 21, 90, occurred=10)
+    _declare_dry(scene, 22, 100, site="cen-1")
+    assert _value(scene, "measure", 23, name=DRY) == 40, "neither an older one nor that of one site"
+
+
+@pytest.mark.parametrize("denied", [True, False])
+def test_a_withdrawn_figure_is_no_figure(scene: Scene, denied: bool) -> None:
+    report = _declare_dry(scene, 1, 80)
+    _withdraw(scene, 2, report, denied)
+    assert _value(scene, "measure", 3, name=DRY) is None
+    first = _declare_dry(scene, 4, 10)
+    _withdraw(scene, 6, _declare_dry(scene, 5, 80), denied)
+    assert _value(scene, "measure", 7, name=DRY) == 10
+    assert scene.state.flags[f"measure:{DRY}"].reports == (first,)
+
+
+def test_an_announced_or_unentitled_figure_does_not_count(scene: Scene) -> None:
+    _declare_dry(scene, 1, 80, effective=(Window(start=scene.at(600)),))
+    _declare_dry(scene, 2, 80, source="site_manager")
+    _declare_dry(scene, 3, 120)
+    assert _value(scene, "measure", 4, name=DRY) is None
+
+
+def test_without_a_figure_the_plan_may_still_be_stood_down(scene: Scene) -> None:
+    """The stand-down names the figure; a crisis without one must be able to end."""
+    scene.report(1, "evacuation", "cen-1", severity=4)
+    scene.report(60, "reopening", "cen-1", severity=1)
+    assert "stand-down" in "".join(_list_holding(scene))
+    _declare_dry(scene, 70, 50)
+    assert "stand-down" not in "".join(_list_holding(scene))

@@ -317,6 +317,12 @@ def test_changes_of_a_plan_condition_are_written_in_plain_words(
         ("river:paris-austerlitz", 6.2, "Seine à Austerlitz\u00a0: 6,2\u00a0m"),
         ("road:RD1", True, "Route RD1 fermée"),
         ("road:RD1", False, "Route RD1 rouverte"),
+        ("measure:fuel_stations_dry_pct", 42.0, "Stations-service à sec, en\u00a0%\u00a0: 42"),
+        (
+            "measure:fuel_stations_dry_pct",
+            "",
+            "Stations-service à sec, en\u00a0%\u00a0: sans valeur",
+        ),
     ],
 )
 def test_declarations_are_written_in_plain_words_and_units(

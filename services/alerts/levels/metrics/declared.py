@@ -54,7 +54,7 @@ def get_flag(draft: MetricContext, scope: MetricScope, id: str) -> FlagRow | Non
 
 def make_flag_metric(
     make_id: Callable[[MetricArgs], str],
-    read: Callable[[FlagRow], float],
+    read: Callable[[FlagRow], float | None],
     margin: Callable[[float], float] = no_margin,
     display: Callable[[float], DisplayValue] = format_value,
     absent: float | None = 0.0,
@@ -246,6 +246,14 @@ METRICS: Final = {
     "river_level": MetricType(
         make_flag_metric(
             lambda a: f"river:{a['station']}", lambda r: float(r.value), lambda _: 0.10, float, None
+        )
+    ),
+    "measure": MetricType(
+        make_flag_metric(
+            lambda a: f"measure:{a['name']}",
+            lambda r: None if isinstance(r.value, str) else float(r.value),
+            display=float,
+            absent=None,
         )
     ),
     "flag": MetricType(

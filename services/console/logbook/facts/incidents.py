@@ -306,6 +306,10 @@ def render_declaration(record: SentenceSource, names: TerritoryNames, _: Transla
         )
     if kind == "forecast":
         return _("Prévision des cotes à {station} reçue", station=world.name_station(name))
+    if kind == "measure":
+        what = w.translate_code(world.MEASURE, name, _)
+        number = _("sans valeur") if isinstance(value, str) else w.format_number(value, _.lang)
+        return join_place(what[:1].upper() + what[1:], number, _)
     what = world.name_dependency(name, _)
     what = what[:1].upper() + what[1:]
     if isinstance(value, str):
