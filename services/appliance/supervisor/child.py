@@ -61,6 +61,7 @@ class SupervisedProcess:
         self._restarts = 0
         self._backoff = RestartBackoff()
         self._process: Process | None = None
+        self._probing: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
         self._last_line = ""
         self._exception = ""
@@ -146,7 +147,7 @@ class SupervisedProcess:
             return CANNOT_START_EXIT, 0.0
         self._on_change()
         ready_at: list[float] = []
-        probing = asyncio.create_task(self._probe(process, ready_at))
+        self._probing = asyncio.create_task(self._probe(process, ready_at))
         showing = asyncio.create_task(self._show(process))
         try:
             if self._stopping.is_set():  # Requested while it was being created
@@ -154,9 +155,7 @@ class SupervisedProcess:
                 await self._end(process)
             code = await process.wait()
         finally:
-            await cancel_and_wait([probing])
-            if self.plan.close_probe is not None:
-                await self.plan.close_probe()
+            await self._end_probing()
         try:
             await asyncio.wait_for(showing, 1.0)  # A grandchild may hold the pipe open
         except TimeoutError:
@@ -255,6 +254,13 @@ class SupervisedProcess:
                 self.plan.probe_every_s if self._state == "ready" else PROBE_STARTING_S
             )
 
+    async def _end_probing(self) -> None:
+        """End the probe and close its connection."""
+        if self._probing is not None:
+            await cancel_and_wait([self._probing])
+        if self.plan.close_probe is not None:
+            await self.plan.close_probe()
+
     async def _end(self, process: Process) -> None:
         """Send SIGTERM, then SIGKILL after the plan's `stop_s`; return once the process is gone."""
         if process.returncode is not None:
@@ -276,6 +282,7 @@ class SupervisedProcess:
         self._stopping.set()
         if self._process is not None and self._process.returncode is None:
             self._enter("stopping")
+            await self._end_probing()  # Its client would report the end of the process as an error
             await self._end(self._process)
         await self.over.wait()
 

@@ -246,3 +246,4 @@ def test_ctrl_c_stops_everything_in_order_with_0_and_leaves_nothing(vigie: Runni
     assert not data.status.exists()
     assert "process.killed" not in vigie.log
     assert "Traceback" not in vigie.log
+    assert "[error" not in vigie.log.rpartition("system.stopping")[2]

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -182,6 +183,22 @@ async def test_only_a_process_that_does_not_stop_in_its_time_is_killed(tmp_path:
         await asyncio.wait_for(child.ready.wait(), 60)
         await supervisor.stop()
         assert child.exit_code == -signal.SIGKILL
+
+
+async def test_the_probe_has_no_connection_left_when_its_process_stops(tmp_path: Path) -> None:
+    processes_at_close = list[bool]()
+
+    async def close() -> None:
+        processes_at_close.append(child.status.pid is not None and not (tmp_path / "left").exists())
+
+    steady = STEADY.replace(
+        'print("leaving")', "pathlib.Path(sys.argv[1]).with_name('left').touch()"
+    )
+    async with supervised(tmp_path) as (supervisor, _, _):
+        (child,) = supervisor.start([replace(plan(tmp_path, "broker", steady), close_probe=close)])
+        await asyncio.wait_for(child.ready.wait(), 60)
+        await supervisor.stop()
+        assert (child.exit_code, processes_at_close[0]) == (0, True)
 
 
 async def test_a_process_that_runs_once_is_not_started_again(tmp_path: Path) -> None:
