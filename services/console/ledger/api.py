@@ -51,7 +51,7 @@ def list_ledger_columns(names: TerritoryNames, _: Translator) -> Columns[LedgerL
             N_("Dossiers d’assurance"),
             lambda line: [names.obligation(claim, _.lang) for claim in line.claims],
         ),
-        Column(N_("Source au journal"), lambda line: line.source),
+        Column(N_("Source à la main courante"), lambda line: line.source),
     )
 
 

@@ -65,7 +65,7 @@ def _build_sheet(x: LedgerSheetFacts) -> Sheet:
         if x.totals.draft_eur
         else _("{amount} au total", amount=amount),
         intro=_(
-            "Tirées du journal le {day} à {at} ; rien n’y est saisi à la main.",
+            "Tirées de la main courante le {day} à {at} ; rien n’y est saisi à la main.",
             day=times.day_long(x.at, lang),
             at=times.hm(x.at),
         ),

@@ -88,7 +88,7 @@ def list_line_columns(names: TerritoryNames, _: Translator) -> Sequence[Column[L
         Column(N_("Code de l’incident"), lambda e: e.incident),
         Column(N_("Code de la ligne"), lambda e: e.id),
         Column(N_("Corrige la ligne"), lambda e: e.corrects),
-        Column(N_("Place dans le journal"), lambda e: e.place),
+        Column(N_("Place dans la main courante"), lambda e: e.place),
     )
 
 
