@@ -89,6 +89,7 @@ class AlertsDecision(Decision[State]):
         "turned",
         "unheard",
         "values",
+        "withdrawn",
         "words",
     )
 
@@ -115,6 +116,8 @@ class AlertsDecision(Decision[State]):
         """Incidents with one more danger to people that no call has announced yet."""
         self.orders: dict[str, Order] = {}
         """Sites to leave or to shelter in from this input on, or no longer."""
+        self.withdrawn: set[str] = set()
+        """Incidents of which a report was withdrawn or denied in this input. Rule D3."""
         self.unheard: dict[str, str] = {}
         """Sites in a hit zone of which nobody has heard from this input on → incident."""
         self.turned: set[str] = set()

@@ -528,6 +528,7 @@ def update_derived_state(
     clocks.start_by_rules(draft, changed_incidents)
     escalations.update_escalations(draft, rises)
     notifications.tell_managers(draft)
+    notifications.tell_of_withdrawals(draft)
     draft.flush()
 
 

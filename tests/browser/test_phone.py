@@ -23,7 +23,7 @@ KEPT = "caches.open('vigie-signaler').then(cache => cache.match(location.href)).
 
 def fill(page: Page, site: str) -> None:
     page.get_by_label("1. Site").fill(site)
-    page.get_by_text("Électricité").click()
+    page.locator("label", has_text="Électricité").click()
     page.get_by_text("Non, fermé").click()
     page.get_by_text("Non", exact=True).click()
     page.get_by_label("5. En une phrase").fill("Plus de courant, 493 élèves en classe.")
@@ -166,6 +166,44 @@ def test_reports_made_offline_survive_a_reload_and_make_one_incident(
     assert [(i["reports_count"], i["duplicates_count"]) for i in incidents] == [(2, 1)]
 
 
+def test_the_form_of_another_site_stands_in_offline_for_the_site_of_the_link(
+    vigie: RunningVigie, own_realm: str, visitor: Accounts
+) -> None:
+    """It showed the site, the trouble and the end of the link before, as if this link had them."""
+    who = visitor("site_manager")
+    context = who.context(**PHONE)
+    here = f"/signaler?realm={own_realm}&site=gym-07&quoi=outage_power&fini=outage_power"
+    page = who.page(here, context=context)
+    until(lambda: page.evaluate(KEPT))
+    context.set_offline(True)
+    page.goto(f"/signaler?realm={own_realm}&site=cul-04")
+    expect(page.get_by_label("1. Site")).to_have_value(re.compile("cul-04"))
+    expect(page.locator("#over")).to_have_text("C’est fini, le site refonctionne")
+    assert page.locator("#report :checked").count() == 0
+    for trouble in ("Eau", "Électricité"):
+        page.locator("label", has_text=trouble).click()
+        page.get_by_text("En partie").click()
+        page.get_by_text("Non", exact=True).click()
+        page.locator("#send").click()
+        expect(page.locator("#queue li").last).to_contain_text(re.compile(f"{trouble}, .*cul-04"))
+    expect(page.locator("#said")).to_contain_text("Pas encore parti")
+    page.goto(f"/signaler?realm={own_realm}")
+    expect(page.locator("#queue li")).to_have_count(2)
+    expect(page.get_by_label("1. Site")).to_have_value("")
+    context.set_offline(False)
+    expect(page.locator("#said")).to_have_text(re.compile(r"(Reçu à [^.]*\. ?){2}$"))
+    expect(page.locator("#queue")).to_be_hidden()
+    until(
+        lambda: (
+            {
+                s["id"]
+                for s in vigie.get(f"/api/v1/sites?realm={own_realm}&status=degraded")["items"]
+            }
+            == {"cul-04"}
+        )
+    )
+
+
 def test_a_network_that_swallows_everything_holds_neither_the_form_nor_the_next_report(
     vigie: RunningVigie, own_realm: str, visitor: Accounts
 ) -> None:
@@ -222,7 +260,11 @@ def test_a_server_that_stumbles_gets_the_same_report_again_and_a_refusal_stays_w
     page.locator("#send").click()
     expect(page.locator("#refusals")).to_contain_text("Hors de votre périmètre.")
     page.reload()
-    expect(page.locator("#refusals")).to_contain_text("Hors de votre périmètre.")
+    expect(page.locator("#refusals")).to_contain_text(
+        re.compile(
+            r"Électricité, .*gym-07.* « Plus de courant, 493 élèves en classe\. » : .*Hors de"
+        )
+    )
     page.get_by_role("button", name="Retirer").click()
     expect(page.locator("#refusals")).to_be_hidden()
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from schemas.base import MINUTE_MS, copy_with
 from schemas.calling import EscalationRow, NotificationUrged, NotificationWithdrawn
+from schemas.catalogue.event_types import endangers_people
 from schemas.ranks import TECHNICIAN_ROLE
 from schemas.reference import Escalation, Wave
 from schemas.words import Level
@@ -112,8 +113,29 @@ def _call_for_danger(draft: AlertsDecision, incident: str) -> None:
         own = find_escalation(draft, incident)
         if own is not None:
             clear_acknowledgements(draft, own)
-    elif own.state != "running":
-        responses.restart_escalation(draft, own, "endangered")
+    elif own.state != "running" or _is_back_after_error(draft, incident):
+        responses.restart_escalation(draft, _skip_waiting_waves(own), "endangered")
+
+
+def _is_back_after_error(draft: AlertsDecision, incident: str) -> bool:
+    """Return whether people are in danger after an earlier report of danger was withdrawn.
+
+    The people in charge were told that it was an error (rule D3): they are called again.
+    """
+    reports = draft.find_reports(draft.state.incident_reports.get(incident, ()))
+    return incident in draft.endangered and any(
+        endangers_people(r.type, r.severity)
+        and ("cancelled" in r.flags or r.confirmation == "denied")
+        for r in reports
+    )
+
+
+def _skip_waiting_waves(row: EscalationRow) -> EscalationRow:
+    """Return the escalation without the waves that have not fired."""
+    waves = (
+        copy_with(w, {"state": "superseded"}) if w.state == "waiting" else w for w in row.waves
+    )
+    return copy_with(row, {"waves": tuple(waves)})
 
 
 def _update_for_suppression(draft: AlertsDecision, incident: str, rises: Rises) -> None:
@@ -330,20 +352,11 @@ def end_escalation(
     why: str = "superseded",
 ) -> None:
     """End an escalation before its time and withdraw its unanswered calls."""
-    waves = tuple(
-        copy_with(w, {"state": "superseded"}) if w.state == "waiting" else w for w in row.waves
-    )
     record_escalation(
         draft,
         copy_with(
-            row,
-            {
-                "state": state,
-                "next_at": None,
-                "stale_at": None,
-                "superseded_by": by,
-                "waves": waves,
-            },
+            _skip_waiting_waves(row),
+            {"state": state, "next_at": None, "stale_at": None, "superseded_by": by},
         ),
         state,
     )

@@ -25,6 +25,8 @@ from services.alerts.escalation.oncall import (
     list_channels,
 )
 from services.alerts.escalation.steps import build_message_values, find_escalation
+from services.alerts.evolve import OPEN
+from services.alerts.incidents.incident_lifecycle import list_open_causes
 from services.alerts.levels.levels import CRISIS, TERRITORY
 from services.alerts.rows import SuppressionReason
 
@@ -65,6 +67,28 @@ def tell_managers(draft: AlertsDecision) -> None:
         _tell_manager(draft, site, incident, "verify_request", {"site": site})
     draft.orders.clear()
     draft.unheard.clear()
+
+
+def tell_of_withdrawals(draft: AlertsDecision) -> None:
+    """Notify the people in charge of an incident whose last trouble was an error.
+
+    They may be on their way: quiet hours do not delay it. The incident stays open until a person
+    closes it. Rule D3, withdrawals.
+    """
+    for incident in sorted(draft.withdrawn):
+        standing = draft.resolve_incident(incident)
+        row = None if standing is None else draft.incident(standing)
+        if (
+            row is None
+            or row.state not in OPEN
+            or not row.acknowledged_by
+            or list_open_causes(draft, row.id)
+        ):
+            continue
+        inform_people(
+            draft, row.acknowledged_by, row.id, "report_withdrawn", {}, despite_quiet_hours=True
+        )
+    draft.withdrawn.clear()
 
 
 def _tell_manager(
@@ -143,6 +167,8 @@ def inform_people(
     incident: str | None,
     template: str,
     values: dict[str, str | int | float | bool | None],
+    *,
+    despite_quiet_hours: bool = False,
 ) -> None:
     """Plan a message to people that needs no answer."""
     for person in persons:
@@ -161,7 +187,9 @@ def inform_people(
                     template=template,
                     values=build_message_values(draft, incident) | values,
                     planned_at=draft.clock,
-                    quiet_until=find_quiet_end(draft, person, role, draft.level),
+                    quiet_until=None
+                    if despite_quiet_hours
+                    else find_quiet_end(draft, person, role, draft.level),
                 )
             )
 

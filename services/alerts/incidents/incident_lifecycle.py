@@ -162,7 +162,7 @@ def _apply_report(
     values["opened_at"] = min(incident_row.opened_at, row.occurred_at)
     if "planned" not in row.flags:
         values |= _build_counted_values(draft, row, incident_row)
-    if endangers_people(row.type, row.severity):
+    if endangers_people(row.type, row.severity) and row.msg_type is not MsgType.CANCEL:
         values["danger"] = True
     if is_new_danger(draft, row, effect):
         draft.more_danger.add(incident_row.id)
@@ -245,6 +245,23 @@ def recount_customers(draft: AlertsDecision, reports: Iterable[str]) -> None:
     for incident in dict.fromkeys(draft.incident_of(r.id) for r in customer_reports):
         if incident is not None:
             count_customers(draft, incident)
+
+
+def recount_danger(draft: AlertsDecision, incident: str) -> None:
+    """Clear the danger of an incident if all its reports of danger were withdrawn or denied.
+
+    The danger of a report that is over, or replaced, stays: people may be hurt. Rule D3.
+    """
+    row = draft.incident(incident)
+    reports = draft.find_reports(draft.state.incident_reports.get(incident, ()))
+    if row.danger and not any(
+        is_confirmed(r)
+        and r.msg_type is not MsgType.CANCEL
+        and "cancelled" not in r.flags
+        and endangers_people(r.type, r.severity)
+        for r in reports
+    ):
+        draft.alter(incident, "report", danger=False)
 
 
 def count_customers(draft: AlertsDecision, incident: str) -> None:

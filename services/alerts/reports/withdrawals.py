@@ -10,7 +10,7 @@ from services.alerts.causes import cause_lifecycle, restoration
 from services.alerts.decision import AlertsDecision, cancel_task, list_open_tasks, open_task
 from services.alerts.declarations import flags
 from services.alerts.incidents import incident_lifecycle
-from services.alerts.reference.territory import CLOSURE_TYPES, LEAVE_ORDER_TYPES
+from services.alerts.reference.territory import CAUSE_TYPES, CLOSURE_TYPES, LEAVE_ORDER_TYPES
 from services.alerts.reports.report_facts import (
     DENIED,
     get_site,
@@ -54,7 +54,7 @@ def deny_report(draft: AlertsDecision, report: ReportRow, by: str | None) -> Non
     if report.confirmation == "confirmed":
         _restore_withdrawn_endings(draft, report.id)
         flags.withdraw_declarations(draft, report.id)
-        incident_lifecycle.recount_customers(draft, (report.id,))
+        _recount_incidents(draft, (report.id,))
     _end_unconfirmed_silence(draft, get_site(report))
 
 
@@ -80,7 +80,7 @@ def apply_cancellation(draft: AlertsDecision, row: ReportRow) -> None:
         for reference in row.references:
             _restore_withdrawn_endings(draft, reference)
             flags.withdraw_declarations(draft, reference)
-        incident_lifecycle.recount_customers(draft, row.references)
+        _recount_incidents(draft, row.references)
     elif not (row.colour or (row.measure is not None and row.measure.value is not None)):
         open_task(
             draft,
@@ -89,6 +89,16 @@ def apply_cancellation(draft: AlertsDecision, row: ReportRow) -> None:
             site=get_site(row),
             candidates=_list_nearby_rumours(draft, row),
         )
+
+
+def _recount_incidents(draft: AlertsDecision, references: tuple[str, ...]) -> None:
+    """Recount the incidents of withdrawn reports, and note them for the people in charge."""
+    incident_lifecycle.recount_customers(draft, references)
+    for reference in references:
+        report, incident = draft.state.reports.get(reference), draft.incident_of(reference)
+        if report is not None and report.type in CAUSE_TYPES and incident is not None:
+            incident_lifecycle.recount_danger(draft, incident)
+            draft.withdrawn.add(incident)
 
 
 def _restore_withdrawn_endings(draft: AlertsDecision, reference: str) -> None:

@@ -69,6 +69,7 @@ async def build_incident_page(queries: Queries, request: Request, id: str) -> di
     ]
     levels = list_levels(x, current_incident, incident.map_report_sites(facts.items))
     first_words = await load_first_words(x, id)
+    is_open = current_incident.state in OPEN_STATES
     members = incident.list_member_sites(current_incident, x.sites, facts.items, hit, x._)
     triggers = await x.queries.triggers()
     lines = incident.list_plans(mine, x.shell.now, x.names, lang, x._, triggers)
@@ -105,6 +106,7 @@ async def build_incident_page(queries: Queries, request: Request, id: str) -> di
         "actions": actions,
         "ahead": incident.find_next_break(clocks, x.shell.now),
         "first_words": first_words,
+        "withdrawal": await x.queries.find_withdrawal(id) if is_open else None,
         "read_reports": (first_words.report,) if first_words else (),
         "kept_levels": _list_refusals(x),
         "takers": name_acknowledgers(current_incident, x),
@@ -115,7 +117,7 @@ async def build_incident_page(queries: Queries, request: Request, id: str) -> di
         ),
         "leaving": incident.list_separable_reports(current_incident, facts.items),
         "others": [i for i in x.shell.overview.incidents if i.id != id],
-        "open": current_incident.state in OPEN_STATES,
+        "open": is_open,
     }
 
 

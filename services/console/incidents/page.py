@@ -34,7 +34,7 @@ from services.console.resources import (
 )
 from services.console.texts import words as w
 from services.console.texts import world
-from services.console.texts.names import TerritoryNames
+from services.console.texts.names import TerritoryNames, shorten_site_name
 from services.console.texts.reasons import ReasonText, describe_reason
 from services.console.web import times
 
@@ -106,7 +106,8 @@ def list_level_reasons(
             or not (reason.metric or is_decided(reason))
         ):
             continue
-        place = next((where[r] for r in reason.reports if r in where), "")
+        site = next((where[r] for r in reason.reports if r in where), "")
+        place = shorten_site_name(names.site(site)) if site else ""
         reason_text = words(str(reason.args.get("reason", ""))) or ""
         reasons_by_level[level] = LevelReason(
             level, reason.at, describe_reason(reason, names, lang), place, reason_text

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from fastapi import Request
 
@@ -63,6 +64,12 @@ OPERATING_STATES: Final = (
 )
 STILL_OPEN: Final = "dire"
 """Value of a link to the form that leaves open whether the site can go on."""
+LINK_CHOICES: Final = ("site", "quoi", "va", "fini")
+"""What a link to the form may choose.
+
+A browser without a network may show the form of another link: it compares these values with its
+own address.
+"""
 
 
 async def build_report_form(queries: Queries, request: Request) -> dict[str, Any]:
@@ -105,6 +112,7 @@ async def build_report_form(queries: Queries, request: Request) -> dict[str, Any
         "danger_severity": PERSON_IN_DANGER,
         "token": "",
         "relays": reader.may(Permission.REPORT_RELAY),
+        "asked": format_link_choices(request),
         "chosen": parse_chosen_trouble(request),
         "over": parse_ended_cause(request, get_translator(choice.lang)),
     }
@@ -130,8 +138,15 @@ async def _build_poster_form(
         "danger_severity": PERSON_IN_DANGER,
         "token": request.query_params["token"],
         "relays": False,
+        "asked": format_link_choices(request),
         "chosen": {},
     }
+
+
+def format_link_choices(request: Request) -> str:
+    """Return what the link to the form has chosen, as a query in fixed order."""
+    choices = ((name, request.query_params.get(name)) for name in LINK_CHOICES)
+    return urlencode([(name, value) for name, value in choices if value is not None])
 
 
 def list_other_fronts(request: Request) -> dict[str, str] | None:

@@ -186,6 +186,7 @@ async def build_report_page(queries: Queries, request: Request, id: str) -> dict
     if report.headline or report.description or report.attachments:
         log.info("report.text_read", report=id, realm=realm, reader=reader.principal.id)
     site = next((s for s in x.sites if s.id == report.site), None)
+    withdrawable = x.shell.moment is None and is_withdrawable(report, site, reader.principal)
     incident = next((i for i in x.shell.overview.incidents if i.id == report.incident), None)
     return {
         **await load_instructions(x, site, id),
@@ -202,7 +203,8 @@ async def build_report_page(queries: Queries, request: Request, id: str) -> dict
         "signature": describe_signature(report, x._),
         "state": describe_state(report, x._),
         "sites": list_site_choices(x.sites),
-        "withdrawable": x.shell.moment is None and is_withdrawable(report, site, reader.principal),
+        "withdrawable": withdrawable,
+        "repeats": await x.queries.own_repeats(report) if withdrawable else [],
         "links_site": not PLACE_FLAGS.isdisjoint(report.flags),
         "erased": describe_erasure(report, lang),
         "verifier": w.name_person(report.verified_by, x.names, x._) if report.verified_by else "",

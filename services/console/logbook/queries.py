@@ -14,7 +14,7 @@ import orjson
 from schemas import alerts as a
 from schemas.base import Instant
 from schemas.crisis.communication import QuestionRow, StatementRow
-from schemas.words import EventType
+from schemas.words import EventType, MsgType
 from services.console import resources as r
 from services.console.http.problems import NotFound, RealmUnknown
 from services.console.incidents.titles import write_refusal
@@ -54,6 +54,8 @@ OWN_TEXT_FIELDS: Final = (
 
 REPORTS_SEARCHED: Final = 5
 """Reports of an incident that are searched for a sentence of a person."""
+WITHDRAWALS_SEARCHED: Final = 20
+"""Most reports of an incident that may have been one error: more are not searched."""
 LONGEST_SENTENCE: Final = 160
 
 
@@ -63,6 +65,14 @@ class FirstSentence:
 
     report: str
     sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """The end of an incident whose reports were all errors: the report that says so, and when."""
+
+    report: str
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,12 +311,17 @@ class LogbookQueries(QueryBase):
         return reports_by_site
 
     async def first_words(self, incident: str) -> FirstSentence | None:
-        """Return the first sentence a person wrote about an incident; for readers of reports."""
+        """Return the first sentence a person wrote about an incident; for readers of reports.
+
+        The reason of a withdrawal is none.
+        """
         view = await self.read()
         ids = (await view.picture.reports_of(incident))[:REPORTS_SEARCHED]
         rows = await view.picture.some(a.ReportRow, ids) if ids else {}
         text_ids = [
-            (id, text) for id in ids if id in rows and (text := rows[id].text_id) is not None
+            (row.id, row.text_id)
+            for row in (rows[id] for id in ids if id in rows)
+            if row.text_id is not None and row.msg_type is not MsgType.CANCEL
         ]
         texts = (
             self._texts.get_many([text for _id, text in text_ids])
@@ -320,6 +335,42 @@ class LogbookQueries(QueryBase):
             if sentence:
                 return FirstSentence(id, sentence)
         return None
+
+    async def find_withdrawal(self, incident: str) -> Withdrawal | None:
+        """Return the withdrawal that left an incident without a report that counts, if any.
+
+        Only incidents of few reports are searched: one of many is no single error.
+        """
+        view = await self.read()
+        ids = await view.picture.reports_of(incident)
+        if not 0 < len(ids) <= WITHDRAWALS_SEARCHED:
+            return None
+        rows = (await view.picture.some(a.ReportRow, ids)).values()
+        withdrawals = [row for row in rows if row.msg_type is MsgType.CANCEL]
+        if not withdrawals or any(
+            row.msg_type is not MsgType.CANCEL
+            and row.confirmation != "denied"
+            and "cancelled" not in row.flags
+            for row in rows
+        ):
+            return None
+        last = max(withdrawals, key=lambda row: row.recorded_at)
+        return Withdrawal(last.id, to_datetime(last.recorded_at))
+
+    async def own_repeats(self, report: r.Report) -> list[str]:
+        """Return the ids of the reports in which the same sender said the same again."""
+        if report.incident is None or report.source_key is None:
+            return []
+        view = await self.read()
+        ids = await view.picture.reports_of(report.incident)
+        rows = (await view.picture.some(a.ReportRow, ids)).values() if ids else ()
+        return [
+            row.id
+            for row in rows
+            if row.of == report.id
+            and row.source_key == report.source_key
+            and "cancelled" not in row.flags
+        ]
 
     async def _find_newer_alert(self, view: OpenedRealm, reopening: a.ReportRow) -> datetime | None:
         """Return the time of an alert that a reopening left open because it is newer.

@@ -13,7 +13,7 @@ from schemas import reference as ref
 from schemas.catalogue.event_types import may_endanger_people
 from schemas.plans import PlanContent
 from schemas.reassignment import ACTIVE_LINE_STATES
-from schemas.words import EventType, SiteStatus, TaskState
+from schemas.words import EventType, MsgType, SiteStatus, TaskState
 from services.console.actions import page as actions_page
 from services.console.attention.next_step import build_site_step
 from services.console.continuity import site_card_page
@@ -137,6 +137,16 @@ class ReportReceipt:
 
     report: Report
     incident: Incident | None
+
+    @property
+    def is_withdrawal(self) -> bool:
+        """True if it takes another report back."""
+        return self.report.msg_type is MsgType.CANCEL
+
+    @property
+    def is_withdrawn(self) -> bool:
+        """True if it counts no longer: taken back, or denied."""
+        return "cancelled" in self.report.flags or self.report.confirmation == "denied"
 
     @property
     def is_acknowledged(self) -> bool:

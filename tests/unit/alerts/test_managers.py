@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from schemas.calling import AnswerReceived, NotificationPlanned
-from schemas.commands import ResolveIncident, SetLevel
+from schemas.commands import DenyReport, ResolveIncident, SetLevel
 from schemas.reports import Measure
-from schemas.words import Answer, Certainty
+from schemas.words import Answer, Certainty, MsgType
 from tests.unit.alerts.scene import Scene
 
 COLLEGE = "clg-0921353W"
@@ -110,3 +110,58 @@ def test_the_end_of_a_crisis_thanks_each_person_in_charge_once(
     (thanks,) = told(scene, "crisis_end")
     assert thanks.incident == incident
     assert not thanks.answer_expected
+
+
+def _answer_call(scene: Scene, minute: float) -> str:
+    call = next(f for f in scene.named(NotificationPlanned) if f.answer_expected)
+    answer = AnswerReceived(
+        notification=call.notification,
+        person=call.person,
+        answer=Answer.ACK,
+        channel="app",
+        at=scene.at(minute),
+    )
+    scene.feed(answer, at=scene.at(minute))
+    return call.person
+
+
+@pytest.mark.parametrize("denied", [False, True])
+def test_people_in_charge_learn_that_the_only_report_was_an_error(
+    scene: Scene, *, denied: bool
+) -> None:
+    """They may be on their way in the night: nothing told them."""
+    report = scene.report(0, "gas_leak", COLLEGE, severity=4)
+    person = _answer_call(scene, 1)
+    if denied:
+        scene.command(DenyReport(**CELL, report=report), 2)
+    else:
+        scene.report(
+            2, "gas_leak", COLLEGE, severity=4, msg_type=MsgType.CANCEL, references=(report,)
+        )
+    (message,) = told(scene, "report_withdrawn")
+    assert (message.person, message.incident) == (person, scene.incidents()[0].id)
+    assert not message.answer_expected
+    assert message.quiet_until is None
+    assert not scene.incidents()[0].danger
+
+
+def test_a_withdrawal_beside_another_trouble_informs_nobody_and_keeps_the_danger(
+    scene: Scene,
+) -> None:
+    gas = scene.report(0, "gas_leak", COLLEGE, severity=4)
+    power = scene.report(0, "outage_power", COLLEGE)
+    _answer_call(scene, 1)
+    scene.report(2, "outage_power", COLLEGE, msg_type=MsgType.CANCEL, references=(power,))
+    assert scene.incident_of(gas).danger
+    assert not told(scene, "report_withdrawn")
+
+
+def test_a_danger_after_a_false_alarm_calls_again(scene: Scene) -> None:
+    report = scene.report(0, "gas_leak", COLLEGE, severity=4)
+    person = _answer_call(scene, 1)
+    scene.report(2, "gas_leak", COLLEGE, severity=4, msg_type=MsgType.CANCEL, references=(report,))
+    calls = len([f for f in scene.named(NotificationPlanned) if f.answer_expected])
+    scene.report(10, "gas_leak", COLLEGE, severity=4)
+    assert scene.incident_of(report).danger
+    again = [f for f in scene.named(NotificationPlanned) if f.answer_expected][calls:]
+    assert person in {f.person for f in again}

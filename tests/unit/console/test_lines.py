@@ -582,3 +582,26 @@ def test_a_log_continued_elsewhere_is_named() -> None:
         == "Log “messages”: it goes on from a backup, on a second site or from an input that was made again"
     )
     assert alerts.id != delivery.id
+
+
+@pytest.mark.parametrize(
+    ("flag", "sentence"),
+    [
+        ("cancelled", "Annulé par sa source. "),
+        ("superseded", "Remplacé par une mise à jour. "),
+        (None, "Confirmé. "),
+    ],
+)
+def test_a_report_that_counts_no_longer_is_not_called_confirmed(
+    flag: str | None, sentence: str
+) -> None:
+    """A withdrawal wrote «Confirmé» beside itself."""
+    fact = crisis.report("r-1", "pmi-04", START, flags=(flag,) if flag else ())
+    (line,) = lines("alerts", fact, at=START + crisis.MINUTE)
+    assert said(line, TerritoryNames(), "fr").startswith(sentence)
+
+
+def test_a_repetition_is_not_said_to_come_from_another_source() -> None:
+    fact = crisis.report("r-2", "pmi-04", START, state="duplicate", reason="same_cause", of="r-1")
+    (line,) = lines("alerts", fact)
+    assert said(line, TerritoryNames(), "fr").endswith(" (même cause, déjà signalée)")

@@ -13,7 +13,16 @@ from services.console.logbook.lines import render_line as said
 from services.console.sites.instructions_api import sentence_of
 from services.runtime.secrets.vault import TextItem
 from tests.unit.console.held import Browser, Held, HeldModel, browsing, reference
-from tests.unit.console.test_every_screen import MINUTE, NOW, REALM, START, crisis, report, shown
+from tests.unit.console.test_every_screen import (
+    MINUTE,
+    NOW,
+    REALM,
+    START,
+    crisis,
+    report,
+    shown,
+    site,
+)
 from tests.unit.console.test_lines import lines
 
 MANAGER = "site_manager@pmi-01"
@@ -237,3 +246,50 @@ async def test_a_rumour_shows_the_effect_of_confirming_it() -> None:
     (command,) = browser.decisions.asked
     assert isinstance(command, PreviewConfirmation)
     assert command.report == "r-1"
+
+
+def withdrawn(**changes: object) -> tuple[Browser, HeldModel]:
+    """Return a crisis whose only report its sender took back."""
+    realm_state = crisis()
+    realm_state.put("reports", report(flags=["cancelled"]) | changes)
+    realm_state.put(
+        "reports",
+        report("r-9", msg_type="Cancel", references=["r-1"], recorded_at=NOW, text_id="x-9"),
+    )
+    browser, model = browsing(realm_state)
+    model.words.kept["x-9"] = TextItem({"text": "Vapeur de cuisine."})
+    return browser, model
+
+
+async def test_an_incident_of_one_error_says_so_and_quotes_no_reason_as_its_report() -> None:
+    browser, _ = withdrawn()
+    page = await shown(browser, "/incidents/i-1", role="cell")
+    assert "Tout ce qui a été signalé est annulé depuis" in page
+    assert "Vapeur de cuisine" not in page
+    browser, _ = withdrawn(flags=[])
+    assert "Tout ce qui a été signalé" not in await shown(browser, "/incidents/i-1", role="cell")
+
+
+async def test_the_site_sees_which_report_is_withdrawn_and_which_one_withdraws() -> None:
+    browser, _ = withdrawn()
+    page = await shown(browser, "/mes-sites", role=MANAGER)
+    assert re.search(r"Annulation coupure d’électricité : reçu à \d\d:\d\d", page, re.IGNORECASE)
+    assert "annulé" in page.replace("Annulation", "")
+    assert "en attente de prise en charge" not in page
+    assert "Annulation : " in await shown(browser, "/signalements/r-9", role="cell")
+
+
+async def test_a_withdrawal_takes_the_repetitions_of_its_sender_with_it() -> None:
+    """They kept the site evacuated, and nobody could withdraw them."""
+    realm_state = crisis()
+    mine = {"source_key": "site_manager-2"}
+    realm_state.put("sites", site(reports=("r-1",)))
+    realm_state.put("reports", report(**mine))
+    repeated = {"state": "duplicate", "reason": "same_cause", "of": "r-1"}
+    realm_state.put("reports", report("r-2", **repeated, **mine))
+    realm_state.put("reports", report("r-3", **repeated, source_key="somebody-else"))
+    browser, _ = browsing(realm_state)
+    page = (await browser.get(f"/signalements/r-1?realm={REALM}", role=MANAGER)).text
+    (field,) = re.findall(r'name="references" value="([^"]*)"', page)
+    assert field.split() == ["r-1", "r-2"]
+    assert "Votre répétition de ce signalement est annulée avec lui." in page

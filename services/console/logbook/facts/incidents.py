@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 from schemas.crisis.maintenance import Coverage
@@ -74,10 +75,16 @@ def make_report_line(fact: FactRecord) -> Fields | None:
             "commune",
             "msg_type",
             "alias",
+            ended=None if first else _get_ending(r.get("flags") or ()),
             zone=list(r.get("zone") or ()) or None,
             corrected_by=by,
         ),
     } | ({"author": by} if by else {})
+
+
+def _get_ending(flags: Collection[str]) -> str | None:
+    """Return why a report that is recorded again counts no longer, if its source said so."""
+    return next((flag for flag in ("cancelled", "superseded") if flag in flags), None)
 
 
 def render_report(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
@@ -96,7 +103,11 @@ def render_judgement(record: SentenceSource, names: TerritoryNames, _: Translato
     event_text = join_place(
         w.translate_code(w.EVENT, v.get("type"), _), format_place(record, names), _
     )
-    match record.change, record.certainty, v.get("reason"):
+    match record.change, record.certainty, v.get("ended") or v.get("reason"):
+        case "verdict", "confirmed", "cancelled":
+            return _("Annulé par sa source. {line}", line=event_text)
+        case "verdict", "confirmed", "superseded":
+            return _("Remplacé par une mise à jour. {line}", line=event_text)
         case "verdict", "confirmed", _reason:
             return _("Confirmé. {line}", line=event_text)
         case "verdict", "denied", _reason:
@@ -106,7 +117,7 @@ def render_judgement(record: SentenceSource, names: TerritoryNames, _: Translato
         case "duplicate", _certainty, "same_id":
             return _("{line} (déjà reçu)", line=event_text)
         case "duplicate", _certainty, _reason:
-            return _("{line} (signalé par une autre source)", line=event_text)
+            return _("{line} (même cause, déjà signalée)", line=event_text)
         case "refused", _certainty, _reason:
             return _("Refusé. {line}", line=event_text)
         case "failed", _certainty, _reason:

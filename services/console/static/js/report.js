@@ -29,7 +29,10 @@ const receipt = (said, data) => said.replace("{at}", hm()).replace("{id}", Strin
 
 /** @typedef {import("./outbox.js").Waiting} Waiting */
 
-/** Shows how many wait, and what was refused. */
+/** @param {Waiting} report @returns {string} what it says, where and since when, as its sender knows it */
+const named = ({ what, label, at }) => (document.getElementById("queue")?.dataset.line ?? "{site}").replace("{what}", what ?? "").replace("{site}", label).replace("{at}", time(at + ahead)).replace(/^, /, "");
+
+/** Shows what waits, and what was refused. */
 async function show() {
   const reports = await outbox.all().catch(() => []);
   const waiting = reports.filter((r) => !r.refused);
@@ -38,7 +41,9 @@ async function show() {
   const count = waiting.length === 1 ? band.dataset.one : (band.dataset.many ?? "").replace("{n}", String(waiting.length));
   const strong = document.createElement("b");
   strong.textContent = count ?? "";
-  band.replaceChildren(strong, ` ${band.dataset.why ?? ""}`);
+  const lines = document.createElement("ul");
+  lines.replaceChildren(...waiting.map((report) => Object.assign(document.createElement("li"), { textContent: named(report) })));
+  band.replaceChildren(strong, ` ${band.dataset.why ?? ""}`, lines);
   const list = /** @type {HTMLElement} */ (document.getElementById("refusals"));
   const refused = reports.filter((r) => r.refused);
   list.hidden = refused.length === 0;
@@ -49,7 +54,8 @@ async function show() {
 function refusal(report) {
   const item = document.createElement("li");
   const text = document.createElement("span");
-  text.textContent = `${report.label} : ${(form.dataset.refused ?? "{why}").replace("{why}", report.refused ?? "")}`;
+  const sentence = typeof report.body.description === "string" ? ` « ${report.body.description} »` : "";
+  text.textContent = `${named(report)}${sentence} : ${(form.dataset.refused ?? "{why}").replace("{why}", report.refused ?? "")}`;
   const take = document.createElement("button");
   take.type = "button";
   take.className = "btn s";
@@ -150,7 +156,8 @@ async function send(waiting) {
   const { ok, status, data } = await post(one.to, one.body, headers);
   if (ok) {
     const sent = receipt(form.dataset.sent ?? "", data);
-    say(one.photoless ? `${sent} ${form.dataset.photoless}` : sent);
+    receipts.push(one.photoless ? `${sent} ${form.dataset.photoless}` : sent);
+    say(receipts.join(" "));
     await outbox.forget(one.key);
     if (one.body.type === "reopening" && !one.token) tellIfOlder(one, String(data.report_id));
   } else if (status === 401 && !one.token) {
@@ -179,11 +186,14 @@ async function tellIfOlder(one, id) {
 }
 
 let sending = false;
+/** Of all that left together: each keeps its number. @type {string[]} */
+let receipts = [];
 
 /** Each that waits, the oldest first; one that needs a login keeps none behind it from going. */
 async function flush() {
   if (sending) return;
   sending = true;
+  receipts = [];
   /** @type {Set<string>} */
   const tried = new Set();
   const next = async () => (await outbox.all()).find((r) => !r.refused && !tried.has(r.key));
@@ -197,8 +207,8 @@ async function flush() {
   }
 }
 
-/** @param {Record<string, unknown>} report */
-async function submit(report) {
+/** @param {Record<string, unknown>} report @param {string} what as its button says it */
+async function submit(report, what) {
   const field = /** @type {HTMLInputElement} */ (document.getElementById("site"));
   button.disabled = true;
   const input = document.getElementById("photo");
@@ -206,7 +216,7 @@ async function submit(report) {
   const photo = file ? await smaller(file) : null;
   const to = { to: form.getAttribute("action") ?? "", ...(form.dataset.token ? { token: form.dataset.token } : {}) };
   try {
-    await outbox.keep({ key: freshKey(), body: report, at: Date.now(), label: field.value, ...to, ...(photo ? { photo } : file ? { photoless: true } : {}) });
+    await outbox.keep({ key: freshKey(), body: report, at: Date.now(), label: field.value, what, ...to, ...(photo ? { photo } : file ? { photoless: true } : {}) });
   } catch {
     say(form.dataset.unkept ?? "", true);
     button.disabled = false;
@@ -223,10 +233,10 @@ async function submit(report) {
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
-  const { named, asks } = picked("trouble")?.dataset ?? {};
+  const { named: title, asks } = picked("trouble")?.dataset ?? {};
   const sentence = spoken();
   if (asks && !sentence) say(form.dataset.wordless ?? "", true);
-  else tell(body(siteId()), named ? [named, sentence].filter(Boolean).join(" : ") : sentence);
+  else tell(body(siteId()), words(picked("trouble")?.closest("label")), title ? [title, sentence].filter(Boolean).join(" : ") : sentence);
 });
 
 const shot = document.getElementById("photo");
@@ -269,20 +279,42 @@ line?.addEventListener("submit", async (event) => {
 /** @returns {string} the sentence of field 5 */
 const spoken = () => /** @type {HTMLTextAreaElement} */ (document.getElementById("sentence")).value.trim();
 
-/** @param {Record<string, unknown>} report @param {string} sentence */
-function tell(report, sentence = spoken()) {
-  if (report.site_id) submit(addressed(report, sentence));
+/** @param {Record<string, unknown>} report @param {string} what as its button says it @param {string} sentence */
+function tell(report, what, sentence = spoken()) {
+  if (report.site_id) submit(addressed(report, sentence), what);
   else say(form.dataset.missing ?? "", true);
 }
 
-/** One press instead of fields 2 to 4. @param {Record<string, unknown>} word */
-const inOne = (word) => tell({ site_id: siteId(), severity: 1, occurred_at: now(), ...word });
+/** @param {Element | null | undefined} button @returns {string} what it says */
+const words = (button) => button?.textContent?.trim() ?? "";
 
-document.getElementById("calm")?.addEventListener("click", () => inOne({ type: "info" }));
+/** One press instead of fields 2 to 4. @param {Record<string, unknown>} word @param {EventTarget | null} button */
+const inOne = (word, button) => tell({ site_id: siteId(), severity: 1, occurred_at: now(), ...word }, words(/** @type {Element} */ (button)));
+
+document.getElementById("calm")?.addEventListener("click", ({ currentTarget }) => inOne({ type: "info" }, currentTarget));
 document.getElementById("over")?.addEventListener("click", ({ currentTarget }) => {
   const { lifts } = /** @type {HTMLElement} */ (currentTarget).dataset;
-  inOne({ type: "reopening", ...(lifts ? { lifts: [lifts] } : {}) });
+  inOne({ type: "reopening", ...(lifts ? { lifts: [lifts] } : {}) }, currentTarget);
 });
+
+/** Without a network the form of another link may stand here: what that link chose counts no longer, and the site is the one of this address. */
+function standIn() {
+  const asked = new URLSearchParams(location.search);
+  const rendered = new URLSearchParams(form.dataset.asked);
+  if (["site", "quoi", "va", "fini"].every((name) => asked.get(name) === rendered.get(name))) return;
+  const options = [...document.querySelectorAll("#sites option")];
+  const one = options.find((option) => option.getAttribute("data-id") === asked.get("site")) ?? (options.length === 1 ? options[0] : null);
+  const field = /** @type {HTMLInputElement} */ (document.getElementById("site"));
+  field.value = field.defaultValue = one?.getAttribute("value") ?? "";
+  const from = document.getElementById("site-from");
+  if (from && !one) from.textContent = from.dataset.unset ?? "";
+  document.getElementById("not-there")?.remove();
+  for (const choice of /** @type {NodeListOf<HTMLInputElement>} */ (form.querySelectorAll("[type=radio]"))) choice.checked = choice.defaultChecked = choice.name === "trouble" && choice.value === asked.get("quoi");
+  const over = document.getElementById("over");
+  if (!over) return;
+  over.dataset.lifts = "";
+  over.textContent = over.dataset.any ?? "";
+}
 
 function online() {
   button.textContent = (navigator.onLine ? button.dataset.online : button.dataset.offline) ?? "";
@@ -314,6 +346,7 @@ addEventListener("offline", online);
 document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && flush());
 setInterval(flush, RETRY_MS);
 if (form.dataset.now && !form.dataset.token) setInterval(follow, RETRY_MS);
+standIn();
 show();
 online();
 stayHere();

@@ -3,6 +3,8 @@
 
 const CACHE = "vigie-signaler";
 const PAGES = 6;
+/** Parts of the address in which a form that stands in for another one is the same. */
+const SAME = ["realm", "token"];
 /** A bad network keeps nobody from writing. */
 const PATIENCE_MS = 4000;
 
@@ -79,13 +81,13 @@ async function remember(cache, url, answer) {
   }
 }
 
-/** The same page, or the form of another site in the same realm: an exercise never stands in for the real one. @param {Cache} cache @param {URL} url */
+/** The same page, or the form of another site in the same realm, which then asks for the site: an exercise never stands in for the real one, nor a poster for an account. @param {Cache} cache @param {URL} url */
 async function kept(cache, url) {
   const same = await cache.match(url.href);
   if (same) return same;
   for (const known of (await cache.keys()).reverse()) {
     const other = new URL(known.url);
-    if (other.pathname === url.pathname && other.searchParams.get("realm") === url.searchParams.get("realm")) return cache.match(known);
+    if (other.pathname === url.pathname && SAME.every((name) => other.searchParams.get(name) === url.searchParams.get(name))) return cache.match(known);
   }
   return undefined;
 }
