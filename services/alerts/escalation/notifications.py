@@ -70,7 +70,7 @@ def tell_managers(draft: AlertsDecision) -> None:
 
 
 def tell_of_withdrawals(draft: AlertsDecision) -> None:
-    """Notify the people in charge of an incident whose last trouble was an error.
+    """Notify the people in charge of an incident after its last report proved an error.
 
     They may be on their way: quiet hours do not delay it. The incident stays open until a person
     closes it. Rule D3, withdrawals.

@@ -17,8 +17,9 @@ from fastapi.responses import Response
 from schemas.base import Command
 from services.console.http.context import DecisionBody, DecisionContext, to_instant
 from services.console.http.decisions import CommandDispatcher, CommandOutcome, MakeCommand
-from services.console.logbook.queries import build_command_result
+from services.console.logbook.queries import build_command_result, names_site
 from services.console.resources import CommandResult
+from services.console.texts.names import TerritoryNames
 from services.runtime.http.problems import CATALOGUE, MEDIA_TYPE, ProblemError, build_fault
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
@@ -161,7 +162,8 @@ async def _send(
         more_texts=more_texts,
         first=first,
     )
-    return build_answer(author.request, outcome, author.lang)
+    names = (await author.model.reference()).names if names_site(outcome.answer) else None
+    return build_answer(author.request, outcome, author.lang, names)
 
 
 async def find_repeated_answer(author: DecisionContext) -> Response | None:
@@ -174,7 +176,9 @@ async def find_repeated_answer(author: DecisionContext) -> Response | None:
     return None if before is None else build_answer(author.request, before, author.lang)
 
 
-def build_answer(request: Request, outcome: CommandOutcome, lang: str) -> Response:
+def build_answer(
+    request: Request, outcome: CommandOutcome, lang: str, names: TerritoryNames | None = None
+) -> Response:
     """Build the HTTP answer of an outcome."""
     headers = {"Cache-Control": "no-store", "Content-Language": lang, "Vigie-Command": outcome.id}
     unknown: list[str] = getattr(request.state, "unknown_fields", [])
@@ -192,7 +196,7 @@ def build_answer(request: Request, outcome: CommandOutcome, lang: str) -> Respon
         return Response(
             pending.model_dump_json(), 202, headers | {"Location": location}, "application/json"
         )
-    result = build_command_result(outcome.answer, lang).model_copy(
+    result = build_command_result(outcome.answer, lang, names).model_copy(
         update={"unknown_fields": unknown}
     )
     if result.state == "applied":

@@ -12,7 +12,7 @@ from services.console.http.context import DecisionContext, require_decision
 from services.console.http.decisions import MAX_WAIT_S, CommandAnswer, CommandDispatcher, get_author
 from services.console.http.problems import NotFound, RealmUnknown
 from services.console.incidents.titles import write_refusal
-from services.console.logbook.queries import build_command_result
+from services.console.logbook.queries import build_command_result, names_site
 from services.console.resources import CommandResult
 from services.runtime.http.problems import ProblemError
 from services.runtime.identity.permissions import Permission
@@ -46,7 +46,8 @@ async def get_command(
         ) as patience_s:
             answer = _check_visible(author.principal, await decisions.answers.wait(id, patience_s))
     if answer is not None:
-        return build_command_result(answer, author.lang)
+        names = (await author.model.reference()).names if names_site(answer) else None
+        return build_command_result(answer, author.lang, names)
     if await _is_closed(author):  # pending when the realm was closed, mostly a step
         code = "realm_closed"
         return CommandResult(

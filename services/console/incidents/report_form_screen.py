@@ -65,7 +65,7 @@ OPERATING_STATES: Final = (
 STILL_OPEN: Final = "dire"
 """Value of a link to the form that leaves open whether the site can go on."""
 LINK_CHOICES: Final = ("site", "quoi", "va", "fini")
-"""What a link to the form may choose.
+"""Parameters of a link to the form.
 
 A browser without a network may show the form of another link: it compares these values with its
 own address.
@@ -144,7 +144,7 @@ async def _build_poster_form(
 
 
 def format_link_choices(request: Request) -> str:
-    """Return what the link to the form has chosen, as a query in fixed order."""
+    """Return the choices of the link to the form, as a query in fixed order."""
     choices = ((name, request.query_params.get(name)) for name in LINK_CHOICES)
     return urlencode([(name, value) for name, value in choices if value is not None])
 

@@ -315,7 +315,8 @@ REFUSALS = {
     ),
     "back_soon": N_(
         "Le rétablissement de {site} est annoncé avant que ces agents puissent travailler "
-        "ailleurs : il n’y a pas d’agents à envoyer."
+        "ailleurs : il n’y a pas d’agents à envoyer. Rien n’est parti : décochez les lignes de "
+        "ce site, ou recalculez."
     ),
     "telework_off": N_(
         "Le télétravail ne fonctionne plus depuis le calcul. La prochaine proposition donnera "
@@ -384,7 +385,7 @@ REFUSALS = {
     "handover_not_found": N_("Cette relève n’existe pas."),
     "handover_open": N_("La relève n° {number} n’est pas terminée : signez-la ou retirez-la."),
     "handover_second_person": N_("L’entrant est une autre personne que le sortant."),
-    "handover_state": N_("Une relève dans cet état ne le permet pas : {state}."),
+    "handover_state": N_("La relève n’est plus à cette étape : relisez-la."),
     "obligation_not_found": N_("Le territoire n’a pas cette obligation."),
     "obligation_started": N_("Cette échéance court déjà, ou a déjà pris fin, pour cet incident."),
     "obligation_future": N_("Cette heure est à venir : indiquez une heure passée."),
@@ -419,10 +420,12 @@ _FORMER_CODES: Final = {
 """Code in logs until November 2026 → the code of the same refusal today."""
 
 
-def write_refusal(code: str, values: Mapping[str, object], lang: str) -> str:
+def write_refusal(
+    code: str, values: Mapping[str, object], lang: str, names: TerritoryNames | None = None
+) -> str:
     """Return the sentence of a decider's refusal; an unknown code is shown as it is.
 
-    `values` may name the `command`.
+    `values` may name the `command`. With `names` a site has its name.
     """
     _ = get_translator(lang)
     code = _FORMER_CODES.get(code, code)
@@ -431,6 +434,8 @@ def write_refusal(code: str, values: Mapping[str, object], lang: str) -> str:
     needed_role = values.get("needed") or (
         code == "role_not_allowed" and values.get("command") in _HOLDER_COMMANDS and HOLD_ROLE
     )
+    if names is not None and isinstance(site := values.get("site"), str):
+        values = {**values, "site": shorten_site_name(names.site(site))}
     sentence = _(REFUSALS[code]).format_map(_MarkedValues(values))
     return sentence + (
         " " + _("Rôle requis : {role}.", role=w.translate_code(w.ROLE, str(needed_role), _))

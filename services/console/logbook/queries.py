@@ -27,6 +27,7 @@ from services.console.read_model.shapes import Shaper
 from services.console.read_model.store import translate_store_errors
 from services.console.resources import Page, to_datetime
 from services.console.sites.receipts import has_receipt
+from services.console.texts.names import TerritoryNames
 from services.runtime.http.pagination import decode_cursor, encode_cursor
 from services.runtime.secrets.erasure import read_erasure
 from services.runtime.secrets.vault import OWN_WORDS_FIELD, TextItem
@@ -69,7 +70,7 @@ class FirstSentence:
 
 @dataclass(frozen=True, slots=True)
 class Withdrawal:
-    """The end of an incident whose reports were all errors: the report that says so, and when."""
+    """The cancellation that left an incident without a report that counts, and its time."""
 
     report: str
     at: datetime
@@ -408,7 +409,14 @@ class LogbookQueries(QueryBase):
         )
 
 
-def build_command_result(answer: Mapping[str, Any], lang: str) -> r.CommandResult:
+def names_site(answer: Mapping[str, Any] | None) -> bool:
+    """Return whether an answer refuses because of a site: its sentence needs the site's name."""
+    return answer is not None and answer["state"] != "applied" and "site" in answer["values"]
+
+
+def build_command_result(
+    answer: Mapping[str, Any], lang: str, names: TerritoryNames | None = None
+) -> r.CommandResult:
     """Turn a stored answer into a resource, with the sentence of a refusal."""
     is_refused = answer["state"] != "applied"
     code, values = answer.get("code"), {**answer["values"], "command": answer["command"]}
@@ -420,7 +428,7 @@ def build_command_result(answer: Mapping[str, Any], lang: str) -> r.CommandResul
         state=answer["state"],
         status=answer.get("status"),
         code=code,
-        detail=write_refusal(code, values, lang) if is_refused and code else None,
+        detail=write_refusal(code, values, lang, names) if is_refused and code else None,
         result={} if is_refused else answer["values"],
         at=to_datetime(answer["at"]),
     )

@@ -145,7 +145,7 @@ def test_people_in_charge_learn_that_the_only_report_was_an_error(
     assert not scene.incidents()[0].danger
 
 
-def test_a_withdrawal_beside_another_trouble_informs_nobody_and_keeps_the_danger(
+def test_a_withdrawal_beside_another_trouble_keeps_the_danger(
     scene: Scene,
 ) -> None:
     gas = scene.report(0, "gas_leak", COLLEGE, severity=4)

@@ -340,6 +340,21 @@ async def test_the_signer_cannot_sign_as_the_incoming_person(
     assert "handovers/1:accept" not in (await browser.get(past, role="coordinator")).text
 
 
+async def test_the_forms_of_a_handover_follow_its_versions(
+    desk: tuple[Browser, HeldModel],
+) -> None:
+    """They kept the version of the first sight: after the own signature each was refused."""
+    browser, _model = desk
+    path = f"/releve/1?realm={REALM}"
+    live = '<div class="stack" id="changing" data-live>'
+    draft = (await browser.get(path, role="cell")).text.partition(live)[2]
+    freeze(desk, version=1)
+    signed = (await browser.get(path, role="cell")).text.partition(live)[2]
+    keys = re.compile(r'data-key="((?:revise|withdraw)-\d+)"')
+    assert len(keys.findall(draft)) == len(keys.findall(signed)) == 2
+    assert set(keys.findall(draft)).isdisjoint(keys.findall(signed))
+
+
 async def test_the_page_of_changes_leads_to_the_handover(desk: tuple[Browser, HeldModel]) -> None:
     browser, _model = desk
     text = (await browser.get(f"/releve?realm={REALM}", role="cell")).text

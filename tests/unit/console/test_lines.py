@@ -601,7 +601,7 @@ def test_a_report_that_counts_no_longer_is_not_called_confirmed(
     assert said(line, TerritoryNames(), "fr").startswith(sentence)
 
 
-def test_a_repetition_is_not_said_to_come_from_another_source() -> None:
+def test_a_repetition_names_no_other_source() -> None:
     fact = crisis.report("r-2", "pmi-04", START, state="duplicate", reason="same_cause", of="r-1")
     (line,) = lines("alerts", fact)
     assert said(line, TerritoryNames(), "fr").endswith(" (même cause, déjà signalée)")

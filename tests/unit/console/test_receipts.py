@@ -249,7 +249,7 @@ async def test_a_rumour_shows_the_effect_of_confirming_it() -> None:
 
 
 def withdrawn(**changes: object) -> tuple[Browser, HeldModel]:
-    """Return a crisis whose only report its sender took back."""
+    """Return a crisis with one report, which its sender took back."""
     realm_state = crisis()
     realm_state.put("reports", report(flags=["cancelled"]) | changes)
     realm_state.put(

@@ -53,6 +53,12 @@ def test_an_unknown_refusal_is_named_and_a_missing_value_breaks_nothing() -> Non
     )
 
 
+def test_a_refusal_names_the_site_and_not_its_id() -> None:
+    sentence = titles.write_refusal("back_soon", {"site": "cen-5"}, "fr", NAMES)
+    assert "cen-5" not in sentence
+    assert NAMES.site("cen-5").split(" (")[0] in sentence
+
+
 @pytest.mark.parametrize(
     ("code", "command", "lang", "who"),
     [

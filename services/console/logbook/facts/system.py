@@ -49,7 +49,7 @@ def _make_runtime_maker(change: str, kind: str = "runtime") -> LineMaker:
 
 
 def render_refusal(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
-    return write_refusal(str(record.values.get("code", "")), record.values, _.lang)
+    return write_refusal(str(record.values.get("code", "")), record.values, _.lang, names)
 
 
 def _make_fixed_renderer(text: str) -> Renderer:
