@@ -154,6 +154,27 @@ def test_an_ended_session_is_announced_and_leads_to_the_login(
     )
 
 
+def test_a_text_outlives_the_end_of_the_session(own_realm: str, visitor: Accounts) -> None:
+    """The link to the login took the page away, and the text with it."""
+    who = visitor()
+    context = who.context()
+    page = who.page(f"/main-courante?realm={own_realm}", context=context)
+    page.get_by_label("Ce qui s’est passé").fill("478 élèves au gymnase, aucun blessé.")
+    cookies = context.cookies()
+    context.clear_cookies()
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(page.locator("#frozen")).to_contain_text("ce que vous avez écrit reste ici")
+    with context.expect_page() as other:
+        page.get_by_role("link", name="Se reconnecter").click()
+    other.value.close()
+    context.add_cookies(cookies)  # type: ignore[arg-type]
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(page.locator("#frozen")).to_be_hidden()
+    page.get_by_role("button", name="Ajouter la ligne").click()
+    expect(page.locator("main")).to_contain_text("478 élèves au gymnase, aucun blessé.")
+    expect(page.get_by_label("Ce qui s’est passé")).to_have_value("")
+
+
 def test_time_moves_and_countdowns_come_from_the_server(own_realm: str, visitor: Accounts) -> None:
     page = visitor().page(f"/?realm={own_realm}")
     page.clock.install()

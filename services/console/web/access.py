@@ -34,9 +34,10 @@ from services.console.web.shell import (
 from services.console.web.times import PARIS
 from services.runtime.http.problems import Language, ProblemError
 from services.runtime.identity.accounts import AccessStore
-from services.runtime.identity.http_access import get_guest, read_session
+from services.runtime.identity.http_access import cookie_of, get_guest, read_session
 from services.runtime.identity.permissions import Permission
 from services.runtime.identity.role_names import ACCOUNT_OF_REALM, build_forbidden
+from services.runtime.identity.sessions import COOKIE
 from services.runtime.process.majority import read_majority
 
 PARAMETER: Final = "as_of"
@@ -143,6 +144,8 @@ def require_reader(
         if LIVE_HEADER in request.headers:
             raise LoginRequired
         raise PageMoved(ENROL_PATH)
+    if session is None and LIVE_HEADER in request.headers and cookie_of(request, COOKIE):
+        raise LoginRequired  # the page of an ended session stays, with what is written in it
     principal = session.principal if session else get_guest(request)
     if principal is None:
         raise LoginRequired

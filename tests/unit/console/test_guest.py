@@ -48,3 +48,12 @@ async def test_a_guest_sees_the_login_in_place_of_the_logout() -> None:
     assert refused.status_code == 403
     assert "Cette page demande un compte." in words(refused.text)
     assert 'href="/connexion?next=%2Fpersonnes%3Frealm%3D' in refused.text
+
+
+async def test_the_page_of_an_ended_session_does_not_become_that_of_a_guest() -> None:
+    """The refresh was refused and the page loaded again, so the text was lost."""
+    app = application(HeldModel(crisis()), LINKS)
+    app.state.guest = create_guest(REALM)
+    app.state.sessions.read = lambda _cookie: None
+    answer = await Browser(app).get(f"/main-courante?realm={REALM}", live="1")
+    assert answer.status_code == 401

@@ -349,7 +349,7 @@ async def test_the_forms_of_a_handover_follow_its_versions(
     live = '<div class="stack" id="changing" data-live>'
     draft = (await browser.get(path, role="cell")).text.partition(live)[2]
     freeze(desk, version=1)
-    signed = (await browser.get(path, role="cell")).text.partition(live)[2]
+    signed = (await browser.get(path, role="coordinator")).text.partition(live)[2]
     keys = re.compile(r'data-key="((?:revise|withdraw)-\d+)"')
     assert len(keys.findall(draft)) == len(keys.findall(signed)) == 2
     assert set(keys.findall(draft)).isdisjoint(keys.findall(signed))

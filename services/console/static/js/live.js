@@ -179,6 +179,19 @@ function digest(fresh) {
   untold = 0;
 }
 
+let rejoin = () => {};
+
+/** Somebody logged in again in another tab: this page goes on, with what is written in it. */
+async function comeBack() {
+  loggedOut = false;
+  await load();
+  if (loggedOut || failedSince) return;
+  frozenAt = 0;
+  lastBeat = performance.now();
+  rejoin();
+  show();
+}
+
 function logout() {
   loggedOut = true;
   frozenAt ||= clock.now();
@@ -220,6 +233,7 @@ function show() {
       const link = document.createElement("a");
       link.href = `/connexion?next=${encodeURIComponent(location.pathname + location.search)}`;
       link.textContent = band.dataset.loginLink ?? "";
+      link.target = "_blank"; // what is written in this page stays
       band.append(" ", link);
     }
     if (!loggedOut) band.append(...otherFronts(band));
@@ -271,8 +285,8 @@ function hear(signal) {
 }
 
 export function start() {
-  listen(html.dataset.realm ?? "", html.dataset.assets ?? "", hear);
+  rejoin = listen(html.dataset.realm ?? "", html.dataset.assets ?? "", hear);
   setInterval(watch, 1000);
-  document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && refresh());
+  document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && (loggedOut ? comeBack() : refresh()));
   watch();
 }
