@@ -335,7 +335,7 @@ class PoleChoice:
 
     id: str | None
     title: str
-    touched: int
+    affected_count: int
 
 
 def list_pole_choices(

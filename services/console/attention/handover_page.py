@@ -87,16 +87,16 @@ class HandoverChange:
 class HandoverSection:
     key: str
     title: str
-    moved: list[HandoverChange]
+    changes: list[HandoverChange]
 
     @property
     def earlier(self) -> list[HandoverChange]:
         """Return the changes that are folded, oldest first."""
-        return self.moved[:-CHANGES_SHOWN]
+        return self.changes[:-CHANGES_SHOWN]
 
     @property
     def newest(self) -> list[HandoverChange]:
-        return self.moved[-CHANGES_SHOWN:]
+        return self.changes[-CHANGES_SHOWN:]
 
 
 def find_start(requested_span: str | None, until: datetime) -> datetime:

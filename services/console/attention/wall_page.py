@@ -41,7 +41,7 @@ class UnitRow:
     units: Sequence[SiteStatus]
     step: float
     """Distance between shapes, smaller if there are many."""
-    touched: int
+    affected_count: int
     total: int
 
 

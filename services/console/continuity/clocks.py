@@ -180,7 +180,7 @@ class ClocksByLimit:
     """Running clocks with a limit ahead, next first, and those past their last limit."""
 
     ahead: list[RunningClock]
-    passed: list[RunningClock]
+    overdue: list[RunningClock]
 
 
 def split_passed_clocks(clocks: Iterable[RunningClock], now: datetime) -> ClocksByLimit:

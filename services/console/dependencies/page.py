@@ -66,8 +66,8 @@ class CommuneLine:
 
     insee: str
     name: str
-    lost: str
-    left: str
+    lost_lines: str
+    running_lines: str
     cut_off: bool
     sites: str
 
@@ -79,7 +79,7 @@ class AccessLine:
     id: str
     name: str
     pole: str
-    cut: str
+    cut_off_text: str
     """Sites and agents without a line; empty if there are none."""
     fewer: str
     """Sites and agents with fewer lines; empty if there are none."""
@@ -232,7 +232,7 @@ class HiddenLine:
     resource: str
     activity: str
     title: str
-    compared: str
+    comparison: str
     sure: str
     evidence: list[str]
 

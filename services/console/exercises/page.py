@@ -46,7 +46,7 @@ class ScoreLine:
     label: str
     done: int
     of: int
-    said: str
+    result_text: str
 
     @property
     def share(self) -> float:

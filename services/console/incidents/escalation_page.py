@@ -22,7 +22,7 @@ NOT_DELIVERED: Final = N_("non parvenu")
 @dataclass(frozen=True, slots=True)
 class PersonAnswer:
     role: str
-    said: Literal["yes", "no", "withdrawn"]
+    answer: Literal["yes", "no", "withdrawn"]
     """`withdrawn`: a yes that the person took back by a later answer to another call."""
     at: datetime | None
     channel: str
@@ -36,8 +36,8 @@ class DoubtfulMessage:
     role: str
     word: str
     id: str
-    failed: bool = False
-    again: bool = False
+    has_failed: bool = False
+    may_be_repeated: bool = False
     """The message may be sent again while the escalation awaits answers.
 
     See `REPLAYED` of the decider.
@@ -144,14 +144,14 @@ def _find_doubt(n: Notification, names: TerritoryNames, _: Translator) -> Doubtf
             _format_person(n, names, _),
             _(w.DELIVERY_REASON.get(n.why or "", NOT_DELIVERED)),
             n.id,
-            failed=True,
-            again=True,
+            has_failed=True,
+            may_be_repeated=True,
         )
     if n.withdrawn is not None and n.attempts and all(a.state == "failed" for a in n.attempts):
-        return DoubtfulMessage(_format_person(n, names, _), _(NOT_DELIVERED), n.id, failed=True)
+        return DoubtfulMessage(_format_person(n, names, _), _(NOT_DELIVERED), n.id, has_failed=True)
     if n.state is NotificationState.AMBIGUOUS:
         return DoubtfulMessage(
-            _format_person(n, names, _), _("peut-être non reçu"), n.id, again=True
+            _format_person(n, names, _), _("peut-être non reçu"), n.id, may_be_repeated=True
         )
     if any(
         a.possible_duplicate and a.state in ("accepted", "received", "ambiguous")

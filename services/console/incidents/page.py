@@ -66,7 +66,7 @@ class LevelReason:
 
     level: int
     at: datetime | None
-    said: ReasonText
+    explanation: ReasonText
     where: str
     reason: str = ""
     """Text of the deciding person, for readers with the right to it."""

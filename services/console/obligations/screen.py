@@ -32,10 +32,10 @@ class ClockView:
 
     clock: ObligationClock
     role: str
-    left: str
+    time_text: str
     """Time that is left or has passed, in words."""
     tone: str
-    ended: str
+    end_text: str
     """The end in words; empty for a clock that runs."""
     incident: str
 
@@ -50,9 +50,9 @@ def _build_view(
     return ClockView(
         clock=one,
         role=w.name_role(one.role, None, names, _),
-        left=describe_left(one, now, _),
+        time_text=describe_left(one, now, _),
         tone="over" if one.late else "soon" if one.near else "mute",
-        ended=_describe_end(one, now, names, _),
+        end_text=_describe_end(one, now, names, _),
         incident=incidents.get(one.incident or "", ""),
     )
 

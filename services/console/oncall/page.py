@@ -43,7 +43,7 @@ class GridCell:
     by: str
     hole: bool
     current: bool
-    told: str
+    span_text: str
     """Exact span, for screen readers and short shifts."""
 
 
@@ -133,7 +133,7 @@ def _build_cells(
         if n and columns[n - 1] is span:
             last = cells[-1]
             cells[-1] = GridCell(
-                last.columns + 1, last.persons, last.by, last.hole, last.current, last.told
+                last.columns + 1, last.persons, last.by, last.hole, last.current, last.span_text
             )
         else:
             span_text = f"{times.day(span.start, lang)} {times.hm(span.start)} – {times.day(span.end, lang)} {times.hm(span.end)}"

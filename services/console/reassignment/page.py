@@ -242,7 +242,7 @@ class DecisionGroup:
     place: str
     place_name: str
     agents: int
-    shown: str
+    agents_text: str
     """Number of agents as it may be shown. Rule D58."""
     minutes: int | None
     """Longest travel time, in minutes."""
@@ -250,10 +250,10 @@ class DecisionGroup:
     trades: str
     """Métiers of the agents, the largest first."""
     why: str
-    back: str
+    idle_text: str
     """Text about agents elsewhere without need; empty if there are none, or after the decision."""
     state: LineState
-    said: str
+    state_text: str
     icon: str
     own_work: bool
     still: str
@@ -336,14 +336,14 @@ def _build_group(lines: list[ReassignmentLine], _: Translator) -> DecisionGroup:
         if first.target.site == TELEWORK
         else shorten_site_name(first.target.name),
         agents=agents,
-        shown=format_small_count(agents),
+        agents_text=format_small_count(agents),
         minutes=minutes or None,
         kg=round(sum(line.score["co2_g"] * line.count for line in lines) / 1000, 1),
         trades=trade_summary,
         why=_("\u00a0; ").join([trade_summary, *reasons]),
-        back=describe_agents_elsewhere(lines, _) if first.state is LineState.PROPOSED else "",
+        idle_text=describe_agents_elsewhere(lines, _) if first.state is LineState.PROPOSED else "",
         state=first.state,
-        said=_(state_label),
+        state_text=_(state_label),
         icon=_STATE_ICONS[first.state],
         own_work=first.own_work,
         still=describe_need(
@@ -392,12 +392,12 @@ class SiteOrder:
 
     key: str
     way: OrderDirection
-    told: str
+    direction_text: str
     ids: list[str]
     agents: int
-    shown: str
+    agents_text: str
     places: list[str]
-    said: str
+    state_text: str
     icon: str
     still: str
     next: str
@@ -450,12 +450,12 @@ def _build_site_order(
     return SiteOrder(
         key=f"{way}-{state}{'' if needed_count else '-over'}",
         way=way,
-        told=_(DIRECTION_LABELS[way]),
+        direction_text=_(DIRECTION_LABELS[way]),
         ids=[line.id for line in lines],
         agents=agents,
-        shown=format_small_count(agents),
+        agents_text=format_small_count(agents),
         places=[shorten_site_name(name) for name in dict.fromkeys(others)],
-        said=_(STATE_LABELS[state]),
+        state_text=_(STATE_LABELS[state]),
         icon=_STATE_ICONS[state],
         still=describe_need(agents, needed_count, _),
         next=step,
@@ -469,13 +469,13 @@ class ReassignmentView:
     """Everything that the page shows about one proposal."""
 
     proposal: Proposal | None
-    failed: Proposal | None
+    failed_proposal: Proposal | None
     picture: FlowDiagram | None
     vital: list[DecisionGroup]
     """Undecided lines for work below its minimum."""
     own: list[DecisionGroup]
     """Undecided lines of agents with their own work."""
-    decided: list[DecisionGroup]
+    decided_groups: list[DecisionGroup]
     void: list[DecisionGroup]
     """Orders of the last day that ended with the loss or removal of a place."""
     under_way: list[DecisionGroup]
@@ -516,11 +516,13 @@ def build_reassignment_view(
             others.setdefault(p.preference, p)
     return ReassignmentView(
         proposal=proposal,
-        failed=newest if newest is not None and newest.state is ProposalState.FAILED else None,
+        failed_proposal=newest
+        if newest is not None and newest.state is ProposalState.FAILED
+        else None,
         picture=draw_flows(proposal.flow, names, _) if proposal is not None else None,
         vital=[g for g in groups if not g.own_work],
         own=[g for g in groups if g.own_work],
-        decided=group_lines([x for x in lines if x.state is LineState.DECLINED], _),
+        decided_groups=group_lines([x for x in lines if x.state is LineState.DECLINED], _),
         void=group_lines(
             [
                 x

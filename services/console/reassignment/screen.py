@@ -104,9 +104,9 @@ class AnnouncementState:
     unreachable: int
     eur: float
     minutes: int
-    sent: int
+    sent_count: int
     """Number of people in the call-outs that were sent."""
-    handed: int
+    delivered_count: int
 
 
 def sum_announcements(proposal: Proposal, callouts: Iterable[CallOut]) -> AnnouncementState:
@@ -124,6 +124,6 @@ def sum_announcements(proposal: Proposal, callouts: Iterable[CallOut]) -> Announ
         unreachable=sum(c.unreachable for c in drafts),
         eur=sum(c.cost_cents for c in drafts) / CENTS_PER_EURO,
         minutes=max(-(-seconds // 60), 1),
-        sent=sum(c.people for c in started_calls),
-        handed=sum(c.handed for c in started_calls),
+        sent_count=sum(c.people for c in started_calls),
+        delivered_count=sum(c.handed for c in started_calls),
     )

@@ -38,7 +38,7 @@ class Tile:
     x: float
     y: float
     worst: SiteStatus
-    touched: int
+    affected_count: int
     hit: bool
 
 

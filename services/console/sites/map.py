@@ -41,7 +41,7 @@ class MapArea:
     name: str
     path: str
     hit: bool
-    touched: int
+    affected_count: int
     """Number of sites that are not normal."""
     label: Point | None
     """Position of the name (middle of the baseline), or None without a name."""

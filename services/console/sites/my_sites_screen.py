@@ -61,12 +61,12 @@ class QuickTrouble:
 
 @dataclass(frozen=True, slots=True)
 class QuickTroubles:
-    """Troubles under one heading; `folded` ones show on demand."""
+    """Troubles under one heading; those with `is_folded` show on demand."""
 
     key: str
     title: str
     troubles: tuple[QuickTrouble, ...]
-    folded: bool = False
+    is_folded: bool = False
 
 
 _OUTAGES: Final = frozenset({"power", "water", "heating", "it"})
@@ -87,7 +87,7 @@ def _list_quick_troubles() -> tuple[QuickTroubles, ...]:
                 QuickTrouble(t.key, t.label, t.path, STILL_OPEN if t in outages else None)
                 for t in troubles
             ),
-            folded=key == "other",
+            is_folded=key == "other",
         )
         for key, title, troubles in (
             ("danger", N_("Danger : appelez d’abord le 18 ou le 112"), danger),

@@ -71,7 +71,7 @@ class SourceLine:
     """State of the source in words."""
     tone: str
     """`over` if somebody should look at it, `mute` if it is stopped."""
-    seen: datetime | None
+    last_seen_at: datetime | None
     promised_s: int | None
     per_minute: float
     accepted: int
@@ -126,7 +126,7 @@ def _build_source_line(s: dict[str, Any], names: TerritoryNames, _: Translator) 
         tone={_SILENT_LABEL: "over", _OVER_RATE_LABEL: "over", _STOPPED_LABEL: "mute"}.get(
             state, ""
         ),
-        seen=_to_datetime(s["last_seen"]),
+        last_seen_at=_to_datetime(s["last_seen"]),
         promised_s=s["heartbeat_s"],
         per_minute=s["per_minute"],
         accepted=s["accepted"],

@@ -158,5 +158,5 @@ def test_the_screen_sums_drafted_and_sent_orders_of_one_proposal() -> None:
         callout("draft", None, 9),
     ]
     assert sum_announcements(proposal, calls) == AnnouncementState(
-        untold=1, people=100, unreachable=7, eur=4.0, minutes=2, sent=50, handed=20
+        untold=1, people=100, unreachable=7, eur=4.0, minutes=2, sent_count=50, delivered_count=20
     )

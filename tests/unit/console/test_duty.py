@@ -213,7 +213,7 @@ def test_a_gap_shorter_than_a_column_is_visible() -> None:
     rows = week(override(None, "2027-02-11T12:10", "2027-02-11T12:20"))
     row = next(r for r in rows if r.key == f"{TECHNIQUE}-h")
     assert [c.hole for c in row.cells] == [False, True, False]
-    assert "12:10" in row.cells[1].told
+    assert "12:10" in row.cells[1].span_text
 
 
 def test_the_week_of_the_change_has_as_many_columns() -> None:

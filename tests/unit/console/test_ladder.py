@@ -109,7 +109,9 @@ def test_the_escalation_lists_people_with_unknown_delivery(
 def test_undelivered_and_doubtful_messages_may_be_sent_again(
     row: NotificationRow, told: tuple[str, bool, bool]
 ) -> None:
-    assert [(doubt.word, doubt.failed, doubt.again) for doubt in doubts(row)] == [told]
+    assert [(doubt.word, doubt.has_failed, doubt.may_be_repeated) for doubt in doubts(row)] == [
+        told
+    ]
 
 
 def test_an_unheld_role_is_named_with_its_place() -> None:
@@ -155,7 +157,7 @@ def test_a_yes_that_was_taken_back_in_a_later_cycle_is_no_yes_any_more() -> None
     )
     other = yes.model_copy(update={"id": "n3", "person": "ast-other"})
     rungs = build([yes, other, again], TerritoryNames()).rungs
-    assert [[a.said for a in rung.answers] for rung in rungs] == [["withdrawn", "yes"], ["no"]]
+    assert [[a.answer for a in rung.answers] for rung in rungs] == [["withdrawn", "yes"], ["no"]]
 
 
 def test_a_yes_after_a_refusal_stands() -> None:
@@ -166,7 +168,7 @@ def test_a_yes_after_a_refusal_stands() -> None:
         update={"id": "n2", "cycle": 2, "answer": "ack", "acknowledged_at": AT + 60_000}
     )
     rungs = build([no, yes], TerritoryNames()).rungs
-    assert [[a.said for a in rung.answers] for rung in rungs] == [["no"], ["yes"]]
+    assert [[a.answer for a in rung.answers] for rung in rungs] == [["no"], ["yes"]]
 
 
 def doubts(row: NotificationRow) -> list[DoubtfulMessage]:

@@ -91,8 +91,8 @@ def test_fewer_than_three_agents_are_not_itemised_even_across_metiers() -> None:
         line("l-3", 1, 1, metier="cuisinier"),
     ]
     assert (
-        {g.shown for g in group_lines(moved_lines, _)}
-        == {o.shown for o in list_site_orders("cen-1", moved_lines, _)}
+        {g.agents_text for g in group_lines(moved_lines, _)}
+        == {o.agents_text for o in list_site_orders("cen-1", moved_lines, _)}
         == {"< 3"}
     )
     (partly,) = group_lines([line("l-1", 6, 1)], _)
@@ -176,11 +176,16 @@ def test_an_undecided_line_counts_its_unneeded_agents_elsewhere() -> None:
         ),
     ]
     (group,) = group_lines(moved_lines, _)
-    assert group.back == "5 rappelés d’où ils ne servent plus, 3 encore ailleurs, à libérer d’abord"
-    assert group_lines([line("l-1", 6, 6, LineState.PROPOSED)], _)[0].back == "", (
+    assert (
+        group.idle_text
+        == "5 rappelés d’où ils ne servent plus, 3 encore ailleurs, à libérer d’abord"
+    )
+    assert group_lines([line("l-1", 6, 6, LineState.PROPOSED)], _)[0].idle_text == "", (
         "of a proposal that does not say nobody knows"
     )
     assert (
-        group_lines([moved_lines[0].model_copy(update={"state": LineState.DISPATCHED})], _)[0].back
+        group_lines([moved_lines[0].model_copy(update={"state": LineState.DISPATCHED})], _)[
+            0
+        ].idle_text
         == ""
     ), "it is decided"

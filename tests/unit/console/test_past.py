@@ -72,15 +72,15 @@ def test_changes_are_written_in_plain_words_gravest_kind_first() -> None:
         ],
     )
     sections = handover_page.list_sections(changes, TerritoryNames(), _)
-    assert [(s.title, s.moved[0].before, s.moved[0].after) for s in sections] == [
+    assert [(s.title, s.changes[0].before, s.changes[0].after) for s in sections] == [
         ("Niveaux", "N1", "N3"),
         ("Incidents", "rien", "Ouvert N2"),
         ("Sites", "Normal", "Évacué"),
         ("Tâches", "ouverte", "faite"),
     ]
-    assert [m.after for m in sections[-1].moved] == ["faite", "sans objet"]
-    assert sections[0].moved[0].title == "Département"
-    assert sections[2].moved[0].link == "/sites/cen-1"
+    assert [m.after for m in sections[-1].changes] == ["faite", "sans objet"]
+    assert sections[0].changes[0].title == "Département"
+    assert sections[2].changes[0].link == "/sites/cen-1"
 
 
 def test_titles_come_before_ids_and_earlier_changes_are_folded() -> None:
@@ -111,7 +111,7 @@ def test_initial_states_of_a_realm_are_no_changes() -> None:
         ],
     )
     assert [
-        (s.key, [m.key for m in s.moved])
+        (s.key, [m.key for m in s.changes])
         for s in handover_page.list_sections(changes, TerritoryNames(), _)
     ] == [("sites", ["sites-cen-2"])]
 
