@@ -1,6 +1,7 @@
-"""Find the communes and sites of a geometry or code (rule D8, unknown site ids).
+"""Find the communes and sites of a geometry or code, and name the doubts about a place (rule D8).
 
-The territory's files are read again when they change.
+The territory's files are read again when they change. No report is refused for a doubt: it is
+accepted, and a person links it to a site or asks its sender.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ import orjson
 import shapely
 import structlog
 
-from services.runtime.http.problems import ProblemError
+from schemas.reports import lacks_place
+from services.runtime.http.problems import FieldFault, ProblemError, build_fault
 
 Geometry = Any
 """A shapely geometry; x is longitude, y latitude, in degrees."""
@@ -305,3 +307,66 @@ def build_circle(centre: tuple[float, float], radius_km: float) -> Geometry:
         for angle in (2 * math.pi * n / _CIRCLE_CORNERS for n in range(_CIRCLE_CORNERS))
     ]
     return shapely.Polygon(ring)
+
+
+def list_place_warnings(
+    message: Mapping[str, Any], geography: TerritoryMap, *, has_area: bool
+) -> tuple[FieldFault, ...]:
+    """Return the doubts about the place of a report.
+
+    Return none while the map cannot be read. `has_area` says that the report names an area, even
+    one that the map does not have.
+    """
+    try:
+        warnings = _list_unknown_places(message, geography)
+    except ProblemError:
+        return ()
+    if not has_area and _lacks_place(message):
+        warnings.append(
+            build_fault(
+                "site_id",
+                "missing",
+                "danger sans lieu : dites où, par une mise à jour de ce signalement",
+                "danger without a place: say where, by an update of this report",
+            )
+        )
+    return tuple(warnings)
+
+
+def _list_unknown_places(message: Mapping[str, Any], geography: TerritoryMap) -> list[FieldFault]:
+    warnings, site = [], message.get("site_id")
+    if site is not None and not geography.knows(site):
+        warnings.append(
+            build_fault(
+                "site_id",
+                "unknown",
+                "site inconnu : le signalement attend qu’une personne le rattache à un site",
+                "unknown site: the report waits until a person links it to a site",
+            )
+        )
+    for name, codes in (("commune", (message.get("commune"),)), ("zone", message.get("zone", ()))):
+        unknown = [code for code in codes if code and not geography.knows_commune(code)]
+        if unknown:
+            code_list = ", ".join(unknown)
+            warnings.append(
+                build_fault(
+                    name,
+                    "unknown",
+                    f"hors du territoire : {code_list} ; vérifiez le code",
+                    f"outside the territory: {code_list}; check the code",
+                )
+            )
+    return warnings
+
+
+def _lacks_place(message: Mapping[str, Any]) -> bool:
+    measure = message.get("measure") or {}
+    places = [message.get(name) for name in ("site_id", "commune", "zone", "sites")]
+    return lacks_place(
+        message["type"],
+        message["severity"],
+        message["certainty"],
+        message["msg_type"],
+        places=(*places, measure.get("object"), measure.get("scope")),
+        references=message.get("references", ()),
+    )

@@ -33,8 +33,7 @@ from schemas.base import MINUTE_MS, Instant
 from schemas.catalogue.event_types import endangers_people
 from schemas.topics import RealmNameInvalid, is_live, parse_realm
 from schemas.words import Certainty, EventType, MsgType
-from services.intake.reports.geography import TerritoryMap
-from services.intake.reports.place_warnings import list_place_warnings
+from services.intake.reports.geography import TerritoryMap, list_place_warnings
 from services.intake.reports.report_rights import (
     check_places,
     check_poles,

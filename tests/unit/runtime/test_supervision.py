@@ -19,14 +19,14 @@ from types import SimpleNamespace
 import pytest
 
 from services.appliance.supervisor import child as child_module
-from services.appliance.supervisor.backoff import (
+from services.appliance.supervisor.child import (
     FIRST_REPAIR_DELAY_S,
     REPAIR_DELAY_S,
     RESTART_DELAYS_S,
     STEADY_S,
     RestartBackoff,
+    SupervisedProcess,
 )
-from services.appliance.supervisor.child import SupervisedProcess
 from services.appliance.supervisor.forking import ForkedProcess, ForkFailed, ForkServer
 from services.appliance.supervisor.plan import NotAlive, Probe, ProcessPlan, StopOrder
 from services.appliance.supervisor.status import (
