@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from services.intake.integrations.discovery import Integration
 from services.runtime.process.settings import REPOSITORY
 
 DOCS = REPOSITORY / "docs"
@@ -67,6 +68,12 @@ def test_every_file_that_a_develop_page_names_exists(page: Path) -> None:
     file_names = FILE.findall(page.read_text(encoding="utf-8"))
     assert len(file_names) >= 5
     assert [file for file in file_names if not (REPOSITORY / file).exists()] == []
+
+
+def test_the_first_integration_offers_the_functions_of_the_protocol() -> None:
+    page = (DOCS / "develop" / "first-integration.md").read_text(encoding="utf-8")
+    functions = {name for name in vars(Integration) if not name.startswith("_")}
+    assert set(re.findall(r"^def (\w+)\(", page, re.MULTILINE)) == functions
 
 
 DECISIONS = sorted((DOCS / "adr").glob("0*.md"))

@@ -54,7 +54,7 @@ LEAST_GAIN: Final = 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class _ObservedDurations:
     at: float
     reading: asyncio.Future[Observations | None]
     last: Observations
@@ -78,7 +78,7 @@ class _RecentRisks:
             self.last = task.result()
 
 
-_SEEN: WeakKeyDictionary[History, _Kept] = WeakKeyDictionary()
+_DURATIONS: WeakKeyDictionary[History, _ObservedDurations] = WeakKeyDictionary()
 
 
 def observe_realms(chronicle: Chronicle, realms: Sequence[str]) -> Observations:
@@ -181,11 +181,11 @@ class RiskQueries(QueryBase):
         history = self._history
         if history is None:
             return Observations()
-        observation, now = _SEEN.get(history), monotonic()
+        observation, now = _DURATIONS.get(history), monotonic()
         if observation is None or now - observation.at >= OBSERVED_LIFE_S:
             reading = asyncio.ensure_future(self._read_durations())
             last = observation.newest if observation is not None else Observations()
-            observation = _SEEN[history] = _Kept(now, reading, last)
+            observation = _DURATIONS[history] = _ObservedDurations(now, reading, last)
         await asyncio.wait((observation.reading,), timeout=READING_WAIT_S)
         return observation.newest
 
