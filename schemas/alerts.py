@@ -646,6 +646,7 @@ class AttentionRequested(Fact):
         "reassignment_order",
         "reassignment_void",
         "reassignment_recalled",
+        "reassignment_refused",
         "resource_unanswered",
         "resource_unfilled",
         "resource_late",

@@ -41,6 +41,8 @@ class LineState(StrEnum):
     ARRIVED = "arrived"
     RELEASED = "released"
     VOID = "void"
+    REFUSED = "refused"
+    """The site cannot do it; its agents and that place are not proposed together again."""
 
 
 ACTIVE_LINE_STATES = (LineState.DISPATCHED, LineState.ACCEPTED, LineState.ARRIVED)
@@ -75,6 +77,15 @@ class SiteCondition(Model):
     )
 
 
+class RefusedMove(Model):
+    """Agents of a site that do not go to a place, because a site refused such an order."""
+
+    site: str
+    activity: str
+    metier: str
+    place: str = Field(description="site, or `telework`")
+
+
 class Situation(Model):
     """Affected sites, and the possible travel and telework."""
 
@@ -97,6 +108,11 @@ class Situation(Model):
         default=HOME_MIN,
         exclude_if=lambda m: m == HOME_MIN,
         description="minutes until an agent works at home",
+    )
+    refused: tuple[RefusedMove, ...] = Field(
+        default=(),
+        exclude_if=lambda moves: not moves,
+        description="moves that a site refused in this crisis; they are not proposed again (D101)",
     )
 
 
@@ -353,6 +369,7 @@ class ReassignmentRow(LineRow):
         default=None,
         description="void line: place_lost, site_removed; released line: recalled, by an approval",
     )
+    reason: str | None = optional("reference `text:<id>`: why the site refused the order")
 
     @property
     def worked_activity(self) -> str:
@@ -364,7 +381,7 @@ class ReassignmentRow(LineRow):
 class ReassignmentChanged(RowFact):
     """A reassignment changed.
 
-    `change`: dispatched, accepted, arrived, released, needed, void.
+    `change`: dispatched, accepted, arrived, released, needed, void, refused.
     """
 
     collection: ClassVar[str] = "reassignments"
@@ -474,3 +491,8 @@ class ArriveReassignment(Step):
 @register_message
 class ReleaseReassignment(Step):
     """The agents return to their usual work."""
+
+
+@register_message
+class RefuseReassignment(Step):
+    """A site cannot do an order, with a reason; its agents have not arrived yet."""

@@ -37,6 +37,7 @@ from schemas.reassignment import (
     ProposalState,
     ReassignmentChanged,
     ReassignmentRow,
+    RefusedMove,
     TravelDeclared,
 )
 from schemas.reference import ReferencePublished, Section
@@ -246,6 +247,8 @@ def _evolve_proposal(state: ContinuityState, fact: ProposalChanged, _: Instant) 
             return _replace_fields(
                 state, proposals=proposals, moved=state.moved.update(approved_lines)
             )
+        case "lapsed":  # the crisis is over, and with it what a site refused in it
+            return _replace_fields(state, proposals=proposals, refused=Map())
         case _:
             return _replace_fields(state, proposals=proposals)
 
@@ -269,7 +272,10 @@ def _evolve_reassignment(
     state: ContinuityState, fact: ReassignmentChanged, _: Instant
 ) -> ContinuityState:
     row, before = fact.row, state.moved.get(fact.row.id)
-    over = row.state in (LineState.RELEASED, LineState.VOID)
+    over = row.state in (LineState.RELEASED, LineState.VOID, LineState.REFUSED)
+    if row.state is LineState.REFUSED:
+        move = RefusedMove(site=row.site, activity=row.activity, metier=row.metier, place=row.place)
+        state = _replace_fields(state, refused=state.refused.set(row.id, move))
     state = _replace_fields(
         state, moved=state.moved.delete(row.id) if over else state.moved.set(row.id, row)
     )

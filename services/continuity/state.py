@@ -36,6 +36,7 @@ from schemas.reassignment import (
     ProposalRequested,
     ProposalRow,
     ReassignmentRow,
+    RefusedMove,
     TravelDeclared,
 )
 from schemas.reference import ReferencePublished, Section
@@ -176,6 +177,8 @@ class ContinuityMemory:
     """Parts of the lines of those proposals."""
     moved: Map[str, ReassignmentRow] = Map()
     """Approved lines that are not over."""
+    refused: Map[str, RefusedMove] = Map()
+    """Refused line → the move that is not proposed again in this crisis. Rule D101."""
     travel: TravelDeclared = TravelDeclared()
     """Declaration of a person about transport and telework."""
     requests: Map[str, ResourceRequestRow] = Map()

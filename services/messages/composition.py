@@ -84,6 +84,7 @@ GRAVITY: Final = (
     "reassignment_void",
     "reassignment_order",
     "reassignment_recalled",
+    "reassignment_refused",
     "reassignment_proposed",
     "resource_unfilled",
     "resource_late",

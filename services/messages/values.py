@@ -48,6 +48,7 @@ PAGES: Final = {
     "instruction": "/mes-sites",
     "reassignment_void": "/mes-sites",
     "reassignment_recalled": "/mes-sites",
+    "reassignment_refused": "/reaffectation",
     "action_declined": "/actions",
     "action_cancelled": "/actions",
     "obligation_reminder": "/echeances",

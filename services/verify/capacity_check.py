@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 TELEWORK: Final = "telework"
-FINISHED_STATES: Final = frozenset({"released", "void"})
+FINISHED_STATES: Final = frozenset({"released", "void", "refused"})
 GYMNASIUM: Final = "gymnase"
 GYMNASIUM_DESKS: Final = 20
 """Desks of a gymnasium, instead of its own number (docs/reference/reassignment-model.md, §2)."""

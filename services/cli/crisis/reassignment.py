@@ -183,16 +183,17 @@ def compute(
 @decision("reassignments/{line}/{what}", "Noté")
 def step(
     line: str,
-    what: Annotated[str, typer.Argument(help="accept, arrive or release")],
+    what: Annotated[str, typer.Argument(help="accept, refuse, arrive or release")],
     also: Annotated[
         list[str] | None,
         typer.Option("--line", help="Further lines of the same step; may be repeated"),
     ] = None,
+    reason: Given = None,
 ) -> Body:
-    """Report that an order was accepted, that the agents arrived, or that they were released."""
-    if what not in ("accept", "arrive", "release"):
-        raise typer.BadParameter("accept, arrive or release")
-    return {"lines": also or []}
+    """Report a step: the order was accepted, or refused with --reason; agents arrived, or left."""
+    if what not in ("accept", "refuse", "arrive", "release"):
+        raise typer.BadParameter("accept, refuse, arrive or release")
+    return {"lines": also or [], "reason": reason}
 
 
 def _describe_reasons(reasons: list[dict[str, Any]], names: TerritoryNames) -> str:

@@ -34,7 +34,7 @@ _CLOSED_STATES: Final = (
     SiteStatus.SHELTERING,
     SiteStatus.UNKNOWN,
 )
-_ENDED_LINES: Final = (g.LineState.RELEASED, g.LineState.VOID)
+_ENDED_LINES: Final = (g.LineState.RELEASED, g.LineState.VOID, g.LineState.REFUSED)
 _ENDED_INCIDENTS: Final = (IncidentState.CLOSED, IncidentState.MERGED)
 
 

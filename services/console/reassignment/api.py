@@ -12,7 +12,7 @@ from fastapi.responses import Response
 from pydantic import Field
 
 from schemas import reassignment as m
-from services.console.http.answers import DecisionRouter, send_decision
+from services.console.http.answers import DecisionRouter, require_text, send_decision
 from services.console.http.context import (
     Cursor,
     DecisionBody,
@@ -227,6 +227,15 @@ async def accept_order(
     author: ReassignmentAnswerer, line: str, body: StepLines | None = None
 ) -> Response:
     return await _send_step(author, body, line, m.AcceptReassignment)
+
+
+@router.decision(
+    "/reassignments/{line}/refuse",
+    "Refuse an order, as the site, with a reason; the planner proposes something else",
+)
+async def refuse_order(author: ReassignmentAnswerer, line: str, body: StepLines) -> Response:
+    require_text(body.reason)
+    return await _send_step(author, body, line, m.RefuseReassignment)
 
 
 @router.decision("/reassignments/{line}/arrive", "Report the agents at work")

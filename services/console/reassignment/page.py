@@ -47,6 +47,7 @@ STATE_LABELS: Final = {
     LineState.ARRIVED: N_("au travail"),
     LineState.RELEASED: N_("de retour"),
     LineState.VOID: N_("annulée, lieu perdu"),
+    LineState.REFUSED: N_("refusée par le site"),
 }
 REMOVED_LABEL: Final = N_("annulée, site retiré des données")
 _STATE_ICONS: Final = {
@@ -58,6 +59,7 @@ _STATE_ICONS: Final = {
     LineState.ARRIVED: "check",
     LineState.RELEASED: "check",
     LineState.VOID: "cross",
+    LineState.REFUSED: "cross",
 }
 _NEXT_STEPS: Final = {
     LineState.DISPATCHED: ("accept", N_("Ordre reçu")),
@@ -527,7 +529,7 @@ def build_reassignment_view(
             [
                 x
                 for x in reassigned_lines
-                if x.state is LineState.VOID
+                if x.state in (LineState.VOID, LineState.REFUSED)
                 and x.ended_at is not None
                 and now - x.ended_at < RECENT_SPAN
             ],

@@ -36,7 +36,9 @@ async def build_reassignment_page(queries: Queries, request: Request) -> dict[st
     x = await load_screen_data(queries, request, PAGE.name)
     proposals, reassignments = await asyncio.gather(
         x.queries.proposals(),
-        x.queries.reassignments(state=(*ACTIVE_LINE_STATES, LineState.VOID), limit=LINE_LIMIT),
+        x.queries.reassignments(
+            state=(*ACTIVE_LINE_STATES, LineState.VOID, LineState.REFUSED), limit=LINE_LIMIT
+        ),
     )
     proposal_id = request.query_params.get("proposition")
     missing = find_unknown_value(request, "proposition", (p.id for p in proposals))

@@ -263,6 +263,7 @@ HANDLERS: Final[Mapping[type[Command], Callable[[ContinuityDecision, Any], Comma
     moves.DeclineReassignments: reassignments.decline_reassignments,
     moves.AcceptReassignment: reassignments.accept_reassignment,
     moves.ArriveReassignment: reassignments.record_arrival,
+    moves.RefuseReassignment: reassignments.refuse_reassignment,
     moves.ReleaseReassignment: reassignments.release_reassignment,
     **RESOURCE_HANDLERS,
 }

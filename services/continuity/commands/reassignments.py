@@ -19,6 +19,7 @@ from services.continuity.reassignment.horizon import is_too_late
 from services.continuity.reassignment.orders import (
     TELEWORK,
     find_open_proposal,
+    inform_about_refusal,
     request_proposal,
     schedule_orders,
     schedule_recalls,
@@ -38,12 +39,16 @@ _PREVIOUS_STATES: Final = {
     m.LineState.ACCEPTED: (m.LineState.DISPATCHED,),
     m.LineState.ARRIVED: (m.LineState.DISPATCHED, m.LineState.ACCEPTED),
     m.LineState.RELEASED: (m.LineState.DISPATCHED, m.LineState.ACCEPTED, m.LineState.ARRIVED),
+    m.LineState.REFUSED: (m.LineState.DISPATCHED, m.LineState.ACCEPTED),
 }
 _TIME_FIELDS: Final = {
     m.LineState.ACCEPTED: "accepted_at",
     m.LineState.ARRIVED: "arrived_at",
     m.LineState.RELEASED: "ended_at",
+    m.LineState.REFUSED: "ended_at",
 }
+VITAL: Final = 1
+"""Criticality of work that people depend on for life or health."""
 APPROVER_CHECKS: Final = ("R6", "R7", "R8")
 """Rules that no table can check, so the approver answers for them.
 
@@ -355,12 +360,20 @@ def _move_lines(draft: ContinuityDecision, state: m.LineState, command: m.Step) 
         raise RefusedCommand(
             409, "already", line=command.line, state=draft.state.moved[command.line].state.value
         )
+    reason = command.reason if state is m.LineState.REFUSED else None
     for row in rows:
         moved_row = row.model_copy(
-            update={"state": state, _TIME_FIELDS[state]: draft.now, "by": command.author}
+            update={
+                "state": state,
+                _TIME_FIELDS[state]: draft.now,
+                "by": command.author,
+                "reason": reason,
+            }
         )
         draft.emit(m.ReassignmentChanged(row=moved_row, change=state.value))
     schedule_settlement(draft, rows if state is m.LineState.ARRIVED else select_arrived_lines(rows))
+    if state is m.LineState.REFUSED:
+        inform_about_refusal(draft, rows)
     return {
         "line": rows[0].id,
         "lines": len(rows),
@@ -377,6 +390,26 @@ def accept_reassignment(draft: ContinuityDecision, command: m.AcceptReassignment
 def record_arrival(draft: ContinuityDecision, command: m.ArriveReassignment) -> CommandResult:
     """Record that the agents are at work."""
     return _move_lines(draft, m.LineState.ARRIVED, command)
+
+
+def refuse_reassignment(draft: ContinuityDecision, command: m.RefuseReassignment) -> CommandResult:
+    """Record that a site cannot do an order; the planner proposes something else. Rule D101.
+
+    A reason is required. Agents that have arrived are released instead. Vital work does not wait
+    for the usual pause between two proposals.
+    """
+    require_reason(command)
+    ids = (command.line, *command.lines)
+    is_vital = any(
+        row.criticality == VITAL for id in ids if (row := draft.state.moved.get(id)) is not None
+    )
+    result = _move_lines(draft, m.LineState.REFUSED, command)
+    situation = describe_situation(draft.state, draft.now)
+    if is_vital and is_hit(situation):
+        request_proposal(draft, situation)
+    else:
+        schedule_review(draft)
+    return result
 
 
 def release_reassignment(

@@ -145,10 +145,9 @@ def _needs_request(state: ContinuityState, situation: Situation) -> bool:
         return forgotten or (current is not None and not state.moved)
     if request is None or request.reference != state.reference:
         return True
-    same = (request.situation.sites, request.situation.transit, request.situation.telework) == (
-        situation.sites,
-        situation.transit,
-        situation.telework,
+    compared_fields = ("sites", "transit", "telework", "refused")
+    same = all(
+        getattr(request.situation, name) == getattr(situation, name) for name in compared_fields
     )
     return not same or (
         state.answered
@@ -271,7 +270,7 @@ def _update_kept_lines(draft: ContinuityDecision, approved_lines: Sequence[KeptR
     _void_lines(draft, lost_rows, "place_lost")
 
 
-_AttentionCode = Literal["reassignment_void", "reassignment_recalled"]
+_AttentionCode = Literal["reassignment_void", "reassignment_recalled", "reassignment_refused"]
 
 
 def _inform_manager(
@@ -317,6 +316,34 @@ def _void_lines(
     schedule_settlement(draft, select_arrived_lines(rows))
     for (site, incident), agents in returning_agents.items():
         _inform_manager(draft, "reassignment_void", site, incident, agents=agents)
+
+
+def inform_about_refusal(draft: ContinuityDecision, rows: Sequence[ReassignmentRow]) -> None:
+    """Inform the cell that a site refused orders, and the sites at both ends that they are off."""
+    incident = rows[0].incident
+    draft.emit(
+        AttentionRequested(
+            code="reassignment_refused",
+            roles=draft.bia.policy.reassignment.told,
+            site=rows[0].site,
+            incident=incident,
+            agents=sum(row.count for row in rows),
+        )
+    )
+    leaving, coming = Counter[str](), Counter[str]()
+    for row in rows:
+        leaving[row.site] += row.count
+        if row.place not in (TELEWORK, row.site):
+            coming[row.place] += row.count
+    for site in sorted({*leaving, *coming}):
+        _inform_manager(
+            draft,
+            "reassignment_refused",
+            site,
+            incident,
+            agents=leaving[site] or None,
+            come=coming[site] or None,
+        )
 
 
 def schedule_orders(draft: ContinuityDecision, decision: str, sites: Iterable[str]) -> None:

@@ -322,6 +322,7 @@ def _build_situation(situation: m.Situation) -> ModelSituation:
         situation.transit,
         situation.telework,
         WorkHorizon(opens, situation.setup_min, situation.home_min),
+        frozenset((one.site, one.activity, one.metier, one.place) for one in situation.refused),
     )
 
 

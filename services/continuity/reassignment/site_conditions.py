@@ -14,7 +14,7 @@ from schemas import reference as ref
 from schemas.alerts import Confinement
 from schemas.base import HOUR_MS, MINUTE_MS, Instant
 from schemas.continuity import CauseHeard, SiteHeard
-from schemas.reassignment import SiteCondition, Situation
+from schemas.reassignment import RefusedMove, SiteCondition, Situation
 from schemas.wire.shared import share_object
 from schemas.words import EventType, SiteStatus
 from services.continuity.activities.capacity import get_effective_start
@@ -115,8 +115,21 @@ def describe_situation(state: ContinuityState, now: Instant) -> Situation:
         elapsed_h=round(max(now - since, 0) / HOUR_MS, 2),
         transit=is_transit_running(state, now),
         telework=is_telework_working(state, now),
+        refused=_list_refused_moves(state),
         **_describe_horizon(state, now) if any(ends.values()) else {},
     )
+
+
+def _list_refused_moves(state: ContinuityState) -> tuple[RefusedMove, ...]:
+    """Return the moves that a site refused, but for those that another order still makes.
+
+    Rule D101.
+    """
+    under_way = {(row.site, row.activity, row.metier, row.place) for row in state.moved.values()}
+    moves = {
+        (move.site, move.activity, move.metier, move.place): move for move in state.refused.values()
+    }
+    return tuple(moves[key] for key in sorted(moves.keys() - under_way))
 
 
 def find_confined_sites(state: ContinuityState, now: Instant) -> dict[str, Confinement]:

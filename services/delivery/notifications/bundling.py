@@ -42,6 +42,7 @@ ALARM_TEMPLATES: Final = frozenset(
         "reassignment_order",
         "reassignment_void",
         "reassignment_recalled",
+        "reassignment_refused",
         "resource_unfilled",
         "resource_late",
         "resource_expired",

@@ -83,6 +83,12 @@ def test_unneeded_agents_go_back_without_arriving_first(state: LineState) -> Non
     assert len({g.key for g in groups}) == len({o.key for o in orders}) == 2
 
 
+def test_a_refused_order_says_so() -> None:
+    refused = line("l-1", 4, 4, LineState.REFUSED)
+    (group,) = group_lines([refused], _)
+    assert (group.state_text, group.next) == ("refusée par le site", "")
+
+
 def test_fewer_than_three_agents_are_not_itemised_even_across_metiers() -> None:
     """Two lines of one agent each: « 2 » would say that each is one."""
     moved_lines = [

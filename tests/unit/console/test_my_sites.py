@@ -6,9 +6,10 @@ import re
 
 import pytest
 
+from schemas.reassignment import RefuseReassignment
 from services.console.incidents.report_form_screen import TROUBLES
 from tests.unit.console.held import Held, browsing
-from tests.unit.console.test_every_screen import REALM, crisis, report, site
+from tests.unit.console.test_every_screen import REALM, START, crisis, report, site
 
 MANAGER = "site_manager@pmi-01"
 
@@ -108,3 +109,61 @@ async def test_a_site_manager_takes_a_wrong_report_back_on_its_page() -> None:
 async def test_other_reports_are_not_taken_back_there(realm_state: Held) -> None:
     """The word of another source must not end with one's own."""
     assert not await _offers_withdrawal(realm_state)
+
+
+def ordered(state: str) -> Held:
+    """Return a crisis with an order for agents of the manager's site."""
+    realm_state = crisis()
+    realm_state.put(
+        "reassignments",
+        {
+            "id": "l-1",
+            "site": "pmi-01",
+            "activity": "SOL-01",
+            "metier": "agent_accueil",
+            "supply": "releasable",
+            "need_site": "sst-01",
+            "need_activity": "SOL-01",
+            "need_metier": "agent_accueil",
+            "place": "sst-01",
+            "count": 4,
+            "criticality": 1,
+            "proposal": "p-1",
+            "decision": "d-1",
+            "state": state,
+            "needed": 4,
+            "approved_by": "dgs",
+            "approved_role": "director",
+            "approved_at": START,
+            "dispatched_at": START,
+            "rules": ["D49"],
+        },
+    )
+    return realm_state
+
+
+@pytest.mark.parametrize(
+    ("state", "offered"), [("dispatched", True), ("accepted", True), ("arrived", False)]
+)
+async def test_an_order_can_be_refused_until_the_agents_have_arrived(
+    state: str, offered: bool
+) -> None:
+    browser, _ = browsing(ordered(state))
+    page = (await browser.get(f"/mes-sites?realm={REALM}", role=MANAGER)).text
+    assert "Partent travailler ailleurs" in page
+    form = re.search(r'action="/api/v1/reassignments/l-1/refuse".*?</form>', page)
+    assert (form is not None) is offered
+    assert form is None or re.search(r'name="reason" required', form[0])
+
+
+async def test_a_refusal_becomes_a_command_with_its_reason() -> None:
+    browser, _ = browsing(ordered("dispatched"))
+    path = f"/api/v1/reassignments/l-1/refuse?realm={REALM}"
+    for body in ({}, {"reason": " "}):
+        assert (await browser.post(path, body, role=MANAGER)).status_code == 422
+    answer = await browser.post(path, {"reason": "deux chauffeurs absents"}, role=MANAGER)
+    assert answer.status_code == 202, answer.text
+    (command,) = browser.decisions.asked
+    assert isinstance(command, RefuseReassignment)
+    assert (command.line, command.role) == ("l-1", "site_manager")
+    assert (command.reason or "").startswith("text:")

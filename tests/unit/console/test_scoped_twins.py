@@ -85,6 +85,7 @@ BODIES: dict[str, dict[str, Any]] = {
         "known_at": "2027-02-11T08:00:00Z",
     },
     "POST /api/v1/handovers": {"objective": "tenir", "recipients": ["coordinateur_pca"]},
+    "POST /api/v1/reassignments/{line}/refuse": {"reason": "deux chauffeurs absents"},
     "POST /api/v1/handovers/{id}:revise": {"objective": "tenir"},
     "POST /api/v1/handovers/{id}:withdraw": REASON,
     "POST /api/v1/obligations/{id}:done": {"receipt": "n° 12"},

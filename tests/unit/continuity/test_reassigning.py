@@ -732,6 +732,129 @@ def test_a_line_is_accepted_arrived_and_released_in_order() -> None:
     assert line not in world.state.moved
 
 
+REFUSAL = {"author": "p-3", "role": "site_manager", "reason": "text:why"}
+
+
+def get_move(line: m.LineRow) -> tuple[str, str, str, str]:
+    return (line.site, line.activity, line.metier, line.place)
+
+
+def order_all(world: World) -> list[m.ReassignmentRow]:
+    """Approve the proposal; return the dispatched lines that go to another site, largest first."""
+    assert isinstance(approve(world, "09:50"), CommandApplied)
+    fire(world)
+    rows = [row for row in world.state.moved.values() if row.place not in ("telework", row.site)]
+    return sorted(rows, key=lambda row: (-row.count, row.id))
+
+
+def test_a_refused_order_is_off_and_never_proposed_again() -> None:
+    world = fire_on_the_way()
+    line = order_all(world)[0]
+    move = get_move(line)
+    same_move = tuple(r.id for r in world.state.moved.values() if get_move(r) == move)
+    command = m.RefuseReassignment(line=same_move[0], lines=same_move[1:], **REFUSAL)
+    assert isinstance(world.say(command, "09:55"), CommandApplied)
+    row = world.facts(m.ReassignmentChanged)[-1].row
+    assert (row.state, row.by, row.reason, row.ended_at) == (
+        m.LineState.REFUSED,
+        "p-3",
+        "text:why",
+        world.instant("09:55"),
+    )
+    assert not set(same_move) & set(world.state.moved)
+    world.until("11:00")
+    refused_moves = world.facts(m.ProposalRequested)[-1].situation.refused
+    assert [(one.site, one.activity, one.metier, one.place) for one in refused_moves] == [move]
+    proposal = answer(world, "11:01")
+    lines = list_proposal_lines(world.state, proposal.id)
+    assert move not in {get_move(one) for one in lines}
+    assert any((one.site, one.metier) == (line.site, line.metier) for one in lines), (
+        "the agents are proposed for another place"
+    )
+    world.until("14:00")
+    assert len(world.facts(m.ProposalRequested)) == 2, "one refusal asks once"
+
+
+def test_a_refusal_informs_the_cell_and_both_sites() -> None:
+    world = fire_on_the_way()
+    line = order_all(world)[0]
+    assert isinstance(
+        world.say(m.RefuseReassignment(line=line.id, **REFUSAL), "09:55"), CommandApplied
+    )
+    notices = {(one.roles, one.site): one for one in world.asked("reassignment_refused")}
+    assert set(notices) == {
+        (world.state.bia.policy.reassignment.told, line.site),  # type: ignore[union-attr]
+        (("responsable_site",), line.site),
+        (("responsable_site",), line.place),
+    }
+    host = notices[("responsable_site",), line.place]
+    assert (host.agents, host.come) == (None, line.count)
+
+
+def test_a_refusal_needs_a_reason_a_site_and_agents_on_the_way() -> None:
+    world = fire_on_the_way()
+    line = order_all(world)[0].id
+    no_reason = {name: value for name, value in REFUSAL.items() if name != "reason"}
+    assert refused(world.say(m.RefuseReassignment(line=line, **no_reason), "09:51")) == (
+        409,
+        "reason_required",
+    )
+    observer = REFUSAL | {"role": "observer"}
+    assert refused(world.say(m.RefuseReassignment(line=line, **observer), "09:52")) == (
+        403,
+        "not_allowed",
+    )
+    world.say(m.AcceptReassignment(line=line, author="p-3", role="site_manager"), "09:53")
+    world.say(m.ArriveReassignment(line=line, author="p-3", role="site_manager"), "10:30")
+    assert refused(world.say(m.RefuseReassignment(line=line, **REFUSAL), "10:31")) == (
+        409,
+        "already",
+    )
+    assert not world.state.refused
+
+
+def test_a_refusal_voids_no_order_for_the_same_place() -> None:
+    """Another order of the same agents to that place is under way; its people have set out."""
+    world = fire_on_the_way()
+    rows = order_all(world)
+    counts = Counter(get_move(row) for row in rows)
+    move = next(move for move, count in counts.items() if count > 1)
+    first, *others = [row.id for row in rows if get_move(row) == move]
+    assert isinstance(
+        world.say(m.RefuseReassignment(line=first, **REFUSAL), "09:55"), CommandApplied
+    )
+    world.hit("cul-01", since="10:10")
+    world.until("11:00")
+    answer(world, "11:01")
+    assert set(others) <= set(world.state.moved)
+
+
+def test_vital_work_asks_the_planner_at_once_after_a_refusal() -> None:
+    world = fire_on_the_way()
+    order_all(world)
+    vital = next(row for row in world.state.moved.values() if row.criticality == 1)
+    before = len(world.facts(m.ProposalRequested))
+    assert isinstance(
+        world.say(m.RefuseReassignment(line=vital.id, **REFUSAL), "09:51"), CommandApplied
+    )
+    assert len(world.facts(m.ProposalRequested)) == before + 1
+
+
+def test_a_refusal_ends_with_the_crisis() -> None:
+    world = fire_on_the_way()
+    rows = order_all(world)
+    world.say(m.RefuseReassignment(line=rows[0].id, **REFUSAL), "09:55")
+    assert len(world.state.refused) == 1
+    world.until("11:00")
+    answer(world, "11:01")
+    world.lift("cen-1", "12:00")
+    for row in list(world.state.moved.values()):
+        world.say(m.ReleaseReassignment(line=row.id, **REFUSAL), "12:01")
+    world.until("14:00")
+    assert find_open_proposal(world.state) is None
+    assert not world.state.refused
+
+
 def test_one_acceptance_of_many_lines_keeps_earlier_acceptances() -> None:
     world = fire_on_the_way()
     first, *more = [line.id for line in list_proposal_lines(world.state, current(world).id)][:4]

@@ -146,7 +146,7 @@ def list_completed_moves(x: RetexFacts) -> list[ReassignmentRow]:
 def is_completed_move(row: ReassignmentRow) -> bool:
     """Check whether agents were sent, and the line was not void before they arrived."""
     return row.dispatched_at is not None and (
-        row.state is not LineState.VOID or row.arrived_at is not None
+        row.state not in (LineState.VOID, LineState.REFUSED) or row.arrived_at is not None
     )
 
 

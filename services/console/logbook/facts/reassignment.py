@@ -31,6 +31,7 @@ _REASSIGNMENT_SENTENCES = {
     "accepted": N_("Ordre reçu par {site} : {n} {metier}"),
     "arrived": N_("Au travail : {n} {metier} de {site}"),
     "released": N_("De retour à leur poste : {n} {metier} de {site}"),
+    "refused": N_("Ordre de réaffectation refusé : {n} {metier} de {site}"),
     "void": N_("Réaffectation annulée, lieu perdu : {n} {metier} de {site}"),
 }
 _REASSIGNED = N_("Réaffectation : {n} {metier} de {site}")
@@ -170,10 +171,11 @@ def make_reassignment_line(fact: FactRecord) -> Fields | None:
     if change in ("dispatched", "needed"):  # the order and the proposal have these lines
         return None
     return {
-        "kind": "fact" if change == "void" else "action",
+        "kind": "fact" if change == "void" else "decision" if change == "refused" else "action",
         "change": change,
         "site": r["site"],
         "incident": r.get("incident"),
+        "text_id": get_text_id(r.get("reason")),
         "values": pick_fields(r, "metier", "place", "cause", agents=r["count"], line=r["id"]),
     }
 

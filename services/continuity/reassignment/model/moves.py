@@ -71,7 +71,29 @@ def find_moves(quantities: Quantities) -> Moves:
         none = np.zeros(0, dtype=np.int64)
         return Moves(none, np.zeros(0, dtype=np.bool_), none, none, none, none, none)
     columns = [np.concatenate(parts) for parts in zip(*blocks, strict=True)]
-    return Moves(*columns)
+    moves = Moves(*columns)
+    if not quantities.situation.refused:
+        return moves
+    is_open = ~_find_refused(quantities, moves)
+    return Moves(*(column[is_open] for column in columns))
+
+
+def _find_refused(quantities: Quantities, moves: Moves) -> NDArray[np.bool_]:
+    """Return which moves a site has refused: these agents do not go to that place. Rule D101."""
+    tables = quantities.tables
+    is_refused = np.zeros(len(moves), dtype=np.bool_)
+    for site, activity, metier, place in quantities.situation.refused:
+        to = AT_HOME if place == TELEWORK else tables.site_index.get(place)
+        index = tables.site_index.get(site)
+        cells = tables.cells_of_site.get(index, ()) if index is not None else ()
+        mine = [n for n in cells if _is_cell(tables, n, activity, metier)]
+        if to is not None and mine:
+            is_refused |= np.isin(moves.cell, mine) & (moves.place == to)
+    return is_refused
+
+
+def _is_cell(tables: ReferenceTables, n: int, activity: str, metier: str) -> bool:
+    return (tables.cells[n].activity, tables.cells[n].metier) == (activity, metier)
 
 
 def _iterate_demand_moves(q: Quantities) -> Iterator[_Block]:

@@ -62,6 +62,8 @@ class ModelSituation:
     transit: bool = True
     telework: bool = True
     horizon: WorkHorizon = WorkHorizon()
+    refused: frozenset[tuple[str, str, str, str]] = frozenset()
+    """(site, activity, métier, place) of moves that a site refused. Rule D101."""
 
     def left_min(self, site: str, activity: str) -> int:
         """Return the minutes within which agents must be at work; negative if it opens too late.
