@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from types import MappingProxyType
 from typing import Final
 
 from schemas.words import CardState
 from services.console.actions.queries import OPEN_STATES, REQUEST
 from services.console.attention.resources import AttentionState, DemandLine
 from services.console.i18n import N_, Translator
+from services.console.reassignment.page import SiteOrder
 from services.console.resources import Action, Incident, SiteCard, Task
 from services.console.texts import words as w
 from services.console.texts.names import TerritoryNames
@@ -321,8 +323,12 @@ def build_site_step(
     _: Translator,
     cards: Iterable[SiteCard] = (),
     actions: Iterable[Action] = (),
+    orders: Mapping[str, Iterable[SiteOrder]] = MappingProxyType({}),
 ) -> NextStep | None:
-    """Return the next task, card or action at the sites of a manager; None: nothing is asked."""
+    """Return the next task, card, action or order at the sites of a manager.
+
+    None: nothing is asked. `orders` maps a site to its orders of reassignment.
+    """
     own = set(sites)
     mine = [
         *(_build_task_step(t, now, _) for t in tasks if t.site in own and t.state == "open"),
@@ -335,6 +341,12 @@ def build_site_step(
             _build_action_step(action, _)
             for action in actions
             if action.site in own and action.kind == REQUEST and action.state in OPEN_STATES
+        ),
+        *(
+            _build_order_step(site, order, now, _)
+            for site, site_orders in orders.items()
+            for order in site_orders
+            if site in own and order.is_asked
         ),
     ]
     if not mine:
@@ -374,6 +386,25 @@ def _build_card_step(card: SiteCard, _: Translator) -> tuple[tuple[bool, datetim
         more=0,
     )
     return (False, card.due_at, card.id), step
+
+
+def _build_order_step(
+    site: str, order: SiteOrder, now: datetime, _: Translator
+) -> tuple[tuple[bool, datetime, str], NextStep]:
+    step = NextStep(
+        title=_(
+            "Ordre de réaffectation : {what}, {n}", what=order.direction_text, n=order.agents_text
+        ),
+        due_at=None,
+        late=False,
+        consequence=_("Sans réponse, la cellule ne sait pas si l’ordre est suivi."),
+        path="/mes-sites",
+        anchor=f"ordres-{site}",
+        button=_("Lire l’ordre"),
+        urgent=False,
+        more=0,
+    )
+    return (True, now, f"{site}-{order.key}"), step
 
 
 def _build_action_step(

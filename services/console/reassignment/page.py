@@ -405,6 +405,8 @@ class SiteOrder:
     next: str
     next_said: str
     period: str
+    is_asked: bool
+    """The manager answers now: the order is new, or its agents are no longer needed."""
 
 
 def _find_direction(line: ReassignmentLine, site: str) -> OrderDirection:
@@ -463,6 +465,7 @@ def _build_site_order(
         next=step,
         next_said=_(step_label),
         period=_describe_period(lines, _),
+        is_asked=state is LineState.DISPATCHED or needed_count == 0,
     )
 
 

@@ -43,6 +43,7 @@ from services.console.web.screen_context import (
     load_action_lines,
     load_screen_data,
 )
+from services.runtime.identity.permissions import Permission
 from services.runtime.identity.principals import Scope
 
 SITES_SHOWN: Final = 30
@@ -229,6 +230,7 @@ async def build_my_sites_page(queries: Queries, request: Request) -> dict[str, A
         for site, reports in reports_by_site.items()
     }
     site_ids = {m.site.id for m in my_sites[:SITES_SHOWN]}
+    answers_orders = x.shell.reader.may(Permission.REASSIGNMENT_ANSWER)
     action_lines = await load_action_lines(x, own_sites=site_ids) if site_ids else []
     instructions = instructions_of(await x.queries.instructions(site_ids, texts=True))
     return {
@@ -241,6 +243,7 @@ async def build_my_sites_page(queries: Queries, request: Request) -> dict[str, A
             x._,
             cards.items,
             [line.action for line in action_lines],
+            {m.site.id: m.orders for m in my_sites} if answers_orders else {},
         ),
         "cards": mine,
         "instructions": instructions,

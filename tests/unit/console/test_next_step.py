@@ -139,6 +139,23 @@ def test_a_card_of_a_site_is_reached_by_its_anchor() -> None:
     assert (step.path, step.anchor) == ("/mes-sites", "fiche-ELE-F02-pmi-01")
 
 
+@pytest.mark.parametrize("is_asked", [True, False])
+def test_an_order_of_reassignment_is_asked_until_it_is_answered(*, is_asked: bool) -> None:
+    """The first page said that nothing was asked, above the order."""
+    order: Any = SimpleNamespace(key="come-dispatched", agents_text="37")
+    order.direction_text = "Viennent travailler ici"
+    order.is_asked = is_asked
+    step = build_site_step(
+        [], {"pmi-01"}, HERE, get_translator("fr"), orders={"pmi-01": [order], "cen-1": [order]}
+    )
+    if not is_asked:
+        assert step is None
+        return
+    assert step is not None
+    assert "Viennent travailler ici, 37" in step.title
+    assert (step.path, step.anchor, step.more) == ("/mes-sites", "ordres-pmi-01", 0)
+
+
 def test_a_function_of_the_account_goes_before_its_rights() -> None:
     assert choose_role(Role.CELL, "cellule_rh") == "cellule_rh"
     assert choose_role(Role.DIRECTOR, None) == "directeur_pole"
