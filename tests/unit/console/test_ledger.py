@@ -174,7 +174,11 @@ def test_a_reassignment_costs_its_agent_days_and_its_way() -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"dispatched_at": None, "arrived_at": None}, {"state": LineState.VOID, "arrived_at": None}],
+    [
+        {"dispatched_at": None, "arrived_at": None},
+        {"state": LineState.VOID, "arrived_at": None},
+        {"state": LineState.REFUSED, "arrived_at": None},
+    ],
 )
 def test_agents_never_sent_cost_nothing(changes: dict[str, Any]) -> None:
     assert list_cost_lines(_facts(reassignments=[_move(**changes)])) == []
@@ -320,7 +324,9 @@ def _recount(facts: CostFacts) -> Decimal:
     paris, total = ZoneInfo("Europe/Paris"), Decimal(0)
     now = datetime.fromtimestamp(facts.now / 1000, UTC)
     for row in facts.reassignments:
-        if row.dispatched_at is None or (row.state == "void" and row.arrived_at is None):
+        if row.dispatched_at is None or (
+            row.state in ("void", "refused") and row.arrived_at is None
+        ):
             continue
         begun = datetime.fromtimestamp((row.arrived_at or row.dispatched_at) / 1000, UTC)
         over = now if row.ended_at is None else datetime.fromtimestamp(row.ended_at / 1000, UTC)
