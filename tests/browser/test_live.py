@@ -27,8 +27,8 @@ def test_a_report_shows_at_once_and_disturbs_nothing(
         report(vigie, own_realm, site)
     expect(page.locator("[data-row]")).to_have_count(4)
     expect(page.locator("svg use[data-site=gym-07]").first).to_be_attached()
-    expect(page.get_by_label("Main courante")).to_have_value("en cours de frappe")
-    expect(page.get_by_label("Main courante")).to_be_focused()
+    expect(page.get_by_label("Main courante", exact=True)).to_have_value("en cours de frappe")
+    expect(page.get_by_label("Main courante", exact=True)).to_be_focused()
     expect(page.locator("[data-row][aria-selected=true]")).to_have_attribute("data-site", "cul-04")
     assert page.evaluate("performance.getEntriesByType('navigation').length") == 1
     expect(page.locator("#side h2 a")).to_contain_text("Coupure électrique")
