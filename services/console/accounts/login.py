@@ -9,6 +9,7 @@ from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import RedirectResponse
 
 from services.console.accounts.account_page import can_use_passkey, set_session_cookies
+from services.console.i18n import get_translator
 from services.console.web.access import ENROL_PATH
 from services.console.web.shell import DisplayChoice, render_response
 from services.runtime.http.problems import ProblemError
@@ -159,6 +160,8 @@ def _check_site(request: Request) -> None:
         raise ProblemError("origin_foreign", origin=origin[:SHOWN_CHARS], host=own[:SHOWN_CHARS])
 
 
+TOO_MANY: Final = 429
+"""Status of a refusal after too many attempts."""
 SHOWN_CHARS: Final = 200
 """Characters of a foreign address that the refusal repeats."""
 
@@ -229,6 +232,10 @@ def render_login(
     choice = DisplayChoice.of(request)
     refusal = error.problem.sentence("en" if choice.lang == "en" else "fr") if error else ""
     status = error.problem.status if error else 200
+    if status == TOO_MANY:
+        _ = get_translator(choice.lang)
+        way_in = _("Une clé d’accès ou un code à usage unique s’utilise sans attendre.")
+        refusal = f"{refusal} {way_in}"
     oidc = request.app.state.oidc
     context = {
         "next": keep_inside(next),

@@ -178,6 +178,13 @@ _TEXTS: Final[Mapping[str, DemandText]] = {
         N_("Voir les échéances"),
         "/echeances",
     ),
+    "handover_signed": DemandText(
+        N_("Une relève signée attend la signature de l’entrant"),
+        N_("Une relève signée attend la signature de l’entrant"),
+        N_("Tant que personne ne la signe, le sortant reste en charge."),
+        N_("Ouvrir la relève"),
+        "/releve",
+    ),
     "reassignment_proposed": DemandText(
         N_("Une proposition de réaffectation attend"),
         N_("Une proposition de réaffectation attend, {n} mouvements"),

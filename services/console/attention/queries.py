@@ -13,6 +13,7 @@ from schemas import reference as ref
 from schemas.catalogue.event_types import endangers_people
 from schemas.crisis import resource_requests as res
 from schemas.crisis.actions import ActionRow
+from schemas.crisis.handovers import HandoverRow
 from schemas.crisis.obligations import ObligationRow
 from schemas.words import TaskState
 from services.console import resources as r
@@ -68,6 +69,7 @@ class AttentionQueries(QueryBase):
             await read(ActionRow),
             await read(res.ResourceRequestRow),
             await read(ObligationRow),
+            await read(HandoverRow),
             dangers=frozenset(
                 row.id for row in asked_about.values() if endangers_people(row.type, row.severity)
             ),

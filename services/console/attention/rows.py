@@ -21,6 +21,7 @@ from schemas.calling import EscalationRow, WaveRow
 from schemas.callouts import CallOutRow
 from schemas.continuity import ActivityRow, AlarmRow, ClockRow, LocalClockRow, PlanRow
 from schemas.crisis.actions import OPEN_ACTION_STATES, ActionRow
+from schemas.crisis.handovers import HandoverRow, HandoverState
 from schemas.crisis.obligations import ObligationRow, ObligationState
 from schemas.crisis.resource_requests import WAITING_STATES, RequestPriority, ResourceRequestRow
 from schemas.ranks import HOLD_ROLE, POLE_DIRECTOR_ROLE
@@ -57,6 +58,7 @@ DEMAND_KINDS: Final = (
     "resource_late",
     "obligation",
     "obligation_late",
+    "handover_signed",
 )
 """Kinds of demands; every other one is a kind of task."""
 _DANGER_ROWS: Final = {"verify_report": "danger_doubted", "link_site": "danger_placeless"}
@@ -117,6 +119,7 @@ class DemandRows:
     actions: Mapping[str, ActionRow] = field(default_factory=dict)
     requests: Mapping[str, ResourceRequestRow] = field(default_factory=dict)
     obligations: Mapping[str, ObligationRow] = field(default_factory=dict)
+    handovers: Mapping[str, HandoverRow] = field(default_factory=dict)
     dangers: frozenset[str] = frozenset()
     """Reports of danger to people that somebody has to verify, or to ask for a place."""
     missing: Mapping[str, Headcount] = field(default_factory=dict)
@@ -246,6 +249,7 @@ def list_demands(facts: DemandRows, now: Instant) -> list[Demand]:
         *_list_actions(facts),
         *_list_requests(facts),
         *_list_obligations(facts, now),
+        *_list_handovers(facts),
     ]
 
 
@@ -596,6 +600,19 @@ def _list_obligations(facts: DemandRows, now: Instant) -> Iterator[Demand]:
             due_at=first.due_at,
             incident=first.incident,
         )
+
+
+def _list_handovers(facts: DemandRows) -> Iterator[Demand]:
+    """Yield the handover that the outgoing person signed and that nobody has taken. Rule D115."""
+    for row in facts.handovers.values():
+        if row.state is HandoverState.SIGNED and row.signed is not None:
+            yield Demand(
+                f"handover:{row.id}",
+                "handover_signed",
+                Urgency.DECISION,
+                row.signed.at,
+                frozenset({row.signed.role, CELL_ROLE, HOLD_ROLE}),
+            )
 
 
 def find_attention_time(row: ObligationRow) -> Instant:

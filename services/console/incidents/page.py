@@ -153,7 +153,13 @@ def list_phases(
             "past" if is_closed else "here",
         )
     )
-    if incident.estimated_end is None:
+    ahead: Literal["past", "next"] = "past" if is_closed else "next"
+    if incident.over_since is not None:
+        over_at = times.hm_dated(incident.over_since, now, _.lang)
+        recovery_text = _("constaté à {at}", at=over_at)
+    elif is_closed:
+        recovery_text = ""
+    elif incident.estimated_end is None:
         recovery_text = _("heure de rétablissement non annoncée")
     else:
         recovery_text = (
@@ -161,8 +167,8 @@ def list_phases(
             if over
             else _("annoncé {at}", at=times.hm_dated(incident.estimated_end, now, _.lang))
         )
-    ahead: Literal["past", "next"] = "past" if is_closed else "next"
-    steps.append(IncidentPhase(_("Rétablissement"), recovery_text, ahead))
+    recovered = "past" if incident.over_since is not None else ahead
+    steps.append(IncidentPhase(_("Rétablissement"), recovery_text, recovered))
     steps.append(
         IncidentPhase(
             _("Levée"),

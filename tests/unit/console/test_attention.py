@@ -10,6 +10,8 @@ from schemas.base import MINUTE_MS
 from schemas.calling import EscalationRow, WaveRow
 from schemas.continuity import ActivityRow, AlarmRow, ClockRow, PlanRow
 from schemas.crisis.actions import ActionRow
+from schemas.crisis.communication import Signature
+from schemas.crisis.handovers import HandoverRow, HandoverState
 from schemas.crisis.resource_requests import ResourceRequestRow
 from schemas.ranks import POLE_DIRECTOR_ROLE
 from schemas.words import (
@@ -195,6 +197,28 @@ def test_a_director_is_asked_about_the_own_pole_alone() -> None:
     cell = seen(facts, "cellule_situation", MINUTE_MS).queue
     assert {d.key for d in cell} >= {"danger:i-own", "danger:i-other"}
     assert not any(POLE_DIRECTOR_ROLE in d.roles for d in cell)
+
+
+def test_a_signed_handover_asks_for_the_second_signature_until_somebody_takes_it() -> None:
+    """D115: the outgoing person waited, and nobody was asked."""
+    by = Signature(by="p-1", role="cellule_rh", at=5 * MINUTE_MS)
+    draft = HandoverRow(
+        id="1",
+        number=1,
+        state=HandoverState.DRAFT,
+        text_id="t",
+        recipients=("cellule_rh",),
+        level=Level.N3,
+        drafted=by,
+        changed_at=by.at,
+    )
+    signed = draft.model_copy(update={"state": HandoverState.SIGNED, "signed": by})
+    accepted = signed.model_copy(update={"state": HandoverState.ACCEPTED, "accepted": by})
+    for role in ("cellule_rh", CELL_ROLE, ROLE):
+        (demand,) = seen(DemandRows(POLICY, handovers={"1": signed}), role, 10 * MINUTE_MS).queue
+        assert (demand.kind, demand.since) == ("handover_signed", 5 * MINUTE_MS)
+    for row in (draft, accepted):
+        assert list_demands(DemandRows(POLICY, handovers={"1": row}), 10 * MINUTE_MS) == []
 
 
 def test_fifty_silent_sites_of_an_incident_are_one_row() -> None:

@@ -166,6 +166,16 @@ async def test_a_time_without_end_breaks_no_screen(at: int) -> None:
         assert answer.status_code == 200, (path, answer.text)
 
 
+async def test_an_incident_that_is_over_on_site_says_when_and_awaits_no_announcement() -> None:
+    realm_state = crisis()
+    realm_state.put("incidents", incident(over_since=START + 30 * MINUTE))
+    page = await shown(browsing(realm_state)[0], "/incidents/i-1")
+    assert "Rétablissement constaté à 10:10" in page
+    assert "non annoncée" not in page
+    realm_state.put("incidents", incident(state="closed", closed_at=NOW))
+    assert "non annoncée" not in await shown(browsing(realm_state)[0], "/incidents/i-1")
+
+
 async def test_a_day_of_another_year_is_written_with_its_year() -> None:
     realm_state = crisis()
     realm_state.put("incidents", incident(estimated_end=FOR_EVER))

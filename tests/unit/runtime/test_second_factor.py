@@ -26,6 +26,7 @@ from services.runtime.identity.sessions import (
     COOKIE,
     CSRF_COOKIE,
     CSRF_HEADER,
+    FREE_FAILURES,
     RECENT_LOGIN_MS,
     SESSION_LIFETIME_MS,
     Session,
@@ -114,6 +115,19 @@ async def test_a_password_alone_opens_nothing_but_the_page_that_adds_a_second_fa
         ).status_code == 403
         await http.post("/deconnexion", data={"csrf": http.cookies[CSRF_COOKIE]})
         assert (await http.get("/picture")).status_code == 401
+
+
+async def test_too_many_attempts_tell_the_wait_and_the_way_in(world: World) -> None:
+    """At night the cell must not take the wait for a closed door."""
+    account = await world.account(Role.CELL)
+    form = {"user": account.login, "password": "wrong"}
+    async with world.client() as http:
+        for _ in range(FREE_FAILURES):
+            assert (await http.post("/connexion", data=form)).status_code == 401
+        answer = await http.post("/connexion", data=form)
+    assert answer.status_code == 429
+    assert "Attendez 30 s avant une nouvelle tentative." in answer.text
+    assert "Une clé d’accès ou un code à usage unique s’utilise sans attendre." in answer.text
 
 
 @pytest.mark.parametrize("role", [Role.CELL, Role.SITE_MANAGER, Role.TECHNICIAN, Role.OBSERVER])

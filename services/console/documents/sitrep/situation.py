@@ -81,7 +81,9 @@ def write_essentials_section(x: SitrepFacts, citations: Citations) -> DocumentSe
         if i.persons_concerned:
             parts.append(_("{n} personnes concernées", n=format_people(i.persons_concerned, lang)))
         end = (
-            _("rétablissement annoncé à {at}", at=times.hm_dated(i.estimated_end, x.at, lang))
+            _("rétablissement constaté à {at}", at=times.hm_dated(i.over_since, x.at, lang))
+            if i.over_since
+            else _("rétablissement annoncé à {at}", at=times.hm_dated(i.estimated_end, x.at, lang))
             if i.estimated_end
             else _("heure de rétablissement non annoncée")
         )
