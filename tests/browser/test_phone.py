@@ -467,3 +467,41 @@ def test_a_line_with_a_lost_answer_counts_once_and_the_next_is_a_new_report(
     incidents = vigie.get(f"/api/v1/incidents?realm={own_realm}")["items"]
     assert {i["opened_at"][:10] for i in incidents} == {"2027-02-11"}
     assert sum(i["duplicates_count"] for i in incidents) == 0
+
+
+def test_a_report_that_waits_never_leaves_under_the_name_of_the_next_person(
+    vigie: RunningVigie, own_realm: str, visitor: Accounts
+) -> None:
+    """A danger does not wait: it leaves unconfirmed, with the account that wrote it."""
+    author, other = visitor("site_manager"), visitor("cell", duty="cellule_situation")
+    context = author.context(**PHONE)
+    page = author.page(f"/signaler?realm={own_realm}&site=gym-07", context=context)
+    page.evaluate("navigator.serviceWorker.ready")
+    until(lambda: page.evaluate(KEPT))
+    context.set_offline(True)
+    fill(page, page.get_by_label("1. Site").input_value())
+    page.locator("#send").click()
+    page.locator("label", has_text="Incendie").click()
+    page.get_by_text("Non, fermé").click()
+    page.get_by_text("Oui, le 18 ou le 112 est prévenu", exact=True).click()
+    page.locator("#send").click()
+    expect(page.locator("#queue")).to_contain_text("2 signalements en attente d’envoi")
+    context.clear_cookies()
+    context.add_cookies(other.state["cookies"])  # type: ignore[index, arg-type]
+    context.set_offline(False)
+    row = page.locator("#refusals li")
+    expect(row).to_have_count(1)
+    expect(row).to_contain_text("Écrit sous un autre compte : reconnectez-vous sous ce compte")
+    expect(page.locator("#queue")).to_be_hidden()
+
+    def count_reports() -> int:
+        return int(vigie.get(f"/api/v1/overview?realm={own_realm}")["counts"]["reports"])
+
+    until(lambda: count_reports() == 1)
+    queue = f"/api/v1/attention?realm={own_realm}"
+    until(lambda: [d["kind"] for d in vigie.get(queue)["queue"]] == ["danger_doubted"])
+    page.reload()
+    expect(row).to_have_count(1)
+    row.get_by_role("button", name="Envoyer à mon nom").click()
+    expect(row).to_have_count(0)
+    until(lambda: count_reports() == 2)

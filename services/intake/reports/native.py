@@ -44,7 +44,7 @@ from services.intake.reports.report_rights import (
 )
 from services.runtime.http.problems import FieldFault, ProblemError, build_fault, list_faults
 from services.runtime.identity.permissions import Permission
-from services.runtime.identity.principals import Principal
+from services.runtime.identity.principals import MAX_LOGIN_CHARS, Principal
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 Time = Annotated[AwareDatetime, Field(ge=_EPOCH)]
@@ -288,6 +288,21 @@ def date_on_arrival(claim: PreparedReport, now: Instant) -> PreparedReport:
     dated_content = claim.content + b"%d" % claim.message["occurred_at"]
     arrival = {"occurred_at": now if is_live(claim.realm) else None}
     return replace(claim, message=claim.message | arrival, words=dated_content)
+
+
+def doubt_author(claim: PreparedReport, author: str) -> PreparedReport:
+    """Return a danger that another account wrote, as unconfirmed and with that account's id.
+
+    Raises ProblemError `other_author` for any other report. Rule D2, reports that waited.
+    """
+    if not claim.danger:
+        raise ProblemError("other_author")
+    description = claim.text.get("description")
+    remark = f"(écrit sous le compte {author[:MAX_LOGIN_CHARS]}, envoyé par un autre)"
+    text = claim.text | {"description": f"{description} {remark}" if description else remark}
+    is_sure = claim.message.get("certainty", Certainty.CONFIRMED) is Certainty.CONFIRMED
+    doubt = {"certainty": Certainty.UNCONFIRMED} if is_sure else {}
+    return replace(claim, message=claim.message | doubt, text=text)
 
 
 def parse_report(body: bytes) -> NativeReport:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
+from urllib.parse import unquote
 
 import orjson
 import structlog
@@ -50,6 +51,7 @@ from services.intake.reports.native import (
     build_arrival_fields,
     build_validation_problem,
     date_on_arrival,
+    doubt_author,
     dump_json,
     parse_batch_item,
     parse_report,
@@ -76,6 +78,8 @@ BATCH_AT_ONCE: Final = 64
 _REPLAYED: Final[Headers] = [(b"idempotency-replayed", b"true")]
 _UNKEPT_STATUSES: Final = frozenset({401, 503})
 """Statuses that say nothing about the message, so it is not kept."""
+_UNKEPT_CODE: Final = "other_author"
+"""Code of a refusal after which the device keeps the message for its author."""
 log = structlog.get_logger(__name__)
 
 
@@ -145,6 +149,17 @@ MAX_FORM_AGE_MS: Final = 30_000
 """Age up to which a form counts as filled in now: clocks of devices or pages may be wrong."""
 
 
+AUTHOR_HEADER: Final = b"vigie-written-by"
+"""Header of the report form: id of the account that wrote the report, percent-encoded."""
+
+
+def get_other_author(scope: Scope, principal: Principal) -> str | None:
+    """Return the id of the account that wrote the report, if it is not the sender's."""
+    header = get_header(scope, AUTHOR_HEADER)
+    author = unquote(header) if header else None
+    return None if author == principal.id else author
+
+
 def is_just_filled(scope: Scope) -> bool:
     """Return whether the report was filled in just now."""
     ago = get_header(scope, FORM_AGE_HEADER)
@@ -200,7 +215,12 @@ class ReportApi:
             try:
                 is_new = key is not None and is_just_filled(scope)
                 receipt = await self._accept(
-                    principal, parse_report(body), key, RawBody(body, content_type), is_new=is_new
+                    principal,
+                    parse_report(body),
+                    key,
+                    RawBody(body, content_type),
+                    is_new=is_new,
+                    other_author=get_other_author(scope, principal),
                 )
             finally:
                 self._reader.room.give_back(len(body))
@@ -223,6 +243,7 @@ class ReportApi:
         raw: RawBody,
         *,
         is_new: bool = False,
+        other_author: str | None = None,
     ) -> AcceptanceReceipt:
         claim = prepare_report(
             report,
@@ -231,6 +252,8 @@ class ReportApi:
             partial(self._receiver.resolve, principal.id),
             self._geography,
         )
+        if other_author is not None:
+            claim = doubt_author(claim, other_author)
         if is_new:
             claim = date_on_arrival(claim, time.time_ns() // 1_000_000)
         receipt = await self._receiver.accept(claim, principal, key, raw)
@@ -422,7 +445,8 @@ class ReportApi:
         path: str | None = None,
     ) -> None:
         """Keep a refused message. `path` is the path for a replay, if not the request's own."""
-        if problem.status not in _UNKEPT_STATUSES and ORIGINAL_SENDER not in scope:
+        is_unkept = problem.status in _UNKEPT_STATUSES or problem.code == _UNKEPT_CODE
+        if not is_unkept and ORIGINAL_SENDER not in scope:
             content_type = get_header(scope, b"content-type") or JSON
             self._refused.keep(
                 RefusedMessage(

@@ -228,6 +228,14 @@ def _build_catalogue() -> dict[str, ProblemKind]:
             ),
         ),
         (
+            "other_author",
+            409,
+            "Écrit sous un autre compte",
+            "Written with another account",
+            "Écrit sous un autre compte : reconnectez-vous sous ce compte ou envoyez à votre nom.",
+            "Written with another account: log in with that account or send it in your own name.",
+        ),
+        (
             "passkey_needs_name",
             409,
             "Clé d’accès impossible à cette adresse",

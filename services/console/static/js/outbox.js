@@ -2,7 +2,7 @@
 
 const STORE = "reports";
 
-/** @typedef {{key: string, to: string, token?: string, body: Record<string, unknown>, at: number, label: string, what?: string, photo?: Blob, photoless?: boolean, refused?: string}} Waiting `what`: as its button says it; `photoless`: its photo cannot be read or was refused */
+/** @typedef {{key: string, to: string, token?: string, body: Record<string, unknown>, at: number, label: string, what?: string, photo?: Blob, photoless?: boolean, refused?: string, by?: string}} Waiting `by`: the account that wrote it; `what`: as its button says it; `photoless`: its photo cannot be read or was refused */
 
 /** @type {Promise<IDBDatabase> | null} */
 let opening = null;

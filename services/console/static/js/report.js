@@ -32,10 +32,13 @@ const receipt = (said, data) => said.replace("{at}", hm()).replace("{id}", Strin
 /** @param {Waiting} report @returns {string} what it says, where and since when, as its sender knows it */
 const named = ({ what, label, at }) => (document.getElementById("queue")?.dataset.line ?? "{site}").replace("{what}", what ?? "").replace("{site}", label).replace("{at}", time(at + ahead)).replace(/^, /, "");
 
+/** Why the account that is logged in here cannot send what another wrote, by key; asked anew each time the page is seen. @type {Map<string, string>} */
+const strange = new Map();
+
 /** Shows what waits, and what was refused. */
 async function show() {
   const reports = await outbox.all().catch(() => []);
-  const waiting = reports.filter((r) => !r.refused);
+  const waiting = reports.filter((r) => !r.refused && !strange.has(r.key));
   const band = /** @type {HTMLElement} */ (document.getElementById("queue"));
   band.hidden = waiting.length === 0;
   const count = waiting.length === 1 ? band.dataset.one : (band.dataset.many ?? "").replace("{n}", String(waiting.length));
@@ -45,7 +48,7 @@ async function show() {
   lines.replaceChildren(...waiting.map((report) => Object.assign(document.createElement("li"), { textContent: named(report) })));
   band.replaceChildren(strong, ` ${band.dataset.why ?? ""}`, lines);
   const list = /** @type {HTMLElement} */ (document.getElementById("refusals"));
-  const refused = reports.filter((r) => r.refused);
+  const refused = reports.filter((r) => r.refused || strange.has(r.key));
   list.hidden = refused.length === 0;
   list.replaceChildren(...refused.map(refusal));
 }
@@ -55,7 +58,9 @@ function refusal(report) {
   const item = document.createElement("li");
   const text = document.createElement("span");
   const sentence = typeof report.body.description === "string" ? ` « ${report.body.description} »` : "";
-  text.textContent = `${named(report)}${sentence} : ${(form.dataset.refused ?? "{why}").replace("{why}", report.refused ?? "")}`;
+  const why = strange.get(report.key);
+  const reason = why ?? (form.dataset.refused ?? "{why}").replace("{why}", report.refused ?? "");
+  text.textContent = `${named(report)}${sentence} : ${reason}`;
   const take = document.createElement("button");
   take.type = "button";
   take.className = "btn s";
@@ -65,7 +70,20 @@ function refusal(report) {
     await show();
   });
   item.append(text, " ", take);
+  if (why !== undefined) item.insertBefore(inOwnName(report), take);
   return item;
+}
+
+/** Another person sends what was written here before, and answers for it. @param {Waiting} report */
+function inOwnName(report) {
+  const { by: _, ...own } = report;
+  const adopt = Object.assign(document.createElement("button"), { type: "button", className: "btn s", textContent: form.dataset.adopt ?? "" });
+  adopt.addEventListener("click", async () => {
+    await outbox.keep(own);
+    strange.delete(report.key);
+    await flush();
+  });
+  return adopt;
 }
 
 /** @param {string} text @param {boolean} [refused] */
@@ -151,6 +169,7 @@ async function send(waiting) {
   if (typeof one === "string") return one;
   const headers = /** @type {Record<string, string>} */ ({ "Idempotency-Key": one.key });
   if (one.token) headers["X-Token"] = one.token;
+  if (one.by) headers["Vigie-Written-By"] = encodeURIComponent(one.by);
   const ago = Date.now() - one.at;
   if (ago >= 0 && ago < JUST_FILLED_MS) headers["Vigie-Filled-Ago"] = String(ago);
   const { ok, status, data } = await post(one.to, one.body, headers);
@@ -164,6 +183,8 @@ async function send(waiting) {
     return loginFirst();
   } else if (away(status)) {
     return "away";
+  } else if (one.by && ["other_author", "forbidden"].includes(data.code)) {
+    strange.set(one.key, data.detail);
   } else {
     const why = status === 401 ? form.dataset.poster ?? "" : data.detail ?? String(status);
     await outbox.keep({ ...one, refused: why });
@@ -196,7 +217,7 @@ async function flush() {
   receipts = [];
   /** @type {Set<string>} */
   const tried = new Set();
-  const next = async () => (await outbox.all()).find((r) => !r.refused && !tried.has(r.key));
+  const next = async () => (await outbox.all()).find((r) => !r.refused && !tried.has(r.key) && !strange.has(r.key));
   try {
     for (let one = await next(); one; one = await next()) {
       tried.add(one.key);
@@ -214,7 +235,7 @@ async function submit(report, what) {
   const input = document.getElementById("photo");
   const file = input instanceof HTMLInputElement ? input.files?.[0] : null;
   const photo = file ? await smaller(file) : null;
-  const to = { to: form.getAttribute("action") ?? "", ...(form.dataset.token ? { token: form.dataset.token } : {}) };
+  const to = { to: form.getAttribute("action") ?? "", ...(form.dataset.token ? { token: form.dataset.token } : {}), ...(form.dataset.account ? { by: form.dataset.account } : {}) };
   try {
     await outbox.keep({ key: freshKey(), body: report, at: Date.now(), label: field.value, what, ...to, ...(photo ? { photo } : file ? { photoless: true } : {}) });
   } catch {
@@ -343,7 +364,11 @@ async function stayHere() {
 
 addEventListener("online", online);
 addEventListener("offline", online);
-document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && flush());
+document.addEventListener("visibilitychange", () => {
+  if (document.visibilityState !== "visible") return;
+  strange.clear();
+  flush();
+});
 setInterval(flush, RETRY_MS);
 if (form.dataset.now && !form.dataset.token) setInterval(follow, RETRY_MS);
 standIn();
