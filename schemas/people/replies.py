@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from schemas.base import MINUTE_MS
+from schemas.base import HOUR_MS, MINUTE_MS
 from schemas.callouts import HEADCOUNT_KEYS, HeadcountAnswer
 from schemas.people.attendance import MAX_ETA_MIN, AttendanceMode
 from schemas.words import Answer, CardChange
@@ -43,6 +43,10 @@ UNPARSED_REPLY_TEMPLATE: Final = "reply_unread"
 """Template of the message that explains how to answer."""
 WAITING_REPLY_PREFIX: Final = "reply-"
 """Prefix of the ids of texts with a reply, until the sender has read it."""
+ARRIVED_TEXT_PREFIX: Final = "arrived-"
+"""Prefix of the ids of texts that a provider gave to the sender, for the front to read."""
+ARRIVED_TEXT_KEPT_MS: Final = 2 * HOUR_MS
+"""Time for which the id of such a text is kept: longer than a provider is asked for it."""
 OPEN_PLACE_PREFIX: Final = "place-"
 """Prefix of the ids of texts about a danger without a place."""
 OPEN_PLACE_MS: Final = 15 * MINUTE_MS

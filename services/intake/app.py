@@ -32,6 +32,7 @@ from services.intake.dead_letters.dead_letter_store import (
     DeadLetterStore,
     UnknownSenders,
 )
+from services.intake.field.arrived_texts import ArrivedTextReader
 from services.intake.field.phone_numbers import PhoneNumbers
 from services.intake.field.poster import PosterIntegration
 from services.intake.field.rate_limits import AnonymousLimits
@@ -200,6 +201,12 @@ class Intake:
                 AlertmanagerAlerts(),
             ),
         )
+        self.arrived_texts = ArrivedTextReader(
+            self.vault.texts,
+            self.sms,
+            machines,
+            (self.ledger.caught_up, self.access.caught_up),
+        )
         alertmanager = AlertmanagerApi(
             self.access,
             self.proxy,
@@ -282,6 +289,7 @@ class Intake:
             ("refused", self.refused.run()),
             ("sweep", self.refused.sweep()),
             ("external", self.external.run()),
+            ("arrived_texts", self.arrived_texts.run()),
             ("heartbeats", self.heartbeats.run()),
             ("backlog", self.backlog.run()),
             ("measures", self.reserved.follow(self.proxy.get_json)),

@@ -123,13 +123,13 @@ class Inbox(Protocol):
         """Return the provider's ids of accepted messages that wait for a receipt."""
         ...
 
-    async def reply(
+    async def accept_text(
         self, channel: Channel, address: str, words: str, *, name: str | None = None
     ) -> bool:
-        """Receive a reply; False if it cannot be matched with a call yet.
+        """Receive a text of a person; False if it cannot be matched with a call yet.
 
-        A reply without a call is accepted and counted. `name` is the message's id at the provider:
-        a repeat is the same answer. Raise BrokerAway.
+        It answers a call, or the front reads it as a report. `name` is the message's id at the
+        provider: a repeat has no effect. Raise BrokerAway.
         """
         ...
 

@@ -11,12 +11,13 @@ import asyncio
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Final, Literal, Protocol
 from uuid import uuid4
 
 import structlog
 
-from schemas.base import Instant
+from schemas.base import MINUTE_MS, Instant
 from schemas.callouts import headcount_text_id
 from schemas.commands import AnswerCards, AnswerNotification
 from schemas.delivery import ReceiptReceived, ReplyUnread, TextRead
@@ -24,6 +25,7 @@ from schemas.oncall import NoteReachability
 from schemas.people.attendance import AttendanceMode, StateAttendance
 from schemas.people.directory import Contact
 from schemas.people.replies import (
+    ARRIVED_TEXT_PREFIX,
     CardReply,
     TextReading,
     parse_attendance,
@@ -46,6 +48,7 @@ from services.delivery.sender.attempt_view import (
 from services.delivery.sender.sender import SOURCE, InputSender
 from services.runtime.kafka.clients import BrokerAway
 from services.runtime.process import metrics
+from services.runtime.process.failpoints import ARMED, reach_failpoint
 from services.runtime.secrets.vault import TextItem
 
 log = structlog.get_logger(__name__)
@@ -56,6 +59,8 @@ GIVE_UP_S: Final = 600.0
 """Time from the first receipt of an unknown id until it is dropped."""
 INDEX_MAX_AGE_S: Final = 10.0
 """Oldest index of numbers that a reply may use: numbers change hands, and people are erased."""
+REPEAT_MS: Final = 5 * MINUTE_MS
+"""Time in which the same text of a number, without an id of the provider, is a repetition."""
 _POLL_S: Final = 0.02
 _KEPT_RECEIPTS: Final = 10_000
 
@@ -115,9 +120,22 @@ class FieldText:
 class ReplyTexts(Protocol):
     """`services.runtime.secrets.vault.Texts`."""
 
+    async def get(self, text_id: str) -> TextItem | None: ...
+
     async def put(self, text_id: str, item: TextItem) -> None:
         """Store a text. Raise BrokerAway."""
         ...
+
+
+def _name_arrival(address: str, words: str, name: str | None, realms: Collection[str]) -> str:
+    """Return the id of a text in `texts`; the number and the words cannot be read from it."""
+    parts = (*realms, name or "", address, words)
+    return f"{ARRIVED_TEXT_PREFIX}{sha256(chr(31).join(parts).encode()).hexdigest()[:32]}"
+
+
+def _is_repetition(earlier: TextItem, now: Instant) -> bool:
+    """Check whether the same words of a number, without an id, are one text that came twice."""
+    return "words" in earlier.fields or now - int(earlier.fields["at"]) < REPEAT_MS
 
 
 def _is_about_cards(
@@ -145,12 +163,14 @@ class ProviderInbox:
         texts: ReplyTexts,
         *,
         monotonic: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._outbox = outbox
         self._producer = producer
         self._directory = directory
         self._texts = texts
         self._monotonic = monotonic
+        self._clock = clock
         self._unknown: dict[str, float] = {}
         self._usual: dict[tuple[str, Channel], int] = {}
         """Realm and channel → form in which its provider wrote the last id (`readings`)."""
@@ -226,6 +246,46 @@ class ProviderInbox:
         log.warning("receipt.unknown", channel=channel.value)
         return True
 
+    async def accept_text(
+        self,
+        channel: Channel,
+        address: str,
+        words: str,
+        *,
+        name: str | None = None,
+        realms: Collection[str] = (),
+    ) -> bool:
+        """Receive a text that a provider gave to this process: an answer, or a report; see `Inbox`.
+
+        The front reads it like a text that a gateway posts to it, unless it answers a call. An
+        answer of several words goes there, too, for it may tell of danger. Rule D100.
+        """
+        if not self._outbox.caught_up:
+            return False
+        now = int(self._clock() * 1000)
+        id = _name_arrival(address, words, name, realms)
+        earlier = await self._texts.get(id)
+        if earlier is not None and name is not None:
+            return True
+        people = await self._find_people(address, realms)
+        is_answer = await self._apply_reply(channel, people, words, name or str(uuid4()))
+        is_over = is_answer and len(words.split()) == 1
+        if is_over and name is not None:
+            await self._texts.put(id, TextItem({"at": now}))
+        if is_over or (earlier is not None and _is_repetition(earlier, now)):
+            return True
+        fields = {
+            "from": address,
+            "words": words,
+            "at": now,
+            "realms": list(realms),
+            "is_answer": is_answer,
+        }
+        await self._texts.put(id, TextItem(fields))
+        if ARMED:
+            reach_failpoint("after-text")
+        return True
+
     async def reply(
         self,
         channel: Channel,
@@ -235,7 +295,7 @@ class ProviderInbox:
         name: str | None = None,
         realms: Collection[str] = (),
     ) -> bool:
-        """Receive a reply; see `Inbox`.
+        """Receive a reply that the front passes on.
 
         It answers the newest call of the person that waits for an answer, else it changes the
         answer to the last one. A reply about action cards answers the last list of them. A repeated
@@ -246,6 +306,17 @@ class ProviderInbox:
         if not self._outbox.caught_up:
             return False
         people = await self._find_people(address, realms)
+        if not await self._apply_reply(channel, people, words, name or str(uuid4())):
+            await self._note_unread(channel, people)
+        return True
+
+    async def _apply_reply(
+        self, channel: Channel, people: Collection[NumberHolder], words: str, name: str
+    ) -> bool:
+        """Apply a reply to the call or the list of cards that it answers; False if it answers none.
+
+        See `reply`.
+        """
         newest = self._find_newest_question(people)
         newest_list = self._find_card_list(people)
         cards = None if newest_list is None else parse_card_reply(words)
@@ -254,7 +325,7 @@ class ProviderInbox:
             and cards is not None
             and _is_about_cards(cards, newest_list, newest)
         ):
-            await self._answer_cards(channel, *newest_list, cards, name or str(uuid4()))
+            await self._answer_cards(channel, *newest_list, cards, name)
             metrics.count("vigie_replies_total", channel=channel.value, outcome="cards")
             return True
         safety = (
@@ -270,31 +341,35 @@ class ProviderInbox:
             else None
         )
         if newest is None or answer is None:
-            why = "stranger" if not people else "not_asked" if newest is None else "not_understood"
-            metrics.count("vigie_replies_total", channel=channel.value, outcome=why)
-            log.warning("reply.unused", channel=channel.value, why=why)
-            if newest is not None:
-                if not newest[0].unread:
-                    call, notification, person = newest
-                    await self._not_understood(channel, call.realm, notification, person)
-            elif newest_list is not None and not newest_list[2].unread:
-                realm, person, card_list = newest_list
-                await self._not_understood(channel, realm, card_list.notification, person)
-            return True
+            return False
         call, notification, person = newest
         if safety is not None:
             await self._texts.put(
                 headcount_text_id(notification), TextItem({"headcount": safety.value})
             )
-        reply = name or str(uuid4())
-        await self._answer(channel, notification, call, person, answer, reply)
+        await self._answer(channel, notification, call, person, answer, name)
         attendance = (
             parse_attendance(words) if answer is Answer.ACK and not call.headcount else None
         )
         if attendance is not None:
-            await self._state_attendance(call, person, *attendance, reply)
+            await self._state_attendance(call, person, *attendance, name)
         metrics.count("vigie_replies_total", channel=channel.value, outcome=answer.value)
         return True
+
+    async def _note_unread(self, channel: Channel, people: Collection[NumberHolder]) -> None:
+        """Count a reply that answers nothing, and have its sender helped with the open call."""
+        newest = self._find_newest_question(people)
+        newest_list = self._find_card_list(people)
+        why = "stranger" if not people else "not_asked" if newest is None else "not_understood"
+        metrics.count("vigie_replies_total", channel=channel.value, outcome=why)
+        log.warning("reply.unused", channel=channel.value, why=why)
+        if newest is not None:
+            if not newest[0].unread:
+                call, notification, person = newest
+                await self._not_understood(channel, call.realm, notification, person)
+        elif newest_list is not None and not newest_list[2].unread:
+            realm, person, card_list = newest_list
+            await self._not_understood(channel, realm, card_list.notification, person)
 
     async def answer_text(
         self, channel: Channel, address: str, text: FieldText, realms: Collection[str]
@@ -307,8 +382,11 @@ class ProviderInbox:
         if not self._outbox.caught_up:
             return False
         people = await self._find_people(address, realms)
-        if text.may_answer and self._is_asked(people, text.sent_at):
-            await self.reply(channel, address, text.words, name=text.text, realms=realms)
+        is_answer = text.may_answer and await self._apply_reply(
+            channel, people, text.words, text.text
+        )
+        if not is_answer and text.may_answer and self._is_asked(people, text.sent_at):
+            await self._note_unread(channel, people)
             if text.reading is TextReading.NOT_UNDERSTOOD:
                 return True
         if people:
@@ -522,10 +600,12 @@ class _RealmInbox:
     def list_awaited_ids(self, channel: Channel) -> frozenset[str]:
         return self.inbox.list_awaited_ids(channel)
 
-    async def reply(
+    async def accept_text(
         self, channel: Channel, address: str, words: str, *, name: str | None = None
     ) -> bool:
-        return await self.inbox.reply(channel, address, words, name=name, realms=(self.realm,))
+        return await self.inbox.accept_text(
+            channel, address, words, name=name, realms=(self.realm,)
+        )
 
     async def remove_address(self, channel: Channel, outgoing: Outgoing) -> None:
         await self.inbox.remove_address(channel, outgoing)

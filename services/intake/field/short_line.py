@@ -1,6 +1,7 @@
 """Read a short line such as `117 ELEC`, `117 EAU PARTIEL`, `117 MALADES 12`, `RAS 117`, `STOP 117`.
 
-A text without a keyword at its beginning is read for words of danger: «il y a le feu au collège».
+A text without a keyword at its beginning is read for words of danger: «il y a le feu au collège»,
+also behind the answer to a call: «oui, et il y a le feu».
 Case, accents, punctuation, the space between site and keyword, and their order do not matter. The
 rest is free text, unless it says that the trouble is over (`117 ELEC RETABLIE`). Pure.
 """
@@ -150,7 +151,9 @@ def read_line(text: str) -> ShortLine:
     site = _find_site(words)
     hurt = len(words) > 1 and words[1] in _HURT  # «2 blessés» is no answer
     if site is None and not hurt and _is_answer(text, words[0]):
-        return ShortLine(ShortLineKind.ANSWER)
+        # «oui il y a le feu»: perhaps nobody called. «FAIT 2 évacuation» is about a card.
+        danger = None if parse_card_reply(text) is not None else _find_danger(text, words)
+        return danger or ShortLine(ShortLineKind.ANSWER)
     verb = next((w for w in words[:3] if w != site), None)
     if verb in _CALM_WORDS:
         return ShortLine(ShortLineKind.CALM, site)

@@ -16,6 +16,8 @@
 * A danger without a place is remembered for a few minutes under the hash of its number: the next
   text of that number may be the place alone, and completes the report.
 * An answer of ours that a text quotes is no part of it, so that no automatic reply makes a report.
+* A text that came to delivery, over SMPP or from OVH, is read like one that a gateway posts
+  (`services.intake.field.arrived_texts`). If it answered a call there, it reports danger alone.
 """
 
 from __future__ import annotations
@@ -178,7 +180,7 @@ class SmsIntegration:
         messages, problems = read_messages(request), list[tuple[SmsMessage, ProblemError]]()
         for message in messages:
             try:
-                await self._take_one(machines, principal, source, message)
+                await self.accept_message(machines, principal, source, message)
             except ProblemError as error:
                 if error.problem.status in TRANSIENT_STATUSES:
                     raise
@@ -188,14 +190,19 @@ class SmsIntegration:
         if problems and len(problems) == len(messages):
             raise problems[0][1]
         for message, refusal in problems:
-            machines.keep(
-                principal, refusal.problem, RawBody(self._dump([message]), JSON, NAME), PATHS[0]
-            )
+            self.keep_refused(machines, principal, message, refusal.problem)
         return len(messages) + len(receipts)
 
-    async def _take_one(
+    def keep_refused(
+        self, machines: Dispatcher, principal: Principal, message: SmsMessage, problem: Problem
+    ) -> None:
+        """Keep a refused message, without its number."""
+        machines.keep(principal, problem, RawBody(self._dump([message]), JSON, NAME), PATHS[0])
+
+    async def accept_message(
         self, machines: Dispatcher, gateway: Principal, source: Source, message: SmsMessage
     ) -> None:
+        """Accept one message. Raises ProblemError."""
         if message.later_part:
             raise build_field_problem(
                 "text",
@@ -209,6 +216,8 @@ class SmsIntegration:
         except ProblemError:
             if await self._add_place(machines, gateway, source, message, words, None):
                 return
+            if message.is_answer:
+                return
             # An automatic reply gets no answer.
             if (
                 words == message.words
@@ -218,6 +227,8 @@ class SmsIntegration:
                 await self._hand_over(gateway, message, reading=TextReading.NOT_UNDERSTOOD)
             raise
         if await self._add_place(machines, gateway, source, message, words, line):
+            return
+        if message.is_answer and not line.is_danger:
             return
         if line.kind is ShortLineKind.ANSWER:
             await self._answer(gateway, message)
@@ -445,7 +456,8 @@ class SmsIntegration:
         if reading is not None:
             fields |= {"reading": reading.value, "site": site}
             is_free = line is None or line.is_free_text
-            fields["may_answer"] = is_free and has_no_site(message.words)
+            is_open = is_free and not message.is_answer
+            fields["may_answer"] = is_open and has_no_site(message.words)
         if line is not None:
             fields |= {"type": line.type, "danger": line.is_danger}
         await self._store(name, TextItem(fields))

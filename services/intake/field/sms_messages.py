@@ -91,6 +91,8 @@ class SmsMessage:
     at: datetime | None
     later_part: bool = False
     """True for the continuation of a long SMS: its first word means nothing."""
+    is_answer: bool = False
+    """True if it answered a call before it came here."""
 
 
 def read_messages(request: IntegrationRequest) -> list[SmsMessage]:

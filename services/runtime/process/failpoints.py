@@ -23,6 +23,7 @@ Point = Literal[
     "before-call",
     "after-call",
     "after-outcome",
+    "after-text",
 ]
 SETTING: Final = "VIGIE_FAILPOINT"
 ARMED: Final = bool(os.environ.get(SETTING))

@@ -44,7 +44,7 @@ class Inbox:
         self.waiting.discard(provider_id)
         return True
 
-    async def reply(
+    async def accept_text(
         self, channel: Channel, address: str, words: str, *, name: str | None = None
     ) -> bool:
         self.replies.append((channel, address, words, name))

@@ -10,8 +10,9 @@ import re
 import signal
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from email import message_from_bytes
 from email.policy import default
 from typing import Any
@@ -26,7 +27,7 @@ from schemas.calling import NotificationPlanned
 from schemas.commands import AnswerNotification
 from schemas.delivery import NotificationChanged, NotificationRow
 from schemas.people.directory import Contact, ContactPoint
-from schemas.people.replies import TextReading
+from schemas.people.replies import ARRIVED_TEXT_PREFIX, TextReading
 from schemas.reference import (
     ChannelRule,
     ChannelRules,
@@ -36,7 +37,7 @@ from schemas.reference import (
     RosterSection,
 )
 from schemas.runtime import RealmOpened
-from schemas.topics import PARTITION_COUNT, live_partitions, partition_of
+from schemas.topics import PARTITION_COUNT, live_partitions, partition_of, urgent_topic
 from schemas.wire.envelope import Place
 from schemas.words import Answer, Channel, Level, NotificationState
 from services.appliance.embedded.kafka import RunningKafka
@@ -44,12 +45,15 @@ from services.runtime.decider.inputs import InputMarks
 from services.runtime.identity.signed_links import AnswerLinks, derive_answer_id
 from services.runtime.kafka.clients import RecordProducer
 from services.runtime.log.reader import LogReader
+from services.runtime.process.ports import find_free_ports
 from services.runtime.process.settings import Settings
 from services.runtime.secrets.vault import TextItem, Vault
 from services.verify.auditor.auditor import Auditor
 from tests import forked
 from tests.faults.matrix import proves
+from tests.integration.delivery.ovh import TOKEN, OvhApi
 from tests.integration.delivery.smsc import running_smsc
+from tests.integration.intake.conftest import FrontProcess, records
 from tests.waiting import eventually
 
 ADDRESS = "dgs@example.org"
@@ -347,6 +351,115 @@ async def test_the_sender_of_a_text_from_the_field_is_answered_once(world: World
         return [r.person for r in world.rows.values() if r.template == "text_without_place"]
 
     await eventually(lambda: people() == ["dgs", "dgs"], PATIENCE_S)
+
+
+class RunningOvh(OvhApi):
+    """OVH with a running clock."""
+
+    async def handle(self, request: web.Request) -> web.Response:
+        self.now = datetime.now(UTC)
+        return await super().handle(request)
+
+
+@pytest.fixture
+async def reporting(world: World) -> AsyncIterator[World]:
+    """Run the front of the same installation, for a person with a verified number."""
+    point = ContactPoint(channel=Channel.SMS, address=NUMBER, verified_at=1)
+    await world.vault.directory.of("92").put(Contact(person="dgs", points=(point,)))
+    settings = world.settings
+    port = find_free_ports(1)[0]
+    front = FrontProcess(settings.data_dir, settings.kafka, port, "127.0.0.1:9", {})
+    front.start()
+    try:
+        await front.accepting()
+        yield world
+    finally:
+        front.stop()
+
+
+async def list_fires(world: World) -> list[tuple[str, str]]:
+    """Return id and site of the reports of a fire that the front accepted."""
+    log = await records(world.settings.kafka, urgent_topic("alerts"), "92")
+    inputs = [(dict(record.headers)["ce_id"].decode(), json.loads(record.value)) for record in log]
+    return [(id, body["site_id"]) for id, body in inputs if body.get("type") == "fire"]
+
+
+async def settle_texts(world: World) -> None:
+    """Return once the front and delivery have read all texts."""
+    texts = world.vault.texts
+
+    async def is_read() -> bool:
+        items = [await texts.get(id) for id in texts.ids(ARRIVED_TEXT_PREFIX)]
+        is_accepted = not any(item is not None and "words" in item.fields for item in items)
+        return bool(items) and is_accepted and not texts.ids("reply-")
+
+    await eventually(is_read, PATIENCE_S)
+
+
+def list_text_answers(world: World) -> list[str]:
+    rows = [row for row in world.rows.values() if row.template == "text_received"]
+    return [str(row.values["site"]) for row in rows]
+
+
+async def test_a_danger_by_ovh_is_one_report_with_one_answer_though_delivery_dies(
+    reporting: World,
+) -> None:
+    api = RunningOvh(datetime.now(UTC))
+    api.answers = {7: {"id": 7, "sender": NUMBER, "message": "269 FEU", "tag": "", "credits": 0}}
+    before, answers = await list_fires(reporting), list_text_answers(reporting)
+    async with api.running() as url:
+        more = {
+            "VIGIE_SMS_URL": url,
+            "VIGIE_SMS_SENDER": "38000",
+            "VIGIE_SMS_TOKEN": TOKEN,
+            "VIGIE_SMS_RECEIPTS": "poll",
+        }
+        async with reporting.delivery("after-text", **more) as process:
+            assert await asyncio.to_thread(process.wait, PATIENCE_S) == -9
+        async with reporting.delivery(**more):
+            await eventually(lambda: api.asked.count("/incoming/7") == 2, PATIENCE_S)
+            await eventually(lambda: len(api.taken) > 0, PATIENCE_S)
+            await settle_texts(reporting)
+    assert [site for _, site in (await list_fires(reporting))[len(before) :]] == ["clg-0922629H"]
+    assert list_text_answers(reporting)[len(answers) :] == ["clg-0922629H"]
+    (job,) = api.taken.values()
+    assert job["receivers"] == [NUMBER]
+    assert "signalement recu : incendie" in job["message"]
+
+
+async def test_a_danger_by_smpp_is_one_report_with_one_answer_though_delivery_dies(
+    reporting: World,
+) -> None:
+    before, answers = await list_fires(reporting), list_text_answers(reporting)
+    async with AsyncExitStack() as stack:
+        smsc = await stack.enter_async_context(running_smsc())
+        address = f"smpp://vigie:secret@127.0.0.1:{smsc.port}"
+        more = {"VIGIE_SMS_URL": address, "VIGIE_SMS_SENDER": "38000"}
+        text = {"do": "reply", "source": NUMBER.removeprefix("+"), "text": "FEU 101"}
+        async with reporting.delivery("after-text", **more) as process:
+            await smsc.saw("bind")
+            smsc.tell(**text)
+            # Before it has read the log, it asks the SMSC to repeat the text.
+            while process.poll() is None:
+                answered = len(smsc.of("reply_answered"))
+                await eventually(
+                    lambda n=answered: (  # type: ignore[misc]
+                        process.poll() is not None or len(smsc.of("reply_answered")) > n
+                    ),
+                    PATIENCE_S,
+                )
+                if process.poll() is None:
+                    smsc.tell(**text)
+            assert process.wait(0) == -9
+        assert all(event["status"] != 0 for event in smsc.of("reply_answered"))
+        await stack.enter_async_context(reporting.delivery(**more))
+        await smsc.saw("submit")
+        smsc.tell(**text)
+        await eventually(lambda: smsc.of("reply_answered")[-1]["status"] == 0, PATIENCE_S)
+        await settle_texts(reporting)
+        assert len(smsc.of("submit")) == 1
+    assert [site for _, site in (await list_fires(reporting))[len(before) :]] == ["cen-1"]
+    assert list_text_answers(reporting)[len(answers) :] == ["cen-1"]
 
 
 async def test_the_auditor_finds_no_breach_in_the_logs_of_these_tests(world: World) -> None:

@@ -91,7 +91,7 @@ class Gone:
     def list_awaited_ids(self, _: Channel) -> frozenset[str]:
         raise AssertionError("the browser posts receipts to the front")
 
-    async def reply(self, *_: Any, **__: Any) -> bool:
+    async def accept_text(self, *_: Any, **__: Any) -> bool:
         raise AssertionError("nobody writes back")
 
     async def remove_address(self, channel: Channel, outgoing: Outgoing) -> None:

@@ -50,7 +50,7 @@ class Box:
     def list_awaited_ids(self, _: Channel) -> frozenset[str]:
         raise AssertionError("an SMSC sends receipts by itself")
 
-    async def reply(
+    async def accept_text(
         self, channel: Channel, address: str, words: str, *, name: str | None = None
     ) -> bool:
         self.replies.append((address, words))

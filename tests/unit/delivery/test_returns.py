@@ -24,12 +24,17 @@ from schemas.delivery import (
 )
 from schemas.oncall import NoteReachability, ReachRow
 from schemas.people.directory import Contact, ContactPoint
-from schemas.people.replies import OPEN_PLACE_MS
+from schemas.people.replies import ARRIVED_TEXT_PREFIX, OPEN_PLACE_MS
 from schemas.words import Answer, Channel, Level, NotificationState
 from services.delivery.channels import Outgoing
 from services.delivery.channels.sms.origin import choose_sms_text
 from services.delivery.replies.inbox import ReplyReader
-from services.delivery.replies.returns import GIVE_UP_S, INDEX_MAX_AGE_S, ProviderInbox
+from services.delivery.replies.returns import (
+    GIVE_UP_S,
+    INDEX_MAX_AGE_S,
+    REPEAT_MS,
+    ProviderInbox,
+)
 from services.delivery.sender.attempt_view import AttemptView, OpenHeadcount
 from services.delivery.sender.sender import create_attempt_view
 from services.messages import MessageNames, compose_message, load_phrases
@@ -594,3 +599,71 @@ async def test_a_question_for_a_place_is_erased_after_its_time() -> None:
     line.kept["place-b"] = TextItem({"at": T0 - OPEN_PLACE_MS + 1})
     await ReplyReader(line.kept, line.returns, lambda: T0 / 1000).read()
     assert line.kept.ids("place-") == ["place-b"]
+
+
+async def list_arrivals(line: Line) -> list[tuple[str | None, bool]]:
+    """Return words of the texts for the front, and whether they answered a call."""
+    items = [await line.kept.get(id) for id in line.kept.ids(ARRIVED_TEXT_PREFIX)]
+    return [
+        (item.fields.get("words"), bool(item.fields.get("is_answer")))
+        for item in items
+        if item is not None
+    ]
+
+
+async def test_a_text_that_answers_no_call_is_for_the_front_once() -> None:
+    line = Line()
+    for name in ("ovh-7", "ovh-7", "ovh-8"):
+        assert await line.returns.accept_text(Channel.SMS, NUMBER, "117 FEU", name=name)
+    for _ in range(2):
+        assert await line.returns.accept_text(Channel.SMS, "+33699999999", "il y a le feu")
+    assert await list_arrivals(line) == [
+        ("117 FEU", False),
+        ("117 FEU", False),
+        ("il y a le feu", False),
+    ]
+    assert line.sent == []
+
+
+async def test_an_answer_of_one_word_is_an_answer_alone_and_a_longer_one_may_tell_of_danger() -> (
+    None
+):
+    line = Line()
+    notification = line.told()
+    line.follow()
+    assert await line.returns.accept_text(Channel.SMS, NUMBER, "1")
+    assert await list_arrivals(line) == []
+    assert line.world.row(notification).answer == "ack"
+    assert await line.returns.accept_text(Channel.SMS, NUMBER, "2 blessés au gymnase")
+    assert await list_arrivals(line) == [("2 blessés au gymnase", True)]
+
+
+async def test_a_text_without_an_id_is_a_repetition_for_some_minutes_only() -> None:
+    line = Line()
+    clock = [T0 / 1000]
+    line.returns._clock = lambda: clock[0]
+    assert await line.returns.accept_text(Channel.SMS, NUMBER, "117 FEU")
+    (id,) = line.kept.ids(ARRIVED_TEXT_PREFIX)
+    line.kept[id] = TextItem({"at": T0})
+    clock[0] += REPEAT_MS / 1000 - 1
+    assert await line.returns.accept_text(Channel.SMS, NUMBER, "117 FEU")
+    assert await list_arrivals(line) == [(None, False)]
+    clock[0] += 2
+    assert await line.returns.accept_text(Channel.SMS, NUMBER, "117 FEU")
+    assert await list_arrivals(line) == [("117 FEU", False)]
+
+
+async def test_a_text_waits_at_the_provider_until_the_calls_are_known() -> None:
+    line = Line()
+    line.outbox.caught_up = False
+    assert not await line.returns.accept_text(Channel.SMS, NUMBER, "117 FEU")
+    assert await list_arrivals(line) == []
+
+
+async def test_a_danger_behind_an_answer_answers_the_call_and_is_answered() -> None:
+    line = Line()
+    notification = line.told()
+    line.follow()
+    store_text(line, "place_missing", words="oui, il y a le feu", danger=True)
+    assert [type(m) for m in await read_texts(line)] == [TextRead]
+    assert line.world.row(notification).answer == "ack"

@@ -155,7 +155,7 @@ async def test_a_reply_to_the_gateway_of_93_answers_no_call_of_92() -> None:
     line = Line()
     inbox = make_inbox(line)
     ask(line.outbox, "92", "n-92", at=2)
-    assert await inbox.of("93").reply(Channel.SMS, SHARED, "1")
+    assert await inbox.of("93").accept_text(Channel.SMS, SHARED, "1")
     assert list_answers(line) == []
 
 

@@ -1,4 +1,4 @@
-"""Send SMS through OVH's API (`POST /sms/{service}/jobs`), and poll receipts and answers.
+"""Send SMS through OVH's API (`POST /sms/{service}/jobs`), and poll receipts and texts.
 
 The API refuses undocumented parameters, so a job has no address for receipts. If the settings say
 so and the keys allow it, the driver polls `outgoing` and `incoming`. Otherwise it only knows that a
@@ -36,7 +36,9 @@ TAG_CHARACTERS: Final = 20
 POLL_S: Final = 10.0
 """Pause between two polls of receipts and answers."""
 LOOK_BACK_S: Final = 900.0
-"""Period that a poll covers: longer than a receipt is awaited, and than a restart takes."""
+"""Period that a poll of receipts covers: longer than one is awaited, and than a restart takes."""
+TEXTS_LOOK_BACK_S: Final = 3600.0
+"""Period that a poll of texts covers: they may tell of danger, also after a long outage."""
 POLL_TIMEOUT_S: Final = 10.0
 """Timeout of a poll."""
 _ARRIVED_CODE: Final = 1
@@ -155,7 +157,7 @@ class OvhSms(SmsGateway):
                 await self._inbox.receipt(Channel.SMS, str(id), state, error)
 
     async def _take_answers(self) -> None:
-        message_ids = await self._list_ids("incoming")
+        message_ids = await self._list_ids("incoming", look_back_s=TEXTS_LOOK_BACK_S)
         for id in message_ids:
             if id in self._heard:
                 continue
@@ -166,7 +168,7 @@ class OvhSms(SmsGateway):
                 or not isinstance(message.get("message"), str)
             ):
                 continue
-            if await self._inbox.reply(
+            if await self._inbox.accept_text(
                 Channel.SMS,
                 normalize_provider_number(message["sender"]),
                 message["message"],
@@ -176,11 +178,12 @@ class OvhSms(SmsGateway):
         if message_ids:
             self._heard.intersection_update(message_ids)
 
-    async def _list_ids(self, what: str, filters: str = "") -> list[int]:
+    async def _list_ids(
+        self, what: str, filters: str = "", *, look_back_s: float = LOOK_BACK_S
+    ) -> list[int]:
         """Return the ids of the last messages of a kind."""
-        since = datetime.fromtimestamp(self._clock() - LOOK_BACK_S, UTC).isoformat(
-            timespec="seconds"
-        )
+        begin = datetime.fromtimestamp(self._clock() - look_back_s, UTC)
+        since = begin.isoformat(timespec="seconds")
         message_ids = await self._read(
             f"{self._service}/{what}?creationDatetime.from={quote(since, safe='')}{filters}"
         )

@@ -72,6 +72,8 @@ def test_a_line_is_read_in_any_case_accents_and_order(text: str, line: ShortLine
         ("Vite : fumée dans le couloir, on évacue", T.FIRE, 4),
         ("un blessé grave", T.SANITARY_ALERT, 5),
         ("2 blessés dans la cour", T.SANITARY_ALERT, 5),
+        ("oui, il y a le feu", T.FIRE, 4),
+        ("SOS", T.SANITARY_ALERT, 5),
         ("une élève fait un malaise cardiaque", T.SANITARY_ALERT, 5),
         ("un enfant se noie dans le bassin", T.SANITARY_ALERT, 5),
         ("le plafond du préau s'est effondré", T.DAMAGE_REPORT, 5),

@@ -174,7 +174,7 @@ class SmppDriver:
         """Forward a reply; of a long one, only the first part, which has the answer."""
         if message.part > 1:
             return True
-        return await self._inbox.reply(
+        return await self._inbox.accept_text(
             Channel.SMS,
             normalize_provider_number(message.source),
             decode_text(message.text_octets, message.data_coding),
