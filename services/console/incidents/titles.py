@@ -318,6 +318,10 @@ REFUSALS = {
         "ailleurs : il n’y a pas d’agents à envoyer. Rien n’est parti : décochez les lignes de "
         "ce site, ou recalculez."
     ),
+    "move_refused": N_(
+        "Un site a refusé cette réaffectation d’agents de {site} dans cette crise. Décochez la "
+        "ligne : la prochaine proposition donnera un autre lieu."
+    ),
     "telework_off": N_(
         "Le télétravail ne fonctionne plus depuis le calcul. La prochaine proposition donnera "
         "un autre lieu."

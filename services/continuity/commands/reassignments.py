@@ -253,6 +253,7 @@ def _find_obstacle(
     * `back_soon`: the site is announced back before the agents would be at work (D80).
     * `agents_elsewhere`: another approved line still needs the agents, so no approval recalls them.
     * `telework_off`: telework does not work.
+    * `move_refused`: a site refused this move after the proposal was computed (D101).
     """
     sites = (
         line.site,
@@ -276,6 +277,8 @@ def _find_obstacle(
     )
     if is_too_late(restrictions.situation, recalled_line, line):
         return RefusedCommand(412, "back_soon", line=line.id, site=line.need_site or line.site)
+    if any(_is_same_move(move, line) for move in restrictions.situation.refused):
+        return RefusedCommand(412, "move_refused", line=line.id, site=line.site)
     if is_held(line, draft.state.moved.values()):
         return RefusedCommand(412, "agents_elsewhere", line=line.id, site=line.site)
     if line.place == TELEWORK:
@@ -286,6 +289,12 @@ def _find_obstacle(
         if _can_host(draft, line, restrictions)
         else RefusedCommand(412, "place_lost", line=line.id, site=line.place)
     )
+
+
+def _is_same_move(move: m.RefusedMove, line: m.LineRow) -> bool:
+    """Check whether a line makes a move that a site refused. Rule D101."""
+    key = (move.site, move.activity, move.metier, move.place)
+    return key == (line.site, line.activity, line.metier, line.place)
 
 
 def _can_host(draft: ContinuityDecision, line: m.LineRow, restrictions: _SiteRestrictions) -> bool:

@@ -775,6 +775,23 @@ def test_a_refused_order_is_off_and_never_proposed_again() -> None:
     assert len(world.facts(m.ProposalRequested)) == 2, "one refusal asks once"
 
 
+def test_a_line_that_repeats_a_refused_move_is_not_approved() -> None:
+    world = fire_on_the_way()
+    lines = list_proposal_lines(world.state, current(world).id)
+    counts = Counter(get_move(line) for line in lines)
+    move = next(move for move, count in counts.items() if count > 1)
+    ordered, repeated = [line.id for line in lines if get_move(line) == move][:2]
+    assert isinstance(approve(world, "09:50", ordered), CommandApplied)
+    fire(world)
+    assert isinstance(
+        world.say(m.RefuseReassignment(line=ordered, **REFUSAL), "09:55"), CommandApplied
+    )
+    assert refused(approve(world, "09:56", repeated)) == (412, "move_refused")
+    assert isinstance(approve(world, "09:57"), CommandApplied), "the others hold"
+    fire(world)
+    assert repeated not in world.state.moved
+
+
 def test_a_refusal_informs_the_cell_and_both_sites() -> None:
     world = fire_on_the_way()
     line = order_all(world)[0]
