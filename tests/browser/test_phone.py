@@ -505,3 +505,11 @@ def test_a_report_that_waits_never_leaves_under_the_name_of_the_next_person(
     row.get_by_role("button", name="Envoyer à mon nom").click()
     expect(row).to_have_count(0)
     until(lambda: count_reports() == 2)
+
+
+def test_the_tables_of_a_document_fit_the_phone(crisis: str, visitor: Accounts) -> None:
+    """Their last column, the forecast, was cut at the edge."""
+    page = visitor().page(f"/sitrep?realm={crisis}", **PHONE)
+    tables = page.locator(".sheet .scroll")
+    expect(tables.first).to_be_visible()
+    assert tables.evaluate_all("all => all.every(t => t.scrollWidth <= t.clientWidth)")
