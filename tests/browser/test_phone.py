@@ -472,7 +472,7 @@ def test_a_line_with_a_lost_answer_counts_once_and_the_next_is_a_new_report(
 def test_a_report_that_waits_never_leaves_under_the_name_of_the_next_person(
     vigie: RunningVigie, own_realm: str, visitor: Accounts
 ) -> None:
-    """A danger does not wait: it leaves unconfirmed, with the account that wrote it."""
+    """A danger does not wait: it leaves at once and calls, with the account that wrote it."""
     author, other = visitor("site_manager"), visitor("cell", duty="cellule_situation")
     context = author.context(**PHONE)
     page = author.page(f"/signaler?realm={own_realm}&site=gym-07", context=context)
@@ -497,9 +497,9 @@ def test_a_report_that_waits_never_leaves_under_the_name_of_the_next_person(
     def count_reports() -> int:
         return int(vigie.get(f"/api/v1/overview?realm={own_realm}")["counts"]["reports"])
 
+    incidents = f"/api/v1/incidents?realm={own_realm}"
     until(lambda: count_reports() == 1)
-    queue = f"/api/v1/attention?realm={own_realm}"
-    until(lambda: [d["kind"] for d in vigie.get(queue)["queue"]] == ["danger_doubted"])
+    until(lambda: [i["danger"] for i in vigie.get(incidents)["items"]] == [True])
     page.reload()
     expect(row).to_have_count(1)
     row.get_by_role("button", name="Envoyer à mon nom").click()

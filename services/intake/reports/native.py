@@ -290,8 +290,8 @@ def date_on_arrival(claim: PreparedReport, now: Instant) -> PreparedReport:
     return replace(claim, message=claim.message | arrival, words=dated_content)
 
 
-def doubt_author(claim: PreparedReport, author: str) -> PreparedReport:
-    """Return a danger that another account wrote, as unconfirmed and with that account's id.
+def add_author(claim: PreparedReport, author: str) -> PreparedReport:
+    """Return a danger that another account wrote, with that account's id in its text.
 
     Raises ProblemError `other_author` for any other report. Rule D2, reports that waited.
     """
@@ -300,9 +300,7 @@ def doubt_author(claim: PreparedReport, author: str) -> PreparedReport:
     description = claim.text.get("description")
     remark = f"(écrit sous le compte {author[:MAX_LOGIN_CHARS]}, envoyé par un autre)"
     text = claim.text | {"description": f"{description} {remark}" if description else remark}
-    is_sure = claim.message.get("certainty", Certainty.CONFIRMED) is Certainty.CONFIRMED
-    doubt = {"certainty": Certainty.UNCONFIRMED} if is_sure else {}
-    return replace(claim, message=claim.message | doubt, text=text)
+    return replace(claim, text=text)
 
 
 def parse_report(body: bytes) -> NativeReport:

@@ -48,10 +48,10 @@ from services.intake.reports.deduplication import AnswerIndex
 from services.intake.reports.geography import TerritoryMap
 from services.intake.reports.native import (
     NativeReport,
+    add_author,
     build_arrival_fields,
     build_validation_problem,
     date_on_arrival,
-    doubt_author,
     dump_json,
     parse_batch_item,
     parse_report,
@@ -253,7 +253,7 @@ class ReportApi:
             self._geography,
         )
         if other_author is not None:
-            claim = doubt_author(claim, other_author)
+            claim = add_author(claim, other_author)
         if is_new:
             claim = date_on_arrival(claim, time.time_ns() // 1_000_000)
         receipt = await self._receiver.accept(claim, principal, key, raw)

@@ -24,7 +24,7 @@ async def test_a_report_that_another_account_wrote_is_refused_and_kept_nowhere(d
 
 
 @pytest.mark.parametrize("danger", [{"type": "fire"}, {"severity": 5}])
-async def test_a_danger_that_another_account_wrote_leaves_at_once_unconfirmed(
+async def test_a_danger_that_another_account_wrote_leaves_at_once_with_both_names(
     door: Door, danger: dict[str, object]
 ) -> None:
     body = report(description="Fumée.", **danger)
@@ -33,7 +33,7 @@ async def test_a_danger_that_another_account_wrote_leaves_at_once_unconfirmed(
             answer = await http.post("/api/v1/reports", json=body, headers=WRITTEN)
             assert answer.status_code == 202
     assert len(door.inputs.appended) == 1
-    assert door.inputs.appended[-1][1].certainty is Certainty.UNCONFIRMED
+    assert door.inputs.appended[-1][1].certainty is Certainty.CONFIRMED
     text = await door.intake.vault.texts.get(f"report-{answer.json()['report_id']}")
     assert text is not None
     assert text.fields["description"] == "Fumée. (écrit sous le compte médard, envoyé par un autre)"
