@@ -111,6 +111,8 @@ _NEGATED: Final = re.compile(
     rf"\b(?:PAS {_FILLERS}+|(?:AUCUNE?|SANS|NI|ZERO|FIN|FAUSSE|EXERCICE|SIMULATION|ESSAI|TEST) {_FILLERS}*)$"
 )
 """End of the words before a danger that says that there is none: «pas de», «fin de l’»."""
+_ABOUT_CALL: Final = re.compile(rf"\b(?:POUR|SUR|VERS|CONCERNANT|RECU|COMPRIS) {_FILLERS}*$")
+"""End of the words before the danger that an answer repeats: «j'arrive pour l'»."""
 _OVER: Final = re.compile(
     r"^(?: *(?!PAS\b)[A-Z0-9]+){0,3} *\b(?:ETEINTE?S?|MAITRISEE?S?|TERMINEE?S?|FINIE?S?|EXERCICE)\b"
 )
@@ -152,7 +154,8 @@ def read_line(text: str) -> ShortLine:
     hurt = len(words) > 1 and words[1] in _HURT  # «2 blessés» is no answer
     if site is None and not hurt and _is_answer(text, words[0]):
         # «oui il y a le feu»: perhaps nobody called. «FAIT 2 évacuation» is about a card.
-        danger = None if parse_card_reply(text) is not None else _find_danger(text, words)
+        is_card_reply = parse_card_reply(text) is not None
+        danger = None if is_card_reply else _find_danger(text, words, is_answer=True)
         return danger or ShortLine(ShortLineKind.ANSWER)
     verb = next((w for w in words[:3] if w != site), None)
     if verb in _CALM_WORDS:
@@ -182,10 +185,11 @@ def read_line(text: str) -> ShortLine:
     )
 
 
-def _find_danger(text: str, words: Sequence[str]) -> ShortLine | None:
+def _find_danger(text: str, words: Sequence[str], *, is_answer: bool = False) -> ShortLine | None:
     """Return the danger to people that a free text tells of; None if it tells of none.
 
-    In doubt it does: a person reads the text.
+    In doubt it does: a person reads the text. «j'arrive pour l'incendie» in an answer is about the
+    trouble of the call.
     """
     plain = re.sub(r"['()]", " ", fold_text(text))
     for phrase, meaning in _PHRASES:
@@ -196,6 +200,7 @@ def _find_danger(text: str, words: Sequence[str]) -> ShortLine | None:
         for match in re.finditer(r"[A-Z0-9]+", clause)
         if (word := match[0]) in _FREE_TYPES
         and not _is_denied(clause[: match.start()], clause[match.end() :])
+        and not (is_answer and _ABOUT_CALL.search(clause[: match.start()]))
     ]
     if not dangers:
         return None
