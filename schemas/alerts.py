@@ -426,8 +426,8 @@ class FlagRow(Model):
 
     `id` is `flag:<name>`, `system:<name>`, `kitchen:<name>`, `supplier:<name>`, `network:<name>`,
     `vigilance:<phenomenon>`, `river:<station>` (metres), `forecast:<station>` (levels to come,
-    D124), `measure:<name>` (a number; "" = none) or `road:<name>` (closed: true). For a dependency, `value` is `down`, `degraded` or `up`,
-    or a share 0–100 of served capacity (`colleges_served`).
+    D124), `measure:<name>` (a number; "" = none) or `road:<name>` (closed: true). For a dependency,
+    `value` is `down`, `degraded` or `up`, or a share 0–100 of served capacity (`colleges_served`).
     """
 
     id: str

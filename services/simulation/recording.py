@@ -1,8 +1,9 @@
 """Read the outside inputs of a realm back from its logs and input topics.
 
 These are reports, decisions, reference data and answers of people. Answers of the planner count for
-their time only, because people decide while it computes. Replies that are no answer, and the readings of texts, are left out. A
-replay derives all other inputs again (forwarded facts, steps, claims and outcomes of the sender).
+their time only, because people decide while it computes. Replies that are no answer, and the
+readings of texts, are left out. A replay derives all other inputs again (forwarded facts, steps,
+claims and outcomes of the sender).
 """
 
 from __future__ import annotations

@@ -111,8 +111,15 @@ _NEGATED: Final = re.compile(
     rf"\b(?:PAS {_FILLERS}+|(?:AUCUNE?|SANS|NI|ZERO|FIN|FAUSSE|EXERCICE|SIMULATION|ESSAI|TEST) {_FILLERS}*)$"
 )
 """End of the words before a danger that says that there is none: «pas de», «fin de l’»."""
-_ABOUT_CALL: Final = re.compile(rf"\b(?:POUR|SUR|VERS|CONCERNANT|RECU|COMPRIS) {_FILLERS}*$")
-"""End of the words before the danger that an answer repeats: «j'arrive pour l'»."""
+_DEFINITE: Final = r"(?:(?:L|LE|LA|LES|CET|CETTE) )*$"
+_ABOUT_CALL: Final = re.compile(
+    rf"\b(?:OK|OUI|ARRIVE|ARRIVONS|VIENS|VENONS|VAIS|ROUTE) (?:POUR|SUR|VERS) {_DEFINITE}"
+    rf"|\b(?:RECU|COMPRIS) (?:POUR )?{_DEFINITE}"
+)
+"""End of the words before the danger that an answer repeats: «j'arrive pour l'».
+
+«Venez pour un blessé» is no repetition.
+"""
 _OVER: Final = re.compile(
     r"^(?: *(?!PAS\b)[A-Z0-9]+){0,3} *\b(?:ETEINTE?S?|MAITRISEE?S?|TERMINEE?S?|FINIE?S?|EXERCICE)\b"
 )
