@@ -41,6 +41,7 @@ from services.appliance.supervisor.progress import StartProgress
 from services.appliance.supervisor.status import SystemAddresses, read_status
 from services.appliance.supervisor.stream import NamedOutput, OutputStream
 from services.appliance.supervisor.supervisor import MIN_FREE_MB, Supervisor, read_free_mb
+from services.appliance.supervisor.systemd import SystemdUnit
 from services.runtime.kafka.clients import BrokerAway
 from services.runtime.kafka.security import use_security
 from services.runtime.kafka.topics import BrokerUnreachable, TopicsDiffer, provision_topics
@@ -108,6 +109,7 @@ class UpOptions:
 
     If False, they go to a file and the terminal shows a summary.
     """
+    unit: SystemdUnit = SystemdUnit()
 
 
 async def run_system(options: UpOptions) -> None:
@@ -233,11 +235,13 @@ async def _run_processes(options: UpOptions, stream: OutputStream, front: socket
             _start_processes(options, supervisor, store_node, environment, ports, sockets, progress)
         )
         stop_task = asyncio.create_task(stop_asked.wait())
+        living = asyncio.create_task(options.unit.keep_alive())
         try:
             await asyncio.wait({starting, stop_task}, return_when=asyncio.FIRST_COMPLETED)
             if starting.done():
                 starting.result()
                 await _wait_for_stop(options, supervisor, stop_task)
+            options.unit.report_stop()
             progress.step("Stopping")
             log.info("system.stopping")
         finally:
@@ -246,7 +250,8 @@ async def _run_processes(options: UpOptions, stream: OutputStream, front: socket
             # Senders go on with another machine at once, rather than wait in the queue of this one
             front.close()
             await supervisor.stop()
-            await asyncio.gather(starting, stop_task, return_exceptions=True)
+            living.cancel()
+            await asyncio.gather(starting, stop_task, living, return_exceptions=True)
             remove_socket_folder(sockets_in, settings.data.run)
             progress.clear_line()
     log.info("system.stopped")
@@ -333,6 +338,7 @@ async def _start_processes(
     try:
         await _wait_for_front(services, is_new=bool(topics.created_topics))
         settings.data.started.touch()
+        options.unit.report_ready(f"Accepting reports at http://{settings.http}")
         await all_ready
     finally:
         all_ready.cancel()

@@ -14,6 +14,7 @@ import typer
 
 from services.appliance.supervisor.forking import ForkServer
 from services.appliance.supervisor.plan import PRELOADED_MODULES
+from services.appliance.supervisor.systemd import SystemdUnit
 from services.appliance.supervisor.up import UpFailed, UpOptions
 from services.appliance.supervisor.up import run_system as run_up
 from services.cli.system.settings_reference import GROUPS
@@ -138,6 +139,7 @@ def up(
         preparation=(sys.executable, "-m", "services.cli.system.prepare"),
         greeting=lambda s: build_greeting(s, demo),
         verbose=verbose,
+        unit=SystemdUnit.take_from(os.environ, os.getpid()),
         forks=ForkServer(PRELOADED_MODULES),
     )
     os.umask(PRIVATE_UMASK)

@@ -8,12 +8,14 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import cache
+from pathlib import Path
 
 import psutil
 import pytest
@@ -36,11 +38,42 @@ BUSY_FACTOR = 4.0
 IMPORTS_S = 1.0
 """Result of `slowness` on two free cores of the machine of docs/reference/benchmarks.md."""
 MEMORY_MB = 1536
+NOTIFY_SOCKET = "notify"
+WATCHDOG_US = 4_000_000
 
 
 @pytest.fixture(scope="module")
-def vigie(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningVigie]:
-    with RunningVigie(tmp_path_factory.mktemp("lifecycle"), first=True) as running:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("lifecycle")
+
+
+@pytest.fixture(scope="module")
+def notifications(folder: Path) -> Iterator[list[str]]:
+    """Yield the messages to the service manager, oldest first."""
+    messages: list[str] = []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(folder / NOTIFY_SOCKET))
+
+        def listen() -> None:
+            while message := manager.recv(4096):
+                messages.append(message.decode())
+
+        listener = threading.Thread(target=listen)
+        listener.start()
+        yield messages
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
+            end.sendto(b"", manager.getsockname())
+        listener.join()
+
+
+@pytest.fixture(scope="module")
+def vigie(folder: Path, notifications: list[str]) -> Iterator[RunningVigie]:
+    with RunningVigie(
+        folder,
+        first=True,
+        NOTIFY_SOCKET=str(folder / NOTIFY_SOCKET),
+        WATCHDOG_USEC=str(WATCHDOG_US),
+    ) as running:
         yield running
 
 
@@ -103,6 +136,25 @@ def test_the_whole_stack_stays_under_one_and_a_half_gib(vigie: RunningVigie) -> 
     tree = [psutil.Process(vigie.pid), *psutil.Process(vigie.pid).children(recursive=True)]
     shares = {p.name() + str(p.pid): p.memory_full_info().pss / 2**20 for p in tree}
     assert sum(shares.values()) < MEMORY_MB, "pages that processes share count once"
+
+
+def test_systemd_knows_that_reports_are_accepted_and_that_the_supervisor_lives(
+    vigie: RunningVigie, notifications: list[str]
+) -> None:
+    (ready,) = (one for one in notifications if one.startswith("READY=1"))
+    assert ready == f"READY=1\nSTATUS=Accepting reports at {vigie.url}"
+    earlier = notifications.count("WATCHDOG=1")
+    until(lambda: notifications.count("WATCHDOG=1") > earlier, PATIENCE_S)
+    os.kill(vigie.pid, signal.SIGSTOP)
+    try:
+        time.sleep(0.5)  # A sign that is on its way
+        earlier = notifications.count("WATCHDOG=1")
+        time.sleep(WATCHDOG_US / 1e6)
+        assert notifications.count("WATCHDOG=1") == earlier
+    finally:
+        os.kill(vigie.pid, signal.SIGCONT)
+    inherited = psutil.Process(vigie.processes()["broker"]).environ()
+    assert not {"NOTIFY_SOCKET", "WATCHDOG_USEC"} & inherited.keys()
 
 
 @proves("intake", "kill", case="intake")
@@ -230,7 +282,9 @@ def refuses_connections(address: str) -> bool:
     return False
 
 
-def test_ctrl_c_stops_everything_in_order_with_0_and_leaves_nothing(vigie: RunningVigie) -> None:
+def test_ctrl_c_stops_everything_in_order_with_0_and_leaves_nothing(
+    vigie: RunningVigie, notifications: list[str]
+) -> None:
     data = DataDir(vigie.folder / "data")
     until(vigie.ready, PATIENCE_S)
     with ThreadPoolExecutor(1) as aside, connect(vigie.http_address) as half_sent:
@@ -241,6 +295,7 @@ def test_ctrl_c_stops_everything_in_order_with_0_and_leaves_nothing(vigie: Runni
         until(lambda: refuses_connections(vigie.http_address), PATIENCE_S)
         assert "intake" in vigie.processes(), "others turn to another machine meanwhile"
         assert stopping.result() == 0
+    assert "STOPPING=1\nSTATUS=Stopping" in notifications
     assert find_orphans(data.root) == []
     assert not is_locked(data.lock)
     assert not data.status.exists()

@@ -36,6 +36,13 @@ def test_a_stop_reaches_the_supervisor_alone_and_waits_for_it() -> None:
     assert int(said("TimeoutStopSec")[0]) >= 60
 
 
+def test_a_start_may_take_long_and_a_supervisor_that_stands_still_is_restarted() -> None:
+    assert said("Type") == ["notify"]
+    assert said("TimeoutStartSec") == ["infinity"]
+    assert int(said("WatchdogSec")[0]) >= 60
+    assert said("Restart") == ["on-failure"]
+
+
 def analyze(*arguments: str | Path) -> str:
     """Return systemd's verdict on the unit. `make test` installs systemd if missing."""
     assert shutil.which("systemd-analyze"), "this test needs systemd-analyze: make systemd"
