@@ -22,7 +22,8 @@ from services.appliance.embedded.jars import fetch_classpath
 from services.appliance.embedded.java import find_java, read_configured_java
 from services.appliance.embedded.kafka import BrokerFailed, KafkaNode, RunningKafka
 from services.appliance.embedded.node import make_node as embedded_node
-from services.appliance.embedded.store import RunningStore, StoreNode
+from services.appliance.embedded.running import ServerProcess
+from services.appliance.embedded.store import STOP_TIMEOUT_S, StoreNode
 from services.runtime.kafka import security
 from services.runtime.kafka.topics import provision_topics
 from services.runtime.process.ports import find_free_ports
@@ -34,6 +35,21 @@ from services.runtime.secrets.local_secrets import BROKER_USER, PASSWORD_FILE
 PASSWORD: Final = "of-every-broker-of-the-tests"
 LOGIN: Final = {"VIGIE_KAFKA_USER": BROKER_USER, "VIGIE_KAFKA_PASSWORD": PASSWORD}
 """Environment of the tests and their processes; brokers need a password as in production."""
+
+
+class RunningStore(ServerProcess):
+    """A store for tests."""
+
+    def __init__(self, node: StoreNode) -> None:
+        super().__init__(node.command(), STOP_TIMEOUT_S)
+        self.node = node
+        self.url = node.url
+
+    async def start(self) -> None:
+        """Start the store and wait until PING is answered. Raises StoreFailed, TimeoutError."""
+        self.node.prepare()
+        self.spawn()
+        await self.node.wait_ready()
 
 
 def give_password(secrets: Path) -> None:

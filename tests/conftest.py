@@ -23,10 +23,17 @@ from argon2 import PasswordHasher
 from xdist.scheduler import LoadFileScheduling
 
 from services.appliance.embedded.kafka import RunningKafka
-from services.appliance.embedded.store import RunningStore
 from services.runtime.process.settings import Settings
 from services.territory import source
-from tests.brokers import LOGIN, Brokers, forget, of_run, starting_brokers, starting_stores
+from tests.brokers import (
+    LOGIN,
+    Brokers,
+    RunningStore,
+    forget,
+    of_run,
+    starting_brokers,
+    starting_stores,
+)
 from tests.crisis import REALM, play_crisis
 from tests.faults.matrix import Recorder
 from tests.system import RunningVigie, stop_shared

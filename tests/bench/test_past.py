@@ -14,7 +14,6 @@ import pytest
 
 from schemas.base import MINUTE_MS, Instant
 from schemas.topics import PARTITION_COUNT, partition_of
-from services.appliance.embedded.store import RunningStore
 from services.console.read_model.history import Chronicle, Fold, Version, list_versions
 from services.console.read_model.queries import ReadModel
 from services.console.read_model.query_base import OpenedRealm
@@ -24,6 +23,7 @@ from services.console.read_model.store import EPOCH, STATE, Client, connect
 from services.console.sites.geometry import load_outlines
 from services.runtime.log.chain import Position
 from services.runtime.log.transaction import Transaction
+from tests.brokers import RunningStore
 from tests.scenarios.memory import MemoryPlayer, scenario
 from tests.shipped import FOLDER
 

@@ -18,8 +18,6 @@ from urllib.parse import quote
 
 import structlog
 
-from services.appliance.embedded.running import ServerProcess
-
 START_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 5.0
 _SAVE_FILE: Final = "store.rdb"
@@ -160,18 +158,3 @@ def _find_executable() -> str:
         / f"{system}-{machine}"
         / "valkey-server"
     )
-
-
-class RunningStore(ServerProcess):
-    """A store for tests and tools."""
-
-    def __init__(self, node: StoreNode) -> None:
-        super().__init__(node.command(), STOP_TIMEOUT_S)
-        self.node = node
-        self.url = node.url
-
-    async def start(self) -> None:
-        """Start the store and wait until PING is answered. Raises StoreFailed, TimeoutError."""
-        self.node.prepare()
-        self.spawn()
-        await self.node.wait_ready()

@@ -133,24 +133,6 @@ class Reporter:
         load_result.seconds = time.perf_counter() - began
         return load_result
 
-    async def flat_out(
-        self, source: Iterator[dict[str, Any]], seconds: float, connections: int = CONNECTIONS
-    ) -> LoadResult:
-        """Post reports at full speed (closed loop): each connection waits for its last response."""
-        load_result = LoadResult()
-        began = time.perf_counter()
-
-        async def connection() -> None:
-            while (start := time.perf_counter()) - began < seconds:
-                if await self.post(next(source)) is None:
-                    load_result.refused_count += 1
-                else:
-                    load_result.latencies.append(time.perf_counter() - start)
-
-        await asyncio.gather(*(connection() for _ in range(connections)))
-        load_result.seconds = time.perf_counter() - began
-        return load_result
-
 
 @asynccontextmanager
 async def watch_live_stream(

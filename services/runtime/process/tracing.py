@@ -156,17 +156,6 @@ def trace_request(
     span.end()
 
 
-@contextmanager
-def override_traces(traces: Traces | None) -> Iterator[None]:
-    """Replace the traces of this process, for tests."""
-    global _traces
-    before, _traces = _traces, traces
-    try:
-        yield
-    finally:
-        _traces = before
-
-
 def set_caller(traceparent: str | None) -> None:
     """Store the caller's trace context for the request that this task serves."""
     _CALLER_CONTEXT.set(traceparent)

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from services.appliance.embedded.kafka import RunningKafka
-from services.appliance.embedded.store import RunningStore
 from services.console.read_model import store
 from services.console.read_model.projector import Projector
 from services.console.read_model.queries import ReadModel
@@ -23,7 +22,7 @@ from services.runtime.process.settings import Settings
 from services.runtime.process.tasks import cancel_and_wait
 from services.territory import Territory
 from tests import shipped
-from tests.brokers import starting_brokers, starting_stores
+from tests.brokers import RunningStore, starting_brokers, starting_stores
 from tests.integration.console.logwriter import Chains, LogWriter
 
 

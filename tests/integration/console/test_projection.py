@@ -23,7 +23,6 @@ from schemas.alerts import (
 from schemas.crisis.causes import CauseChanged, Members
 from schemas.runtime import LossDeclared, RealmClosed
 from schemas.topics import PARTITION_COUNT, SERVICES, partition_of
-from services.appliance.embedded.store import RunningStore
 from services.console.read_model import store
 from services.console.read_model.history import Chronicle, Version
 from services.console.read_model.projector import Trimmer
@@ -33,6 +32,7 @@ from services.console.resources import to_datetime
 from services.runtime.log.chain import Position
 from services.runtime.process.settings import Settings
 from services.territory import Territory
+from tests.brokers import RunningStore
 from tests.faults.matrix import proves
 from tests.integration.console import crisis
 from tests.integration.console.conftest import projecting, until

@@ -9,7 +9,6 @@ import pytest
 
 from schemas.topics import TOPICS, TOPICS_BY_NAME
 from services.appliance.embedded.kafka import RunningKafka
-from services.appliance.embedded.store import RunningStore
 from services.appliance.embedded.store import is_serving as store_is_serving
 from services.runtime.identity.home_realm import KEY, read_home_realm, settle_home_realm
 from services.runtime.identity.installation import CLAIM_KEY, KeysDiffer, claim_broker
@@ -18,6 +17,7 @@ from services.runtime.kafka.topics import BrokerUnreachable, TopicsDiffer, provi
 from services.runtime.process.ports import find_free_ports
 from services.runtime.process.settings import Settings
 from services.runtime.secrets.keyring import MasterKey, encrypt, write_private
+from tests.brokers import RunningStore
 
 
 async def test_a_second_provisioning_finds_everything_and_creates_nothing(

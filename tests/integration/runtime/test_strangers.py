@@ -23,12 +23,12 @@ from aiokafka.errors import KafkaError
 
 from schemas.topics import input_topic
 from services.appliance.embedded.kafka import KafkaNode, RunningKafka
-from services.appliance.embedded.store import RunningStore, StoreNode
+from services.appliance.embedded.store import StoreNode
 from services.runtime.kafka.security import KafkaSecurity
 from services.runtime.process.settings import REPOSITORY, DataDir
 from services.runtime.process.sockets import choose_socket_folder
 from services.runtime.secrets.local_secrets import BROKER_USER
-from tests.brokers import make_node
+from tests.brokers import RunningStore, make_node
 from tests.system import RunningVigie
 
 STRANGERS: Final = {

@@ -25,7 +25,7 @@ from pydantic import ValidationError
 from schemas.runtime import OpenRealm
 from schemas.topics import PARTITION_COUNT, input_topic, log_topic
 from services.appliance.embedded.kafka import KafkaNode, RunningKafka
-from services.appliance.embedded.store import RunningStore, can_log_in
+from services.appliance.embedded.store import can_log_in
 from services.console.read_model.store import connect
 from services.runtime.decider.inputs import InputMarks
 from services.runtime.kafka.clients import BrokerAway, RecordProducer
@@ -34,7 +34,7 @@ from services.runtime.kafka.topics import BrokerUnreachable, provision_topics
 from services.runtime.log.partition_reader import PartitionReader
 from services.runtime.worker.lag import read_lag
 from tests import forked
-from tests.brokers import LOGIN, PASSWORD, forget, make_node, put_provisioned
+from tests.brokers import LOGIN, PASSWORD, RunningStore, forget, make_node, put_provisioned
 from tests.waiting import eventually
 
 

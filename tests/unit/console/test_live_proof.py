@@ -17,7 +17,7 @@ from services.runtime.identity.accounts import AccessStore, create_principal
 from services.runtime.identity.http_access import create_guest
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.sessions import COOKIE, Session, Sessions
-from services.runtime.testing.keyed import create_memory_access
+from tests.keyed import create_memory_access
 
 EXERCISE = "92~ex-demo-1"
 

@@ -19,7 +19,7 @@ from services.intake.settings import IntakeSettings
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Scope
 from services.runtime.kafka.clients import BrokerAway
-from services.runtime.testing.keyed import MemoryKeyedLog, create_token
+from tests.keyed import MemoryKeyedLog, create_token
 
 
 class MemoryInputs:

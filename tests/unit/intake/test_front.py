@@ -24,8 +24,8 @@ from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Scope
 from services.runtime.identity.signed_links import hide_token
 from services.runtime.kafka.dead_letters import DeadLetter, DeadLetterKind
-from services.runtime.testing.keyed import create_token
 from tests.faults.matrix import proves
+from tests.keyed import create_token
 from tests.unit.intake.conftest import Door, post_report, report
 from tests.unit.intake.test_native import BODIES
 

@@ -20,7 +20,7 @@ import pytest
 from services.intake.dead_letters.dead_letter_store import RefusedMessage
 from services.runtime.identity.permissions import Role
 from services.runtime.process import metrics
-from services.runtime.testing.keyed import create_token
+from tests.keyed import create_token
 from tests.unit.intake.conftest import Door
 from tests.unit.intake.mutations import KEY, MAIL_RULES, SEEDS, Seed, mutated
 

@@ -23,7 +23,7 @@ from services.runtime.identity.accounts import create_principal
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Principal
 from services.runtime.secrets.keyring import MasterKey
-from services.runtime.testing.keyed import MemoryKeyedLog
+from tests.keyed import MemoryKeyedLog
 from tests.unit.intake.conftest import Door, MemoryInputs, report
 
 WINDOW_S = 600.0

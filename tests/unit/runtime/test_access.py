@@ -18,7 +18,7 @@ from services.runtime.identity.sessions import Sessions
 from services.runtime.kafka.clients import BrokerAway
 from services.runtime.kafka.compacted_topic import KeyedEntry
 from services.runtime.kafka.tombstones import Tombstones
-from services.runtime.testing.keyed import MemoryKeyedLog, create_memory_access
+from tests.keyed import MemoryKeyedLog, create_memory_access
 
 
 @pytest.fixture

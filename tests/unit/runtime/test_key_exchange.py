@@ -22,7 +22,7 @@ from services.runtime.secrets.keyring import Keyring, MasterKey
 from services.runtime.secrets.mailbox import TOPIC, Delivery, Dismissal, Erasure, Hello, Mailbox
 from services.runtime.secrets.shared_keyring import SharedKeyring
 from services.runtime.secrets.vault import Sealer
-from services.runtime.testing.keyed import MemoryKeyedLog
+from tests.keyed import MemoryKeyedLog
 
 MASTER = MasterKey(b"k" * 32)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from services.runtime.identity.permissions import Role
-from services.runtime.testing.keyed import create_memory_access
+from tests.keyed import create_memory_access
 from tests.unit.runtime.test_second_factor import PASSWORD, World
 
 BROWSER = "http://crise.example:8080"

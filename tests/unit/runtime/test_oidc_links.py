@@ -14,7 +14,7 @@ from services.runtime.identity.oidc_settings import OidcSettings
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.sessions import Sessions
 from services.runtime.secrets.keyring import MasterKey
-from services.runtime.testing.keyed import create_memory_access
+from tests.keyed import create_memory_access
 
 DECIDING = (Role.COORDINATOR, Role.DIRECTOR, Role.ELECTED)
 CLAIMS = {"preferred_username": "chef", "sub": "s-1"}

@@ -24,7 +24,7 @@ from services.runtime.identity.passkeys import Passkeys, RelyingParty
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Account, Principal
 from services.runtime.identity.sessions import FREE_FAILURES, Sessions
-from services.runtime.testing.keyed import create_memory_access
+from tests.keyed import create_memory_access
 
 HERE = RelyingParty.of("localhost:8092")
 

@@ -35,7 +35,7 @@ from services.runtime.identity.sessions import (
 )
 from services.runtime.process.settings import Settings
 from services.runtime.secrets.keyring import MasterKey
-from services.runtime.testing.keyed import MemoryKeyedLog, create_memory_access
+from tests.keyed import MemoryKeyedLog, create_memory_access
 
 PASSWORD = "correct horse battery"
 DECIDING = (Role.ADMIN, Role.COORDINATOR, Role.DIRECTOR, Role.ELECTED)

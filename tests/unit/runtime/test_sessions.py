@@ -27,7 +27,7 @@ from services.runtime.identity.sessions import (
     build_clearing_headers,
     create_totp_secret,
 )
-from services.runtime.testing.keyed import create_memory_access
+from tests.keyed import create_memory_access
 
 PASSWORD = "correct horse battery"
 

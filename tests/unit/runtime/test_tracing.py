@@ -128,7 +128,7 @@ def test_traces_change_no_hash_bytes_or_equality() -> None:
 
 
 async def test_a_command_of_the_console_carries_its_hop_and_a_failed_one_its_fault(
-    traces: Traces, told: InMemorySpanExporter
+    monkeypatch: pytest.MonkeyPatch, traces: Traces, told: InMemorySpanExporter
 ) -> None:
     trace_parents: list[str | None] = []
 
@@ -144,15 +144,16 @@ async def test_a_command_of_the_console_carries_its_hop_and_a_failed_one_its_fau
     producer = CommandProducer("", MARKS)
     producer._producer = Log()  # type: ignore[assignment]
     tracing.set_caller(PARENT)
-    with tracing.override_traces(traces):
-        assert await producer.send("alerts.inputs", "92", Tick(), id="c-1", source="/s") == (0, 7)
-        with pytest.raises(BrokerAway):
-            await producer.send("alerts.inputs", "92", Tick(), id="c-2", source="/s")
+    monkeypatch.setattr(tracing, "_traces", traces)
+    assert await producer.send("alerts.inputs", "92", Tick(), id="c-1", source="/s") == (0, 7)
+    with pytest.raises(BrokerAway):
+        await producer.send("alerts.inputs", "92", Tick(), id="c-2", source="/s")
     good, bad = told.get_finished_spans()
     assert trace_parents[0] == f"00-{TRACE}-{good.context.span_id:016x}-01"
     assert (good.parent.span_id, good.attributes["vigie.input"]) == (int(SPAN, 16), "c-1")
     assert (good.status.is_ok, bad.status.description) == (True, "BrokerAway")
-    with tracing.override_traces(None), pytest.raises(BrokerAway):
+    monkeypatch.setattr(tracing, "_traces", None)
+    with pytest.raises(BrokerAway):
         await producer.send("alerts.inputs", "92", Tick(), id="c-3", source="/s")
     assert trace_parents[-1] is None
 
@@ -178,11 +179,11 @@ def test_an_unreachable_collector_does_no_harm(
 ) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{free_port}")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.2")
-    with tracing.override_traces(None):
-        tracing.configure_tracing("toy")
-        made: Any = tracing.get_traces()
-        made.begin("a", "server", None, {}).end()
-        made.close()
+    monkeypatch.setattr(tracing, "_traces", None)
+    tracing.configure_tracing("toy")
+    made: Any = tracing.get_traces()
+    made.begin("a", "server", None, {}).end()
+    made.close()
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from services.runtime.secrets.vault import (
     VaultDirectory,
     VaultTexts,
 )
-from services.runtime.testing.keyed import MemoryKeyedLog
+from tests.keyed import MemoryKeyedLog
 
 
 class Setup:

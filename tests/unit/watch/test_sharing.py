@@ -14,7 +14,6 @@ from schemas.catalogue.feeds import FeedStatus
 from services.runtime.kafka.clients import PendingSend, RecordHeaders
 from services.runtime.kafka.compacted_topic import KeyedEntry
 from services.runtime.secrets.keyring import MasterKey
-from services.runtime.testing.keyed import MemoryKeyedLog
 from services.watch import sharing
 from services.watch.connector import FeedRequest, FeedSpec, FetchVerdict
 from services.watch.engine import FeedEngine
@@ -24,6 +23,7 @@ from services.watch.sharing import FeedMemory, SharedHolds
 from services.watch.status import describe_feed
 from services.watch.store import FeedStore
 from services.watch.transport import FeedResponse
+from tests.keyed import MemoryKeyedLog
 from tests.unit.watch.samples import SAMPLES, watched_92
 from tests.unit.watch.test_engine import MF, REPORTS, Clock, Front, Killed, Server
 

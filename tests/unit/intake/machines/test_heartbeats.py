@@ -14,7 +14,7 @@ from services.intake.integrations.shared_signs import SignExchange, calculate_gr
 from services.intake.integrations.source_stats import SourceStats
 from services.runtime.identity.permissions import Role
 from services.runtime.secrets.keyring import MasterKey
-from services.runtime.testing.keyed import MemoryKeyedLog
+from tests.keyed import MemoryKeyedLog
 from tests.unit.intake.conftest import Door, report
 from tests.unit.intake.machines.test_machines import offered_again
 
