@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from itertools import pairwise, product
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Final, get_args
 import services.console.app  # noqa: F401  the console adds its problems to the catalogue
 from schemas.runtime import InputRefused
 from services.console.incidents.titles import REFUSALS, write_refusal
+from services.runtime.decider import command_checks
 from services.runtime.http.problems import CATALOGUE
 from services.runtime.process.exits import EXITS
 from services.runtime.process.settings import REPOSITORY
@@ -111,16 +112,35 @@ def collect_refusals() -> dict[str, set[tuple[str, int]]]:
     refusals: dict[str, set[tuple[str, int]]] = defaultdict(set)
     for service in _SERVICES:
         for file in sorted((REPOSITORY / "services" / service).rglob("*.py")):
-            for code, status in _find_refusals(file):
+            if file == Path(command_checks.__file__):
+                continue
+            tree = ast.parse(file.read_text(encoding="utf-8"))
+            for code, status in _find_refusals(tree, _parse_shared_checks()):
                 refusals[code].add((service, status))
     return refusals
 
 
-def _find_refusals(file: Path) -> Iterator[tuple[str, int]]:
-    """Yield (code, status) of calls with a refusal status and then a code, by position or name."""
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+@cache
+def _parse_shared_checks() -> dict[str, frozenset[tuple[str, int]]]:
+    """Return the refusals of each shared check, by the name of its function."""
+    module = ast.parse(Path(command_checks.__file__).read_text(encoding="utf-8"))
+    functions = (node for node in module.body if isinstance(node, ast.FunctionDef))
+    return {check.name: frozenset(_find_refusals(check, {})) for check in functions}
+
+
+def _find_refusals(
+    tree: ast.AST, checks: Mapping[str, frozenset[tuple[str, int]]]
+) -> Iterator[tuple[str, int]]:
+    """Yield (code, status) of calls with a refusal status and then a code, by position or name.
+
+    A call of a shared check yields its refusals, and a code ending in `_not_found` that it gets.
+    """
+    for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
             continue
+        if isinstance(node.func, ast.Name) and node.func.id in checks:
+            yield from checks[node.func.id]
+            yield from ((code, 404) for code in _list_missing_codes(node))
         values = [_constant_values(a) for a in node.args]
         keyword_values = {k.arg: _constant_values(k.value) for k in node.keywords}
         for statuses, codes in (
@@ -134,6 +154,12 @@ def _find_refusals(file: Path) -> Iterator[tuple[str, int]]:
                     and isinstance(code, str)
                 ):
                     yield code, status
+
+
+def _list_missing_codes(call: ast.Call) -> list[str]:
+    """Return the codes of a 404 among the arguments of a call."""
+    values = [value for node in call.args for value in _constant_values(node)]
+    return [value for value in values if isinstance(value, str) and value.endswith("_not_found")]
 
 
 def _constant_values(node: ast.expr) -> tuple[object, ...]:

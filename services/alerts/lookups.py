@@ -5,6 +5,7 @@ from __future__ import annotations
 from schemas.alerts import IncidentRow, ReportRow
 from services.alerts.decision import AlertsDecision
 from services.alerts.evolve import OPEN
+from services.runtime.decider.command_checks import check_version
 from services.runtime.decider.protocol import RefusedCommand
 
 
@@ -13,8 +14,7 @@ def get_incident(draft: AlertsDecision, id: str, expected: int | None = None) ->
     if id not in draft.state.incidents:
         raise RefusedCommand(404, "incident_not_found", incident=id)
     row = draft.state.incidents[id]
-    if expected is not None and expected != row.version:
-        raise RefusedCommand(412, "version_conflict", expected=expected, version=row.version)
+    check_version(row, expected)
     return row
 
 

@@ -36,13 +36,6 @@ def require_plan_role(command: Command, role: str) -> None:
         raise RefusedCommand(403, "role_too_low", role=command.role, needed=role)
 
 
-def require_reason(command: Command) -> str:
-    """Return the given reason. Raise RefusedCommand if there is none."""
-    if not command.reason:
-        raise RefusedCommand(409, "reason_required")
-    return command.reason
-
-
 class ContinuityDecision(Decision[ContinuityState]):
     """A decision of continuity, with its deadlines and the metrics that it moved."""
 

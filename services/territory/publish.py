@@ -25,9 +25,6 @@ class RecordSender(Protocol):
         *,
         id: str,
         source: str,
-        at: Instant | None = None,
-        correlation_id: str | None = None,
-        causation_id: str | None = None,
     ) -> tuple[int, int]: ...
 
 

@@ -38,6 +38,7 @@ from services.alerts.commands import (
 from services.alerts.communication import questions, statements
 from services.alerts.decision import AlertsDecision
 from services.alerts.escalation import responses
+from services.runtime.decider.command_checks import is_program
 from services.runtime.decider.protocol import CommandResult, RefusedCommand
 
 __all__ = ["apply_command"]
@@ -82,7 +83,7 @@ def _note_activity(draft: AlertsDecision, command: Command) -> None:
     Any decision of a person counts, except an acknowledgement and the administration of data. Rule
     D33, answers.
     """
-    if command.author.startswith("system:"):
+    if is_program(command.author):
         return
     subject = getattr(command, "incident", None)
     if (report := getattr(command, "report", None)) is not None:
@@ -103,7 +104,7 @@ def _check_right(draft: AlertsDecision, command: Command, roles: frozenset[str])
     The role is that of an account, or a role of the organisation that a cell or a pilot holds.
     Programs act as `system:<name>`.
     """
-    if command.role in roles or (command.role == "system" and command.author.startswith("system:")):
+    if command.role in roles or (command.role == "system" and is_program(command.author)):
         return
     policy = draft.territory.policy
     organisation = (

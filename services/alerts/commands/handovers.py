@@ -10,6 +10,12 @@ from services.alerts.commands.actions import resolve_assignee
 from services.alerts.communication.statements import sign
 from services.alerts.decision import AlertsDecision, complete_open_task
 from services.alerts.escalation.notifications import inform_people, inform_roles
+from services.runtime.decider.command_checks import (
+    check_version,
+    get_row,
+    require_person,
+    require_reason,
+)
 from services.runtime.decider.protocol import CommandResult, RefusedCommand
 
 TEMPLATE: Final = "handover"
@@ -58,14 +64,14 @@ def revise_handover(draft: AlertsDecision, command: h.ReviseHandover) -> Command
 def sign_handover(draft: AlertsDecision, command: h.SignHandover) -> CommandResult:
     """Sign as the outgoing person: the page is frozen."""
     row = _get_handover(draft, command.handover, command.expected)
-    _require_person(command)
+    require_person(command)
     return _move(draft, row, "signed", command, page=command.page, level=draft.level)
 
 
 def accept_handover(draft: AlertsDecision, command: h.AcceptHandover) -> CommandResult:
     """Sign as the incoming person, complete the task of the shift, and send the message."""
     row = _get_handover(draft, command.handover, command.expected)
-    _require_person(command)
+    require_person(command)
     if row.signed is not None and command.author == row.signed.by:
         raise RefusedCommand(403, "handover_second_person", number=row.number)
     result = _move(draft, row, "accepted", command)
@@ -80,8 +86,7 @@ def accept_handover(draft: AlertsDecision, command: h.AcceptHandover) -> Command
 def withdraw_handover(draft: AlertsDecision, command: h.WithdrawHandover) -> CommandResult:
     """Withdraw a handover that nobody accepted, with a reason."""
     row = _get_handover(draft, command.handover, command.expected)
-    if command.reason is None:
-        raise RefusedCommand(409, "reason_required")
+    require_reason(command)
     return _move(draft, row, "withdrawn", command, reason=command.reason)
 
 
@@ -93,17 +98,9 @@ def _check_recipients(draft: AlertsDecision, recipients: tuple[str, ...]) -> tup
 
 
 def _get_handover(draft: AlertsDecision, id: str, expected: int | None) -> h.HandoverRow:
-    row = draft.state.handovers.get(id)
-    if row is None:
-        raise RefusedCommand(404, "handover_not_found", handover=id)
-    if expected is not None and expected != row.version:
-        raise RefusedCommand(412, "version_conflict", expected=expected, version=row.version)
+    row = get_row(draft.state.handovers, id, "handover_not_found")
+    check_version(row, expected)
     return row
-
-
-def _require_person(command: Command) -> None:
-    if command.author.startswith("system:"):
-        raise RefusedCommand(403, "person_needed")
 
 
 def _move(

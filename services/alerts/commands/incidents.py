@@ -21,6 +21,7 @@ from services.alerts.reference.territory import SILENT_REPORT_TYPES
 from services.alerts.reports import withdrawals
 from services.alerts.reports.report_facts import get_measure_name, get_site
 from services.alerts.rows import sort_by_id
+from services.runtime.decider.command_checks import require_reason
 from services.runtime.decider.protocol import CommandResult, RefusedCommand
 
 MAX_SPLIT_REPORTS: Final = 100
@@ -90,8 +91,7 @@ def merge(draft: AlertsDecision, command: c.MergeIncidents) -> CommandResult:
     )
     if a.id == b.id:
         raise RefusedCommand(409, "same_incident")
-    if not command.reason:
-        raise RefusedCommand(409, "reason_required")
+    require_reason(command)
     merge_into(draft, a, b)
     return {"incident": b.id, "merged": a.id, "version": draft.state.incidents[b.id].version}
 
@@ -194,8 +194,7 @@ def split(draft: AlertsDecision, command: c.SplitIncident) -> CommandResult:
         raise RefusedCommand(409, "nothing_left")
     if len(chosen_reports) > MAX_SPLIT_REPORTS:
         raise RefusedCommand(409, "too_many_reports", most=MAX_SPLIT_REPORTS)
-    if not command.reason:
-        raise RefusedCommand(409, "reason_required")
+    require_reason(command)
     ids = {r.id for r in chosen_reports}
     new = draft.derive("incident")
     first = min(chosen_reports, key=lambda r: (r.occurred_at, r.id))

@@ -9,6 +9,7 @@ from schemas.recurrence import find_occurrence, parse_rule
 from schemas.words import DANGER_TYPES
 from services.alerts.causes import maintenance
 from services.alerts.decision import AlertsDecision
+from services.runtime.decider.command_checks import check_version
 from services.runtime.decider.protocol import CommandResult, RefusedCommand
 
 SOURCE_ROLE = "source"
@@ -83,8 +84,7 @@ def _get_window(
     row = draft.state.maintenance.get(id)
     if row is None or (role == SOURCE_ROLE and row.author != author):
         raise RefusedCommand(404, "window_not_found", window=id)
-    if expected is not None and expected != row.version:
-        raise RefusedCommand(412, "version_conflict", expected=expected, version=row.version)
+    check_version(row, expected)
     if row.state == "over":
         raise RefusedCommand(409, "window_over", window=id)
     return row

@@ -8,14 +8,18 @@ from schemas.crisis.communication import Signature
 from services.alerts.decision import AlertsDecision
 from services.alerts.lookups import get_incident
 from services.alerts.obligations import clocks
+from services.runtime.decider.command_checks import (
+    check_version,
+    get_row,
+    require_person,
+    require_reason,
+)
 from services.runtime.decider.protocol import CommandResult, RefusedCommand
 
 
 def start_obligation(draft: AlertsDecision, command: m.StartObligation) -> CommandResult:
     """Start a clock; refuse a second one in the same incident (409)."""
-    obligation = draft.territory.obligations.get(command.obligation)
-    if obligation is None:
-        raise RefusedCommand(404, "obligation_not_found", obligation=command.obligation)
+    obligation = get_row(draft.territory.obligations, command.obligation, "obligation_not_found")
     incident = draft.resolve_incident(get_incident(draft, command.incident).id)
     if command.known_at > draft.now:
         raise RefusedCommand(409, "obligation_future")
@@ -29,7 +33,7 @@ def start_obligation(draft: AlertsDecision, command: m.StartObligation) -> Comma
 def fulfil_obligation(draft: AlertsDecision, command: m.FulfilObligation) -> CommandResult:
     """End a clock with the time and the proof of the declaration."""
     row = _get_running_clock(draft, command.clock, command.expected)
-    _require_person(command)
+    require_person(command)
     declared_at = command.declared_at if command.declared_at is not None else draft.now
     if declared_at > draft.now:
         raise RefusedCommand(409, "obligation_future")
@@ -44,30 +48,19 @@ def fulfil_obligation(draft: AlertsDecision, command: m.FulfilObligation) -> Com
 def dismiss_obligation(draft: AlertsDecision, command: m.DismissObligation) -> CommandResult:
     """End a clock that does not apply; a person says why."""
     row = _get_running_clock(draft, command.clock, command.expected)
-    _require_person(command)
-    if command.reason is None:
-        raise RefusedCommand(409, "reason_required")
-    text_id = command.reason.removeprefix("text:")
+    require_person(command)
+    text_id = require_reason(command).removeprefix("text:")
     clock = clocks.end_clock(draft, row, "dismissed", _sign(draft, command), text_id=text_id)
     return _build_result(clock)
 
 
 def _get_running_clock(draft: AlertsDecision, id: str, expected: int | None) -> m.ObligationRow:
     """Return a clock that runs; refuse any other (404, 409, 412)."""
-    row = draft.state.obligations.get(id)
-    if row is None:
-        raise RefusedCommand(404, "clock_not_found", clock=id)
+    row = get_row(draft.state.obligations, id, "clock_not_found")
     if row.state is not m.ObligationState.RUNNING:
         raise RefusedCommand(409, "clock_over", state=row.state.value)
-    if expected is not None and expected != row.version:
-        raise RefusedCommand(412, "version_conflict", expected=expected, version=row.version)
+    check_version(row, expected)
     return row
-
-
-def _require_person(command: Command) -> None:
-    """Refuse a program (403): a person answers for a declaration."""
-    if command.author.startswith("system:"):
-        raise RefusedCommand(403, "person_needed")
 
 
 def _sign(draft: AlertsDecision, command: Command) -> Signature:

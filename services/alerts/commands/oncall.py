@@ -14,6 +14,7 @@ from services.alerts.decision import AlertsDecision
 from services.alerts.escalation import cell_staffing, readiness, responses
 from services.alerts.escalation.steps import find_called_role, find_escalation
 from services.alerts.levels.levels import CRISIS, TERRITORY
+from services.runtime.decider.command_checks import get_row, require_reason
 from services.runtime.decider.protocol import CommandResult, RefusedCommand
 
 MAX_SPAN_MS: Final = 732 * DAY_MS
@@ -112,8 +113,7 @@ def override_shift(draft: AlertsDecision, command: o.OverrideDuty) -> CommandRes
     _check_role(draft, command)
     _check_person(draft, command.person)
     _check_span(command.start, command.end, draft.now)
-    if command.reason is None:
-        raise RefusedCommand(409, "reason_required")
+    require_reason(command)
     shift = o.Shift(start=command.start, end=command.end, person=command.person)
     row = o.DutyRow(
         id=draft.derive("duty"),
@@ -136,8 +136,7 @@ def override_shift(draft: AlertsDecision, command: o.OverrideDuty) -> CommandRes
 def swap_shifts(draft: AlertsDecision, command: o.SwapDuties) -> CommandResult:
     """Exchange two spans of one role between two people; each span must belong to one person."""
     _check_role(draft, command)
-    if command.reason is None:
-        raise RefusedCommand(409, "reason_required")
+    require_reason(command)
     first, second = (command.start, command.end), (command.other_start, command.other_end)
     for span in (first, second):
         _check_span(*span, draft.now)
@@ -184,9 +183,7 @@ def _get_only_person(
 
 
 def withdraw_override(draft: AlertsDecision, command: o.WithdrawDuty) -> CommandResult:
-    row = draft.state.duties.get(command.duty)
-    if row is None:
-        raise RefusedCommand(404, "duty_not_found", duty=command.duty)
+    row = get_row(draft.state.duties, command.duty, "duty_not_found")
     if row.state != "in_force":
         raise RefusedCommand(409, "already", state=row.state)
     withdrawn_row = copy_with(

@@ -17,10 +17,14 @@ from schemas.reference_changes import ChangeDecision, ChangeState, ReferenceChan
 from services.alerts.decision import AlertsDecision
 from services.alerts.levels.rulebook import Rulebook
 from services.alerts.reference import versions
+from services.runtime.decider.command_checks import (
+    check_version,
+    get_row,
+    is_program,
+    require_reason,
+)
 from services.runtime.decider.maps import Map
 from services.runtime.decider.protocol import CommandResult, RefusedCommand
-
-_PROGRAM_PREFIX = "system:"
 
 
 def publish_section(draft: AlertsDecision, command: PublishReference) -> CommandResult:
@@ -95,8 +99,7 @@ def _check_proposal(draft: AlertsDecision, command: r.ProposeReference) -> None:
     waiting = [row for row in _list_open_changes(draft) if (row.edit is not None) is is_edit]
     if len(waiting) >= most:
         raise RefusedCommand(409, "too_many_changes", most=most)
-    if command.reason is None:
-        raise RefusedCommand(409, "reason_required")
+    require_reason(command)
     if not is_edit:
         _check_drafted_version(draft, command.reference)
 
@@ -152,19 +155,17 @@ def _take_prepared_version(
 
 def decline_change(draft: AlertsDecision, command: r.DeclineReference) -> CommandResult:
     row = _get_change_for_second_person(draft, command)
-    if command.reason is None:
-        raise RefusedCommand(409, "reason_required")
+    require_reason(command)
     return _build_result(_record_decision(draft, row, command, "declined", ChangeState.DECLINED))
 
 
 def withdraw_change(draft: AlertsDecision, command: r.WithdrawReference) -> CommandResult:
     row = _get_open_change(draft, command)
-    if command.author.startswith(_PROGRAM_PREFIX) and command.author != row.proposal.by:
+    if is_program(command.author) and command.author != row.proposal.by:
         raise RefusedCommand(409, "person_needed")
     if row.state is ChangeState.PROPOSED and command.author != row.proposal.by:
         raise RefusedCommand(409, "proposer_only", proposer=row.proposal.by)
-    if command.reason is None:
-        raise RefusedCommand(409, "reason_required")
+    require_reason(command)
     return _build_result(_record_decision(draft, row, command, "withdrawn", ChangeState.WITHDRAWN))
 
 
@@ -175,7 +176,7 @@ def _get_change_for_second_person(
     row = _get_open_change(draft, command)
     if row.state is not ChangeState.PROPOSED:
         raise RefusedCommand(409, "change_decided", state=row.state.value)
-    if command.author.startswith(_PROGRAM_PREFIX):
+    if is_program(command.author):
         raise RefusedCommand(409, "person_needed")
     if command.author == row.proposal.by:
         raise RefusedCommand(409, "second_person_needed", proposer=row.proposal.by)
@@ -185,13 +186,8 @@ def _get_change_for_second_person(
 def _get_open_change(
     draft: AlertsDecision, command: r.ApproveReference | r.DeclineReference | r.WithdrawReference
 ) -> ReferenceChangeRow:
-    row = draft.state.reference_changes.get(command.change)
-    if row is None:
-        raise RefusedCommand(404, "change_not_found", change=command.change)
-    if command.expected is not None and command.expected != row.version:
-        raise RefusedCommand(
-            412, "version_conflict", expected=command.expected, version=row.version
-        )
+    row = get_row(draft.state.reference_changes, command.change, "change_not_found")
+    check_version(row, command.expected)
     if row.state not in r.OPEN_CHANGES or row.published:
         raise RefusedCommand(409, "change_decided", state=row.state.value)
     return row

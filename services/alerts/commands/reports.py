@@ -26,6 +26,7 @@ from services.alerts.lookups import get_incident, get_report
 from services.alerts.pipeline import update_derived_state
 from services.alerts.reports import withdrawals
 from services.alerts.reports.report_facts import PLACE_FLAGS
+from services.runtime.decider.command_checks import get_row
 from services.runtime.decider.protocol import CommandResult, RefusedCommand
 
 STAND_DOWN: Final = ":stand-down"
@@ -121,9 +122,7 @@ def _merge_emptied_incident(draft: AlertsDecision, before: str | None, report: s
 
 
 def take_task(draft: AlertsDecision, command: c.TakeTask) -> CommandResult:
-    row = draft.state.tasks.get(command.task)
-    if row is None:
-        raise RefusedCommand(404, "task_not_found", task=command.task)
+    row = get_row(draft.state.tasks, command.task, "task_not_found")
     if row.state is not TaskState.OPEN:
         raise RefusedCommand(409, "task_not_open", state=row.state.value, taken_by=row.taken_by)
     draft.emit(
@@ -138,9 +137,7 @@ def complete_task(draft: AlertsDecision, command: c.CompleteTask) -> CommandResu
     The outcome `lifted` of an overdue cause lifts it; a contested cause stands as verified (rule
     D5). Other outcomes only close the task: facts come as reports.
     """
-    row = draft.state.tasks.get(command.task)
-    if row is None:
-        raise RefusedCommand(404, "task_not_found", task=command.task)
+    row = get_row(draft.state.tasks, command.task, "task_not_found")
     if row.state not in (TaskState.OPEN, TaskState.TAKEN):
         raise RefusedCommand(409, "task_not_open", state=row.state.value, taken_by=row.taken_by)
     tasks.complete_task(draft, row, command.author, command.outcome)

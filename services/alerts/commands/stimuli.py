@@ -8,6 +8,7 @@ from schemas.base import copy_with
 from schemas.crisis import stimuli as m
 from schemas.topics import is_live
 from services.alerts.decision import AlertsDecision
+from services.runtime.decider.command_checks import check_version, get_row
 from services.runtime.decider.protocol import CommandResult, RefusedCommand
 
 
@@ -34,7 +35,7 @@ def restore_stimulus(draft: AlertsDecision, command: m.RestoreStimulus) -> Comma
 
 def note_stimulus(draft: AlertsDecision, command: m.NoteStimulus) -> CommandResult:
     """Add a note; refuse an empty one and one too many (409)."""
-    row = _get_stimulus(draft, command.stimulus)
+    row = get_row(draft.state.stimuli, command.stimulus, "stimulus_not_found")
     if command.mark is None and command.text_id is None:
         raise RefusedCommand(409, "note_empty")
     if len(row.notes) >= m.MOST_NOTES:
@@ -52,19 +53,11 @@ def note_stimulus(draft: AlertsDecision, command: m.NoteStimulus) -> CommandResu
 def _set_skipped(
     draft: AlertsDecision, id: str, expected: int | None, *, skipped: bool
 ) -> CommandResult:
-    row = _get_stimulus(draft, id)
-    if expected is not None and expected != row.version:
-        raise RefusedCommand(412, "version_conflict", expected=expected, version=row.version)
+    row = get_row(draft.state.stimuli, id, "stimulus_not_found")
+    check_version(row, expected)
     if row.skipped is skipped:
         raise RefusedCommand(409, "stimulus_state", stimulus=id)
     return _change(draft, row, "skipped" if skipped else "restored", skipped=skipped)
-
-
-def _get_stimulus(draft: AlertsDecision, id: str) -> m.StimulusRow:
-    row = draft.state.stimuli.get(id)
-    if row is None:
-        raise RefusedCommand(404, "stimulus_not_found", stimulus=id)
-    return row
 
 
 def _change(draft: AlertsDecision, row: m.StimulusRow, change: str, **values: Any) -> CommandResult:

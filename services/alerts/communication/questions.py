@@ -6,6 +6,7 @@ from schemas.base import copy_with
 from schemas.crisis import communication as m
 from services.alerts.decision import AlertsDecision
 from services.alerts.lookups import get_incident
+from services.runtime.decider.command_checks import check_version, get_row
 from services.runtime.decider.protocol import CommandResult, RefusedCommand
 
 
@@ -30,16 +31,11 @@ def receive_question(draft: AlertsDecision, command: m.ReceiveQuestion) -> Comma
 def answer_question(draft: AlertsDecision, command: m.AnswerQuestion) -> CommandResult:
     """Answer a question by a published statement or in other words."""
     row = get_open_question(draft, command.question)
-    if command.expected is not None and command.expected != row.version:
-        raise RefusedCommand(
-            412, "version_conflict", expected=command.expected, version=row.version
-        )
+    check_version(row, command.expected)
     if command.statement is None and command.text_id is None:
         raise RefusedCommand(409, "answer_empty")
     if command.statement is not None:
-        statement = draft.state.statements.get(command.statement)
-        if statement is None:
-            raise RefusedCommand(404, "statement_not_found", statement=command.statement)
+        statement = get_row(draft.state.statements, command.statement, "statement_not_found")
         if statement.state is not m.StatementState.PUBLISHED:
             raise RefusedCommand(409, "statement_not_published", statement=statement.id)
     signature = m.Signature(by=command.author, role=command.role, at=draft.now)
@@ -57,9 +53,7 @@ def answer_by_statement(
 
 def get_open_question(draft: AlertsDecision, id: str) -> m.QuestionRow:
     """Return an open question; refuse an unknown (404) or an answered one (409)."""
-    row = draft.state.questions.get(id)
-    if row is None:
-        raise RefusedCommand(404, "question_not_found", question=id)
+    row = get_row(draft.state.questions, id, "question_not_found")
     if row.state is not m.QuestionState.OPEN:
         raise RefusedCommand(409, "question_answered", question=id)
     return row

@@ -10,6 +10,12 @@ from schemas.ranks import may_validate_statement
 from services.alerts.communication.questions import answer_by_statement, get_open_question
 from services.alerts.decision import AlertsDecision
 from services.alerts.lookups import get_incident, get_report
+from services.runtime.decider.command_checks import (
+    check_version,
+    get_row,
+    require_person,
+    require_reason,
+)
 from services.runtime.decider.protocol import CommandResult, RefusedCommand
 
 ANSWERABLE: Final = frozenset({"rumour", "unconfirmed", "denied"})
@@ -85,7 +91,7 @@ def validate_statement(draft: AlertsDecision, command: m.ValidateStatement) -> C
 def refuse_statement(draft: AlertsDecision, command: m.RefuseStatement) -> CommandResult:
     row = _get_statement(draft, command.statement, command.expected)
     _require_validator(command)
-    _require_reason(command)
+    require_reason(command)
     return _move(draft, row, "refused", command, reason=command.reason)
 
 
@@ -101,7 +107,7 @@ def publish_statement(draft: AlertsDecision, command: m.PublishStatement) -> Com
 def retract_statement(draft: AlertsDecision, command: m.RetractStatement) -> CommandResult:
     row = _get_statement(draft, command.statement, command.expected)
     if row.state is m.StatementState.PUBLISHED:
-        _require_reason(command)
+        require_reason(command)
     return _move(draft, row, "retracted", command, reason=command.reason)
 
 
@@ -129,25 +135,16 @@ def _find_incident(draft: AlertsDecision, command: m.DraftStatement) -> str | No
 
 
 def _get_statement(draft: AlertsDecision, id: str, expected: int | None) -> m.StatementRow:
-    row = draft.state.statements.get(id)
-    if row is None:
-        raise RefusedCommand(404, "statement_not_found", statement=id)
-    if expected is not None and expected != row.version:
-        raise RefusedCommand(412, "version_conflict", expected=expected, version=row.version)
+    row = get_row(draft.state.statements, id, "statement_not_found")
+    check_version(row, expected)
     return row
 
 
 def _require_validator(command: Command) -> None:
     """Refuse programs, and roles other than the communication function and those above it."""
-    if command.author.startswith("system:"):
-        raise RefusedCommand(403, "person_needed")
+    require_person(command)
     if not may_validate_statement(command.role):
         raise RefusedCommand(403, "statement_role", role=command.role)
-
-
-def _require_reason(command: Command) -> None:
-    if command.reason is None:
-        raise RefusedCommand(409, "reason_required")
 
 
 def _move(

@@ -23,7 +23,7 @@ import structlog
 from pydantic import ValidationError
 from redis.exceptions import RedisError
 
-from schemas.base import Command, Instant, Message
+from schemas.base import Command
 from schemas.commands import AnswerNotification
 from schemas.people.attendance import AttendanceMode, StateAttendance
 from schemas.topics import input_topic, select_urgent_topic
@@ -36,6 +36,7 @@ from services.console.read_model.store import Client
 from services.runtime.http.problems import ProblemError, list_faults
 from services.runtime.identity.principals import Principal
 from services.runtime.identity.signed_links import AnswerLink, derive_answer_id
+from services.runtime.kafka.clients import MessageSender
 from services.runtime.secrets.vault import TextItem
 
 DEFAULT_WAIT_S: Final = 2.0
@@ -50,23 +51,6 @@ ANSWERING_ROLE: Final = "on_call"
 CommandAnswer = dict[str, Any]
 MakeCommand = Callable[[str, str, str | None], Command]
 """(author, role, reason) → the command."""
-
-
-class CommandSender(Protocol):
-    """The part of `services.runtime.kafka.clients.RecordProducer` that this module needs."""
-
-    async def send(
-        self,
-        topic: str,
-        realm: str,
-        message: Message,
-        *,
-        id: str,
-        source: str,
-        at: Instant | None = None,
-        correlation_id: str | None = None,
-        causation_id: str | None = None,
-    ) -> tuple[int, int]: ...
 
 
 class TextWriter(Protocol):
@@ -196,7 +180,7 @@ class CommandDispatcher:
     """Sender of commands that waits for their answers."""
 
     def __init__(
-        self, producer: CommandSender, texts: TextWriter, answers: CommandAnswers, key: bytes
+        self, producer: MessageSender, texts: TextWriter, answers: CommandAnswers, key: bytes
     ) -> None:
         """Take a secret of the installation as `key`, so that ids and digests reveal nothing."""
         self._producer, self._texts, self.answers, self._key = producer, texts, answers, key
@@ -361,7 +345,7 @@ class LinkAnswers:
     The token itself identifies person and call. Rule D33.
     """
 
-    def __init__(self, producer: CommandSender, answers: CommandAnswers) -> None:
+    def __init__(self, producer: MessageSender, answers: CommandAnswers) -> None:
         self._producer, self._answers = producer, answers
 
     async def send(

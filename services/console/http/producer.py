@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 
-from schemas.base import Instant, Message
+from schemas.base import Message
 from services.runtime.decider.inputs import InputMarks
 from services.runtime.kafka.clients import BrokerAway, RecordProducer
 from services.runtime.process import tracing
@@ -44,9 +44,7 @@ class CommandProducer:
         *,
         id: str,
         source: str,
-        at: Instant | None = None,
         correlation_id: str | None = None,
-        causation_id: str | None = None,
     ) -> tuple[int, int]:
         """Send, and return (partition, offset) after all replicas have the record.
 
@@ -62,9 +60,7 @@ class CommandProducer:
                 message,
                 id=id,
                 source=source,
-                at=at,
                 correlation_id=correlation_id,
-                causation_id=causation_id,
                 traceparent=None if span is None else span.traceparent,
             )
 

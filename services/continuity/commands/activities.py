@@ -31,20 +31,14 @@ from services.continuity.activities.capacity import assess_capacity
 from services.continuity.activities.impact_analysis import ActivityNeed
 from services.continuity.activities.metrics import record_changed_metrics
 from services.continuity.activities.reasons import find_start
-from services.continuity.decision import ContinuityDecision, require_reason, require_role
+from services.continuity.decision import ContinuityDecision, require_role
 from services.continuity.reassignment.orders import schedule_review
+from services.runtime.decider.command_checks import get_row, require_reason
 from services.runtime.decider.protocol import CommandResult, RefusedCommand
 
 LOST_SITE_AUTHOR: Final = "system:fallback"
 """Author of the end of a strategy that lost its fallback site."""
 _OUT_STATUSES: Final = frozenset((SiteStatus.CLOSED, SiteStatus.EVACUATED, SiteStatus.SHELTERING))
-
-
-def _find_need(draft: ContinuityDecision, activity: str) -> ActivityNeed:
-    need = draft.bia.needs.get(activity)
-    if need is None:
-        raise RefusedCommand(404, "activity_not_found", activity=activity)
-    return need
 
 
 def activate_strategy(draft: ContinuityDecision, command: cmd.ActivateStrategy) -> CommandResult:
@@ -53,7 +47,7 @@ def activate_strategy(draft: ContinuityDecision, command: cmd.ActivateStrategy) 
     Strategies follow the listed order; another order needs `force` and a reason. A fallback site
     must be sound and have enough desks. Rule D51.
     """
-    need = _find_need(draft, command.activity)
+    need = get_row(draft.bia.needs, command.activity, "activity_not_found")
     require_role(command, STRATEGY_ROLE)
     strategies = need.activity.strategies
     name = next((s for s in strategies if s == command.strategy), None) or next(
@@ -128,9 +122,7 @@ def _check_fallback(draft: ContinuityDecision, site: str, desks: int | None) -> 
 
 def end_strategy(draft: ContinuityDecision, command: cmd.EndStrategy) -> CommandResult:
     """End a strategy; from now on the computed capacity counts again."""
-    row = draft.state.strategies.get(command.strategy)
-    if row is None:
-        raise RefusedCommand(404, "strategy_not_found", strategy=command.strategy)
+    row = get_row(draft.state.strategies, command.strategy, "strategy_not_found")
     require_role(command, STRATEGY_ROLE)
     if row.state == "ended":
         raise RefusedCommand(409, "already", strategy=row.id)
@@ -140,7 +132,9 @@ def end_strategy(draft: ContinuityDecision, command: cmd.EndStrategy) -> Command
         row.activity not in draft.bia.needs
     ):  # newer reference data dropped the activity: its strategy still frees its desks
         return {"strategy": row.id, "activity": row.activity}
-    return _settle_and_answer(draft, _find_need(draft, row.activity), {"strategy": row.id})
+    return _settle_and_answer(
+        draft, get_row(draft.bia.needs, row.activity, "activity_not_found"), {"strategy": row.id}
+    )
 
 
 def _end_strategy(draft: ContinuityDecision, row: StrategyRow, at: Instant, by: str) -> None:
@@ -181,7 +175,7 @@ def declare_activity(draft: ContinuityDecision, command: cmd.DeclareActivity) ->
     It overrides the computed state until it is withdrawn; both stay visible. A clock that it stops
     ends at the declared time. Rule D41.
     """
-    need = _find_need(draft, command.activity)
+    need = get_row(draft.bia.needs, command.activity, "activity_not_found")
     require_role(command, STRATEGY_ROLE)
     declaration = draft.state.declared.get(need.id)
     if (None if declaration is None else declaration.state) is command.state:
@@ -218,7 +212,7 @@ def _settle_and_answer(
 
 def declare_data_age(draft: ContinuityDecision, command: cmd.DeclareDataAge) -> CommandResult:
     """Record the age of restored data; age beyond the PDMA raises an alarm and a re-entry (D46)."""
-    need = _find_need(draft, command.activity)
+    need = get_row(draft.bia.needs, command.activity, "activity_not_found")
     require_role(command, STRATEGY_ROLE)
     is_lost = command.age_h > need.activity.pdma_h
     if is_lost:
@@ -255,9 +249,7 @@ def declare_data_age(draft: ContinuityDecision, command: cmd.DeclareDataAge) -> 
 
 def arbitrate_alarm(draft: ContinuityDecision, command: cmd.ArbitrateAlarm) -> CommandResult:
     """Answer the arbitration that 100 % of an RTO demands; the reason is its text. Rule D44."""
-    row = draft.state.alarms.get(command.alarm)
-    if row is None:
-        raise RefusedCommand(404, "alarm_not_found", alarm=command.alarm)
+    row = get_row(draft.state.alarms, command.alarm, "alarm_not_found")
     require_role(command, STRATEGY_ROLE)
     arbitration = {
         "arbitrated_at": draft.now,

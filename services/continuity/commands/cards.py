@@ -22,7 +22,7 @@ from schemas.continuity import (
 from schemas.plans import Evidence
 from schemas.ranks import may_act
 from schemas.words import ACTIVE_PLAN_STATES, CardChange, CardState
-from services.continuity.decision import ContinuityDecision, require_reason
+from services.continuity.decision import ContinuityDecision
 from services.continuity.plans.cards import find_card, is_open, replace_card
 from services.continuity.plans.plans import record_plan, review_cards
 from services.continuity.plans.site_cards import (
@@ -36,6 +36,7 @@ from services.continuity.plans.site_cards import (
     site_card_id,
 )
 from services.continuity.state import NO_SITE_CARDS
+from services.runtime.decider.command_checks import require_reason
 from services.runtime.decider.protocol import CommandResult, RefusedCommand
 
 PROOF_AHEAD_MS: Final = MINUTE_MS

@@ -25,7 +25,7 @@ from services.continuity.commands.activities import (
 )
 from services.continuity.commands.cards import complete_card, skip_card, start_card
 from services.continuity.commands.resources import RESOURCE_HANDLERS
-from services.continuity.decision import ContinuityDecision, require_plan_role, require_reason
+from services.continuity.decision import ContinuityDecision, require_plan_role
 from services.continuity.plans.cards import build_cards
 from services.continuity.plans.plans import (
     DECIDABLE_STATES,
@@ -39,6 +39,7 @@ from services.continuity.plans.plans import (
 )
 from services.continuity.plans.site_cards import schedule_opening
 from services.continuity.plans.sitreps import add_improvement, close_improvement, issue_sitrep
+from services.runtime.decider.command_checks import check_version, is_program, require_reason
 from services.runtime.decider.protocol import CommandResult, RefusedCommand
 
 
@@ -46,8 +47,7 @@ def _find_plan(draft: ContinuityDecision, id: str, expected: int | None = None) 
     row = draft.state.plans.get(id)
     if row is None or id not in draft.bia.plans:
         raise RefusedCommand(404, "plan_not_found", plan=id)
-    if expected is not None and expected != row.version:
-        raise RefusedCommand(412, "version_conflict", expected=expected, version=row.version)
+    check_version(row, expected)
     return row
 
 
@@ -283,7 +283,7 @@ def handle_command(draft: ContinuityDecision, command: Command, id: str) -> None
         draft.emit(refusal.to_fact(id, command))
         return
     draft.emit(CommandApplied(command_id=id, command=name, result=result))
-    if not command.author.startswith("system:"):
+    if not is_program(command.author):
         about = draft.state.plans.get(getattr(command, "plan", "")) or draft.state.proposals.get(
             getattr(command, "proposal", "")
         )

@@ -14,7 +14,7 @@ from schemas.base import Instant
 from schemas.ranks import may_act
 from schemas.words import EventType
 from services.continuity.activities.assessment import schedule_settlement, select_arrived_lines
-from services.continuity.decision import ContinuityDecision, require_reason, require_role
+from services.continuity.decision import ContinuityDecision, require_role
 from services.continuity.reassignment.horizon import is_too_late
 from services.continuity.reassignment.orders import (
     TELEWORK,
@@ -32,6 +32,7 @@ from services.continuity.reassignment.site_conditions import (
     is_telework_working,
 )
 from services.continuity.state import ContinuityState, find_decided_lines, list_proposal_lines
+from services.runtime.decider.command_checks import require_reason
 from services.runtime.decider.protocol import CommandResult, RefusedCommand
 
 _RULE_CODE: Final = re.compile(r"R\d+")

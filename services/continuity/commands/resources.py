@@ -12,11 +12,11 @@ from typing import Any, Final
 from schemas.base import MINUTE_MS, Command, Instant
 from schemas.crisis import resource_requests as res
 from schemas.ranks import may_act, may_count
-from schemas.reference import Stock
-from services.continuity.decision import ContinuityDecision, require_reason
+from services.continuity.decision import ContinuityDecision
 from services.continuity.resources import requests as req
 from services.continuity.resources import stocks
 from services.logistics import Suggestion, estimate_partner_offer, estimate_stock_offer, rank_offers
+from services.runtime.decider.command_checks import check_version, get_row, require_reason
 from services.runtime.decider.protocol import CommandResult, RefusedCommand
 
 MAX_OPEN_REQUESTS: Final = 2_000
@@ -28,13 +28,8 @@ _State = res.RequestState
 def _find_request(
     draft: ContinuityDecision, command: res.ResourceCommand
 ) -> res.ResourceRequestRow:
-    row = draft.state.requests.get(command.request)
-    if row is None:
-        raise RefusedCommand(404, "request_not_found", request=command.request)
-    if command.expected is not None and command.expected != row.version:
-        raise RefusedCommand(
-            412, "version_conflict", expected=command.expected, version=row.version
-        )
+    row = get_row(draft.state.requests, command.request, "request_not_found")
+    check_version(row, command.expected)
     return row
 
 
@@ -167,17 +162,10 @@ def _compute_expiry(
     return draft.now + (kind.reserved_min if kind is not None else 60) * MINUTE_MS
 
 
-def _find_stock(draft: ContinuityDecision, id: str) -> Stock:
-    stock = draft.bia.resources.stocks.get(id)
-    if stock is None:
-        raise RefusedCommand(404, "stock_not_found", stock=id)
-    return stock
-
-
 def _reserve(
     draft: ContinuityDecision, row: res.ResourceRequestRow, id: str, requested_quantity: int | None
 ) -> Suggestion:
-    stock = _find_stock(draft, id)
+    stock = get_row(draft.bia.resources.stocks, id, "stock_not_found")
     if (stock.kind, stock.metier) != (row.kind, row.metier):
         raise RefusedCommand(409, "other_resource", stock=id, kind=stock.kind)
     free = stocks.count_available(draft, stock)
@@ -194,9 +182,7 @@ def _reserve(
 def _estimate_partner(
     draft: ContinuityDecision, row: res.ResourceRequestRow, id: str, requested_quantity: int | None
 ) -> Suggestion:
-    partner = draft.bia.resources.partners.get(id)
-    if partner is None:
-        raise RefusedCommand(404, "partner_not_found", partner=id)
+    partner = get_row(draft.bia.resources.partners, id, "partner_not_found")
     if row.kind not in partner.kinds:
         raise RefusedCommand(409, "other_resource", stock=id, kind=row.kind)
     quantity = row.quantity if requested_quantity is None else requested_quantity
@@ -379,7 +365,7 @@ def cancel_resource(draft: ContinuityDecision, command: res.CancelResource) -> C
 def count_stock(draft: ContinuityDecision, command: res.CountStock) -> CommandResult:
     """Record a count of a stock, never below its promised quantity."""
     _require_worker(command)
-    stock = _find_stock(draft, command.stock)
+    stock = get_row(draft.bia.resources.stocks, command.stock, "stock_not_found")
     row = stocks.get_stock_row(draft, stock)
     promised_quantity = row.reserved + row.engaged
     if command.quantity < promised_quantity:

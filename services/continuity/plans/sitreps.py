@@ -15,7 +15,8 @@ from schemas.commands import AddImprovement, CloseImprovement, IssueSitrep
 from schemas.continuity import ImprovementChanged, ImprovementRow, SitrepIssued, SitrepRow
 from schemas.ranks import may_act
 from services.continuity.deadlines import SitrepDue
-from services.continuity.decision import ContinuityDecision, require_reason
+from services.continuity.decision import ContinuityDecision
+from services.runtime.decider.command_checks import get_row, require_reason
 from services.runtime.decider.protocol import CommandResult, RefusedCommand
 
 SKEW_MS: Final = MINUTE_MS
@@ -47,9 +48,7 @@ def close_improvement(draft: ContinuityDecision, command: CloseImprovement) -> C
     """Close an improvement action as done, or dropped with a reason."""
     if not may_act(command.role):
         raise RefusedCommand(403, "not_allowed", role=command.role)
-    row = draft.state.improvements.get(command.improvement)
-    if row is None:
-        raise RefusedCommand(404, "improvement_not_found", improvement=command.improvement)
+    row = get_row(draft.state.improvements, command.improvement, "improvement_not_found")
     reason = require_reason(command) if command.dropped else command.reason
     closing_fields = {
         "state": "dropped" if command.dropped else "done",

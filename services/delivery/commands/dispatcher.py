@@ -28,6 +28,7 @@ from services.delivery.decision import DeliveryDecision
 from services.delivery.notifications.attempts import is_granted, restart_attempts
 from services.delivery.notifications.channel_policies import choose_channels
 from services.delivery.replies.card_answers import answer_cards, record_answer
+from services.runtime.decider.command_checks import require_reason
 from services.runtime.decider.protocol import CommandResult, RefusedCommand
 
 REPLAYABLE_STATES: Final = frozenset({NotificationState.FAILED, NotificationState.AMBIGUOUS})
@@ -81,8 +82,7 @@ def _find_proved_channel(row: NotificationRow, command: AnswerNotification) -> C
 def hold_sending(draft: DeliveryDecision, command: HoldSending) -> CommandResult:
     """Hold sending, except danger to people, or move the end; needs a reason and a future end."""
     _require_right(command)
-    if not command.reason:
-        raise RefusedCommand(409, "reason_required")
+    require_reason(command)
     if command.until <= draft.now:
         raise RefusedCommand(409, "until_past")
     row = HoldRow(

@@ -11,7 +11,7 @@ import zlib
 from datetime import UTC, datetime
 from functools import lru_cache
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Protocol, Self
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -52,6 +52,23 @@ _JSON: Final = b"application/json"
 
 class BrokerAway(Exception):
     """Kafka did not acknowledge in time. The record may still arrive: repeat with the same id."""
+
+
+class MessageSender(Protocol):
+    """Sender of messages to input topics: `RecordProducer`, or the producer of the console."""
+
+    async def send(
+        self,
+        topic: str,
+        realm: str,
+        message: Message,
+        *,
+        id: str,
+        source: str,
+        correlation_id: str | None = None,
+    ) -> tuple[int, int]:
+        """Send a message; return once all replicas have it. Raise BrokerAway."""
+        ...
 
 
 def build_headers(
@@ -258,11 +275,7 @@ class RecordProducer:
         *,
         id: str,
         source: str,
-        at: Instant | None = None,
         correlation_id: str | None = None,
-        causation_id: str | None = None,
-        place: Place | None = None,
-        place_hash: str | None = None,
         traceparent: str | None = None,
     ) -> tuple[int, int]:
         """Send a message and return (partition, offset) once all replicas have it.
@@ -273,11 +286,7 @@ class RecordProducer:
             message.wire_type(),
             id=id,
             source=source,
-            at=at,
             correlation_id=correlation_id,
-            causation_id=causation_id,
-            place=place,
-            place_hash=place_hash,
             time_ms=time.time_ns() // 1_000_000,
             traceparent=traceparent,
         )

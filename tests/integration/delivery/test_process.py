@@ -43,7 +43,12 @@ from schemas.words import Answer, Channel, Level, NotificationState
 from services.appliance.embedded.kafka import RunningKafka
 from services.runtime.decider.inputs import InputMarks
 from services.runtime.identity.signed_links import AnswerLinks, derive_answer_id
-from services.runtime.kafka.clients import RecordProducer
+from services.runtime.kafka.clients import (
+    RecordProducer,
+    build_headers,
+    choose_partition,
+    encode_message,
+)
 from services.runtime.log.reader import LogReader
 from services.runtime.process.ports import find_free_ports
 from services.runtime.process.settings import Settings
@@ -103,15 +108,17 @@ class World:
     async def put(
         self, message: Message, id: str = "", realm: str = "", place: Place | None = None
     ) -> None:
-        await self.producer.send(
-            "delivery.inputs",
-            realm or self.realm,
-            message,
+        topic, key = "delivery.inputs", realm or self.realm
+        headers = build_headers(
+            message.wire_type(),
             id=id or str(uuid4()),
             source="/test",
             at=1_802_340_000_000 if realm else None,
             place=place,
             place_hash="0" * 32 if place else None,
+        )
+        await self.producer.send_raw(
+            topic, choose_partition(topic, key), key.encode(), encode_message(message), headers
         )
 
     async def open(self, realm: str) -> None:
