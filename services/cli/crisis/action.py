@@ -99,16 +99,14 @@ _PRIORITIES: dict[str, str] = {
 
 @app.command("accept")
 @decision("actions/{id}:accept", "Action acceptée")
-def accept(id: Id) -> Body:
+def accept(id: Id) -> None:
     """Accept an action: you do it."""
-    return {}
 
 
 @app.command("decline")
 @decision("actions/{id}:decline", "Action refusée")
-def decline(id: Id, reason: Reason = None) -> Body:
+def decline(id: Id, reason: Reason = None) -> None:
     """Decline an action: its requester and the pilot are told."""
-    return {"reason": reason}
 
 
 @app.command("complete")
@@ -116,13 +114,11 @@ def decline(id: Id, reason: Reason = None) -> Body:
 def complete(
     id: Id,
     outcome: Annotated[str | None, typer.Option(help="Of a task: confirmed, denied, …")] = None,
-) -> Body:
+) -> None:
     """Mark an action as done."""
-    return {"outcome": outcome}
 
 
 @app.command("cancel")
 @decision("actions/{id}:cancel", "Action annulée")
-def cancel(id: Id, reason: Reason = None) -> Body:
+def cancel(id: Id, reason: Reason = None) -> None:
     """Cancel an action that is no longer needed; its calls stop."""
-    return {"reason": reason}

@@ -108,8 +108,10 @@ def post_decision(
 
 def decision(
     path: str, success_text: str, *, is_versioned: bool = False
-) -> Callable[[Callable[..., Body]], Callable[..., None]]:
+) -> Callable[[Callable[..., Body | None]], Callable[..., None]]:
     """Make a command that posts the body that a function returns.
+
+    A function without a body posts its options that are not in the path.
 
     `path` and `success_text` name parameters of the function in braces; those of the path are
     quoted, and `incident` may be a number. The command gets the options of all decisions, and
@@ -117,12 +119,15 @@ def decision(
     """
     shared_options = {k: v for k, v in _OPTIONS.items() if is_versioned or k != "expected"}
 
-    def make(build: Callable[..., Body]) -> Callable[..., None]:
+    def make(build: Callable[..., Body | None]) -> Callable[..., None]:
         own = inspect.signature(build).parameters
 
         def run(**values: Any) -> None:
             realm = values["realm"]
-            body = build(**{name: values[name] for name in own})
+            options = {name: values[name] for name in own}
+            body = build(**options)
+            if body is None:
+                body = {k: v for k, v in options.items() if f"{{{k}}}" not in path}
             ids = {name: values[name] for name in own if isinstance(values[name], str)}
             if "{incident}" in path:
                 ids["incident"] = resolve_incident(values["incident"], realm)
@@ -154,21 +159,18 @@ def ack(
 
 
 @decision("incidents/{incident}/escalate", "Vague suivante appelée")
-def escalate(incident: Incident, reason: Reason = None) -> Body:
+def escalate(incident: Incident, reason: Reason = None) -> None:
     """Call the next step of an escalation now."""
-    return {"reason": reason}
 
 
 @decision("incidents/{incident}/reapply-policy", "Règles en vigueur appliquées")
-def reapply(incident: Incident, reason: Reason = None) -> Body:
+def reapply(incident: Incident, reason: Reason = None) -> None:
     """Apply the current steps and delays to the running escalation of an incident."""
-    return {"reason": reason}
 
 
 @decision("incidents/{incident}/resolve", "Clos", is_versioned=True)
-def resolve(incident: Incident, reason: Reason = None, force: Force = False) -> Body:
+def resolve(incident: Incident, reason: Reason = None, force: Force = False) -> None:
     """Close an incident."""
-    return {"reason": reason, "force": force}
 
 
 def _parse_level(text: str) -> str:
@@ -317,22 +319,19 @@ card = typer.Typer(
 
 @card.command("start")
 @decision("plans/{plan}/cards/{card}/start", "Fiche commencée")
-def start_card(plan: str, card: str, site: OfSite = None) -> Body:
+def start_card(plan: str, card: str, site: OfSite = None) -> None:
     """Start a card; for a site that a person chooses, open it there."""
-    return {"site": site}
 
 
 @card.command("done")
 @decision("plans/{plan}/cards/{card}/done", "Fiche faite")
-def done_card(plan: str, card: str, site: OfSite = None, reason: Reason = None) -> Body:
+def done_card(plan: str, card: str, site: OfSite = None, reason: Reason = None) -> None:
     """Complete a card; `vigie plan complete` also takes its evidence."""
-    return {"site": site, "reason": reason}
 
 
 @card.command("not-applicable")
 @decision("plans/{plan}/cards/{card}/not-applicable", "Fiche sans objet")
 def skip_card(
     plan: str, card: str, reason: Annotated[str, typer.Option(help="Reason")], site: OfSite = None
-) -> Body:
+) -> None:
     """Skip a card that does not apply."""
-    return {"site": site, "reason": reason}

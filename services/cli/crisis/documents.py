@@ -16,7 +16,6 @@ from services.cli.crisis.decide import Body, Key, Reason, decision, post_decisio
 from services.cli.crisis.read import (
     AsJson,
     AsOf,
-    Filters,
     Incident,
     OfIncident,
     Realm,
@@ -240,16 +239,14 @@ def add_improvement(
 
 @improvement.command("done")
 @decision("improvements/{id}/done", "Action faite")
-def done_improvement(id: str, reason: Reason = None) -> Body:
+def done_improvement(id: str, reason: Reason = None) -> None:
     """Complete an improvement action."""
-    return {"reason": reason}
 
 
 @improvement.command("drop")
 @decision("improvements/{id}/drop", "Action abandonnée")
-def drop_improvement(id: str, reason: Annotated[str, typer.Option(help="Reason")]) -> Body:
+def drop_improvement(id: str, reason: Annotated[str, typer.Option(help="Reason")]) -> None:
     """Drop an improvement action."""
-    return {"reason": reason}
 
 
 @improvement.command("list")
@@ -264,6 +261,5 @@ def drop_improvement(id: str, reason: Annotated[str, typer.Option(help="Reason")
         ("Identifiant", lambda i: i["id"]),
     ),
 )
-def list_improvements() -> Filters:
+def list_improvements() -> None:
     """List improvement actions, open ones first."""
-    return {}

@@ -96,22 +96,19 @@ def revise(
 
 @app.command("sign")
 @decision("handovers/{number}:sign", "Relève n° {number} signée par le sortant", is_versioned=True)
-def sign(number: Number) -> Body:
+def sign(number: Number) -> None:
     """Sign as the outgoing person: the page is frozen."""
-    return {}
 
 
 @app.command("accept")
 @decision("handovers/{number}:accept", "Relève n° {number} signée par l’entrant", is_versioned=True)
-def accept(number: Number) -> Body:
+def accept(number: Number) -> None:
     """Sign as the incoming person: the recipients are told."""
-    return {}
 
 
 @app.command("withdraw")
 @decision("handovers/{number}:withdraw", "Relève n° {number} retirée", is_versioned=True)
 def withdraw(
     number: Number, reason: Annotated[str, typer.Option(help="Why; kept encrypted")]
-) -> Body:
+) -> None:
     """Withdraw a handover that nobody accepted."""
-    return {"reason": reason}

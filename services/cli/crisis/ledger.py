@@ -73,9 +73,8 @@ def _collect_filters(
 )
 def list_(
     incident: Incident = None, pole: Pole = None, kind: Kind = None, claim: Claim = None
-) -> Filters:
+) -> None:
     """List the costs with their sources in the log, newest first."""
-    return _collect_filters(incident, pole, kind, claim)
 
 
 @app.command("totals")

@@ -11,8 +11,8 @@ from urllib.parse import quote
 import typer
 
 from schemas.crisis.maintenance import Matcher
-from services.cli.crisis.decide import Body, Expected, Key, decision, post_decision
-from services.cli.crisis.read import AsJson, Filters, Realm, format_local_time, listing, parse_time
+from services.cli.crisis.decide import Expected, Key, decision, post_decision
+from services.cli.crisis.read import AsJson, Realm, format_local_time, listing, parse_time
 from services.cli.output import IDENTIFIER
 from services.console.i18n import get_translator
 from services.console.maintenance.page import describe_rule
@@ -56,9 +56,8 @@ def parse_matcher(text: str) -> dict[str, Any]:
 def list_(
     state: Annotated[list[str] | None, typer.Option(help="active, planned, over")] = None,
     site: Annotated[str | None, typer.Option(help="Only windows that may cover this site")] = None,
-) -> Filters:
+) -> None:
     """List windows: active ones, then the next to begin, then past ones."""
-    return {"state": state, "site": site}
 
 
 @app.command("add")
@@ -118,6 +117,5 @@ def add(
 @decision("maintenance/{window}/end", "Travaux terminés", is_versioned=True)
 def end(
     window: str, reason: Annotated[str | None, typer.Option(help="Reason; stored encrypted")] = None
-) -> Body:
+) -> None:
     """End a window now and for good; incidents that are still open call again."""
-    return {"reason": reason}

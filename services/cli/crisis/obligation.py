@@ -78,9 +78,8 @@ def _format_limit(rule: Row) -> str:
         ("Fondement", lambda r: r["basis"]),
     ),
 )
-def rules() -> Filters:
+def rules() -> None:
     """List the legal obligations of the territory."""
-    return {}
 
 
 @app.command("start")
@@ -122,9 +121,8 @@ def end_clock(
 def dismiss(
     clock: Clock,
     reason: Annotated[str, typer.Option(help="Why it does not apply; stored encrypted")],
-) -> Body:
+) -> None:
     """End a clock that does not apply."""
-    return {"reason": reason}
 
 
 @app.command("draft")

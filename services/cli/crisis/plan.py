@@ -234,13 +234,11 @@ def activate(
 
 @plan.command("refuse")
 @decision("plans/{plan}/refuse", "{plan} refusé", is_versioned=True)
-def refuse(plan: str, reason: Reason = None) -> Body:
+def refuse(plan: str, reason: Reason = None) -> None:
     """Refuse a proposed plan."""
-    return {"reason": reason}
 
 
 @plan.command("stand-down")
 @decision("plans/{plan}/stand-down", "{plan} levé", is_versioned=True)
-def stand_down(plan: str, reason: Reason = None, force: Force = False) -> Body:
+def stand_down(plan: str, reason: Reason = None, force: Force = False) -> None:
     """Stand a plan down."""
-    return {"reason": reason, "force": force}

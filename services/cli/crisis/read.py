@@ -188,14 +188,14 @@ def add_options(
 
 def listing(
     path: str, title: str, columns: Sequence[Column], *, limit: int = 200
-) -> Callable[[Callable[..., Filters]], Callable[..., None]]:
+) -> Callable[[Callable[..., Filters | None]], Callable[..., None]]:
     """Make a command that lists the items that pass the filters of a function.
 
-    The filter `incident` may be a number.
+    The options of a function without a body are the filters. The filter `incident` may be a number.
     """
     pagination_options = {"limit": (Limit, limit), "as_json": (AsJson, False)}
 
-    def make(build: Callable[..., Filters]) -> Callable[..., None]:
+    def make(build: Callable[..., Filters | None]) -> Callable[..., None]:
         def run(
             realm: str | None = None,
             as_of: str | None = None,
@@ -203,7 +203,7 @@ def listing(
             as_json: bool = False,
             **values: Any,
         ) -> None:
-            filters = build(**values)
+            filters = build(**values) or values
             if "incident" in filters:
                 filters["incident"] = resolve_incident(filters["incident"], realm)
             show_list(fetch_list(path, realm, as_of, limit, **filters), as_json, title, columns)
@@ -264,17 +264,8 @@ def incidents(
         str | None, typer.Option(help="Family (power) or type of a cause (outage_power)")
     ] = None,
     q: Annotated[str | None, typer.Option(help="Search in titles, numbers and sites")] = None,
-) -> Filters:
+) -> None:
     """List incidents, open ones first, gravest first."""
-    return {
-        "status": status,
-        "level": level,
-        "site": site,
-        "pole": pole,
-        "commune": commune,
-        "type": type,
-        "q": q,
-    }
 
 
 @listing(
@@ -304,16 +295,8 @@ def sites(
     commune: Annotated[str | None, typer.Option(help="INSEE code")] = None,
     incident: OfIncident = None,
     q: Annotated[str | None, typer.Option(help="Search in names")] = None,
-) -> Filters:
+) -> None:
     """List sites with their status and its causes."""
-    return {
-        "status": status,
-        "kind": kind,
-        "pole": pole,
-        "commune": commune,
-        "incident": incident,
-        "q": q,
-    }
 
 
 @listing(
@@ -340,9 +323,8 @@ def activities(
         int | None, typer.Option(min=1, max=4, help="Largest number of the criticality")
     ] = None,
     incident: OfIncident = None,
-) -> Filters:
+) -> None:
     """List activities with their RTO and DMIA clocks."""
-    return {"state": state, "pole": pole, "criticality": criticality, "incident": incident}
 
 
 @listing(
@@ -372,9 +354,8 @@ def plans(
     state: Annotated[list[str] | None, typer.Option(help="valid, proposed, active, …")] = None,
     incident: OfIncident = None,
     pole: Annotated[str | None, typer.Option()] = None,
-) -> Filters:
+) -> None:
     """List plans with state, reason and cards."""
-    return {"state": state, "incident": incident, "pole": pole}
 
 
 def reassignments(
@@ -462,9 +443,8 @@ def notifications(
     incident: OfIncident = None,
     escalation: Annotated[str | None, typer.Option()] = None,
     role: Annotated[str | None, typer.Option()] = None,
-) -> Filters:
+) -> None:
     """List notifications with channel, state and answer, newest first."""
-    return {"state": state, "incident": incident, "escalation": escalation, "role": role}
 
 
 def timeline(

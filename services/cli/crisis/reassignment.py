@@ -174,9 +174,8 @@ def compute(
         bool | None, typer.Option("--telework/--no-telework", help="Telework is possible")
     ] = None,
     reason: Given = None,
-) -> Body:
+) -> None:
     """Request a proposal now."""
-    return {"preference": preference, "transit": transit, "telework": telework, "reason": reason}
 
 
 @app.command()

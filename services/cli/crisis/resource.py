@@ -15,7 +15,6 @@ from services.cli.crisis.decide import Body, Reason, decision
 from services.cli.crisis.read import (
     AsJson,
     AsOf,
-    Filters,
     OfIncident,
     Realm,
     build_query,
@@ -58,9 +57,8 @@ def list_(
     state: Annotated[list[str] | None, typer.Option(help="requested, offered, …")] = None,
     site: Annotated[str | None, typer.Option(help="Requests of this site")] = None,
     kind: Annotated[str | None, typer.Option(help="generator, water, …")] = None,
-) -> Filters:
+) -> None:
     """List requests: open ones first, life first."""
-    return {"state": state, "site": site, "kind": kind}
 
 
 @app.command("stocks")
@@ -79,9 +77,8 @@ def list_(
 )
 def list_stocks(
     kind: Annotated[str | None, typer.Option(help="generator, water, …")] = None,
-) -> Filters:
+) -> None:
     """List stocks with their free, reserved and engaged quantities."""
-    return {"kind": kind}
 
 
 @app.command("suggest")
@@ -180,25 +177,22 @@ def depart(request: Request, eta: Time = None) -> Body:
 
 @app.command("arrive")
 @decision("resource-requests/{request}:arrive", "Sur place", is_versioned=True)
-def arrive(request: Request) -> Body:
+def arrive(request: Request) -> None:
     """Record that the resource is in place."""
-    return {}
 
 
 @app.command("release")
 @decision("resource-requests/{request}:release", "Moyen rendu", is_versioned=True)
-def release(request: Request, reason: Reason = None) -> Body:
+def release(request: Request, reason: Reason = None) -> None:
     """Release the resource; it goes back unless it was used up."""
-    return {"reason": reason}
 
 
 @app.command("cancel")
 @decision("resource-requests/{request}:cancel", "Demande annulée", is_versioned=True)
 def cancel(
     request: Request, reason: Annotated[str, typer.Option(help="Why; kept encrypted")]
-) -> Body:
+) -> None:
     """Cancel a request before anything is in place."""
-    return {"reason": reason}
 
 
 @app.command("count")
@@ -206,6 +200,5 @@ def cancel(
 def count(
     stock: Annotated[str, typer.Argument(help="Id of the stock")],
     quantity: Annotated[int, typer.Argument(min=0, help="Including what is out now")],
-) -> Body:
+) -> None:
     """Record a count of a stock."""
-    return {"quantity": quantity}

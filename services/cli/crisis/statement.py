@@ -11,7 +11,6 @@ import typer
 from services.cli.crisis.decide import Body, Reason, decision
 from services.cli.crisis.read import (
     AsJson,
-    Filters,
     Limit,
     Realm,
     fetch_list,
@@ -73,9 +72,8 @@ def list_(
     audience: Annotated[
         list[str] | None, typer.Option(help="agents, families, users, elected, press")
     ] = None,
-) -> Filters:
+) -> None:
     """List statements: those that wait for somebody, then the newest."""
-    return {"state": state, "audience": audience}
 
 
 @app.command("templates")
@@ -160,46 +158,40 @@ def readdress(
     statement: Statement,
     audience: Annotated[str, typer.Argument(help="agents, families, users, elected, press")],
     plain: Annotated[bool | None, typer.Option("--plain/--not-plain", help="FALC")] = None,
-) -> Body:
+) -> None:
     """Change the audience of a statement before its publication; it becomes a draft again."""
-    return {"audience": audience, "plain": plain}
 
 
 @app.command("submit")
 @decision("statements/{statement}:submit", "Communiqué soumis", is_versioned=True)
-def submit(statement: Statement) -> Body:
+def submit(statement: Statement) -> None:
     """Ask the communication function to validate a draft."""
-    return {}
 
 
 @app.command("validate")
 @decision("statements/{statement}:validate", "Communiqué validé", is_versioned=True)
-def validate(statement: Statement) -> Body:
+def validate(statement: Statement) -> None:
     """Validate a submitted statement, as another person than its authors."""
-    return {}
 
 
 @app.command("refuse")
 @decision("statements/{statement}:refuse", "Communiqué refusé", is_versioned=True)
 def refuse(
     statement: Statement, reason: Annotated[str, typer.Option(help="Why; kept encrypted")]
-) -> Body:
+) -> None:
     """Refuse a submitted statement; its author may revise it."""
-    return {"reason": reason}
 
 
 @app.command("publish")
 @decision("statements/{statement}:publish", "Communiqué publié", is_versioned=True)
-def publish(statement: Statement) -> Body:
+def publish(statement: Statement) -> None:
     """Publish a validated statement; the question that it answers is answered."""
-    return {}
 
 
 @app.command("retract")
 @decision("statements/{statement}:retract", "Communiqué retiré", is_versioned=True)
-def retract(statement: Statement, reason: Reason = None) -> Body:
+def retract(statement: Statement, reason: Reason = None) -> None:
     """Retract a statement for good; a published one needs --reason."""
-    return {"reason": reason}
 
 
 @app.command("questions")
@@ -217,9 +209,8 @@ def retract(statement: Statement, reason: Reason = None) -> Body:
 )
 def questions(
     state: Annotated[list[str] | None, typer.Option(help="open, answered")] = None,
-) -> Filters:
+) -> None:
     """List questions: open ones by deadline, then the newest answers."""
-    return {"state": state}
 
 
 @app.command("ask")

@@ -19,8 +19,8 @@ from rich.table import Table
 from schemas.reference import SectionData
 from schemas.reference_changes import Foreseen, RecordKind, SectionDifference
 from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error
-from services.cli.crisis.decide import Body, decision, post_decision
-from services.cli.crisis.read import Filters, format_local_time, listing, parse_time
+from services.cli.crisis.decide import decision, post_decision
+from services.cli.crisis.read import format_local_time, listing, parse_time
 from services.cli.exercises.whatif import show_comparison as show_outcome
 from services.cli.output import IDENTIFIER, open_console
 from services.console.i18n import get_translator
@@ -199,26 +199,22 @@ def changes(
         list[str] | None,
         typer.Option(help="proposed, approved, in_force, declined, withdrawn, failed"),
     ] = None,
-) -> Filters:
+) -> None:
     """List changes of the reference data: to approve, waiting for their time, then past ones."""
-    return {"state": state}
 
 
 @decision("reference/changes/{change}/approve", "Approuvé", is_versioned=True)
 def approve(
     change: Id, reason: Annotated[str | None, typer.Option(help="Reason; stored encrypted")] = None
-) -> Body:
+) -> None:
     """Approve another person's change; it comes into force at its time."""
-    return {"reason": reason}
 
 
 @decision("reference/changes/{change}/decline", "Refusé", is_versioned=True)
-def decline(change: Id, reason: Why) -> Body:
+def decline(change: Id, reason: Why) -> None:
     """Decline another person's change."""
-    return {"reason": reason}
 
 
 @decision("reference/changes/{change}/withdraw", "Retiré", is_versioned=True)
-def withdraw(change: Id, reason: Why) -> Body:
+def withdraw(change: Id, reason: Why) -> None:
     """Withdraw your own change, or one that is approved and not in force yet."""
-    return {"reason": reason}

@@ -11,7 +11,7 @@ import typer
 from schemas.crisis.stimuli import BEST_MARK
 from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error
 from services.cli.crisis.decide import Body, decision
-from services.cli.crisis.read import AsJson, Filters, Realm, Row, format_local_time, listing
+from services.cli.crisis.read import AsJson, Realm, Row, format_local_time, listing
 from services.cli.output import IDENTIFIER, strip_controls
 from services.console.facilitation.page import STATES
 from services.console.facilitation.resources import StimulusState
@@ -49,9 +49,8 @@ def _write_mark(row: Row) -> str:
         ("Note", _write_mark),
     ),
 )
-def list_stimuli() -> Filters:
+def list_stimuli() -> None:
     """List the stimuli of an exercise by their time; players see only those played."""
-    return {}
 
 
 @app.command("play")
@@ -80,16 +79,14 @@ def play(id: Id, realm: Realm = None, as_json: AsJson = False) -> None:
 
 @app.command("skip")
 @decision("stimuli/{id}:skip", "Stimulus sauté", is_versioned=True)
-def skip(id: Id) -> Body:
+def skip(id: Id) -> None:
     """Leave a stimulus out; `vigie play --facilitate` does not send it."""
-    return {}
 
 
 @app.command("restore")
 @decision("stimuli/{id}:restore", "Stimulus remis", is_versioned=True)
-def restore(id: Id) -> Body:
+def restore(id: Id) -> None:
     """Plan a stimulus again that was left out."""
-    return {}
 
 
 @app.command("note")

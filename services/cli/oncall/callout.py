@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 import typer
 
 from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, call_api, print_error
-from services.cli.crisis.decide import Body, Key, Reason, decision
+from services.cli.crisis.decide import Key, Reason, decision
 from services.cli.crisis.read import (
     AsJson,
     AsOf,
@@ -89,16 +89,14 @@ def draft(
 
 @app.command("start")
 @decision("callouts/{id}/start", "Diffusion d’alerte lancée")
-def start(id: str, reason: Reason = None) -> Body:
+def start(id: str, reason: Reason = None) -> None:
     """Start a call-out."""
-    return {"reason": reason}
 
 
 @app.command("stop")
 @decision("callouts/{id}/stop", "Diffusion d’alerte arrêtée")
-def stop(id: str, reason: Reason = None) -> Body:
+def stop(id: str, reason: Reason = None) -> None:
     """Stop a call-out: nobody else is notified."""
-    return {"reason": reason}
 
 
 @app.command("show")

@@ -38,9 +38,8 @@ def start(
 
 @app.command("close")
 @decision("headcounts/{id}/close", "Recensement clos")
-def close(id: str, reason: Reason = None) -> Body:
+def close(id: str, reason: Reason = None) -> None:
     """Close a headcount by decision."""
-    return {"reason": reason}
 
 
 @app.command("list")

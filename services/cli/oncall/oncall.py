@@ -256,9 +256,8 @@ def swap(
 @decision("oncall/duties/{duty}/withdraw", "Retiré")
 def withdraw(
     duty: Annotated[str, typer.Argument(help="Id of the decision")], reason: Reason = None
-) -> Body:
+) -> None:
     """Withdraw an override, a swap or a calendar."""
-    return {"reason": reason}
 
 
 @app.command()

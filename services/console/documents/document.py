@@ -63,6 +63,25 @@ class DocumentSection(DocumentPart):
         return {n for line in self.lines for n in line.refs} | {n for row in rows for n in row.refs}
 
 
+def build_table_section(
+    id: str,
+    title: str,
+    columns: Iterable[TableColumn],
+    rows: Iterable[TableRow],
+    empty_text: str,
+    *,
+    lines: Iterable[DocumentLine] = (),
+    note: str = "",
+    aside: str = "",
+) -> DocumentSection:
+    """Return a section with a table; without rows, `empty_text` is its last line instead."""
+    table = Table(columns=tuple(columns), rows=tuple(rows), note=note)
+    if table.rows:
+        return DocumentSection(id=id, title=title, aside=aside, lines=tuple(lines), table=table)
+    last_line = DocumentLine(text=empty_text)
+    return DocumentSection(id=id, title=title, aside=aside, lines=(*lines, last_line))
+
+
 class Sheet(DocumentPart):
     """The document in one language."""
 

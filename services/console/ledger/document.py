@@ -9,12 +9,12 @@ from typing import Final
 
 from services.console.documents.document import (
     Document,
-    DocumentLine,
     DocumentSection,
     Sheet,
     Table,
     TableColumn,
     TableRow,
+    build_table_section,
 )
 from services.console.i18n import Translator
 from services.console.ledger import words
@@ -88,8 +88,6 @@ def _build_sums(
     id: str, title: str, sums: Sequence[LedgerSum], x: LedgerSheetFacts
 ) -> DocumentSection:
     _, lang = x.translator, x.translator.lang
-    if not sums:
-        return DocumentSection(id=id, title=title, lines=(DocumentLine(text=_("Aucune dépense.")),))
     rows = tuple(
         TableRow(
             cells=(
@@ -109,7 +107,7 @@ def _build_sums(
         TableColumn(title=_("Dont provisoire"), right=True),
         TableColumn(title=_("Sans prix"), right=True),
     )
-    return DocumentSection(id=id, title=title, table=Table(columns=columns, rows=rows))
+    return build_table_section(id, title, columns, rows, _("Aucune dépense."))
 
 
 def _build_lines(x: LedgerSheetFacts) -> DocumentSection:

@@ -16,9 +16,9 @@ from services.console.documents.document import (
     DocumentLine,
     DocumentSection,
     Sheet,
-    Table,
     TableColumn,
     TableRow,
+    build_table_section,
     renumber_sheet,
 )
 from services.console.documents.facts import index_lines
@@ -32,7 +32,6 @@ from services.console.documents.retex.facts import (
     list_completed_moves,
     list_late_cards,
     write_line_text,
-    write_nothing_to_report,
 )
 from services.console.documents.retex.services import (
     write_clocks_section,
@@ -92,10 +91,6 @@ def write_cell_work_section(x: RetexFacts, citations: Citations) -> DocumentSect
         for type, title in DEEDS.items()
         if (mine := [r for r in deeds if r.type == type])
     ]
-    if not rows:
-        return DocumentSection(
-            id="cell", title=_("Travail de la cellule"), lines=write_nothing_to_report(x)
-        )
     visible_deeds = deeds[-DEEDS_SHOWN:]
     columns = (
         TableColumn(title=_("Quoi"), wide=True),
@@ -103,20 +98,23 @@ def write_cell_work_section(x: RetexFacts, citations: Citations) -> DocumentSect
         TableColumn(title=_("Premier")),
         TableColumn(title=_("Dernier")),
     )
-    return DocumentSection(
-        id="cell",
-        title=_("Travail de la cellule"),
+    lines = [
+        DocumentLine(
+            text=f"{format_time(times.of(r.recorded_at), x)} {write_line_text(r, x)}",
+            refs=citations.key(r.key),
+        )
+        for r in visible_deeds
+    ]
+    return build_table_section(
+        "cell",
+        _("Travail de la cellule"),
+        columns,
+        rows,
+        _("Rien à signaler."),
+        lines=lines,
         aside=_("les {n} derniers sur {of}", n=len(visible_deeds), of=len(deeds))
         if len(visible_deeds) < len(deeds)
         else "",
-        lines=tuple(
-            DocumentLine(
-                text=f"{format_time(times.of(r.recorded_at), x)} {write_line_text(r, x)}",
-                refs=citations.key(r.key),
-            )
-            for r in visible_deeds
-        ),
-        table=Table(columns=columns, rows=tuple(rows)),
     )
 
 

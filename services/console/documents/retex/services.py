@@ -13,9 +13,9 @@ from services.console.documents.document import (
     Citations,
     DocumentLine,
     DocumentSection,
-    Table,
     TableColumn,
     TableRow,
+    build_table_section,
 )
 from services.console.documents.retex.facts import (
     FULL_PERCENT,
@@ -70,12 +70,6 @@ def write_plans_section(x: RetexFacts, citations: Citations) -> DocumentSection:
             )
             for c, by in behind
         ]
-    if not rows:
-        return DocumentSection(
-            id="plans",
-            title=_("Respect des plans"),
-            lines=(DocumentLine(text=_("Aucun plan proposé ni activé.")),),
-        )
     columns = (
         TableColumn(title=_("Plan"), wide=True),
         TableColumn(title=_("État")),
@@ -83,11 +77,13 @@ def write_plans_section(x: RetexFacts, citations: Citations) -> DocumentSection:
         TableColumn(title=_("Sans objet"), right=True),
         TableColumn(title=_("En retard"), right=True),
     )
-    return DocumentSection(
-        id="plans",
-        title=_("Respect des plans"),
-        lines=tuple(late[:ROWS_SHOWN]),
-        table=Table(columns=columns, rows=tuple(rows)),
+    return build_table_section(
+        "plans",
+        _("Respect des plans"),
+        columns,
+        rows,
+        _("Aucun plan proposé ni activé."),
+        lines=late[:ROWS_SHOWN],
     )
 
 
@@ -190,9 +186,6 @@ def write_clocks_section(x: RetexFacts, citations: Citations) -> DocumentSection
         if i.estimated_end is not None
     ]
     ends += _list_site_limits(x)
-    if not rows:
-        nothing = DocumentLine(text=_("Aucune activité entière n’est passée sous son minimum."))
-        return DocumentSection(id="real", title=_("Prévu et réel"), lines=(*ends, nothing))
     columns = (
         TableColumn(title=_("Activité"), wide=True),
         TableColumn(title=_("Crit."), right=True),
@@ -207,11 +200,14 @@ def write_clocks_section(x: RetexFacts, citations: Citations) -> DocumentSection
         if hidden_count > 0
         else ""
     )
-    return DocumentSection(
-        id="real",
-        title=_("Prévu et réel"),
-        lines=tuple(ends),
-        table=Table(columns=columns, rows=tuple(rows[:ROWS_SHOWN]), note=note),
+    return build_table_section(
+        "real",
+        _("Prévu et réel"),
+        columns,
+        rows[:ROWS_SHOWN],
+        _("Aucune activité entière n’est passée sous son minimum."),
+        lines=ends,
+        note=note,
     )
 
 

@@ -13,6 +13,7 @@ from services.console.documents.document import (
     Table,
     TableColumn,
     TableRow,
+    build_table_section,
 )
 from services.console.documents.facts import format_people
 from services.console.documents.retex.facts import (
@@ -197,24 +198,17 @@ def write_environment_section(x: RetexFacts, citations: Citations) -> DocumentSe
         )
         for effect, (total, mine) in measured_effects.items()
     ]
-    if not rows:
-        text = _(
-            "Aucune mesure signalée. Mesures qui peuvent l’être : {names}.",
-            names=", ".join(_(effect_name) for effect_name, _unit in w.EFFECT.values()),
-        )
-        return DocumentSection(
-            id="environment", title=_("Environnement"), lines=(*lines, DocumentLine(text=text))
-        )
+    empty_text = _(
+        "Aucune mesure signalée. Mesures qui peuvent l’être : {names}.",
+        names=", ".join(_(effect_name) for effect_name, _unit in w.EFFECT.values()),
+    )
     columns = (
         TableColumn(title=_("Mesure"), wide=True),
         TableColumn(title=_("Total"), right=True),
         TableColumn(title=_("Signalements"), right=True),
     )
-    return DocumentSection(
-        id="environment",
-        title=_("Environnement"),
-        lines=tuple(lines),
-        table=Table(columns=columns, rows=tuple(rows)),
+    return build_table_section(
+        "environment", _("Environnement"), columns, rows, empty_text, lines=lines
     )
 
 
@@ -233,20 +227,12 @@ def write_improvements_section(x: RetexFacts, citations: Citations) -> DocumentS
         )
         for i in x.improvements
     ]
-    if not rows:
-        return DocumentSection(
-            id="improvements",
-            title=_("Actions d’amélioration"),
-            lines=(DocumentLine(text=_("Aucune action décidée.")),),
-        )
     columns = (
         TableColumn(title=_("Action"), wide=True),
         TableColumn(title=_("Responsable de l’action")),
         TableColumn(title=_("Échéance")),
         TableColumn(title=_("État")),
     )
-    return DocumentSection(
-        id="improvements",
-        title=_("Actions d’amélioration"),
-        table=Table(columns=columns, rows=tuple(rows)),
+    return build_table_section(
+        "improvements", _("Actions d’amélioration"), columns, rows, _("Aucune action décidée.")
     )

@@ -12,9 +12,9 @@ from services.console.documents.document import (
     Citations,
     DocumentLine,
     DocumentSection,
-    Table,
     TableColumn,
     TableRow,
+    build_table_section,
 )
 from services.console.documents.retex.facts import (
     FULL_PERCENT,
@@ -67,13 +67,7 @@ def write_incidents_section(x: RetexFacts, citations: Citations) -> DocumentSect
             hot=format_time(x.end_time + x.hot, x),
             cold=times.day(x.end_time + x.cold, x.lang),
         )
-    if not rows:
-        return DocumentSection(
-            id="frame", title=_("Cadre"), lines=(DocumentLine(text=_("Aucun incident.")),)
-        )
-    return DocumentSection(
-        id="frame", title=_("Cadre"), table=Table(columns=columns, rows=tuple(rows), note=note)
-    )
+    return build_table_section("frame", _("Cadre"), columns, rows, _("Aucun incident."), note=note)
 
 
 def write_chronology_section(x: RetexFacts, citations: Citations) -> DocumentSection:
@@ -222,14 +216,13 @@ def write_delays_section(x: RetexFacts, citations: Citations) -> DocumentSection
         TableColumn(title=_("Cible")),
         TableColumn(title=_("Écart")),
     )
-    if not rows:
-        return DocumentSection(
-            id="delays", title=_("Délais et cibles"), lines=write_nothing_to_report(x)
-        )
-    return DocumentSection(
-        id="delays",
-        title=_("Délais et cibles"),
-        table=Table(columns=columns, rows=tuple(rows[:ROWS_SHOWN]), note=note),
+    return build_table_section(
+        "delays",
+        _("Délais et cibles"),
+        columns,
+        rows[:ROWS_SHOWN],
+        _("Rien à signaler."),
+        note=note,
     )
 
 
@@ -276,10 +269,11 @@ def write_alarms_section(x: RetexFacts, citations: Citations) -> DocumentSection
         TableColumn(title=_("Traitées"), right=True),
         TableColumn(title=_("Délai médian")),
     )
-    table = Table(columns=columns, rows=tuple(rows)) if rows else None
-    return DocumentSection(
-        id="alarms",
-        title=_("Alarmes déclenchées et traitées"),
-        lines=lines if rows else write_nothing_to_report(x),
-        table=table,
+    return build_table_section(
+        "alarms",
+        _("Alarmes déclenchées et traitées"),
+        columns,
+        rows,
+        _("Rien à signaler."),
+        lines=lines,
     )

@@ -12,9 +12,9 @@ from services.console.documents.document import (
     Citations,
     DocumentLine,
     DocumentSection,
-    Table,
     TableColumn,
     TableRow,
+    build_table_section,
 )
 from services.console.documents.facts import SitrepFacts, count_figures, write_nothing_to_report
 from services.console.hazards.page import write_sitrep_lines
@@ -76,13 +76,6 @@ def write_clocks_section(x: SitrepFacts, citations: Citations) -> DocumentSectio
             ),
         )
     )
-    if not rows:
-        return DocumentSection(
-            id="activities",
-            title=_("Activités, horloges qui courent"),
-            aside=aside,
-            lines=(DocumentLine(text=_("Aucune horloge en cours.")),),
-        )
     columns = (
         TableColumn(title=_("Activité ou site"), wide=True),
         TableColumn(title=_("Crit."), right=True),
@@ -96,11 +89,14 @@ def write_clocks_section(x: SitrepFacts, citations: Citations) -> DocumentSectio
         if hidden_count
         else ""
     )
-    return DocumentSection(
-        id="activities",
-        title=_("Activités, horloges qui courent"),
+    return build_table_section(
+        "activities",
+        _("Activités, horloges qui courent"),
+        columns,
+        rows,
+        _("Aucune horloge en cours."),
+        note=note,
         aside=aside,
-        table=Table(columns=columns, rows=tuple(rows), note=note),
     )
 
 
@@ -126,12 +122,6 @@ def write_plans_section(x: SitrepFacts, citations: Citations) -> DocumentSection
                 ),
                 strong=p.to_decide,
             )
-        )
-    if not rows:
-        return DocumentSection(
-            id="plans",
-            title=_("Plans et fiches"),
-            lines=(DocumentLine(text=_("Aucun plan proposé ni activé.")),),
         )
     columns = (
         TableColumn(title=_("Plan"), wide=True),
@@ -168,18 +158,23 @@ def write_plans_section(x: SitrepFacts, citations: Citations) -> DocumentSection
             text
             + (", " + _("suivante {at}", at=times.hm_dated(due_at, x.at, lang)) if due_at else "")
         )
-    return DocumentSection(
-        id="plans",
-        title=_("Plans et fiches"),
-        table=Table(
-            columns=columns, rows=tuple(rows), note=". ".join(notes) + "." if notes else ""
-        ),
+    return build_table_section(
+        "plans",
+        _("Plans et fiches"),
+        columns,
+        rows,
+        _("Aucun plan proposé ni activé."),
+        note=". ".join(notes) + "." if notes else "",
     )
 
 
 def write_decisions_section(x: SitrepFacts, citations: Citations) -> DocumentSection:
     _, lang = x._, x.lang
     lines: list[DocumentLine] = []
+
+    def add(text: str, *subjects: str) -> None:
+        lines.append(DocumentLine(text=text, mark="todo", refs=citations.of(*subjects)))
+
     waiting = [p for p in list_plans(x.plans, x.at, x.names, lang, _) if p.to_decide]
     if waiting:
         oldest = max((p.waiting for p in waiting if p.waiting), default=timedelta())
@@ -187,13 +182,7 @@ def write_decisions_section(x: SitrepFacts, citations: Citations) -> DocumentSec
         text += (
             ", " + _("le plus ancien depuis {span}", span=times.format_duration(oldest, lang)) + "."
         )
-        lines.append(
-            DocumentLine(
-                text=text,
-                mark="todo",
-                refs=citations.of(*(f"plan:{p.id}:proposed" for p in waiting[:4])),
-            )
-        )
+        add(text, *(f"plan:{p.id}:proposed" for p in waiting[:4]))
     if (proposal := x.proposal) is not None and (
         waiting_agents := proposal.agents - sum(d.agents for d in proposal.decisions)
     ) > 0:
@@ -204,72 +193,41 @@ def write_decisions_section(x: SitrepFacts, citations: Citations) -> DocumentSec
             number=proposal.number,
             agents=w.format_number(waiting_agents, lang),
         )
-        lines.append(
-            DocumentLine(
-                text=text, mark="todo", refs=citations.of(f"proposal:{proposal.id}:computed")
-            )
-        )
+        add(text, f"proposal:{proposal.id}:computed")
     if x.level.proposed is not None:
-        lines.append(
-            DocumentLine(
-                text=_("Passage à N{level} proposé.", level=x.level.proposed),
-                mark="todo",
-                refs=citations.of("level:territory"),
-            )
-        )
+        add(_("Passage à N{level} proposé.", level=x.level.proposed), "level:territory")
     arbitrations = list_arbitrations(x.alarms, x.activities, x.at, _)
-    lines += [
-        DocumentLine(
-            text=_(
-                "{where} : RTO consommé, arbitrage à écrire (limite {at}).",
-                where=x.names.activity_label(one.activity, lang),
-                at=times.hm_dated(one.rto_at, x.at, lang),
-            ),
-            mark="todo",
-            refs=citations.of(f"alarm:{one.activity}"),
+    for one in arbitrations[:ARBITRATIONS_SHOWN]:
+        text = _(
+            "{where} : RTO consommé, arbitrage à écrire (limite {at}).",
+            where=x.names.activity_label(one.activity, lang),
+            at=times.hm_dated(one.rto_at, x.at, lang),
         )
-        for one in arbitrations[:ARBITRATIONS_SHOWN]
-    ]
+        add(text, f"alarm:{one.activity}")
     if (more := len(arbitrations) - ARBITRATIONS_SHOWN) > 0:
-        lines.append(
-            DocumentLine(
-                text=_.plural(
-                    "et {n} autre arbitrage à écrire.", "et {n} autres arbitrages à écrire.", more
-                ),
-                mark="todo",
-            )
+        add(
+            _.plural("et {n} autre arbitrage à écrire.", "et {n} autres arbitrages à écrire.", more)
         )
     strategies = _list_next_strategies(x)
-    lines += [
-        DocumentLine(
-            text=_(
-                "{activity} : stratégie suivante {strategy} à décider.",
-                activity=x.names.activity_label(activity, lang),
-                strategy=name_strategy(strategy, _),
-            ),
-            mark="todo",
-            refs=citations.of(f"alarm:{activity}"),
+    for activity, strategy in strategies[:STRATEGIES_SHOWN]:
+        text = _(
+            "{activity} : stratégie suivante {strategy} à décider.",
+            activity=x.names.activity_label(activity, lang),
+            strategy=name_strategy(strategy, _),
         )
-        for activity, strategy in strategies[:STRATEGIES_SHOWN]
-    ]
+        add(text, f"alarm:{activity}")
     if (more := len(strategies) - STRATEGIES_SHOWN) > 0:
-        lines.append(
-            DocumentLine(
-                text=_.plural(
-                    "et {n} autre stratégie à décider.", "et {n} autres stratégies à décider.", more
-                ),
-                mark="todo",
+        add(
+            _.plural(
+                "et {n} autre stratégie à décider.", "et {n} autres stratégies à décider.", more
             )
         )
-    lines += [
-        DocumentLine(
-            text=_("{plan} : levée proposée.", plan=plan.title),
-            mark="todo",
-            refs=citations.of(f"plan:{plan.id}:stand_down_proposed"),
-        )
-        for plan in x.plans
-        if plan.stand_down_proposed
-    ]
+    for plan in x.plans:
+        if plan.stand_down_proposed:
+            add(
+                _("{plan} : levée proposée.", plan=plan.title),
+                f"plan:{plan.id}:stand_down_proposed",
+            )
     lines += _list_obligation_lines(x, citations)
     checks = sum(t.kind in ("verify_site", "verify_report", "contested") for t in x.tasks)
     if checks:
