@@ -148,7 +148,7 @@ def _load_command(name: str) -> Any:
 def _read_help_line(module: str, object: str) -> str:
     """Return the help line of a command from its source.
 
-    It is the first paragraph of a function's docstring, or `help` of a group. Importing every
+    It is the first paragraph of a function's docstring, or the argument of `create_group`. Importing every
     module would take seconds.
     """
     source = Path(__file__).parents[2] / f"{module.replace('.', '/')}.py"
@@ -156,17 +156,10 @@ def _read_help_line(module: str, object: str) -> str:
         match node:
             case ast.FunctionDef(name=name) if name == object:
                 return (ast.get_docstring(node) or "").partition("\n\n")[0]
-            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call(keywords=words)) if (
-                name == object
-            ):
-                return next(
-                    (
-                        str(w.value.value)
-                        for w in words
-                        if w.arg == "help" and isinstance(w.value, ast.Constant)
-                    ),
-                    "",
-                )
+            case ast.Assign(
+                targets=[ast.Name(id=name)], value=ast.Call(args=[ast.Constant(value=help)])
+            ) if name == object:
+                return str(help)
     raise LookupError(f"no {object} in {source}")
 
 

@@ -1,4 +1,4 @@
-"""Print the output of commands to a terminal, file or pipe."""
+"""Create groups of commands, and print their output to a terminal, file or pipe."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, Final
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
@@ -17,6 +18,13 @@ IDENTIFIER: Final = "Identifiant"
 """Column with ids to copy into the next command; it is never broken."""
 MIN_WORD_CHARACTERS: Final = 12
 """Least characters of a word that a table column shows in one piece."""
+
+
+def create_group(help: str) -> typer.Typer:
+    """Return a group of commands, which prints its help if no command is named."""
+    return typer.Typer(
+        help=help, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+    )
 
 
 def strip_controls(text: str) -> str:

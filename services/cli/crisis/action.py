@@ -17,12 +17,9 @@ from services.cli.crisis.read import (
     parse_time,
     resolve_incident,
 )
+from services.cli.output import create_group
 
-app = typer.Typer(
-    help="Ask for an action, list, accept, decline, complete or cancel it.",
-    no_args_is_help=True,
-    add_completion=False,
-)
+app = create_group("Ask for an action, list, accept, decline, complete or cancel it.")
 Id = Annotated[str, typer.Argument(help="Id of the action, from `vigie action list`")]
 
 

@@ -29,6 +29,7 @@ from services.cli.crisis.read import (
     parse_time,
     resolve_incident,
 )
+from services.cli.output import create_group
 from services.runtime.process.settings import Settings
 
 DECISION_TIMEOUT_S = 15
@@ -309,12 +310,7 @@ def resend(
         raise typer.Exit(1)
 
 
-card = typer.Typer(
-    help="Start, finish or skip an action card.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+card = create_group("Start, finish or skip an action card.")
 
 
 @card.command("start")

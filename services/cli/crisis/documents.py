@@ -25,6 +25,7 @@ from services.cli.crisis.read import (
     parse_time,
     resolve_incident,
 )
+from services.cli.output import create_group
 from services.console.i18n import get_translator
 from services.console.texts import words as w
 from services.runtime.process.settings import Settings
@@ -211,12 +212,7 @@ def retex(
     show_document("/api/v1/retex", realm, as_of, as_json=as_json, pdf=pdf, html=html, incident=id)
 
 
-improvement = typer.Typer(
-    help="Improvement actions of lessons learned.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+improvement = create_group("Improvement actions of lessons learned.")
 
 
 @improvement.command("add")

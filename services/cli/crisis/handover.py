@@ -18,13 +18,9 @@ from services.cli.crisis.read import (
     format_local_time,
     show_list,
 )
+from services.cli.output import create_group
 
-app = typer.Typer(
-    help="Handover of the crisis cell: draft, sign, accept; the page of one.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+app = create_group("Handover of the crisis cell: draft, sign, accept; the page of one.")
 _STATE: Final = {
     "draft": "projet",
     "signed": "signée par le sortant",

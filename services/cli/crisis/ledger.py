@@ -22,16 +22,12 @@ from services.cli.crisis.read import (
     resolve_incident,
     show_list,
 )
+from services.cli.output import create_group
 from services.console.i18n import get_translator
 from services.console.ledger import words
 from services.console.texts import words as w
 
-app = typer.Typer(
-    help="Costs: lines, sums, tables and the document to print.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+app = create_group("Costs: lines, sums, tables and the document to print.")
 _ = get_translator("fr")
 Incident = Annotated[str | None, typer.Option(help="Id or number of an incident")]
 Pole = Annotated[str | None, typer.Option(help="Id of a pôle")]

@@ -13,16 +13,11 @@ import typer
 from schemas.crisis.maintenance import Matcher
 from services.cli.crisis.decide import Expected, Key, decision, post_decision
 from services.cli.crisis.read import AsJson, Realm, format_local_time, listing, parse_time
-from services.cli.output import IDENTIFIER
+from services.cli.output import IDENTIFIER, create_group
 from services.console.i18n import get_translator
 from services.console.maintenance.page import describe_rule
 
-app = typer.Typer(
-    help="Planned works: shown, without calls.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+app = create_group("Planned works: shown, without calls.")
 _STATE = {"active": "en cours", "planned": "à venir", "over": "terminés"}
 _ = get_translator("fr")
 

@@ -22,14 +22,9 @@ from services.cli.crisis.read import (
     parse_time,
     resolve_incident,
 )
-from services.cli.output import IDENTIFIER, strip_controls
+from services.cli.output import IDENTIFIER, create_group, strip_controls
 
-app = typer.Typer(
-    help="Legal deadlines: clocks, drafts of declarations, proofs.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+app = create_group("Legal deadlines: clocks, drafts of declarations, proofs.")
 _STATE = {"running": "en cours", "done": "déclarée", "dismissed": "sans objet"}
 _UNIT = {"hours": "h", "days": "jours", "working_days": "jours ouvrés", "months": "mois"}
 Clock = Annotated[str, typer.Argument(help="Id of the clock")]

@@ -24,19 +24,14 @@ from services.cli.crisis.read import (
     parse_time,
     resolve_incident,
 )
-from services.cli.output import print_rows
+from services.cli.output import create_group, print_rows
 from services.console.i18n import get_translator
 from services.console.texts import words as w
 
 _ = get_translator("fr")
 DEEDS_SHOWN = 10
 
-plan = typer.Typer(
-    help="Show a plan and its cards, decide on it.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+plan = create_group("Show a plan and its cards, decide on it.")
 Plan = Annotated[str, typer.Argument(help="Id of the plan, from `vigie plans`")]
 
 

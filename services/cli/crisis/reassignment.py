@@ -16,7 +16,7 @@ from services.cli.client import print_error
 from services.cli.crisis.decide import Body, Key, decision, post_decision
 from services.cli.crisis.decide import Reason as Given
 from services.cli.crisis.read import AsJson, Realm
-from services.cli.output import open_console
+from services.cli.output import create_group, open_console
 from services.console.reassignment.texts import describe_reassignment_reason
 from services.console.texts.names import TerritoryNames
 from services.continuity.reassignment.model.files import (
@@ -33,11 +33,7 @@ from services.continuity.reassignment.model.tables import ReferenceTables, Table
 from services.runtime.process.settings import Settings
 from services.territory import TerritoryInvalid, load_territory
 
-app = typer.Typer(
-    add_completion=False,
-    no_args_is_help=True,
-    help="Staff reassignment when sites close or staff is missing.",
-)
+app = create_group("Staff reassignment when sites close or staff is missing.")
 MAX_SHOWN_LINES = 40
 MISSING_LABELS: Final = {"people": "d’agents", "seats": "de places"}
 

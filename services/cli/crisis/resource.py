@@ -24,15 +24,11 @@ from services.cli.crisis.read import (
     resolve_incident,
     show_list,
 )
-from services.cli.output import IDENTIFIER
+from services.cli.output import IDENTIFIER, create_group
 from services.console.i18n import get_translator
 from services.console.texts import words as w
 
-app = typer.Typer(
-    add_completion=False,
-    no_args_is_help=True,
-    help="Resource requests: ask, offer, commit, follow; levels of stocks.",
-)
+app = create_group("Resource requests: ask, offer, commit, follow; levels of stocks.")
 _ = get_translator("fr")
 Request = Annotated[str, typer.Argument(help="Id of the request")]
 Time = Annotated[str | None, typer.Option(help="ISO 8601; without offset, Paris time")]

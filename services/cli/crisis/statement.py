@@ -20,14 +20,9 @@ from services.cli.crisis.read import (
     resolve_incident,
     show_list,
 )
-from services.cli.output import IDENTIFIER
+from services.cli.output import IDENTIFIER, create_group
 
-app = typer.Typer(
-    help="Statements: draft, submit, validate, publish; questions and their answers.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+app = create_group("Statements: draft, submit, validate, publish; questions and their answers.")
 _AUDIENCE = {
     "agents": "agents",
     "families": "familles",

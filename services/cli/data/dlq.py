@@ -18,6 +18,7 @@ from schemas.reports import ReportReceived
 from schemas.wire.envelope import CE_SOURCE, CE_TYPE
 from schemas.words import Certainty
 from services.cli.client import describe_no_answer, find_token
+from services.cli.output import create_group
 from services.console.logbook.lines import build_author_source
 from services.intake.dead_letters.corrections import CORRECTOR_HEADER
 from services.runtime.decider.inputs import REFUSAL_CODE as UNSIGNED
@@ -45,11 +46,7 @@ from services.runtime.secrets.vault import Vault
 TEXT_TIMEOUT_S = 5.0
 """Seconds to wait for the encrypted original bytes of a refused message."""
 
-app = typer.Typer(
-    add_completion=False,
-    help="Dead letters: inputs that failed, could not be read, or were refused.",
-    no_args_is_help=True,
-)
+app = create_group("Dead letters: inputs that failed, could not be read, or were refused.")
 
 
 class DlqFailed(Exception):

@@ -23,7 +23,7 @@ from services.cli.crisis.read import AsJson, Realm
 from services.cli.data import territory_changes, territory_records
 from services.cli.data.official_days import official_days
 from services.cli.data.trial import load_checked_territory
-from services.cli.output import open_console
+from services.cli.output import create_group, open_console
 from services.console.logbook.facts.reassignment import format_small_count
 from services.runtime.decider.inputs import InputMarks
 from services.runtime.kafka.clients import BrokerAway, RecordProducer
@@ -32,11 +32,7 @@ from services.territory import Territory, TerritoryInvalid
 from services.territory.days_off import PARIS, calendar_warnings, write_days_off
 from services.territory.publish import publish_territory
 
-app = typer.Typer(
-    add_completion=False,
-    no_args_is_help=True,
-    help="Reference data: check a folder, propose it, or load it at once.",
-)
+app = create_group("Reference data: check a folder, propose it, or load it at once.")
 TELEWORK: Final = "telework"
 Folder = Annotated[
     Path, typer.Argument(help="Folder like territories/92", exists=True, file_okay=False)

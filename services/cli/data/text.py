@@ -13,11 +13,10 @@ import typer
 
 from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error
 from services.cli.crisis.read import AsJson, Realm
+from services.cli.output import create_group
 from services.runtime.process.settings import Settings
 
-app = typer.Typer(
-    help="Erase texts that must not be kept.", no_args_is_help=True, add_completion=False
-)
+app = create_group("Erase texts that must not be kept.")
 
 
 @app.command("erase")

@@ -12,18 +12,14 @@ import typer
 
 from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error
 from services.cli.crisis.read import AsJson, AsOf, Realm, Row, build_query, format_local_time
-from services.cli.output import IDENTIFIER, print_rows, strip_controls
+from services.cli.output import IDENTIFIER, create_group, print_rows, strip_controls
 from services.runtime.kafka.clients import format_time
 from services.runtime.process.settings import SHIPPED, Settings
 from services.simulation.exercise_file import ExerciseInvalid, load_exercise
 from services.simulation.scenarios import ScenarioInvalid, list_scenarios
 from services.territory import TerritoryInvalid, load_territory
 
-app = typer.Typer(
-    add_completion=False,
-    no_args_is_help=True,
-    help="Exercises: check a file, list the shipped scenarios, write short drills.",
-)
+app = create_group("Exercises: check a file, list the shipped scenarios, write short drills.")
 
 
 @app.command()

@@ -12,7 +12,7 @@ from schemas.crisis.stimuli import BEST_MARK
 from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error
 from services.cli.crisis.decide import Body, decision
 from services.cli.crisis.read import AsJson, Realm, Row, format_local_time, listing
-from services.cli.output import IDENTIFIER, strip_controls
+from services.cli.output import IDENTIFIER, create_group, strip_controls
 from services.console.facilitation.page import STATES
 from services.console.facilitation.resources import StimulusState
 from services.console.i18n import get_translator
@@ -20,11 +20,7 @@ from services.runtime.process.settings import Settings
 
 _ = get_translator("fr")
 MOST_STIMULI: Final = 1000
-app = typer.Typer(
-    help="Stimuli of an exercise: list, play now, skip, restore, note.",
-    no_args_is_help=True,
-    add_completion=False,
-)
+app = create_group("Stimuli of an exercise: list, play now, skip, restore, note.")
 Id = Annotated[str, typer.Argument(help="Id of the stimulus, from `vigie stimulus list`")]
 
 

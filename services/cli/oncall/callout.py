@@ -22,13 +22,10 @@ from services.cli.crisis.read import (
     format_local_time,
     resolve_incident,
 )
+from services.cli.output import create_group
 from services.runtime.process.settings import Settings
 
-app = typer.Typer(
-    help="Send one message to many people: draft, start, show, stop.",
-    no_args_is_help=True,
-    add_completion=False,
-)
+app = create_group("Send one message to many people: draft, start, show, stop.")
 
 
 @app.command("draft")

@@ -21,15 +21,12 @@ from services.cli.oncall.directory_writing import (
     run,
     write_contacts,
 )
+from services.cli.output import create_group
 from services.console.directory.contact_file import COLUMNS, DirectoryInvalid, read_contacts
 from services.runtime.process.settings import Settings
 from services.runtime.secrets.vault import Vault
 
-app = typer.Typer(
-    add_completion=False,
-    no_args_is_help=True,
-    help="People's contact points, encrypted per person: import, sync, count, erase.",
-)
+app = create_group("People's contact points, encrypted per person: import, sync, count, erase.")
 app.command()(sync)
 
 

@@ -13,12 +13,9 @@ import typer
 from services.cli.client import call_api
 from services.cli.crisis.decide import Body, Reason, decision
 from services.cli.crisis.read import AsJson, AsOf, OfIncident, Realm, build_query, resolve_incident
+from services.cli.output import create_group
 
-app = typer.Typer(
-    help="Headcounts: ask everybody at a site whether they are safe.",
-    no_args_is_help=True,
-    add_completion=False,
-)
+app = create_group("Headcounts: ask everybody at a site whether they are safe.")
 
 
 @app.command("start")

@@ -24,19 +24,14 @@ from services.cli.crisis.read import (
     show_list,
 )
 from services.cli.oncall.migration import migrate
-from services.cli.output import open_console
+from services.cli.output import create_group, open_console
 from services.console.i18n import get_translator
 from services.console.oncall.feed_links import FeedLinks
 from services.console.texts import words as w
 from services.oncall.ics import MAX_FILE_BYTES
 from services.runtime.process.settings import Settings
 
-app = typer.Typer(
-    no_args_is_help=True,
-    help="On-call: people, gaps, calendars, overrides.",
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+app = create_group("On-call: people, gaps, calendars, overrides.")
 RoleOption = Annotated[
     str | None, typer.Option(help="Role of the organisation, e.g. astreinte_technique")
 ]

@@ -40,7 +40,7 @@ from services.appliance.embedded.jars import JarsUnavailable
 from services.appliance.embedded.java import JavaUnusable
 from services.appliance.embedded.kafka import BrokerFailed
 from services.appliance.supervisor.orphans import end_orphans
-from services.cli.output import print_rows
+from services.cli.output import create_group, print_rows
 from services.runtime.kafka.clients import BrokerAway
 from services.runtime.kafka.security import read_cluster_security, use_security
 from services.runtime.process import logs
@@ -49,11 +49,7 @@ from services.runtime.process.lock import DataDirBusy, DataDirLock
 from services.runtime.process.settings import Settings
 from services.territory.days_off import PARIS
 
-app = typer.Typer(
-    add_completion=False,
-    no_args_is_help=True,
-    help="Three machines that are one Vigie: init, invite, join, status, leave, replace.",
-)
+app = create_group("Three machines that are one Vigie: init, invite, join, status, leave, replace.")
 LEAVE_TIMEOUT_S: Final = 900.0
 T = TypeVar("T")
 Address = Annotated[

@@ -16,7 +16,7 @@ from rich.text import Text
 from schemas.catalogue.feeds import FeedList, FeedStatus
 from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error
 from services.cli.crisis.read import AsJson
-from services.cli.output import open_console, strip_controls
+from services.cli.output import create_group, open_console, strip_controls
 from services.cli.system.feed_demo import SAMPLES, list_sources, open_feed_demo, register_source
 from services.console.feeds.listing import read_feeds
 from services.runtime.process.settings import Settings
@@ -29,11 +29,7 @@ from services.watch.transport import KeyMissing, read_key
 from services.watch.trial import TrialResult, try_feed
 from services.watch.watched import WatchedUnreadable, load_watched
 
-app = typer.Typer(
-    add_completion=False,
-    no_args_is_help=True,
-    help="Official feeds: list, enable, disable, try, serve samples.",
-)
+app = create_group("Official feeds: list, enable, disable, try, serve samples.")
 Feed = Annotated[str, typer.Argument(help="Name of the feed, as in `vigie feed list`")]
 STATES: Final = {
     "": "pas encore lu",

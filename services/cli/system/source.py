@@ -20,18 +20,14 @@ from ruamel.yaml.error import YAMLError
 from schemas.words import EventType
 from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, call_api, print_error
 from services.cli.crisis.read import NO_LIMIT, AsJson, fetch_list
-from services.cli.output import open_console, strip_controls
+from services.cli.output import create_group, open_console, strip_controls
 from services.cli.system.token import Several, wait_until_accepted
 from services.runtime.process.settings import Settings
 from services.runtime.secrets.files import describe_wrong_variables
 from services.watch.mail_reader import MailPosition
 from services.watch.mailbox import Mailbox, MailboxFault, MailboxSettings, parse_address
 
-app = typer.Typer(
-    add_completion=False,
-    no_args_is_help=True,
-    help="Sources: add, change, list, disable, enable, try the mailbox.",
-)
+app = create_group("Sources: add, change, list, disable, enable, try the mailbox.")
 Name = Annotated[str, typer.Argument(help="Name of the source, e.g. prometheus-si")]
 
 

@@ -15,15 +15,13 @@ from rich.table import Table
 
 from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, call_api, print_error
 from services.cli.crisis.read import NO_LIMIT, AsJson, fetch_list
-from services.cli.output import open_console, strip_controls
+from services.cli.output import create_group, open_console, strip_controls
 from services.runtime.identity.accounts import LOCAL_ADMIN
 from services.runtime.identity.permissions import Role
 from services.runtime.process.settings import Settings
 from services.runtime.secrets.keyring import write_private
 
-app = typer.Typer(
-    add_completion=False, no_args_is_help=True, help="Bearer tokens: create, list, rotate, revoke."
-)
+app = create_group("Bearer tokens: create, list, rotate, revoke.")
 ACCEPTANCE_TIMEOUT_S = 10.0
 
 Several = Annotated[list[str] | None, typer.Option(help="May be repeated; default: no limit")]

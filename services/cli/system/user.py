@@ -22,15 +22,13 @@ from services.cli.client import (
     print_error,
 )
 from services.cli.crisis.read import NO_LIMIT, AsJson, build_query, fetch_list
-from services.cli.output import open_console
+from services.cli.output import create_group, open_console
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.sessions import create_totp_secret
 from services.runtime.process.settings import Settings
 
-app = typer.Typer(
-    add_completion=False,
-    no_args_is_help=True,
-    help="Accounts of people: add, import, export, code, password, totp, list, unlink, disable, enable.",
+app = create_group(
+    "Accounts of people: add, import, export, code, password, totp, list, unlink, disable, enable."
 )
 CSV_HEADERS = {"Content-Type": "text/csv"}
 Login = Annotated[str, typer.Argument(help="User name")]
