@@ -6,7 +6,8 @@ one sentence.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -18,6 +19,7 @@ import typer
 from services.runtime.process.atomic_file import open_atomic_file
 from services.runtime.process.settings import Settings
 
+TIMEOUT_S: Final = 30.0
 CONNECT_TIMEOUT_S: Final = 3.0
 """Longest wait for a connection while other addresses are left to try."""
 _UNAVAILABLE: Final = frozenset({502, 503, 504})
@@ -110,10 +112,10 @@ def find_token(settings: Settings) -> str | None:
 class ApiClient:
     """Session with one Vigie.
 
-    Its creation raises Away; its calls raise Away and Refused.
+    Its creation raises VigieUnreachable; its calls raise that and ApiRefused.
     """
 
-    def __init__(self, settings: Settings, timeout_s: float = 30.0) -> None:
+    def __init__(self, settings: Settings, timeout_s: float = TIMEOUT_S) -> None:
         token = find_token(settings)
         if token and not (token.isascii() and token.isprintable()):
             raise VigieUnreachable(
@@ -296,6 +298,19 @@ def require_broker(settings: Settings) -> Settings:
     return settings
 
 
+@contextmanager
+def open_api(settings: Settings | None = None, timeout_s: float = TIMEOUT_S) -> Iterator[ApiClient]:
+    """Yield a client; if a call or a file fails, print the reason and exit.
+
+    Raises typer.Exit.
+    """
+    try:
+        with ApiClient(settings or Settings(), timeout_s) as client:
+            yield client
+    except (VigieUnreachable, ApiRefused, OSError) as exc:
+        raise print_error(exc) from exc
+
+
 def call_api(
     method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
 ) -> Any:
@@ -303,8 +318,5 @@ def call_api(
 
     Raises typer.Exit, after printing the reason.
     """
-    try:
-        with ApiClient(Settings()) as client:
-            return client.call(method, path, body, headers)[1]
-    except (VigieUnreachable, ApiRefused) as exc:
-        raise print_error(exc) from exc
+    with open_api() as client:
+        return client.call(method, path, body, headers)[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from typing import Any, Final
@@ -33,6 +34,11 @@ def strip_controls(text: str) -> str:
     Markup of rich is left; `console` ignores it.
     """
     return replace_control_characters(text)
+
+
+def print_json(document: Any) -> None:
+    """Print one JSON document on one line."""
+    typer.echo(json.dumps(document, ensure_ascii=False))
 
 
 def open_console(*, markup: bool = False, **options: Any) -> Console:

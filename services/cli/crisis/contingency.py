@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import asdict
 from enum import StrEnum
@@ -16,7 +15,7 @@ from rich.table import Table
 
 from services.cli.client import print_error
 from services.cli.crisis.read import AsOf, Realm, fetch_list
-from services.cli.output import open_console
+from services.cli.output import open_console, print_json
 from services.continuity.contingency.current_crisis import PAIRED_SITES, CrisisContingency
 from services.continuity.contingency.ranking import (
     ContingencyRanking,
@@ -175,7 +174,7 @@ def contingency(
         ],
     }
     if as_json:
-        typer.echo(json.dumps(document, ensure_ascii=False))
+        print_json(document)
     else:
         _show_ranking(document)
 
@@ -220,7 +219,7 @@ def _show_present_ranking(
         )
     (row,) = rankings
     if as_json:
-        typer.echo(json.dumps(row, ensure_ascii=False))
+        print_json(row)
         return
     now, levels = row["present"], ("u1", "u2", "u3")
     open_console().print(

@@ -6,7 +6,6 @@ Commands exit with 1 when the decider refuses.
 from __future__ import annotations
 
 import inspect
-import json
 import re
 import uuid
 from collections.abc import Callable
@@ -29,7 +28,7 @@ from services.cli.crisis.read import (
     parse_time,
     resolve_incident,
 )
-from services.cli.output import create_group
+from services.cli.output import create_group, print_json
 from services.runtime.process.settings import Settings
 
 DECISION_TIMEOUT_S = 15
@@ -88,10 +87,10 @@ def post_decision(
                 result = client.wait_for_decision(result, DECISION_TIMEOUT_S)
     except (VigieUnreachable, ApiRefused) as exc:
         if as_json and isinstance(exc, ApiRefused):
-            typer.echo(json.dumps(exc.problem, ensure_ascii=False))
+            print_json(exc.problem)
         raise print_error(exc) from exc
     if as_json:
-        typer.echo(json.dumps(result, ensure_ascii=False))
+        print_json(result)
     if result["state"] == "applied":
         if not as_json:
             typer.secho(success_text, fg="green")

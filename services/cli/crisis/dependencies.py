@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 from urllib.parse import urlencode
 
 import typer
 
-from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error
+from services.cli.client import call_api
 from services.cli.crisis.decide import Key, post_decision
 from services.cli.crisis.read import AsJson, AsOf, Realm, Row, build_query, format_local_time
-from services.cli.output import print_rows, strip_controls
+from services.cli.output import print_json, print_rows, strip_controls
 from services.console.dependencies.drawing import NOT_MODELLED_TITLES
 from services.console.dependencies.page import write_delays, write_hours
 from services.console.i18n import get_translator
-from services.runtime.process.settings import Settings
 
 _ = get_translator("fr")
 
@@ -75,13 +73,9 @@ def dependencies(
         parameters = [("n", str(n)), ("limit", str(limit)), ("together", str(together).lower())]
         parameters += [("kind", kind)] if kind else []
     full_query = "&".join(part for part in (query.removeprefix("?"), urlencode(parameters)) if part)
-    try:
-        with ApiClient(Settings()) as client:
-            answer = client.get(f"{path}?{full_query}" if full_query else path)
-    except (VigieUnreachable, ApiRefused) as error:
-        raise print_error(error) from error
+    answer = call_api("GET", f"{path}?{full_query}" if full_query else path)
     if as_json:
-        typer.echo(json.dumps(answer, ensure_ascii=False))
+        print_json(answer)
     elif lost:
         _print_cascade(answer)
     elif hidden:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -11,7 +10,7 @@ import httpx2 as httpx
 import typer
 
 from schemas.cap import MEDIA_TYPE
-from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error
+from services.cli.client import open_api, print_error
 from services.cli.crisis.decide import Body, Key, Reason, decision, post_decision
 from services.cli.crisis.read import (
     AsJson,
@@ -25,10 +24,9 @@ from services.cli.crisis.read import (
     parse_time,
     resolve_incident,
 )
-from services.cli.output import create_group
+from services.cli.output import create_group, print_json
 from services.console.i18n import get_translator
 from services.console.texts import words as w
-from services.runtime.process.settings import Settings
 
 
 def cap(
@@ -44,13 +42,10 @@ def cap(
 ) -> None:
     """Post a CAP message and print the ids of its reports, or the reason for none."""
     query = f"?realm={quote(realm, safe='')}" if realm else ""
-    try:
-        with ApiClient(Settings()) as client:
-            answer = client.send(f"/api/v1/cap{query}", file.read_bytes(), MEDIA_TYPE)
-    except (VigieUnreachable, ApiRefused, OSError) as exc:
-        raise print_error(exc) from exc
+    with open_api() as client:
+        answer = client.send(f"/api/v1/cap{query}", file.read_bytes(), MEDIA_TYPE)
     if as_json:
-        typer.echo(json.dumps(answer, ensure_ascii=False))
+        print_json(answer)
         return
     for report in answer["reports"]:
         typer.echo(report["report_id"])
@@ -75,11 +70,8 @@ def download_document(
 
     Exits with one sentence on failure.
     """
-    try:
-        with ApiClient(Settings(), timeout_s=120) as client:
-            return client.read(path + build_query(realm, as_of, **params))
-    except (VigieUnreachable, ApiRefused) as exc:
-        raise print_error(exc) from exc
+    with open_api(timeout_s=120) as client:
+        return client.read(path + build_query(realm, as_of, **params))
 
 
 def write_file(file: Path, content: bytes) -> None:
@@ -178,19 +170,16 @@ def export(
 
     It holds facts with their hash chain, messages, receipts, decisions and situation reports.
     """
-    try:
-        with ApiClient(Settings(), timeout_s=120) as client:
-            incidents = client.get(
-                "/api/v1/incidents" + build_query(realm, None, q=incident, limit=1000)
-            )["items"]
-            incident_row = next((i for i in incidents if incident in (i["id"], i["number"])), None)
-            id = incident_row["id"] if incident_row else incident
-            file = out or Path(f"preuves-{incident_row['number'] if incident_row else id}.zip")
-            size = client.save(
-                f"/api/v1/incidents/{quote(id, safe='')}/export" + build_query(realm, None), file
-            )
-    except (VigieUnreachable, ApiRefused, OSError) as exc:
-        raise print_error(exc) from exc
+    with open_api(timeout_s=120) as client:
+        incidents = client.get(
+            "/api/v1/incidents" + build_query(realm, None, q=incident, limit=1000)
+        )["items"]
+        incident_row = next((i for i in incidents if incident in (i["id"], i["number"])), None)
+        id = incident_row["id"] if incident_row else incident
+        file = out or Path(f"preuves-{incident_row['number'] if incident_row else id}.zip")
+        size = client.save(
+            f"/api/v1/incidents/{quote(id, safe='')}/export" + build_query(realm, None), file
+        )
     typer.secho(f"{file} ({size} octets)\nvigie verify --bundle {file}", err=True, fg="green")
 
 

@@ -6,17 +6,16 @@ change it.
 
 from __future__ import annotations
 
-import json
-
 import typer
 
-from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, call_api, print_error
+from services.cli.client import (
+    call_api,
+)
 from services.cli.crisis.read import AsJson, AsOf, Realm, Row, build_query, format_local_time
-from services.cli.output import print_rows, strip_controls
+from services.cli.output import print_json, print_rows, strip_controls
 from services.console.hazards.page import HAZARDS, write_margin
 from services.console.i18n import get_translator
 from services.console.risk.page import write_percent
-from services.runtime.process.settings import Settings
 
 _ = get_translator("fr")
 _STATES = {"expected": "attendu", "possible": "possible", "reached": "atteint"}
@@ -24,13 +23,9 @@ _STATES = {"expected": "attendu", "possible": "possible", "reached": "atteint"}
 
 def risks(realm: Realm = None, as_of: AsOf = None, as_json: AsJson = False) -> None:
     """List interrupted activities with the probability that RTO and DMIA break."""
-    try:
-        with ApiClient(Settings()) as client:
-            answer = client.get(f"/api/v1/risks{build_query(realm, as_of)}")
-    except (VigieUnreachable, ApiRefused) as error:
-        raise print_error(error) from error
+    answer = call_api("GET", f"/api/v1/risks{build_query(realm, as_of)}")
     if as_json:
-        typer.echo(json.dumps(answer, ensure_ascii=False))
+        print_json(answer)
         return
     rows = []
     for one in answer["items"]:
@@ -70,7 +65,7 @@ def hazards(realm: Realm = None, as_of: AsOf = None, as_json: AsJson = False) ->
     """List the sites that a natural hazard reaches, with hour, margin and deadlines."""
     answer = call_api("GET", f"/api/v1/hazards{build_query(realm, as_of)}")
     if as_json:
-        typer.echo(json.dumps(answer, ensure_ascii=False))
+        print_json(answer)
         return
     if not answer["items"]:
         typer.echo("aucun aléa en vue")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,7 +23,7 @@ from services.cli.crisis.read import (
     parse_time,
     resolve_incident,
 )
-from services.cli.output import create_group, print_rows
+from services.cli.output import create_group, print_json, print_rows
 from services.console.i18n import get_translator
 from services.console.texts import words as w
 
@@ -40,7 +39,7 @@ def show_plan(id: Plan, realm: Realm = None, as_of: AsOf = None, as_json: AsJson
     """Show a plan: its content, the progress of its cards, the effects of its activation."""
     plan_detail = call_api("GET", f"/api/v1/plans/{quote_path(id)}{build_query(realm, as_of)}")
     if as_json:
-        typer.echo(json.dumps(plan_detail, ensure_ascii=False))
+        print_json(plan_detail)
         return
     content, effects = plan_detail["content"] or {}, plan_detail["activation"]
     typer.secho(
@@ -107,7 +106,7 @@ def show_proof(
     path = "plan-proofs" if id is None else f"plans/{quote_path(id)}/proof"
     answer = call_api("GET", f"/api/v1/{path}{build_query(realm, as_of)}")
     if as_json:
-        typer.echo(json.dumps(answer, ensure_ascii=False))
+        print_json(answer)
     elif id is None:
         _print_proofs(answer)
     else:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -15,8 +14,11 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, call_api, print_error
-from services.cli.output import print_rows, strip_controls
+from services.cli.client import (
+    call_api,
+    open_api,
+)
+from services.cli.output import print_json, print_rows, strip_controls
 from services.console.attention.handover_page import TITLES, label_state
 from services.console.i18n import get_translator
 from services.console.logbook.facts.reassignment import format_small_count
@@ -24,7 +26,6 @@ from services.console.logbook.line_list import KIND_LABELS
 from services.console.reassignment.page import STATE_LABELS
 from services.console.texts import words as w
 from services.console.texts import world
-from services.runtime.process.settings import Settings
 
 PARIS = ZoneInfo("Europe/Paris")
 PAGE_SIZE = 1000
@@ -124,31 +125,28 @@ def fetch_list(path: str, realm: str | None, as_of: str | None, limit: int, **fi
     """
     items: list[Row] = []
     cursor: str | None = None
-    try:
-        with ApiClient(Settings()) as client:
-            while True:
-                page: Row = client.get(
-                    path
-                    + build_query(
-                        realm,
-                        as_of,
-                        limit=min(PAGE_SIZE, limit - len(items)),
-                        cursor=cursor,
-                        **filters,
-                    )
+    with open_api() as client:
+        while True:
+            page: Row = client.get(
+                path
+                + build_query(
+                    realm,
+                    as_of,
+                    limit=min(PAGE_SIZE, limit - len(items)),
+                    cursor=cursor,
+                    **filters,
                 )
-                items += page["items"]
-                cursor = page["next"]
-                if cursor is None or len(items) >= limit:
-                    return page | {"items": items, "next": cursor}
-    except (VigieUnreachable, ApiRefused) as exc:
-        raise print_error(exc) from exc
+            )
+            items += page["items"]
+            cursor = page["next"]
+            if cursor is None or len(items) >= limit:
+                return page | {"items": items, "next": cursor}
 
 
 def show_list(page: Row, as_json: bool, title: str, columns: Sequence[Column]) -> None:
     """Print a list as a table or JSON. A page without `next` is the whole list."""
     if as_json:
-        typer.echo(json.dumps(page, ensure_ascii=False))
+        print_json(page)
         return
     heading = f"{title}\u00a0: {len(page['items'])}{'+' if page.get('next') else ''}"
     print_rows(

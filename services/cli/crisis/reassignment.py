@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -16,7 +15,7 @@ from services.cli.client import print_error
 from services.cli.crisis.decide import Body, Key, decision, post_decision
 from services.cli.crisis.decide import Reason as Given
 from services.cli.crisis.read import AsJson, Realm
-from services.cli.output import create_group, open_console
+from services.cli.output import create_group, open_console, print_json
 from services.console.reassignment.texts import describe_reassignment_reason
 from services.console.texts.names import TerritoryNames
 from services.continuity.reassignment.model.files import (
@@ -95,7 +94,7 @@ def solve(
         proposal, {activity.id: activity.strategies for activity in data.activities}, seconds
     )
     if as_json:
-        typer.echo(json.dumps(document, ensure_ascii=False))
+        print_json(document)
     else:
         _show_proposal(name, document, TerritoryNames.of(data.sections))
 

@@ -16,7 +16,7 @@ import typer
 
 from schemas.catalogue.event_types import endangers_people
 from schemas.words import EventType, MsgType
-from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error
+from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, open_api, print_error
 from services.runtime.process.settings import Settings
 
 MAX_SUGGESTIONS: Final = 3
@@ -78,18 +78,15 @@ def report(
         "certainty": certainty,
         "source": source and {"name": source},
     }
-    try:
-        with ApiClient(Settings()) as client:
-            _check_realm(client, realm)
-            if not unknown_site and not endangers_people(type, severity):
-                _check_place(client, site, commune, realm)
-            _, receipt = client.post(
-                "/api/v1/reports",
-                {k: v for k, v in body.items() if v is not None},
-                key or str(uuid.uuid4()),
-            )
-    except (VigieUnreachable, ApiRefused) as exc:
-        raise print_error(exc) from exc
+    with open_api() as client:
+        _check_realm(client, realm)
+        if not unknown_site and not endangers_people(type, severity):
+            _check_place(client, site, commune, realm)
+        _, receipt = client.post(
+            "/api/v1/reports",
+            {k: v for k, v in body.items() if v is not None},
+            key or str(uuid.uuid4()),
+        )
     _print_warnings(receipt)
     typer.echo(json.dumps(receipt) if as_json else receipt["report_id"])
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import sqlite3
 import time
@@ -16,6 +15,7 @@ from aiokafka.errors import KafkaError
 
 from services.appliance.supervisor.alone import NoBroker, run_broker
 from services.cli.client import print_error
+from services.cli.output import print_json
 from services.runtime.backup.backup import BackupRefused, CompletedBackup, back_up
 from services.runtime.backup.consistent_cut import TooBusy
 from services.runtime.backup.contents import VerifiedEnd
@@ -187,7 +187,7 @@ def _summarise_backup(file: Path, manifest: dict[str, Any]) -> dict[str, Any]:
 
 def _print_summary(document: dict[str, Any], as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(document, ensure_ascii=False))
+        print_json(document)
         return
     for name, value in document.items():
         if isinstance(value, dict):

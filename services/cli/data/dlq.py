@@ -18,7 +18,7 @@ from schemas.reports import ReportReceived
 from schemas.wire.envelope import CE_SOURCE, CE_TYPE
 from schemas.words import Certainty
 from services.cli.client import describe_no_answer, find_token
-from services.cli.output import create_group
+from services.cli.output import create_group, print_json
 from services.console.logbook.lines import build_author_source
 from services.intake.dead_letters.corrections import CORRECTOR_HEADER
 from services.runtime.decider.inputs import REFUSAL_CODE as UNSIGNED
@@ -109,7 +109,7 @@ def list_letters(
 
     letters: list[DeadLetter] = _run(collect())
     if as_json:
-        typer.echo(json.dumps({"items": [build_row(x) for x in letters]}, ensure_ascii=False))
+        print_json({"items": [build_row(x) for x in letters]})
         return
     if not letters:
         typer.echo("no dead letters")
@@ -161,7 +161,7 @@ def show(
         return
     text = None if body is None else body.decode("utf-8", "replace")
     if as_json:
-        typer.echo(json.dumps(build_row(letter) | {"body": text}, ensure_ascii=False))
+        print_json(build_row(letter) | {"body": text})
         return
     for name, value in build_row(letter).items():
         if value not in (None, {}):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -20,6 +19,7 @@ from schemas.topics import PARTITION_COUNT, SERVICES
 from schemas.topics import log_topic as log_topic  # noqa: PLC0414
 from services.appliance.supervisor.alone import NoBroker, run_broker
 from services.cli.client import print_error
+from services.cli.output import print_json
 from services.runtime.log.chain import Position, advance_position
 from services.runtime.log.heads import HeadsByLog, format_log_name, sign_statement
 from services.runtime.log.partition_reader import PartitionReader
@@ -91,7 +91,7 @@ def seal(
     ) as error:
         raise print_error(error) from error
     if as_json:
-        typer.echo(json.dumps(summary, ensure_ascii=False))
+        print_json(summary)
         return
     typer.echo(
         f"{file}: {summary['records']} records of {len(summary['logs'])} logs until {summary['at']}, signed with {summary['key']}"

@@ -6,7 +6,6 @@ Rule D63.
 from __future__ import annotations
 
 import asyncio
-import json
 from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
@@ -23,7 +22,7 @@ from services.cli.crisis.read import AsJson, Realm
 from services.cli.data import territory_changes, territory_records
 from services.cli.data.official_days import official_days
 from services.cli.data.trial import load_checked_territory
-from services.cli.output import create_group, open_console
+from services.cli.output import create_group, open_console, print_json
 from services.console.logbook.facts.reassignment import format_small_count
 from services.runtime.decider.inputs import InputMarks
 from services.runtime.kafka.clients import BrokerAway, RecordProducer
@@ -65,17 +64,14 @@ def check(folder: Folder, as_json: AsJson = False) -> None:
         territory = load_checked_territory(folder)
     except TerritoryInvalid as exc:
         if as_json:
-            typer.echo(
-                json.dumps(
-                    {
-                        "version": None,
-                        "sections": [],
-                        "problems": [
-                            {"file": p.file, "line": p.line, "what": p.what} for p in exc.problems
-                        ],
-                    },
-                    ensure_ascii=False,
-                )
+            print_json(
+                {
+                    "version": None,
+                    "sections": [],
+                    "problems": [
+                        {"file": p.file, "line": p.line, "what": p.what} for p in exc.problems
+                    ],
+                }
             )
         raise _print_problems(folder, exc) from exc
     warnings = list(calendar_warnings(territory.policy, datetime.now(PARIS).date()))
@@ -90,7 +86,7 @@ def check(folder: Folder, as_json: AsJson = False) -> None:
             "problems": [],
             "warnings": warnings,
         }
-        typer.echo(json.dumps(summary, ensure_ascii=False))
+        print_json(summary)
         return
     for warning in warnings:
         typer.secho(f"{folder}/escalade.yaml: {warning}", err=True, fg="yellow")

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from schemas.reference import SectionData
 from schemas.reference_changes import Foreseen, RecordKind, SectionDifference
-from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error
+from services.cli.client import open_api, print_error
 from services.cli.crisis.decide import decision, post_decision
 from services.cli.crisis.read import format_local_time, listing, parse_time
 from services.cli.exercises.whatif import show_comparison as show_outcome
@@ -83,12 +83,9 @@ def fetch_current_version(settings: Settings, realm: str | None) -> tuple[str, l
     Raises typer.Exit.
     """
     where = f"?{urlencode({'realm': realm})}" if realm else ""
-    try:
-        with ApiClient(settings) as client:
-            index = client.get(f"/api/v1/reference{where}")
-            answers = [client.get(f"/api/v1/reference/{name}{where}") for name in index["sections"]]
-    except (VigieUnreachable, ApiRefused) as error:
-        raise print_error(error) from error
+    with open_api(settings) as client:
+        index = client.get(f"/api/v1/reference{where}")
+        answers = [client.get(f"/api/v1/reference/{name}{where}") for name in index["sections"]]
     if index["version"] is None:
         raise print_error(
             ValueError("aucune version n’est en vigueur : vigie territory load publie la première")

@@ -10,13 +10,12 @@ import typer
 from rich.table import Table
 
 from schemas.reference_changes import FieldValue, RecordKind
-from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error
+from services.cli.client import call_api
 from services.cli.crisis.decide import Key, post_decision
 from services.cli.crisis.read import AsJson, AsOf, Limit, Realm, build_query, fetch_list, show_list
 from services.cli.output import IDENTIFIER, open_console
 from services.console.i18n import get_translator
 from services.console.reference.record_names import KINDS
-from services.runtime.process.settings import Settings
 
 _ = get_translator("fr")
 _KIND_NAMES = ", ".join(RecordKind)
@@ -107,7 +106,7 @@ def new(
     as_json: AsJson = False,
 ) -> None:
     """Propose a new record; another person approves it."""
-    form = _fetch(f"reference/new-records/{kind}{build_query(realm, None)}")
+    form = call_api("GET", f"/api/v1/reference/new-records/{kind}{build_query(realm, None)}")
     body = {"values": _parse_values(form["fields"], values), "reason": reason}
     message = "fiche proposée : une autre personne l’approuve (vigie territory changes)"
     path = f"reference/new-records/{kind}/proposals"
@@ -163,7 +162,9 @@ def reviews(
 ) -> None:
     """List the yearly reviews of plans, activities and partners, the most urgent first."""
     kinds = [one.value for one in kind] if kind else None
-    review_page = _fetch(f"reference/reviews{build_query(realm, as_of, kind=kinds)}")
+    review_page = call_api(
+        "GET", f"/api/v1/reference/reviews{build_query(realm, as_of, kind=kinds)}"
+    )
     show_list(
         review_page,
         as_json,
@@ -206,13 +207,5 @@ def _fetch_record(
     kind: RecordKind, id: str, realm: str | None, as_of: str | None = None
 ) -> dict[str, Any]:
     """Return a record. Raises typer.Exit."""
-    return _fetch(f"reference/records/{kind}/{quote(id, safe='')}{build_query(realm, as_of)}")
-
-
-def _fetch(path: str) -> dict[str, Any]:
-    """Return the JSON of a read. Raises typer.Exit."""
-    try:
-        with ApiClient(Settings()) as client:
-            return dict(client.get(f"/api/v1/{path}"))
-    except (VigieUnreachable, ApiRefused) as error:
-        raise print_error(error) from error
+    path = f"reference/records/{kind}/{quote(id, safe='')}{build_query(realm, as_of)}"
+    return dict(call_api("GET", f"/api/v1/{path}"))

@@ -5,16 +5,14 @@ One person proposes, another approves.
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
 import typer
 
-from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error
+from services.cli.client import ApiClient, ApiRefused, call_api, open_api, print_error
 from services.cli.crisis.read import AsJson, Realm
-from services.cli.output import create_group
-from services.runtime.process.settings import Settings
+from services.cli.output import create_group, print_json
 
 app = create_group("Erase texts that must not be kept.")
 
@@ -45,13 +43,10 @@ def erase(
             )
         )
     body = {"approve": True} if approve else {"reason": reason}
-    try:
-        with ApiClient(Settings()) as client:
-            erasure = _post_erasure(client, id, realm, body)
-    except (VigieUnreachable, ApiRefused) as exc:
-        raise print_error(exc) from exc
+    with open_api() as client:
+        erasure = _post_erasure(client, id, realm, body)
     if as_json:
-        typer.echo(json.dumps(erasure, ensure_ascii=False))
+        print_json(erasure)
     elif erasure["state"] == "erased":
         typer.echo("Effacé")
     else:
@@ -74,13 +69,9 @@ def _post_erasure(
 @app.command("proposals")
 def proposals(as_json: AsJson = False) -> None:
     """List erasures that wait for a second person."""
-    try:
-        with ApiClient(Settings()) as client:
-            items = client.get("/api/v1/erasures")["items"]
-    except (VigieUnreachable, ApiRefused) as exc:
-        raise print_error(exc) from exc
+    items = call_api("GET", "/api/v1/erasures")["items"]
     if as_json:
-        typer.echo(json.dumps({"items": items}, ensure_ascii=False))
+        print_json({"items": items})
         return
     for one in items:
         typer.echo(

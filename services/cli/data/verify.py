@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +17,7 @@ from schemas.base import MESSAGES, RowFact
 from schemas.topics import list_destinations
 from schemas.words import NotificationState
 from services.cli.client import print_error, require_broker
-from services.cli.output import open_console
+from services.cli.output import open_console, print_json
 from services.runtime.process.settings import Settings
 from services.runtime.secrets.signing import PUBLIC_FILE, PublicKey
 from services.verify.bundle import verify_bundle
@@ -79,17 +78,14 @@ def _verify_bundle(file: Path, key: Path, *, is_required: bool, as_json: bool) -
         raise print_error(exc) from exc
     broken = [{"law": law, "what": what} for law, what in bundle_verdict.broken]
     if as_json:
-        print(
-            json.dumps(
-                {
-                    "ok": not broken,
-                    "key": bundle_verdict.key,
-                    "known_key": bundle_verdict.known_key,
-                    **bundle_verdict.counts,
-                    "broken": broken,
-                },
-                ensure_ascii=False,
-            )
+        print_json(
+            {
+                "ok": not broken,
+                "key": bundle_verdict.key,
+                "known_key": bundle_verdict.known_key,
+                **bundle_verdict.counts,
+                "broken": broken,
+            }
         )
     else:
         console = open_console(markup=True)
@@ -173,15 +169,12 @@ def verify(
         "reports": sum(len(log.reports) for log in evidence.logs.values()),
     }
     if as_json:
-        print(
-            json.dumps(
-                {
-                    "ok": not findings.broken,
-                    **counts,
-                    "broken": [{"law": law, "what": what} for law, what in findings.broken],
-                },
-                ensure_ascii=False,
-            )
+        print_json(
+            {
+                "ok": not findings.broken,
+                **counts,
+                "broken": [{"law": law, "what": what} for law, what in findings.broken],
+            }
         )
     else:
         console = open_console(markup=True)

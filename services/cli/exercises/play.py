@@ -26,7 +26,14 @@ from rich.table import Table
 from schemas.base import MINUTE_MS
 from schemas.people.responders import RespondersInvalid, parse_responders
 from schemas.topics import MAX_STEP_MINUTES
-from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error, require_broker
+from services.cli.client import (
+    ApiClient,
+    ApiRefused,
+    VigieUnreachable,
+    open_api,
+    print_error,
+    require_broker,
+)
 from services.console.i18n import get_translator
 from services.console.texts import words as w
 from services.runtime.process.exits import Stop
@@ -395,21 +402,18 @@ def play(
         TimeElapsedColumn(),
     )
     began = time.monotonic()
-    try:
-        with (
-            ApiClient(settings) as client,
-            Progress(*columns, console=console, transient=True) as progress,
-        ):
-            task = progress.add_task(
-                f"{exercise.id} → {name}", total=sum(e.reported_at <= end for e in exercise.events)
-            )
-            player = ScenarioPlayer(client, exercise, name, pace)
-            player.open(answers)
-            if facilitate:
-                player.plan_stimuli(checks)
-            player.play(end, lambda: progress.advance(task))
-    except (VigieUnreachable, ApiRefused) as exc:
-        raise print_error(exc) from exc
+    with (
+        open_api(settings) as client,
+        Progress(*columns, console=console, transient=True) as progress,
+    ):
+        task = progress.add_task(
+            f"{exercise.id} → {name}", total=sum(e.reported_at <= end for e in exercise.events)
+        )
+        player = ScenarioPlayer(client, exercise, name, pace)
+        player.open(answers)
+        if facilitate:
+            player.plan_stimuli(checks)
+        player.play(end, lambda: progress.advance(task))
     took = time.monotonic() - began
     sites = {
         s.id: {"kind": s.kind, "pole": s.pole} for s in load_territory(settings.territory).sites

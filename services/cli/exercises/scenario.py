@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -10,9 +9,9 @@ from urllib.parse import quote
 
 import typer
 
-from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error
-from services.cli.crisis.read import AsJson, AsOf, Realm, Row, build_query, format_local_time
-from services.cli.output import IDENTIFIER, create_group, print_rows, strip_controls
+from services.cli.client import call_api, print_error
+from services.cli.crisis.read import AsJson, AsOf, Realm, build_query, format_local_time
+from services.cli.output import IDENTIFIER, create_group, print_json, print_rows, strip_controls
 from services.runtime.kafka.clients import format_time
 from services.runtime.process.settings import SHIPPED, Settings
 from services.simulation.exercise_file import ExerciseInvalid, load_exercise
@@ -75,15 +74,8 @@ def list_(
     except (OSError, ScenarioInvalid) as exc:
         raise print_error(exc) from exc
     if as_json:
-        typer.echo(
-            json.dumps(
-                {
-                    "items": [
-                        asdict(one) | {"start": format_time(one.start)} for one in scenario_heads
-                    ]
-                },
-                ensure_ascii=False,
-            )
+        print_json(
+            {"items": [asdict(one) | {"start": format_time(one.start)} for one in scenario_heads]}
         )
     else:
         print_rows(
@@ -93,21 +85,12 @@ def list_(
         )
 
 
-def _get(path: str) -> Row:
-    try:
-        with ApiClient(Settings()) as client:
-            answer: Row = client.get(path)
-    except (VigieUnreachable, ApiRefused) as error:
-        raise print_error(error) from error
-    return answer
-
-
 @app.command()
 def drills(realm: Realm = None, as_of: AsOf = None, as_json: AsJson = False) -> None:
     """List the plans to exercise, the weakest first."""
-    answer = _get(f"/api/v1/exercise-proposals{build_query(realm, as_of)}")
+    answer = call_api("GET", f"/api/v1/exercise-proposals{build_query(realm, as_of)}")
     if as_json:
-        typer.echo(json.dumps(answer, ensure_ascii=False))
+        print_json(answer)
         return
     print_rows(
         "Plans à exercer",
@@ -146,7 +129,7 @@ def drill(
     Play it with `vigie play FILE`.
     """
     query = build_query(realm, as_of, seed=seed)
-    proposal = _get(f"/api/v1/exercise-proposals/{quote(plan, safe='')}{query}")
+    proposal = call_api("GET", f"/api/v1/exercise-proposals/{quote(plan, safe='')}{query}")
     if out is None:
         typer.echo(proposal["file"], nl=False)
         return
@@ -160,9 +143,9 @@ def drill(
 @app.command()
 def progress(realm: Realm = None, as_of: AsOf = None, as_json: AsJson = False) -> None:
     """Show the time to the first useful action of each role over closed exercises."""
-    answer = _get(f"/api/v1/exercise-progress{build_query(realm, as_of)}")
+    answer = call_api("GET", f"/api/v1/exercise-progress{build_query(realm, as_of)}")
     if as_json:
-        typer.echo(json.dumps(answer, ensure_ascii=False))
+        print_json(answer)
         return
     print_rows(
         f"Première action utile, exercices terminés depuis un an\u00a0: {answer['exercises']}",

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Final
 from urllib.parse import urlencode
 
 import typer
 
 from schemas.crisis.stimuli import BEST_MARK
-from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error
+from services.cli.client import open_api, print_error
 from services.cli.crisis.decide import Body, decision
 from services.cli.crisis.read import AsJson, Realm, Row, format_local_time, listing
-from services.cli.output import IDENTIFIER, create_group, strip_controls
+from services.cli.output import IDENTIFIER, create_group, print_json, strip_controls
 from services.console.facilitation.page import STATES
 from services.console.facilitation.resources import StimulusState
 from services.console.i18n import get_translator
-from services.runtime.process.settings import Settings
 
 _ = get_translator("fr")
 MOST_STIMULI: Final = 1000
@@ -53,22 +51,19 @@ def list_stimuli() -> None:
 def play(id: Id, realm: Realm = None, as_json: AsJson = False) -> None:
     """Play a stimulus now, or once more; `vigie play --facilitate` then leaves it out."""
     query = urlencode({"limit": MOST_STIMULI} | ({"realm": realm} if realm else {}))
-    try:
-        with ApiClient(Settings()) as client:
-            stimuli = client.get(f"/api/v1/stimuli?{query}")["items"]
-            one = next((row for row in stimuli if row["id"] == id), None)
-            if one is None:
-                names = ", ".join(row["id"] for row in stimuli) or "none"
-                raise print_error(ValueError(f"no stimulus {id}; there are: {names}"))
-            if one["body"] is None:
-                raise print_error(ValueError(f"{id} is told by a person: it has no report to send"))
-            body = one["body"] | {"realm": one["realm"]}
-            key = f"{one['realm']}:{body['alias']}"
-            _status, receipt = client.post("/api/v1/reports", body, key)
-    except (VigieUnreachable, ApiRefused) as error:
-        raise print_error(error) from error
+    with open_api() as client:
+        stimuli = client.get(f"/api/v1/stimuli?{query}")["items"]
+        one = next((row for row in stimuli if row["id"] == id), None)
+        if one is None:
+            names = ", ".join(row["id"] for row in stimuli) or "none"
+            raise print_error(ValueError(f"no stimulus {id}; there are: {names}"))
+        if one["body"] is None:
+            raise print_error(ValueError(f"{id} is told by a person: it has no report to send"))
+        body = one["body"] | {"realm": one["realm"]}
+        key = f"{one['realm']}:{body['alias']}"
+        _status, receipt = client.post("/api/v1/reports", body, key)
     if as_json:
-        typer.echo(json.dumps(receipt, ensure_ascii=False))
+        print_json(receipt)
         return
     typer.secho(f"{id} joué : {receipt['report_id']}", fg="green")
 

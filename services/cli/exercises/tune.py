@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -22,7 +21,7 @@ from services.cli.data.territory_changes import (
     fetch_current_version,
     show_differences,
 )
-from services.cli.output import print_rows
+from services.cli.output import print_json, print_rows
 from services.runtime.process.exits import Stop
 from services.runtime.process.settings import Settings
 from services.simulation.recording import NotRecorded, Recording, read_opening_times, read_recording
@@ -80,7 +79,7 @@ def tune(
     except (NotRecorded, KafkaError, Stop, OSError, ValueError) as error:
         raise print_error(error) from error
     if as_json:
-        typer.echo(json.dumps(build_document(result), ensure_ascii=False))
+        print_json(build_document(result))
     else:
         show_result(result)
     best = result.best

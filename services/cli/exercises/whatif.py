@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -16,7 +15,7 @@ from schemas.base import Instant
 from schemas.reference import SectionData
 from services.cli.client import print_error, require_broker
 from services.cli.crisis.read import format_local_time, parse_time
-from services.cli.output import open_console
+from services.cli.output import open_console, print_json
 from services.console.i18n import get_translator
 from services.console.texts import words as w
 from services.runtime.kafka.clients import format_time
@@ -121,7 +120,7 @@ def whatif(
     except (NotRecorded, ChangeInvalid, TerritoryInvalid, KafkaError, Stop, OSError) as error:
         raise print_error(error) from error
     if as_json:
-        typer.echo(json.dumps({"items": [o.document() for o in comparisons]}, ensure_ascii=False))
+        print_json({"items": [o.document() for o in comparisons]})
     else:
         for outcome in comparisons:
             show_comparison(outcome)

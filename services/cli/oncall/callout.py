@@ -5,13 +5,16 @@ A draft shows the cost; nothing is sent before `start`.
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
 import typer
 
-from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, call_api, print_error
+from services.cli.client import (
+    call_api,
+    open_api,
+    print_error,
+)
 from services.cli.crisis.decide import Key, Reason, decision
 from services.cli.crisis.read import (
     AsJson,
@@ -22,8 +25,7 @@ from services.cli.crisis.read import (
     format_local_time,
     resolve_incident,
 )
-from services.cli.output import create_group
-from services.runtime.process.settings import Settings
+from services.cli.output import create_group, print_json
 
 app = create_group("Send one message to many people: draft, start, show, stop.")
 
@@ -70,15 +72,10 @@ def draft(
         **({"corrects": corrects} if corrects else {}),
     }
     where = "/api/v1/callouts" + (f"?{urlencode({'realm': realm})}" if realm else "")
-    try:
-        with ApiClient(Settings(), timeout_s=30) as client:
-            status, result = client.call(
-                "POST", where, body, {"Idempotency-Key": key} if key else {}
-            )
-            if status == 202:
-                result = client.wait_for_decision(result, 15)
-    except (VigieUnreachable, ApiRefused) as exc:
-        raise print_error(exc) from exc
+    with open_api(timeout_s=30) as client:
+        status, result = client.call("POST", where, body, {"Idempotency-Key": key} if key else {})
+        if status == 202:
+            result = client.wait_for_decision(result, 15)
     if result["state"] != "applied":
         raise print_error(ValueError(result.get("detail") or result.get("code") or result["state"]))
     show(str(result["result"]["callout"]), realm, as_json=as_json)
@@ -101,7 +98,7 @@ def show(id: str, realm: Realm = None, as_of: AsOf = None, as_json: AsJson = Fal
     """Show costs and progress of a call-out."""
     where = f"/api/v1/callouts/{quote(id, safe='')}" + build_query(realm, as_of)
     callout = call_api("GET", where)
-    typer.echo(json.dumps(callout, ensure_ascii=False)) if as_json else _show_callout(callout)
+    print_json(callout) if as_json else _show_callout(callout)
 
 
 def _show_callout(callout: dict[str, Any]) -> None:

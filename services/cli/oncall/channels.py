@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from schemas.words import Channel
 from services.cli.client import print_error
+from services.cli.output import open_console, print_json
 from services.runtime.secrets.files import describe_wrong_variables
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def channels(
     ]
     realms = _describe_realms(ProviderPlan.read(settings))
     if as_json:
-        typer.echo(json.dumps({"items": rows, "realms": realms}, ensure_ascii=False))
+        print_json({"items": rows, "realms": realms})
     else:
         _show_channels(rows)
         _show_realms(realms)
@@ -85,8 +85,6 @@ def _describe_realms(plan: ProviderPlan) -> list[dict[str, Any]]:
 
 def _show_realms(rows: list[dict[str, Any]]) -> None:
     from rich.markup import escape
-
-    from services.cli.output import open_console
 
     words = {"own": "own settings", "none": "switched off", "national": "faulty, stays national"}
     console = open_console(markup=True)
@@ -136,8 +134,6 @@ def _show_channels(rows: list[dict[str, Any]]) -> None:
             receipt,
         )
     from rich.markup import escape
-
-    from services.cli.output import open_console
 
     console = open_console(markup=True)
     console.print(table)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -20,7 +19,7 @@ from services.cli.oncall.directory_writing import (
     write_contacts,
 )
 from services.cli.oncall.ldap_settings import LdapSettings
-from services.cli.output import open_console
+from services.cli.output import open_console, print_json
 from services.console.directory.contact_file import DirectoryInvalid, read_contacts
 from services.console.directory.synchronisation import (
     DirectorySource,
@@ -67,7 +66,7 @@ def sync(
         raise print_error(ValueError("la source ne contient aucune personne : rien n’est changé"))
     plan = run(_plan(settings, territory, source))
     if as_json:
-        typer.echo(json.dumps(_build_document(plan, faults, write), ensure_ascii=False))
+        print_json(_build_document(plan, faults, write))
     else:
         _show_plan(plan)
     for fault in faults:

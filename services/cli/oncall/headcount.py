@@ -5,7 +5,6 @@ Rule D37.
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
@@ -13,7 +12,7 @@ import typer
 from services.cli.client import call_api
 from services.cli.crisis.decide import Body, Reason, decision
 from services.cli.crisis.read import AsJson, AsOf, OfIncident, Realm, build_query, resolve_incident
-from services.cli.output import create_group
+from services.cli.output import create_group, print_json
 
 app = create_group("Headcounts: ask everybody at a site whether they are safe.")
 
@@ -45,7 +44,7 @@ def list_headcounts(realm: Realm = None, as_of: AsOf = None, as_json: AsJson = F
     where = "/api/v1/headcounts" + build_query(realm, as_of)
     headcount_page = call_api("GET", where)
     if as_json:
-        typer.echo(json.dumps(headcount_page, ensure_ascii=False))
+        print_json(headcount_page)
         return
     for h in headcount_page["items"]:
         pct = round(100 * h["answered"] / h["people"]) if h["people"] else 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
@@ -20,7 +19,7 @@ from services.cli.oncall.migration_files import (
     write_migration,
     write_people,
 )
-from services.cli.output import open_console
+from services.cli.output import open_console, print_json
 from services.oncall.migration import grafana_oncall, opsgenie
 from services.oncall.migration.mapping import (
     Mapping,
@@ -88,7 +87,7 @@ def migrate(
         raise print_error(ValueError(f"{error.filename} : {error.strerror}")) from error
     version = _write(folder, people, migration) if write else None
     if as_json:
-        typer.echo(json.dumps(_build_document(migration, version), ensure_ascii=False))
+        print_json(_build_document(migration, version))
         return
     _show_remarks(migration)
     if version is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -24,7 +23,7 @@ from services.cli.crisis.read import (
     show_list,
 )
 from services.cli.oncall.migration import migrate
-from services.cli.output import create_group, open_console
+from services.cli.output import create_group, open_console, print_json
 from services.console.i18n import get_translator
 from services.console.oncall.feed_links import FeedLinks
 from services.console.texts import words as w
@@ -173,7 +172,7 @@ def import_calendar(
     headers = {"Content-Type": "text/calendar"} | ({"Idempotency-Key": key} if key else {})
     answer = call_api("POST", path, content, headers)
     if as_json:
-        typer.echo(json.dumps(answer, ensure_ascii=False))
+        print_json(answer)
         return
     rows = [{**post, **shift} for post in answer["items"] for shift in post["shifts"]]
     show_list(
@@ -330,7 +329,7 @@ def readiness(
     """
     proof = call_api("GET", "/api/v1/readiness" + build_query(realm, as_of, days=days, site=site))
     if as_json:
-        typer.echo(json.dumps(proof, ensure_ascii=False))
+        print_json(proof)
     else:
         _show_readiness(proof)
         if proof["without_provider"]:
@@ -385,7 +384,7 @@ def drill(
         )
     drills = call_api("GET", "/api/v1/drills" + build_query(realm, as_of, limit=1))["items"]
     if as_json:
-        typer.echo(json.dumps(drills[0] if drills else None, ensure_ascii=False))
+        print_json(drills[0] if drills else None)
     elif not drills:
         typer.echo(
             "Aucun essai n’a encore eu lieu (escalade.yaml, astreintes_preuve : essai_mensuel)."

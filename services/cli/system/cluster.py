@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import sys
 import time
@@ -40,7 +39,7 @@ from services.appliance.embedded.jars import JarsUnavailable
 from services.appliance.embedded.java import JavaUnusable
 from services.appliance.embedded.kafka import BrokerFailed
 from services.appliance.supervisor.orphans import end_orphans
-from services.cli.output import create_group, print_rows
+from services.cli.output import create_group, print_json, print_rows
 from services.runtime.kafka.clients import BrokerAway
 from services.runtime.kafka.security import read_cluster_security, use_security
 from services.runtime.process import logs
@@ -203,7 +202,7 @@ def status(as_json: AsJson = False) -> None:
 
     overview = _run(work)
     if as_json:
-        typer.echo(json.dumps(overview.to_json(), ensure_ascii=False))
+        print_json(overview.to_json())
     else:
         _show_overview(overview)
     if overview.faults:

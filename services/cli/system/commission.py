@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from typing import Annotated, Any, Final
 
@@ -10,10 +9,9 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error
+from services.cli.client import call_api
 from services.cli.crisis.read import AsJson, Realm, build_query
-from services.cli.output import open_console, strip_controls
-from services.runtime.process.settings import Settings
+from services.cli.output import open_console, print_json, strip_controls
 
 _STATES: Final = {
     "done": ("fait", "green"),
@@ -40,17 +38,13 @@ def commission(
     Exits with 1 while something is missing without which a crisis would reach nobody, or its data
     would be lost.
     """
-    try:
-        with ApiClient(Settings()) as client:
-            if confirm is not None:
-                path = f"{PATH}/territory{build_query(realm, None)}"
-                _status, answer = client.call("POST", path, {"version": confirm})
-            else:
-                answer = client.get(f"{PATH}{build_query(realm, None)}")
-    except (ApiRefused, VigieUnreachable) as error:
-        raise print_error(error) from error
+    if confirm is not None:
+        path = f"{PATH}/territory{build_query(realm, None)}"
+        answer = call_api("POST", path, {"version": confirm})
+    else:
+        answer = call_api("GET", f"{PATH}{build_query(realm, None)}")
     if as_json:
-        typer.echo(json.dumps(answer, ensure_ascii=False))
+        print_json(answer)
     else:
         _print_conditions(answer)
     if any(item["grave"] for item in answer["items"]):

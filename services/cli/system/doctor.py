@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import difflib
-import json
 import os
 import re
 import shutil
@@ -20,6 +19,7 @@ import typer
 
 from schemas.base import DAY_MS
 from services.appliance.supervisor.status import read_status
+from services.cli.output import open_console, print_json
 from services.cli.system.status import find_clock_faults
 from services.runtime.process.lock import is_locked
 from services.runtime.process.settings import DataDir, Settings, split_host_port
@@ -477,7 +477,7 @@ def doctor(
     """
     findings = asyncio.run(run_checks(Settings()))
     if as_json:
-        typer.echo(json.dumps({"items": [asdict(f) for f in findings]}, ensure_ascii=False))
+        print_json({"items": [asdict(f) for f in findings]})
     else:
         _show_results(findings)
     if any(f.state == "fault" for f in findings):
@@ -486,8 +486,6 @@ def doctor(
 
 def _show_results(findings: list[DoctorFinding]) -> None:
     from rich.markup import escape
-
-    from services.cli.output import open_console
 
     console = open_console(markup=True)
     colours = {"ok": "green", "warning": "yellow", "fault": "red"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final
@@ -16,7 +15,7 @@ from rich.text import Text
 from schemas.catalogue.feeds import FeedList, FeedStatus
 from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error
 from services.cli.crisis.read import AsJson
-from services.cli.output import create_group, open_console, strip_controls
+from services.cli.output import create_group, open_console, print_json, strip_controls
 from services.cli.system.feed_demo import SAMPLES, list_sources, open_feed_demo, register_source
 from services.console.feeds.listing import read_feeds
 from services.runtime.process.settings import Settings
@@ -62,7 +61,7 @@ def list_(as_json: AsJson = False) -> None:
             item.model_dump(mode="json") | {"late": item.is_late(now)} for item in feed_list.items
         ]
         document = {"samples": feed_list.samples, "items": items}
-        typer.echo(json.dumps(document, ensure_ascii=False))
+        print_json(document)
         return
     if feed_list.samples:
         typer.echo("démonstration : exemples rejoués, aucun éditeur n’est consulté")
@@ -185,7 +184,7 @@ def try_(
     except (ValueError, WatchedUnreadable) as error:
         raise print_error(ValueError(str(error))) from error
     if as_json:
-        typer.echo(json.dumps(trial_result.dump(), ensure_ascii=False))
+        print_json(trial_result.dump())
         return
     _print_trial(trial_result)
 

@@ -5,7 +5,6 @@ The key is printed once and not kept.
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,9 +17,9 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from schemas.words import EventType
-from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, call_api, print_error
+from services.cli.client import call_api, open_api, print_error
 from services.cli.crisis.read import NO_LIMIT, AsJson, fetch_list
-from services.cli.output import create_group, open_console, strip_controls
+from services.cli.output import create_group, open_console, print_json, strip_controls
 from services.cli.system.token import Several, wait_until_accepted
 from services.runtime.process.settings import Settings
 from services.runtime.secrets.files import describe_wrong_variables
@@ -122,13 +121,10 @@ def add(
         body |= _read_mapping(map) if map else {}
     except (OSError, ValueError, YAMLError) as exc:
         raise print_error(ValueError(f"{map or 'certificate'}: {exc}")) from exc
-    try:
-        with ApiClient(settings) as client:
-            _, answer = client.post("/api/v1/sources", body)
+    with open_api(settings) as client:
+        _, answer = client.post("/api/v1/sources", body)
         if dialect != "poster":  # The key of a poster may only post its form.
             wait_until_accepted(settings, answer["key"])
-    except (VigieUnreachable, ApiRefused) as exc:
-        raise print_error(exc) from exc
     typer.echo(
         answer["key"] if quiet else f"{answer['name']} ({answer['dialect']})\n{answer['key']}"
     )
@@ -204,7 +200,7 @@ def list_(as_json: AsJson = False) -> None:
     """List every source with its figures."""
     source_page = fetch_list("/api/v1/sources", None, None, NO_LIMIT)
     if as_json:
-        typer.echo(json.dumps(source_page, ensure_ascii=False))
+        print_json(source_page)
         return
     table = Table(
         "source",

@@ -17,6 +17,7 @@ import typer
 from services.appliance.supervisor.plan import list_process_names
 from services.appliance.supervisor.status import read_status
 from services.appliance.supervisor.supervisor import MIN_FREE_MB, read_free_mb
+from services.cli.output import open_console, print_json
 from services.runtime.process.lock import is_locked
 from services.runtime.process.ports import read_ports
 from services.runtime.process.settings import DataDir, Settings
@@ -90,7 +91,7 @@ def status(
         else {realm: o["hold"]["until"] for realm, o in overviews.items() if o["hold"]["held"]}
     )
     if as_json:
-        typer.echo(json.dumps(document, ensure_ascii=False))
+        print_json(document)
     else:
         _show_status(document)
 
@@ -177,8 +178,6 @@ def _fetch_overviews(settings: Settings) -> dict[str, Any] | None:
 def _show_status(status: dict[str, Any]) -> None:
     from rich.markup import escape
     from rich.table import Table
-
-    from services.cli.output import open_console
 
     table = Table(title=f"Vigie {status['state']} · http://{status['http']}", title_justify="left")
     for column in ("process", "pid", "state", "for", "restarts", "why"):

@@ -13,7 +13,7 @@ from urllib.parse import quote
 import typer
 from rich.table import Table
 
-from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, call_api, print_error
+from services.cli.client import ApiClient, ApiRefused, call_api, open_api
 from services.cli.crisis.read import NO_LIMIT, AsJson, fetch_list
 from services.cli.output import create_group, open_console, strip_controls
 from services.runtime.identity.accounts import LOCAL_ADMIN
@@ -86,12 +86,9 @@ def create(
         "rate_per_s": rate,
     }
     body |= {"principal": principal} if principal else {"role": role}
-    try:
-        with ApiClient(settings) as client:
-            _, answer = client.post("/api/v1/tokens", body)
+    with open_api(settings) as client:
+        _, answer = client.post("/api/v1/tokens", body)
         wait_until_accepted(settings, answer["token"])
-    except (VigieUnreachable, ApiRefused) as exc:
-        raise print_error(exc) from exc
     if as_json:
         typer.echo(json.dumps(answer))
     elif quiet:
@@ -165,28 +162,18 @@ def rotate(
         typer.secho(f"{token} : aucun jeton valable de ce nom", err=True, fg="red")
         raise typer.Exit(1)
     settings = Settings()
-    try:
-        with ApiClient(settings) as client:
-            _, answer = client.post(
-                "/api/v1/tokens", {"principal": token_row["principal"], "days": days}
-            )
+    with open_api(settings) as client:
+        _, answer = client.post(
+            "/api/v1/tokens", {"principal": token_row["principal"], "days": days}
+        )
         wait_until_accepted(settings, answer["token"])
-        if (
-            token_row["principal"] == LOCAL_ADMIN
-        ):  # Written before the old token ends, so that commands on this machine find the new one.
-            write_private(
-                settings.data.secrets / "admin.token", answer["token"].encode(), replace=True
-            )
-        with ApiClient(
-            settings.model_copy(
-                update={"token": answer["token"]}
-                if answer["principal"]["role"] == Role.ADMIN
-                else {}
-            )
-        ) as client:
-            client.call("DELETE", f"/api/v1/tokens/{quote(token, safe='')}")
-    except (VigieUnreachable, ApiRefused) as exc:
-        raise print_error(exc) from exc
+    # Written before the old token ends, so that commands on this machine find the new one.
+    if token_row["principal"] == LOCAL_ADMIN:
+        write_private(settings.data.secrets / "admin.token", answer["token"].encode(), replace=True)
+    if answer["principal"]["role"] == Role.ADMIN:
+        settings = settings.model_copy(update={"token": answer["token"]})
+    with open_api(settings) as client:
+        client.call("DELETE", f"/api/v1/tokens/{quote(token, safe='')}")
     typer.echo(answer["token"] if quiet else f"{answer['id']} remplace {token}\n{answer['token']}")
 
 

@@ -15,17 +15,14 @@ import typer
 from rich.table import Table
 
 from services.cli.client import (
-    ApiClient,
-    ApiRefused,
-    VigieUnreachable,
     call_api,
+    open_api,
     print_error,
 )
 from services.cli.crisis.read import NO_LIMIT, AsJson, build_query, fetch_list
 from services.cli.output import create_group, open_console
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.sessions import create_totp_secret
-from services.runtime.process.settings import Settings
 
 app = create_group(
     "Accounts of people: add, import, export, code, password, totp, list, unlink, disable, enable."
@@ -143,11 +140,8 @@ def export(
     file: Annotated[Path, typer.Argument(help="New CSV file, as `import` reads it")],
 ) -> None:
     """Write all accounts with their rights to a CSV file, without any secret."""
-    try:
-        with ApiClient(Settings()) as client:
-            size = client.save("/api/v1/accounts?format=csv", file)
-    except (ApiRefused, VigieUnreachable, OSError) as error:
-        raise print_error(error) from error
+    with open_api() as client:
+        size = client.save("/api/v1/accounts?format=csv", file)
     typer.echo(f"{file} : {size} octets")
 
 

@@ -7,8 +7,8 @@ from typing import Any, Self
 import pytest
 from typer.testing import CliRunner
 
+from services.cli import client as client_module
 from services.cli.__main__ import app
-from services.cli.system import commission
 
 
 def build_item(id: str, state: str, *, grave: bool = False) -> dict[str, Any]:
@@ -37,15 +37,18 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
 
         def __exit__(self, *_: object) -> None: ...
 
-        def get(self, path: str) -> dict[str, Any]:
-            requests.append((path, None))
-            return {"reference": "v1", "items": [build_item("backup", "open", grave=True)]}
-
-        def call(self, _method: str, path: str, body: Any) -> tuple[int, dict[str, Any]]:
+        def call(
+            self, method: str, path: str, body: Any, _headers: Any
+        ) -> tuple[int, dict[str, Any]]:
             requests.append((path, body))
+            if method == "GET":
+                return 200, {
+                    "reference": "v1",
+                    "items": [build_item("backup", "open", grave=True)],
+                }
             return 200, {"reference": "v1", "items": [build_item("territory", "done")]}
 
-    monkeypatch.setattr(commission, "ApiClient", Console)
+    monkeypatch.setattr(client_module, "ApiClient", Console)
     return requests
 
 

@@ -47,7 +47,7 @@ def test_a_list_that_is_never_cut_has_no_next_page(
         "due_on": None,
         "state": "overdue",
     }
-    monkeypatch.setattr(territory_records, "_fetch", lambda _path: {"items": [review]})
+    monkeypatch.setattr(territory_records, "call_api", lambda *_: {"items": [review]})
     territory_records.reviews()
     assert "Revue annuelle\N{NO-BREAK SPACE}: 1" in capsys.readouterr().out
 

@@ -8,9 +8,9 @@ from typing import Any, Self
 import pytest
 from typer.testing import CliRunner
 
+from services.cli import client as client_module
 from services.cli.__main__ import app
 from services.cli.crisis import decide
-from services.cli.exercises import stimulus
 
 REALM = "92~ex-animation"
 
@@ -49,7 +49,7 @@ class Client:
 def client(monkeypatch: pytest.MonkeyPatch) -> Client:
     made = Client()
     made.posted = []
-    monkeypatch.setattr(stimulus, "ApiClient", lambda _settings: made)
+    monkeypatch.setattr(client_module, "ApiClient", lambda *_: made)
     return made
 
 
