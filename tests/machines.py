@@ -39,6 +39,7 @@ CALM_PER_S: Final = 8.0
 """Reports a second that leave three machines room on two cores."""
 SENDER_PER_S: Final = 4.0
 """Reports a second of one sender."""
+CONTROL_GROUPS: Final = Path("/sys/fs/cgroup")
 _CLONE_NEWNET: Final = 0x40000000
 _networks = itertools.count()
 
@@ -110,12 +111,54 @@ class Network:
                 raise OSError(ctypes.get_errno(), "setns")
 
 
+def find_processor_groups() -> Path | None:
+    """Return the folder for new control groups of the processor; None if nobody may make one."""
+    for line in Path("/proc/self/cgroup").read_text(encoding="ascii").splitlines():
+        _, controllers, path = line.split(":", 2)
+        if "cpu" in controllers.split(","):
+            return CONTROL_GROUPS / "cpu" / path.lstrip("/")
+    unified = CONTROL_GROUPS / "cgroup.subtree_control"
+    is_usable = unified.exists() and "cpu" in unified.read_text(encoding="ascii").split()
+    return CONTROL_GROUPS if is_usable else None
+
+
+class Processor:
+    """Equal shares of the processor, one per machine, where control groups are allowed.
+
+    A machine that starts takes nothing from the others, as if it had a processor of its own.
+    """
+
+    def __init__(self) -> None:
+        self._groups: list[Path] = []
+
+    def enter(self, name: str) -> tuple[str, ...]:
+        """Return a command that runs the command after it with the share of a machine."""
+        folder = find_processor_groups()
+        if folder is None:
+            return ()
+        group = folder / name
+        if group not in self._groups:
+            try:
+                group.mkdir(exist_ok=True)
+            except OSError:
+                return ()
+            self._groups.append(group)
+        return ("sh", "-c", 'echo $$ > "$0/cgroup.procs"; exec "$@"', str(group))
+
+    def close(self) -> None:
+        """Remove the groups; processes in them have ended."""
+        for group in self._groups:
+            with suppress(OSError):
+                group.rmdir()
+
+
 class Machines:
     """Whole installations by number, and the network between them."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.network = Network()
+        self._processor = Processor()
         self.machines: dict[int, RunningVigie] = {}
 
     def __enter__(self) -> Self:
@@ -138,6 +181,7 @@ class Machines:
         for machine in self.machines.values():
             machine.__exit__(None, None, None)
         self.network.close()
+        self._processor.close()
 
     def __getitem__(self, number: int) -> RunningVigie:
         return self.machines[number]
@@ -184,7 +228,8 @@ class Machines:
         return done.stdout
 
     def _enter(self, number: int) -> tuple[str, ...]:
-        return ("ip", "netns", "exec", self.network.namespace(number))
+        namespace = self.network.namespace(number)
+        return (*self._processor.enter(namespace), "ip", "netns", "exec", namespace)
 
     def is_whole(self) -> bool:
         """Return whether `vigie cluster status` finds no fault."""
