@@ -1,8 +1,9 @@
 """Three whole machines under load lose one of everything: no loss, no second call, short gaps.
 
 Clients know all three fronts. Each machine has a network namespace of its own, so that a link can
-be cut like one between buildings; that needs root. The machines share two cores here, so the
-bounds of time are wide; docs/reference/benchmarks.md has the figures of a run.
+be cut like one between buildings; that needs root. The machines share two cores here, each with
+the same right to them where control groups are allowed. So the bounds of time are wide;
+docs/reference/benchmarks.md has the figures of a run.
 """
 
 from __future__ import annotations
