@@ -14,10 +14,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from services.cli.client import (
-    call_api,
-    open_api,
-)
+from services.cli.client import call_api, open_api
 from services.cli.output import print_json, print_rows, strip_controls
 from services.console.attention.handover_page import TITLES, label_state
 from services.console.i18n import get_translator

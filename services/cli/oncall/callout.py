@@ -10,11 +10,7 @@ from urllib.parse import quote, urlencode
 
 import typer
 
-from services.cli.client import (
-    call_api,
-    open_api,
-    print_error,
-)
+from services.cli.client import call_api, open_api, print_error
 from services.cli.crisis.decide import Key, Reason, decision
 from services.cli.crisis.read import (
     AsJson,

@@ -4,37 +4,30 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from fastapi import Request
-
 from services.console.accounts import accounts_page as people
 from services.console.accounts.account_page import can_use_passkey, find_account
 from services.console.i18n import N_
-from services.console.read_model.queries import Queries
 from services.console.texts import words as w
-from services.console.web.access import require_reader
-from services.console.web.pages import WebPage
-from services.console.web.screen_context import build_page_context, load_screen_data
+from services.console.web.screen_context import ScreenData, ScreenPage
 from services.runtime.identity.http_access import read_session
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import SIMULATED_REALMS
 from services.runtime.identity.role_names import PERSONAL_ACCOUNT, build_forbidden
 
 
-async def build_account_page(queries: Queries, request: Request) -> dict[str, Any]:
+async def build_account_page(x: ScreenData) -> dict[str, Any]:
     """Build `account.html`.
 
     Raises Stranger, or ProblemError `forbidden` for a guest or kiosk: they have no account.
     """
-    reader = require_reader(request)
-    if reader.guest or reader.principal.role is Role.KIOSK or read_session(request) is None:
+    reader = x.shell.reader
+    if reader.guest or reader.principal.role is Role.KIOSK or read_session(x.request) is None:
         raise build_forbidden(reader.principal.role, PERSONAL_ACCOUNT)
-    x = await load_screen_data(queries, request, PAGE.name)
-    account = find_account(request, reader.principal)
+    account = find_account(x.request, reader.principal)
     scope = reader.principal.scope
     return {
-        **build_page_context(request, x),
         "account": account,
-        "named": can_use_passkey(request),
+        "named": can_use_passkey(x.request),
         "role": w.translate_code(w.ROLE, reader.principal.role.value, x._),
         "duty": w.name_role(reader.principal.duty, None, x.names, x._)
         if reader.principal.duty
@@ -58,7 +51,7 @@ async def build_account_page(queries: Queries, request: Request) -> dict[str, An
     }
 
 
-PAGE: Final = WebPage(
+PAGE: Final = ScreenPage(
     "account",
     "/compte",
     "account.html",

@@ -4,34 +4,20 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from fastapi import Request
-
 from services.console.accounts import accounts_page as people
 from services.console.i18n import N_
-from services.console.read_model.queries import Queries
 from services.console.texts import words as w
-from services.console.web.access import require_reader
-from services.console.web.pages import WebPage
-from services.console.web.screen_context import (
-    build_page_context,
-    list_site_choices,
-    load_screen_data,
-)
+from services.console.web.screen_context import ScreenData, ScreenPage, list_site_choices
 from services.runtime.identity.accounts import AccessStore
 from services.runtime.identity.permissions import Permission
 
 
-async def build_people_page(queries: Queries, request: Request) -> dict[str, Any]:
-    """Build `people.html`: everything for an administrator, the register for an auditor.
-
-    Raises ProblemError `forbidden`.
-    """
-    reader = require_reader(request, Permission.AUDIT_READ)
-    x = await load_screen_data(queries, request, PAGE.name)
-    access: AccessStore = request.app.state.access
+async def build_people_page(x: ScreenData) -> dict[str, Any]:
+    """Build `people.html`: everything for an administrator, the register for an auditor."""
+    reader = x.shell.reader
+    access: AccessStore = x.request.app.state.access
     mayset = reader.may(Permission.ACCESS_ADMIN)
     return {
-        **build_page_context(request, x),
         "accounts": people.list_accounts(access, reader.principal, x.names, x._)
         if mayset
         else None,
@@ -48,7 +34,7 @@ async def build_people_page(queries: Queries, request: Request) -> dict[str, Any
     }
 
 
-PAGE: Final = WebPage(
+PAGE: Final = ScreenPage(
     "people",
     "/personnes",
     "people.html",

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from fastapi import Request
-
 from schemas.alerts import list_asked_reports
 from schemas.words import TaskState
 from services.console.attention import cell_page as cell
@@ -36,16 +34,14 @@ from services.console.i18n import N_
 from services.console.incidents import page as incident
 from services.console.incidents.incident_screen import list_levels, name_acknowledgers
 from services.console.logbook.line_list import build_entries
-from services.console.read_model.queries import Queries
 from services.console.resources import Activity, Task
 from services.console.risk.page import build_cell_risks
 from services.console.sites.cartogram import build_tiles
 from services.console.staffing.resources import CellStaffing
 from services.console.texts import words as w
-from services.console.web.pages import WebPage
 from services.console.web.screen_context import (
     ScreenData,
-    build_page_context,
+    ScreenPage,
     choose_known,
     find_unknown_value,
     load_action_lines,
@@ -54,7 +50,6 @@ from services.console.web.screen_context import (
     load_first_words,
     load_lines,
     load_maps,
-    load_screen_data,
     name_pilots,
 )
 from services.runtime.identity.permissions import Permission, Role
@@ -62,10 +57,9 @@ from services.runtime.identity.permissions import Permission, Role
 FACTS_SHOWN: Final = 3
 
 
-async def build_cell_page(queries: Queries, request: Request) -> dict[str, Any]:
+async def build_cell_page(x: ScreenData) -> dict[str, Any]:
     """Build the values of the page."""
-    x = await load_screen_data(queries, request, PAGE.name)
-    query_params = request.query_params
+    query_params = x.request.query_params
     lang = x.shell.lang
     open_incidents = x.shell.overview.incidents
     poles = cell.list_pole_choices(x.sites, x.names.pole_titles(x.reference.poles, x._), x._)
@@ -77,10 +71,10 @@ async def build_cell_page(queries: Queries, request: Request) -> dict[str, Any]:
     )
     missing = (
         x._("Cet incident n’est pas ouvert ici.")
-        if find_unknown_value(request, "incident", (i.id for i in open_incidents))
+        if find_unknown_value(x.request, "incident", (i.id for i in open_incidents))
         else ""
     )
-    if nowhere := find_unknown_value(request, "pole", (p.id for p in poles if p.id)):
+    if nowhere := find_unknown_value(x.request, "pole", (p.id for p in poles if p.id)):
         missing = x._("Aucun pôle ne porte l’identifiant « {id} » : tous sont montrés.", id=nowhere)
     staffing = await x.queries.cell_staffing()
     attention = await x.queries.attention()
@@ -139,7 +133,6 @@ async def build_cell_page(queries: Queries, request: Request) -> dict[str, Any]:
     risks = await x.queries.recent_risks() if shows_risks else None
     doubts = cell.list_pending_reports(tasks.items, reports, x.names, x.shell.now, x._)
     return {
-        **build_page_context(request, x),
         "view": view,
         "facts": build_entries(lines, x.names, x._, FACTS_SHOWN),
         "incident": main_incident,
@@ -163,7 +156,7 @@ async def build_cell_page(queries: Queries, request: Request) -> dict[str, Any]:
         )
         if follows_queue(reader.role, reader.duty)
         else await _load_site_step(x, tasks.items),
-        "unready": await _list_unready(queries, request, x),
+        "unready": await _list_unready(x),
         "own_function": shell_function(x, staffing),
         "reach": build_reaching_points(x.reference.message_names),
         "doubts": doubts,
@@ -200,7 +193,7 @@ async def _load_site_step(x: ScreenData, tasks: Sequence[Task]) -> NextStep | No
     return build_site_step(tasks, sites, x.shell.now, x._, cards.items, actions)
 
 
-async def _list_unready(queries: Queries, request: Request, x: ScreenData) -> list[str] | None:
+async def _list_unready(x: ScreenData) -> list[str] | None:
     """Name the grave gaps of an installation; None if this reader is not told.
 
     Only an administrator is told, in the live realm, while no incident is open. Rule D111.
@@ -214,7 +207,7 @@ async def _list_unready(queries: Queries, request: Request, x: ScreenData) -> li
     )
     if not is_entitled:
         return None
-    deeds = await read_deeds(request, queries, shell.realm.name, with_sources=False)
+    deeds = await read_deeds(x.request, x.queries, shell.realm.name, with_sources=False)
     return list_missing(judge_conditions(deeds, x._), x._)
 
 
@@ -236,4 +229,4 @@ def map_costliest_sites(activities: Sequence[Activity]) -> dict[str, str]:
     return costliest_sites
 
 
-PAGE: Final = WebPage("cell", "/", "cell.html", build_cell_page, N_("Cellule"))
+PAGE: Final = ScreenPage("cell", "/", "cell.html", build_cell_page, N_("Cellule"))

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
-from fastapi import Request
-
 from schemas.words import TaskState
 from services.console.attention import handover_page as handover
 from services.console.continuity.clocks import split_passed_clocks
@@ -16,26 +14,22 @@ from services.console.handover.queries import list_recipient_choices
 from services.console.i18n import N_
 from services.console.incidents import page as incident
 from services.console.logbook.line_list import build_entries, is_written_by_person
-from services.console.read_model.queries import Queries
 from services.console.web import times
-from services.console.web.pages import WebPage
 from services.console.web.screen_context import (
     LINE_LIMIT,
     ScreenData,
-    build_page_context,
+    ScreenPage,
     choose_known,
     load_escalation_view,
     load_lines,
-    load_screen_data,
 )
 from services.runtime.identity.permissions import Permission
 
 
-async def build_handover_page(queries: Queries, request: Request) -> dict[str, Any]:
+async def build_handover_page(x: ScreenData) -> dict[str, Any]:
     """Build the values of the page."""
-    x = await load_screen_data(queries, request, PAGE.name)
     lang, now = x.shell.lang, x.shell.now
-    span = choose_known(request.query_params.get("depuis"), handover.SPANS, handover.DEFAULT_SPAN)
+    span = choose_known(x.request.query_params.get("depuis"), handover.SPANS, handover.DEFAULT_SPAN)
     staffing = await x.queries.cell_staffing()
     changes, tasks, journal, ladder, plans = await asyncio.gather(
         x.queries.changes(times.to_ms(handover.find_start(span, now))),
@@ -48,7 +42,6 @@ async def build_handover_page(queries: Queries, request: Request) -> dict[str, A
         line for line in journal if line.recorded_at > changes.since and is_written_by_person(line)
     ]
     return {
-        **build_page_context(request, x),
         "since": changes.since,
         "span": span,
         "spans": handover.SPANS,
@@ -85,4 +78,4 @@ async def _load_handovers(x: ScreenData) -> dict[str, Any]:
     }
 
 
-PAGE: Final = WebPage("handover", "/releve", "handover.html", build_handover_page, N_("Relève"))
+PAGE: Final = ScreenPage("handover", "/releve", "handover.html", build_handover_page, N_("Relève"))

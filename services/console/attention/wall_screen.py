@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
-from fastapi import Request
-
 from schemas.words import PlanState, TaskState
 from services.console.attention import cell_page as cell
 from services.console.attention import wall_page as wall
@@ -16,22 +14,18 @@ from services.console.continuity.clocks import split_passed_clocks
 from services.console.i18n import N_
 from services.console.incidents import page as incident
 from services.console.logbook.line_list import build_entries
-from services.console.read_model.queries import Queries
-from services.console.web.pages import WebPage
 from services.console.web.screen_context import (
     ScreenData,
-    build_page_context,
+    ScreenPage,
     load_escalation_view,
     load_lines,
     load_maps,
-    load_screen_data,
     name_pilots,
 )
 
 
-async def build_wall_page(queries: Queries, request: Request) -> dict[str, Any]:
+async def build_wall_page(x: ScreenData) -> dict[str, Any]:
     """Build `wall.html`. It shows no free text, so a kiosk may show it."""
-    x = await load_screen_data(queries, request, PAGE.name)
     lang, now = x.shell.lang, x.shell.now
     overview = x.shell.overview
     main_incident = next(iter(overview.incidents), None)
@@ -45,7 +39,6 @@ async def build_wall_page(queries: Queries, request: Request) -> dict[str, Any]:
     )
     why = next((r.text for r in overview.level.why if r.metric is not None), "")
     return {
-        **build_page_context(request, x),
         "incident": main_incident,
         "others": overview.incidents[1:4],
         "level_why": why,
@@ -84,4 +77,4 @@ async def _load_calm_views(x: ScreenData) -> CalmViews | None:
     )
 
 
-PAGE: Final = WebPage("wall", "/mur", "wall.html", build_wall_page, N_("Mur"))
+PAGE: Final = ScreenPage("wall", "/mur", "wall.html", build_wall_page, N_("Mur"))

@@ -4,32 +4,25 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from fastapi import Request
-
 from services.console.commissioning.checks import judge_conditions
 from services.console.commissioning.page import build_condition_lines
 from services.console.commissioning.reading import read_deeds
 from services.console.http.context import check_live_realm
 from services.console.i18n import N_
-from services.console.read_model.queries import Queries
-from services.console.web.access import require_reader
-from services.console.web.pages import WebPage
-from services.console.web.screen_context import build_page_context, load_screen_data
+from services.console.web.screen_context import ScreenData, ScreenPage
 from services.runtime.identity.permissions import Permission
 
 
-async def build_commissioning_page(queries: Queries, request: Request) -> dict[str, Any]:
+async def build_commissioning_page(x: ScreenData) -> dict[str, Any]:
     """Build `commissioning.html`: the conditions of the first day. Rule D111.
 
     Raises ProblemError `forbidden`, or `out_of_scope` for an account that sees no live realm.
     """
-    reader = require_reader(request, Permission.AUDIT_READ)
-    x = await load_screen_data(queries, request, PAGE.name)
-    live = check_live_realm(request, reader.principal, x.shell.realm.name)
-    deeds = await read_deeds(request, queries, live)
+    reader = x.shell.reader
+    live = check_live_realm(x.request, reader.principal, x.shell.realm.name)
+    deeds = await read_deeds(x.request, x.queries, live)
     lines = build_condition_lines(judge_conditions(deeds, x._), x._)
     return {
-        **build_page_context(request, x),
         "lines": lines,
         "done": sum(line.state == "done" for line in lines),
         "version": deeds.live.version,
@@ -37,7 +30,7 @@ async def build_commissioning_page(queries: Queries, request: Request) -> dict[s
     }
 
 
-PAGE: Final = WebPage(
+PAGE: Final = ScreenPage(
     "commissioning",
     "/mise-en-service",
     "commissioning.html",

@@ -8,19 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from fastapi import Request
-
 from schemas.crisis.communication import Audience, QuestionState, StatementState
 from schemas.ranks import may_validate_statement
 from services.console.communication.resources import Question, Signed, Statement
 from services.console.http.decisions import get_author
 from services.console.i18n import N_, Translator
-from services.console.read_model.queries import Queries
 from services.console.texts import words as w
 from services.console.texts.names import TerritoryNames
-from services.console.web.access import require_reader
-from services.console.web.pages import WebPage
-from services.console.web.screen_context import build_page_context, load_screen_data
+from services.console.web.screen_context import ScreenData, ScreenPage
 from services.runtime.identity.permissions import Permission
 
 OVER_SHOWN: Final = 30
@@ -186,14 +181,13 @@ def _name(signature: Signed, names: TerritoryNames, _: Translator) -> str:
     return w.name_role(signature.role, None, names, _)
 
 
-async def build_communication_page(queries: Queries, request: Request) -> dict[str, Any]:
+async def build_communication_page(x: ScreenData) -> dict[str, Any]:
     """Build `communication.html`: statements, questions and rumours. Rule D91.
 
-    Raises ProblemError `forbidden`, NotFound.
+    Raises NotFound.
     """
-    reader = require_reader(request, Permission.LOG_READ)
-    x = await load_screen_data(queries, request, PAGE.name)
-    query_params = request.query_params
+    reader = x.shell.reader
+    query_params = x.request.query_params
     incident = query_params.get("incident", x.shell.only_incident) or None
     statements, questions, rumours, templates = await asyncio.gather(
         x.queries.statements(),
@@ -213,7 +207,6 @@ async def build_communication_page(queries: Queries, request: Request) -> dict[s
     prefill = reused_view.statement if reused_view is not None else template
     audience = query_params.get("public")
     return {
-        **build_page_context(request, x),
         "waiting": waiting,
         "over": over[:OVER_SHOWN],
         "over_count": len(over),
@@ -241,7 +234,7 @@ async def build_communication_page(queries: Queries, request: Request) -> dict[s
     }
 
 
-PAGE: Final = WebPage(
+PAGE: Final = ScreenPage(
     "communication",
     "/communication",
     "communication.html",

@@ -4,40 +4,32 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from fastapi import Request
-
 from schemas.ranks import STRATEGY_ROLE
 from schemas.reference_changes import RecordKind
 from services.console.continuity import activities_page
 from services.console.continuity.arbitrations import list_arbitrations
 from services.console.i18n import N_
-from services.console.read_model.queries import Queries
 from services.console.reference.record_names import build_form_address, build_new_form_address
 from services.console.reference.record_rights import may_propose_new_record, may_propose_record
 from services.console.risk.page import build_risk_lines, write_sentences
 from services.console.texts import words as w
-from services.console.web.pages import WebPage
-from services.console.web.screen_context import (
-    build_page_context,
-    find_unknown_value,
-    load_screen_data,
-)
+from services.console.web.screen_context import ScreenData, ScreenPage, find_unknown_value
 
 
-async def build_activities_page(queries: Queries, request: Request) -> dict[str, Any]:
+async def build_activities_page(x: ScreenData) -> dict[str, Any]:
     """Build the values of the page."""
-    x = await load_screen_data(queries, request, PAGE.name)
     now = x.shell.now
     alarms = await x.queries.alarms()
     view = activities_page.build_activities_view(
         x.activities, x.clocks, x.shell.overview.incidents, now, x.shell.overview.poles, x._
     )
     risks = build_risk_lines(await x.queries.breach_risks(), x._)
-    activity = next((a for a in x.activities if a.id == request.query_params.get("activite")), None)
-    missing = find_unknown_value(request, "activite", (a.id for a in x.activities))
+    activity = next(
+        (a for a in x.activities if a.id == x.request.query_params.get("activite")), None
+    )
+    missing = find_unknown_value(x.request, "activite", (a.id for a in x.activities))
     pdma_h = x.reference.activities[activity.id].pdma_h if activity else 0
     return {
-        **build_page_context(request, x),
         "view": view,
         "risks": risks,
         "risk_of": write_sentences(risks, x._),
@@ -59,6 +51,6 @@ async def build_activities_page(queries: Queries, request: Request) -> dict[str,
     }
 
 
-PAGE: Final = WebPage(
+PAGE: Final = ScreenPage(
     "activities", "/activites", "activities.html", build_activities_page, N_("Activités")
 )

@@ -4,26 +4,20 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from fastapi import Request
-
 from services.console.i18n import N_
-from services.console.read_model.queries import Queries
 from services.console.texts import words as w
 from services.console.texts import world
 from services.console.texts.names import name_strategy
-from services.console.web.pages import WebPage
-from services.console.web.screen_context import build_page_context, load_screen_data
+from services.console.web.screen_context import ScreenData, ScreenPage
 
 GAPS_SHOWN: Final = 4
 """Missing métiers shown in a line of a contingency ranking."""
 
 
-async def build_contingency_page(queries: Queries, request: Request) -> dict[str, Any]:
+async def build_contingency_page(x: ScreenData) -> dict[str, Any]:
     """Build the values of the page."""
-    x = await load_screen_data(queries, request, PAGE.name)
     rankings = await x.queries.contingency()
     return {
-        **build_page_context(request, x),
         "rankings": rankings,
         "gaps_shown": GAPS_SHOWN,
         "kind_name": lambda kind: w.translate_code(world.KIND_ONE, kind, x._),
@@ -33,6 +27,6 @@ async def build_contingency_page(queries: Queries, request: Request) -> dict[str
     }
 
 
-PAGE: Final = WebPage(
+PAGE: Final = ScreenPage(
     "contingency", "/prevoyance", "contingency.html", build_contingency_page, N_("Prévoyance")
 )

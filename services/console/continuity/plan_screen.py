@@ -6,8 +6,6 @@ import asyncio
 from datetime import timedelta
 from typing import Any, Final
 
-from fastapi import Request
-
 from schemas.reference_changes import RecordKind
 from schemas.words import PlanState
 from services.console.continuity.plan_page import (
@@ -19,33 +17,26 @@ from services.console.continuity.plan_page import (
 from services.console.continuity.plan_rights import list_open_poles, may_work_card_of
 from services.console.incidents import page as incidents_page
 from services.console.proof.api import read_plan_proof
-from services.console.read_model.queries import Queries
 from services.console.reference.record_names import build_form_address, build_new_form_address
 from services.console.reference.record_rights import may_propose_record
 from services.console.texts import words as w
 from services.console.web import times
-from services.console.web.pages import WebPage
-from services.console.web.screen_context import (
-    build_page_context,
-    list_site_choices,
-    load_screen_data,
-)
+from services.console.web.screen_context import ScreenData, ScreenPage, list_site_choices
 from services.runtime.identity.permissions import Permission
 from services.territory.editing.record_places import build_card_id, split_card_id
 from services.territory.editing.records import list_records
 
 
-async def build_plan_page(queries: Queries, request: Request, id: str) -> dict[str, Any]:
+async def build_plan_page(x: ScreenData, id: str) -> dict[str, Any]:
     """Build `plan.html`: content, progress and effects of one plan. Rules D83 and D84.
 
     `?fiche=` names the card whose sites are listed. Raises NotFound.
     """
-    x = await load_screen_data(queries, request, "plans")
     realm, lang = x.shell.realm.name, x.shell.lang
     detail, conflicts, triggers = await asyncio.gather(
         x.queries.plan_detail(id), x.queries.conflicts(), x.queries.triggers()
     )
-    proof = await read_plan_proof(request, x.queries, realm, id, x._)
+    proof = await read_plan_proof(x.request, x.queries, realm, id, x._)
     principal = x.shell.reader.principal
     within = list_open_poles(principal, x.reference)
     view = PlanPage(
@@ -59,7 +50,7 @@ async def build_plan_page(queries: Queries, request: Request, id: str) -> dict[s
         ),
         x._,
     ).build()
-    card_id = request.query_params.get("fiche")
+    card_id = x.request.query_params.get("fiche")
     chosen_card = next(
         (c for g in view.groups for c in g.cards if c.id == card_id and c.where), None
     )
@@ -71,7 +62,6 @@ async def build_plan_page(queries: Queries, request: Request, id: str) -> dict[s
     evidence = chosen_card.evidence_kind if chosen_card is not None else ""
     lines = list_site_card_lines(site_cards.items if site_cards else (), x.names, x._, evidence)
     return {
-        **build_page_context(request, x),
         "plan": detail,
         "view": view,
         "proof": proof,
@@ -110,4 +100,4 @@ async def build_plan_page(queries: Queries, request: Request, id: str) -> dict[s
     }
 
 
-PAGE: Final = WebPage("plan", "/plans/{id}", "plan.html", build_plan_page)
+PAGE: Final = ScreenPage("plan", "/plans/{id}", "plan.html", build_plan_page, under="plans")

@@ -8,15 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from fastapi import Request
-
 from schemas.words import ACTIVE_PLAN_STATES, LIBRARY_STATES, ActivityState, PlanState, SiteStatus
 from services.console.continuity.arbitrations import list_arbitrations
 from services.console.hazards.page import PLAN_SITES, build_hazard_views
 from services.console.i18n import N_, Translator
 from services.console.incidents import page as incidents_page
 from services.console.proof.api import read_plan_proofs
-from services.console.read_model.queries import Queries
 from services.console.resources import Activity, Site, Strategy
 from services.console.texts import words as w
 from services.console.texts.names import (
@@ -27,12 +24,7 @@ from services.console.texts.names import (
     shorten_site_name,
 )
 from services.console.web import times
-from services.console.web.pages import WebPage
-from services.console.web.screen_context import (
-    build_page_context,
-    list_site_choices,
-    load_screen_data,
-)
+from services.console.web.screen_context import ScreenData, ScreenPage, list_site_choices
 
 ACTIVITIES_SHOWN: Final = 12
 """Number of waiting activities on the page; the page of activities has the others."""
@@ -105,22 +97,20 @@ def list_next_strategies(activities: Iterable[Activity], _: Translator) -> list[
     ]
 
 
-async def build_plans_page(queries: Queries, request: Request) -> dict[str, Any]:
+async def build_plans_page(x: ScreenData) -> dict[str, Any]:
     """Build `plans.html`: the library, open decisions, and the end of active plans.
 
     Rules D48–D52.
     """
-    x = await load_screen_data(queries, request, PAGE.name)
     realm, lang = x.shell.realm.name, x.shell.lang
     plans, conflicts, strategies, alarms = await asyncio.gather(
         x.queries.plans(), x.queries.conflicts(), x.queries.strategies(), x.queries.alarms()
     )
     library_plans = plans.items
     triggers = await x.queries.triggers()
-    proofs = await read_plan_proofs(request, x.queries, realm, x._)
+    proofs = await read_plan_proofs(x.request, x.queries, realm, x._)
     lines = incidents_page.list_plans(library_plans, x.shell.now, x.names, lang, x._, triggers)
     return {
-        **build_page_context(request, x),
         "plans": lines,
         "proofs": proofs,
         "proof_of": {proof.id: proof for proof in proofs.items},
@@ -165,4 +155,4 @@ def _can_host(site: Site) -> bool:
     return site.status is SiteStatus.NORMAL and site.desks > 0
 
 
-PAGE: Final = WebPage("plans", "/plans", "plans.html", build_plans_page, N_("Plans"))
+PAGE: Final = ScreenPage("plans", "/plans", "plans.html", build_plans_page, N_("Plans"))

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
-from fastapi import Request
-
 from services.console.dependencies.drawing import KIND_TITLES, NOT_MODELLED_TITLES
 from services.console.dependencies.network import LostResource, ResourceKind
 from services.console.dependencies.page import (
@@ -19,8 +17,7 @@ from services.console.dependencies.queries import LossRequest
 from services.console.dependencies.resources import HiddenDependencies
 from services.console.i18n import N_
 from services.console.read_model.queries import Queries
-from services.console.web.pages import WebPage
-from services.console.web.screen_context import build_page_context, load_screen_data
+from services.console.web.screen_context import ScreenData, ScreenPage
 from services.runtime.http.problems import ProblemError
 from services.runtime.identity.permissions import Permission
 
@@ -32,19 +29,18 @@ FIRST: Final = "system:ad"
 """Resource shown without a choice, if the territory has it."""
 
 
-async def build_dependencies_page(queries: Queries, request: Request) -> dict[str, Any]:
+async def build_dependencies_page(x: ScreenData) -> dict[str, Any]:
     """Build the values of the page; `?ressource=`, `?avec=` and `?nature=` choose its content."""
-    x = await load_screen_data(queries, request, PAGE.name)
     realm, lang, _ = x.shell.realm.name, x.shell.lang, x._
     sees_people = x.shell.reader.may(Permission.LOG_READ)
     dependencies = await x.queries.list_dependencies(with_people=sees_people)
     ids = {one.id for one in dependencies}
-    resource_ids = [request.query_params.get(name, "") for name in ("ressource", "avec")]
+    resource_ids = [x.request.query_params.get(name, "") for name in ("ressource", "avec")]
     missing = next((id for id in resource_ids if id and id not in ids), "")
     chosen_ids = [id for id in resource_ids if id in ids]
     if not chosen_ids and FIRST in ids:
         chosen_ids = [FIRST]
-    kind = request.query_params.get("nature", "")
+    kind = x.request.query_params.get("nature", "")
     kinds = (ResourceKind(kind),) if kind in set(ResourceKind) else ()
     losses, pairs = await asyncio.gather(
         x.queries.dependency_losses(LossRequest(1, kinds, LOSSES_SHOWN, with_people=sees_people)),
@@ -52,7 +48,7 @@ async def build_dependencies_page(queries: Queries, request: Request) -> dict[st
             LossRequest(2, kinds, PAIRS_SHOWN, together=True, with_people=sees_people)
         ),
     )
-    hidden_dependencies = await _read_hidden(queries, realm, lang) if sees_people else None
+    hidden_dependencies = await _read_hidden(x.queries, realm, lang) if sees_people else None
     view = None
     if chosen_ids:
         lost_resources = [
@@ -61,7 +57,6 @@ async def build_dependencies_page(queries: Queries, request: Request) -> dict[st
         dependency_loss = await x.queries.dependency_loss(lost_resources, with_people=sees_people)
         view = build_cascade_view(dependency_loss, x.names, _)
     return {
-        **build_page_context(request, x),
         "not_there": missing and _("Aucune ressource ne porte l’identifiant « {id} ».", id=missing),
         "groups": list_choices(dependencies, x.names, _),
         "chosen": [*chosen_ids, "", ""][:2],
@@ -84,7 +79,7 @@ async def build_dependencies_page(queries: Queries, request: Request) -> dict[st
         else build_hidden_lines(hidden_dependencies, x.shell.now, _),
         "crises": 0 if hidden_dependencies is None else hidden_dependencies.crises,
         "proposes": x.shell.reader.may(Permission.REFERENCE_DECIDE),
-        "moment": request.query_params.get("as_of", ""),
+        "moment": x.request.query_params.get("as_of", ""),
     }
 
 
@@ -101,7 +96,7 @@ async def _read_hidden(queries: Queries, realm: str, lang: str) -> HiddenDepende
         return None
 
 
-PAGE: Final = WebPage(
+PAGE: Final = ScreenPage(
     "dependencies",
     "/dependances",
     "dependencies/screen.html",

@@ -7,8 +7,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
-from fastapi import Request
-
 from schemas.reference_changes import RecordKind
 from services.console.attention.cell_page import fold_text
 from services.console.directory.numbers import read_partner_numbers, read_person
@@ -21,15 +19,13 @@ from services.console.directory.view import (
 )
 from services.console.http.problems import NotFound
 from services.console.i18n import N_
-from services.console.read_model.queries import Queries
 from services.console.reference.record_names import build_form_address, build_new_form_address
 from services.console.reference.record_rights import may_propose_record
 from services.console.resources import Site
 from services.console.texts import words as w
 from services.console.web import search_screen
 from services.console.web.access import require_reader
-from services.console.web.pages import WebPage
-from services.console.web.screen_context import ScreenData, build_page_context, load_screen_data
+from services.console.web.screen_context import ScreenData, ScreenPage
 from services.runtime.identity.permissions import Permission
 
 CONFERENCES: Final = ("N1", "N2", "N3", "N4")
@@ -96,31 +92,28 @@ def _matches(q: str, *texts: str | None) -> bool:
     return all(word in haystack for word in fold_text(q).split())
 
 
-async def build_directory_page(queries: Queries, request: Request) -> dict[str, Any]:
+async def build_directory_page(x: ScreenData) -> dict[str, Any]:
     """Build the values of the page.
 
     Numbers of one person are read, and the reading recorded, only for `?personne=`.
     """
-    require_reader(request, Permission.LOG_READ)
-    x = await load_screen_data(queries, request, PAGE.name)
     realm, lang = x.shell.realm.name, x.shell.lang
-    person_token = request.query_params.get("personne", "")
+    person_token = x.request.query_params.get("personne", "")
     person = None
     if person_token:
-        reader = require_reader(request, Permission.DIRECTORY_READ)
+        reader = require_reader(x.request, Permission.DIRECTORY_READ)
         with suppress(NotFound):
             person = await read_person(
-                request, queries, reader.principal, realm, person_token, lang
+                x.request, x.queries, reader.principal, realm, person_token, lang
             )
     schedule, at = await x.queries.desk()
-    numbers = read_partner_numbers(request, realm, list_contacts(x.reference))
+    numbers = read_partner_numbers(x.request, realm, list_contacts(x.reference))
     partners = list_partners(x.reference, numbers, at, x._)
-    q = request.query_params.get("q", "").strip()[: search_screen.MAX_QUERY_LENGTH]
-    domain = request.query_params.get("domaine", "")[: search_screen.MAX_QUERY_LENGTH]
+    q = x.request.query_params.get("q", "").strip()[: search_screen.MAX_QUERY_LENGTH]
+    domain = x.request.query_params.get("domaine", "")[: search_screen.MAX_QUERY_LENGTH]
     items = list_role_holders(schedule, at)
-    call_text = describe_called(request.query_params.get("appel", ""), items, partners, x)
+    call_text = describe_called(x.request.query_params.get("appel", ""), items, partners, x)
     return {
-        **build_page_context(request, x),
         "q": q,
         "domain": domain,
         "cell": build_reaching_points(x.reference.message_names),
@@ -153,7 +146,7 @@ def describe_called(
     return _("Appel à {who} :", who=names[call_target]) + " " if call_target in names else ""
 
 
-PAGE: Final = WebPage(
+PAGE: Final = ScreenPage(
     "directory",
     "/annuaire",
     "directory/screen.html",

@@ -6,19 +6,14 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any, Final
 
-from fastapi import Request
-
 from services.console.drills.composition import MAX_SEED
 from services.console.drills.resources import DrillProposal, ExerciseProgress, RoleFirstActions
 from services.console.i18n import N_, Translator
 from services.console.proof.api import read_partners
-from services.console.read_model.queries import Queries
 from services.console.texts import words as w
 from services.console.texts.names import TerritoryNames
 from services.console.texts.world import KIND_MANY
-from services.console.web.access import require_reader
-from services.console.web.pages import WebPage
-from services.console.web.screen_context import build_page_context, load_screen_data
+from services.console.web.screen_context import ScreenData, ScreenPage
 from services.runtime.identity.permissions import Permission
 
 PLANS_SHOWN: Final = 12
@@ -114,17 +109,14 @@ def _parse_seed(text: str) -> int:
     return min(int(text), MAX_SEED) if text.isascii() and text.isdecimal() and text != "0" else 1
 
 
-async def build_drills_page(queries: Queries, request: Request) -> dict[str, Any]:
+async def build_drills_page(x: ScreenData) -> dict[str, Any]:
     """Build the values of the page; `?variante=` chooses other drills."""
-    require_reader(request, Permission.LOG_READ)
-    x = await load_screen_data(queries, request, PAGE.name)
-    partners = await read_partners(request, x.queries)
-    seed = _parse_seed(request.query_params.get("variante", "")[:5])
+    partners = await read_partners(x.request, x.queries)
+    seed = _parse_seed(x.request.query_params.get("variante", "")[:5])
     proposals, progress = await asyncio.gather(
         x.queries.drill_proposals(partners=partners), x.queries.exercise_progress()
     )
     return {
-        **build_page_context(request, x),
         "seed": seed,
         "lines": [
             build_drill_line(one, seed, x.names, x._) for one in proposals.items[:PLANS_SHOWN]
@@ -134,7 +126,7 @@ async def build_drills_page(queries: Queries, request: Request) -> dict[str, Any
     }
 
 
-PAGE: Final = WebPage(
+PAGE: Final = ScreenPage(
     "drills",
     "/exercices-courts",
     "drills/screen.html",

@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from fastapi import Request
-
 from schemas.callouts import AGENT
 from schemas.delivery import NotificationRow
 from schemas.topics import parse_realm
@@ -21,16 +19,10 @@ from services.console.facilitation import page as facilitation
 from services.console.facilitation.evaluation import hide_script
 from services.console.i18n import N_, Translator
 from services.console.incidents import page as incidents_page
-from services.console.read_model.queries import Queries
 from services.console.resources import Notification
 from services.console.web import times
 from services.console.web.access import PageMoved
-from services.console.web.pages import WebPage
-from services.console.web.screen_context import (
-    build_page_context,
-    load_escalation_view,
-    load_screen_data,
-)
+from services.console.web.screen_context import ScreenData, ScreenPage, load_escalation_view
 from services.messages import MessageNames, compose_message, load_phrases
 from services.messages.names import TERRITORY
 
@@ -91,12 +83,11 @@ def announcements(
     ]
 
 
-async def build_player_page(queries: Queries, request: Request) -> dict[str, Any]:
+async def build_player_page(x: ScreenData) -> dict[str, Any]:
     """Build `player.html`.
 
     Raises Elsewhere for a live realm; it has no clock to control.
     """
-    x = await load_screen_data(queries, request, PAGE.name)
     realm, lang, now = x.shell.realm, x.shell.lang, x.shell.now
     if not realm.simulated:
         raise PageMoved("/realms")
@@ -116,7 +107,6 @@ async def build_player_page(queries: Queries, request: Request) -> dict[str, Any
         notifications = await x.queries.notifications(escalation=ladder.id, limit=1)
         call = next(iter(notifications.items), None)
     return {
-        **build_page_context(request, x),
         "realm": realm,
         "speeds": player.SPEEDS,
         "jumps": player.JUMPS_MIN,
@@ -137,6 +127,6 @@ async def build_player_page(queries: Queries, request: Request) -> dict[str, Any
     }
 
 
-PAGE: Final = WebPage(
+PAGE: Final = ScreenPage(
     "player", "/exercice", "player.html", build_player_page, N_("Animer l’exercice"), personal=True
 )

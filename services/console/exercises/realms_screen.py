@@ -5,23 +5,18 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from fastapi import Request
-
 from services.console.i18n import N_
-from services.console.read_model.queries import Queries
 from services.console.web import times
-from services.console.web.pages import WebPage
-from services.console.web.screen_context import build_page_context, load_screen_data
+from services.console.web.screen_context import ScreenData, ScreenPage
 
 REALMS_SHOWN: Final = 20
 """Realms on one page of the list."""
 
 
-async def build_realms_page(queries: Queries, request: Request) -> dict[str, Any]:
+async def build_realms_page(x: ScreenData) -> dict[str, Any]:
     """Build `realms.html`; page 1 has the live realms and the newest."""
-    x = await load_screen_data(queries, request, PAGE.name)
     pages = max(1, -(-len(x.shell.realms) // REALMS_SHOWN))
-    page = min(_parse_page(request.query_params.get("page", "")), pages)
+    page = min(_parse_page(x.request.query_params.get("page", "")), pages)
     rows = []
     for realm in x.shell.realms[(page - 1) * REALMS_SHOWN : page * REALMS_SHOWN]:
         overview = (
@@ -36,7 +31,6 @@ async def build_realms_page(queries: Queries, request: Request) -> dict[str, Any
         )
     start = times.to_paris(x.shell.overview.server_time).strftime("%Y-%m-%dT%H:%M")
     return {
-        **build_page_context(request, x),
         "rows": rows,
         "page": page,
         "pages": pages,
@@ -49,4 +43,4 @@ def _parse_page(text: str) -> int:
     return max(1, int(text)) if re.fullmatch("[0-9]{1,6}", text) else 1
 
 
-PAGE: Final = WebPage("realms", "/realms", "realms.html", build_realms_page, N_("Exercices"))
+PAGE: Final = ScreenPage("realms", "/realms", "realms.html", build_realms_page, N_("Exercices"))

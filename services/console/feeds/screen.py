@@ -6,15 +6,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from fastapi import Request
-
 from services.console.feeds.listing import list_feeds, read_feeds
 from services.console.feeds.resources import OfficialFeed, OfficialFeeds
 from services.console.i18n import N_, Translator
-from services.console.read_model.queries import Queries
-from services.console.web.access import require_reader
-from services.console.web.pages import WebPage
-from services.console.web.screen_context import build_page_context, load_screen_data
+from services.console.web.screen_context import ScreenData, ScreenPage
 from services.runtime.identity.permissions import Permission
 
 _WORDS: Final = {
@@ -88,20 +83,17 @@ def _write_age(at: datetime | None, now: datetime, _: Translator) -> str:
     return _("{n} j").format(n=minutes // 1440)
 
 
-async def build_feeds_page(queries: Queries, request: Request) -> dict[str, Any]:
+async def build_feeds_page(x: ScreenData) -> dict[str, Any]:
     """Build the values of the page."""
-    require_reader(request, Permission.LOG_READ)
-    x = await load_screen_data(queries, request, PAGE.name)
     now = datetime.now(UTC)
-    feed_list = list_feeds(read_feeds(request.app.state.feed_status, now), now)
+    feed_list = list_feeds(read_feeds(x.request.app.state.feed_status, now), now)
     return {
-        **build_page_context(request, x),
         "lines": build_feed_lines(feed_list, now, x._),
         "samples": feed_list.samples,
     }
 
 
-PAGE: Final = WebPage(
+PAGE: Final = ScreenPage(
     "feeds",
     "/flux",
     "feeds/screen.html",

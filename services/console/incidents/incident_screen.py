@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from fastapi import Request
-
 from schemas.reassignment import ACTIVE_LINE_STATES, ProposalState
 from schemas.words import LIBRARY_STATES, ActivityState, IncidentState
 from services.console.actions.page import ActionLine
@@ -19,23 +17,20 @@ from services.console.incidents.escalation_page import EscalationView, find_inci
 from services.console.incidents.page import LevelReason, MemberSite, PlanCards, PlanLine
 from services.console.incidents.titles import describe_cause
 from services.console.logbook.line_list import build_entries
-from services.console.read_model.queries import Queries
 from services.console.resources import Incident, Proposal
 from services.console.texts import words as w
 from services.console.texts.reasons import describe_reason
 from services.console.web.access import PageMoved
-from services.console.web.pages import WebPage
 from services.console.web.screen_context import (
     ACTIVITY_STATE_FORMS,
     LINE_LIMIT,
     ScreenData,
-    build_page_context,
+    ScreenPage,
     load_action_lines,
     load_answers,
     load_escalations,
     load_first_words,
     load_lines,
-    load_screen_data,
     make_pluralizer,
 )
 from services.runtime.identity.permissions import Permission
@@ -43,9 +38,8 @@ from services.runtime.identity.permissions import Permission
 OPEN_STATES: Final = (IncidentState.OPEN, IncidentState.ACKNOWLEDGED)
 
 
-async def build_incident_page(queries: Queries, request: Request, id: str) -> dict[str, Any]:
+async def build_incident_page(x: ScreenData, id: str) -> dict[str, Any]:
     """Build `incident.html`. Raises NotFound, or Elsewhere for a merged incident."""
-    x = await load_screen_data(queries, request, PAGE.name)
     lang = x.shell.lang
     current_incident = await x.queries.incident(id)
     if current_incident.merged_into is not None:
@@ -80,7 +74,6 @@ async def build_incident_page(queries: Queries, request: Request, id: str) -> di
     thematic = next((p for p in mine if p.pole is None and p.state not in LIBRARY_STATES), None)
     figures = incident.count_figures(current_incident, x.sites, hit)
     return {
-        **build_page_context(request, x),
         "incident": current_incident,
         "levels": levels,
         "steps": incident.list_phases(current_incident, levels, thematic, x.shell.now, x._),
@@ -229,6 +222,6 @@ def _format_counts(by_state: dict[ActivityState, int], _: Translator) -> str:
     return ", ".join(parts) + "." if parts else ""
 
 
-PAGE: Final = WebPage(
+PAGE: Final = ScreenPage(
     "incident", "/incidents/{id}", "incident.html", build_incident_page, N_("Incident")
 )

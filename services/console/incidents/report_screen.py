@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import Any, Final
 
 import structlog
-from fastapi import Request
 
 from schemas.reports import Measure
 from schemas.words import EventType, MsgType, ReportState
 from services.console.i18n import N_, Translator
 from services.console.logbook.erasures import format_erasure
-from services.console.read_model.queries import Queries
 from services.console.resources import Report, Site, to_instant
 from services.console.sites.receipts import has_receipt
 from services.console.sites.site_screen import load_instructions
@@ -19,12 +17,7 @@ from services.console.texts import words as w
 from services.console.texts import world
 from services.console.texts.names import TerritoryNames
 from services.console.texts.reasons import RULE_SENTENCES, format_metric_value
-from services.console.web.pages import WebPage
-from services.console.web.screen_context import (
-    build_page_context,
-    list_site_choices,
-    load_screen_data,
-)
+from services.console.web.screen_context import ScreenData, ScreenPage, list_site_choices
 from services.runtime.identity.permissions import Permission
 from services.runtime.identity.principals import Principal
 from services.runtime.secrets.erasure import TextErasure
@@ -175,12 +168,11 @@ def describe_signature(report: Report, _: Translator) -> str | None:
     return _(SIGNATURE_LABELS.get(report.signature, report.signature)) if report.signature else None
 
 
-async def build_report_page(queries: Queries, request: Request, id: str) -> dict[str, Any]:
+async def build_report_page(x: ScreenData, id: str) -> dict[str, Any]:
     """Build `signal.html`: one report, with text and photos for readers with the right.
 
     The reading is recorded (rule D59). Raises NotFound.
     """
-    x = await load_screen_data(queries, request, PAGE.name)
     realm, lang, reader = x.shell.realm.name, x.shell.lang, x.shell.reader
     report = await x.queries.report(id, texts=reader.may(Permission.REPORT_RAW))
     if report.headline or report.description or report.attachments:
@@ -194,7 +186,6 @@ async def build_report_page(queries: Queries, request: Request, id: str) -> dict
         "plan_names": {p.id: x.names.plan(p.id) for p in x.reference.plans.values()}
         if is_open_question(report)
         else {},
-        **build_page_context(request, x),
         "report": report,
         "site": site,
         "incident": incident,
@@ -214,7 +205,7 @@ async def build_report_page(queries: Queries, request: Request, id: str) -> dict
     }
 
 
-PAGE: Final = WebPage(
+PAGE: Final = ScreenPage(
     "signal",
     "/signalements/{id}",
     "signal.html",

@@ -5,17 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
-from fastapi import Request
-
 from services.console.i18n import N_
 from services.console.ledger import words
 from services.console.ledger.lines import CostKind
 from services.console.ledger.queries import LedgerFilter
-from services.console.read_model.queries import Queries
 from services.console.texts import words as w
-from services.console.web.access import require_reader
-from services.console.web.pages import WebPage
-from services.console.web.screen_context import build_page_context, load_screen_data
+from services.console.web.screen_context import ScreenData, ScreenPage
 from services.runtime.identity.permissions import Permission
 
 LINES_SHOWN: Final = 100
@@ -30,11 +25,9 @@ def read_filter(query: dict[str, str]) -> LedgerFilter:
     return LedgerFilter(incident, pole, cost_kind, claim)
 
 
-async def build_ledger_page(queries: Queries, request: Request) -> dict[str, Any]:
-    """Build the values of the page. Raises ProblemError `forbidden`."""
-    require_reader(request, Permission.LOG_READ)
-    x = await load_screen_data(queries, request, PAGE.name)
-    choice = read_filter(dict(request.query_params))
+async def build_ledger_page(x: ScreenData) -> dict[str, Any]:
+    """Build the values of the page."""
+    choice = read_filter(dict(x.request.query_params))
     totals, whole, lines = await asyncio.gather(
         x.queries.ledger_totals(choice),
         x.queries.ledger_totals(),
@@ -42,7 +35,6 @@ async def build_ledger_page(queries: Queries, request: Request) -> dict[str, Any
     )
     filters = {name: getattr(choice, name) for name in _FILTERS if getattr(choice, name)}
     return {
-        **build_page_context(request, x),
         "totals": totals,
         "whole": whole,
         "lines": lines.items,
@@ -56,7 +48,7 @@ async def build_ledger_page(queries: Queries, request: Request) -> dict[str, Any
     }
 
 
-PAGE: Final = WebPage(
+PAGE: Final = ScreenPage(
     "ledger",
     "/depenses",
     "ledger/screen.html",

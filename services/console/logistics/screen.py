@@ -7,20 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from fastapi import Request
-
 from schemas.crisis.resource_requests import RequestPriority, RequestState
 from services.console.i18n import N_, Translator
 from services.console.logistics.api import may_read_words
-from services.console.read_model.queries import Queries
 from services.console.resources import ResourceRequest, StockLevel
 from services.console.texts.names import shorten_site_name
-from services.console.web.pages import WebPage
-from services.console.web.screen_context import (
-    build_page_context,
-    list_site_choices,
-    load_screen_data,
-)
+from services.console.web.screen_context import ScreenData, ScreenPage, list_site_choices
 
 _S = RequestState
 COLUMNS: Final = (
@@ -86,9 +78,8 @@ def group_stocks(stocks: Iterable[StockLevel]) -> list[StockGroup]:
     ]
 
 
-async def build_resources_page(queries: Queries, request: Request) -> dict[str, Any]:
+async def build_resources_page(x: ScreenData) -> dict[str, Any]:
     """Build the values of the page: requests by state, stocks, the form of a request."""
-    x = await load_screen_data(queries, request, PAGE.name)
     lang = x.shell.lang
     principal = x.shell.reader.principal
     requests, stocks = await asyncio.gather(
@@ -104,7 +95,6 @@ async def build_resources_page(queries: Queries, request: Request) -> dict[str, 
     ]
     names = x.names
     return {
-        **build_page_context(request, x),
         "columns": build_columns(requests, x._),
         "ended": list_ended(requests),
         "stocks": group_stocks(stocks),
@@ -119,14 +109,14 @@ async def build_resources_page(queries: Queries, request: Request) -> dict[str, 
             (
                 (site.id, shorten_site_name(site.name))
                 for site in mine
-                if site.id == request.query_params.get("site")
+                if site.id == x.request.query_params.get("site")
             ),
             None,
         ),
     }
 
 
-PAGE: Final = WebPage(
+PAGE: Final = ScreenPage(
     "resources",
     "/moyens",
     "logistics/screen.html",

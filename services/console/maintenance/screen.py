@@ -5,28 +5,23 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any, Final
 
-from fastapi import Request
-
 from services.console.i18n import N_
 from services.console.maintenance import page as maintenance_page
-from services.console.read_model.queries import Queries
 from services.console.texts import words as w
 from services.console.web import times
-from services.console.web.pages import WebPage
 from services.console.web.screen_context import (
     LINE_LIMIT,
-    build_page_context,
+    ScreenData,
+    ScreenPage,
     list_site_choices,
-    load_screen_data,
 )
 from services.runtime.identity.permissions import Permission
 
 WINDOWS_SHOWN: Final = 200
 
 
-async def build_maintenance_page(queries: Queries, request: Request) -> dict[str, Any]:
+async def build_maintenance_page(x: ScreenData) -> dict[str, Any]:
     """Build the values of the page."""
-    x = await load_screen_data(queries, request, PAGE.name)
     may = x.shell.reader.may(Permission.LOG_READ)
     windows = (await x.queries.maintenance(texts=may, limit=LINE_LIMIT)).items
     states = {"active": x._("En cours"), "planned": x._("À venir"), "over": x._("Terminés")}
@@ -36,7 +31,6 @@ async def build_maintenance_page(queries: Queries, request: Request) -> dict[str
     ]
     start = times.to_paris(x.shell.now)
     return {
-        **build_page_context(request, x),
         "groups": groups,
         "sites": list_site_choices(x.sites),
         "kinds": sorted({s.kind for s in x.sites}),
@@ -49,6 +43,6 @@ async def build_maintenance_page(queries: Queries, request: Request) -> dict[str
     }
 
 
-PAGE: Final = WebPage(
+PAGE: Final = ScreenPage(
     "maintenance", "/travaux", "maintenance.html", build_maintenance_page, N_("Travaux")
 )

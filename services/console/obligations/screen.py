@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from fastapi import Request
-
 from schemas.crisis.obligations import LimitUnit, ObligationState
 from services.console.http.problems import NotFound
 from services.console.i18n import N_, Translator
@@ -17,9 +15,7 @@ from services.console.read_model.queries import Queries
 from services.console.texts import words as w
 from services.console.texts.names import TerritoryNames
 from services.console.web import times
-from services.console.web.access import require_reader
-from services.console.web.pages import WebPage
-from services.console.web.screen_context import build_page_context, load_screen_data
+from services.console.web.screen_context import ScreenData, ScreenPage
 from services.runtime.identity.permissions import Permission
 
 OVER_SHOWN: Final = 30
@@ -94,13 +90,8 @@ def describe_limit(rule: ObligationRule, _: Translator) -> str:
     return _("sans délai, objectif {span}", span=span) if rule.without_delay else span
 
 
-async def build_deadlines_page(queries: Queries, request: Request) -> dict[str, Any]:
-    """Build the values of the page: clocks, the obligations to start, the draft of one clock.
-
-    Raises ProblemError `forbidden`.
-    """
-    require_reader(request, Permission.LOG_READ)
-    x = await load_screen_data(queries, request, PAGE.name)
+async def build_deadlines_page(x: ScreenData) -> dict[str, Any]:
+    """Build the values of the page: clocks, the obligations to start, the draft of one clock."""
     realm, lang, now = x.shell.realm.name, x.shell.lang, x.shell.now
     clock_page, rules = await asyncio.gather(x.queries.obligations(), x.queries.obligation_rules())
     open_incidents = x.shell.overview.incidents
@@ -108,16 +99,15 @@ async def build_deadlines_page(queries: Queries, request: Request) -> dict[str, 
     views = [_build_view(one, x.names, titles, now, x._) for one in clock_page.items]
     running = [view for view in views if view.clock.state is ObligationState.RUNNING]
     over = [view for view in views if view.clock.state is not ObligationState.RUNNING]
-    clock_id = request.query_params.get("projet")
+    clock_id = x.request.query_params.get("projet")
     return {
-        **build_page_context(request, x),
         "running": running,
         "over": over[:OVER_SHOWN],
         "over_count": len(over),
         "late_count": sum(view.clock.late for view in running),
         "rules": [(rule, describe_limit(rule, x._)) for rule in rules],
         "incidents": open_incidents,
-        "draft": await _find_draft(queries, realm, lang, clock_id),
+        "draft": await _find_draft(x.queries, realm, lang, clock_id),
         "may_decide": x.shell.reader.may(Permission.INCIDENT_DECIDE) and x.shell.moment is None,
     }
 
@@ -134,7 +124,7 @@ async def _find_draft(
         return None
 
 
-PAGE: Final = WebPage(
+PAGE: Final = ScreenPage(
     "obligations",
     "/echeances",
     "obligations/screen.html",

@@ -8,14 +8,11 @@ from datetime import date, timedelta
 from functools import partial
 from typing import Any, Final
 
-from fastapi import Request
-
 from schemas import reference as ref
 from schemas.reference_changes import RecordKind
 from services.console.i18n import N_
 from services.console.oncall import page as duty
 from services.console.oncall.schedule import has_no_provider
-from services.console.read_model.queries import Queries
 from services.console.reference.record_names import (
     build_form_address,
     build_new_form_address,
@@ -24,23 +21,16 @@ from services.console.reference.record_names import (
 from services.console.reference.record_rights import may_propose_new_record
 from services.console.texts import words as w
 from services.console.web import times
-from services.console.web.access import require_reader
-from services.console.web.pages import WebPage
-from services.console.web.screen_context import build_page_context, load_screen_data
+from services.console.web.screen_context import ScreenData, ScreenPage
 from services.runtime.identity.permissions import Permission
 from services.territory.editing.records import list_records
 
 
-async def build_duty_page(queries: Queries, request: Request) -> dict[str, Any]:
-    """Build `duty.html`: the on-call schedules, for readers of the log.
-
-    Raises ProblemError `forbidden`.
-    """
-    require_reader(request, Permission.LOG_READ)
-    x = await load_screen_data(queries, request, PAGE.name)
+async def build_duty_page(x: ScreenData) -> dict[str, Any]:
+    """Build `duty.html`: the on-call schedules, for readers of the log."""
     lang, now = x.shell.lang, x.shell.now
     today = duty.find_monday(times.to_paris(now).date())
-    monday = duty.find_monday(_parse_day(request.query_params.get("du"), today))
+    monday = duty.find_monday(_parse_day(x.request.query_params.get("du"), today))
     edges = duty.compute_edges(monday)
     on_call, proof, drills, decisions = await asyncio.gather(
         x.queries.on_call(start=edges[0], end=edges[-1], now=times.to_ms(now)),
@@ -53,7 +43,6 @@ async def build_duty_page(queries: Queries, request: Request) -> dict[str, Any]:
     )
     no_channel = bool(drills.items) and has_no_provider(drills.items[0].channels)
     return {
-        **build_page_context(request, x),
         "week": monday.isocalendar().week,
         "span": {"from": edges[0], "to": edges[-1]},
         "posts": on_call.items,
@@ -107,6 +96,6 @@ def _parse_day(text: str | None, otherwise: date) -> date:
     return day if 2000 <= day.year <= 2100 else otherwise
 
 
-PAGE: Final = WebPage(
+PAGE: Final = ScreenPage(
     "duty", "/astreintes", "duty.html", build_duty_page, N_("Astreintes"), needs=Permission.LOG_READ
 )

@@ -7,41 +7,36 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from fastapi import Request
-
 from schemas.reassignment import ACTIVE_LINE_STATES, LineState, ProposalState
 from services.console.i18n import N_
-from services.console.read_model.queries import Queries
 from services.console.reassignment import page as reassignment_page
 from services.console.reassignment.agent_counts import describe_confinement, estimate_words
 from services.console.resources import CallOut, Proposal
 from services.console.texts import words as w
-from services.console.web.pages import WebPage
 from services.console.web.screen_context import (
     LINE_LIMIT,
-    build_page_context,
+    ScreenData,
+    ScreenPage,
     find_unknown_value,
-    load_screen_data,
 )
 
 CENTS_PER_EURO = 100
 WHOLE_PCT: Final = 100
 
 
-async def build_reassignment_page(queries: Queries, request: Request) -> dict[str, Any]:
+async def build_reassignment_page(x: ScreenData) -> dict[str, Any]:
     """Build `reassignment.html`: proposals, their reasons, unmet needs, state of the orders.
 
     It shows counts, never names. Rule D58.
     """
-    x = await load_screen_data(queries, request, PAGE.name)
     proposals, reassignments = await asyncio.gather(
         x.queries.proposals(),
         x.queries.reassignments(
             state=(*ACTIVE_LINE_STATES, LineState.VOID, LineState.REFUSED), limit=LINE_LIMIT
         ),
     )
-    proposal_id = request.query_params.get("proposition")
-    missing = find_unknown_value(request, "proposition", (p.id for p in proposals))
+    proposal_id = x.request.query_params.get("proposition")
+    missing = find_unknown_value(x.request, "proposition", (p.id for p in proposals))
     chosen_proposal = next((p for p in proposals if p.id == proposal_id), None) or next(
         (p for p in proposals if p.state is ProposalState.OPEN), None
     )
@@ -62,7 +57,6 @@ async def build_reassignment_page(queries: Queries, request: Request) -> dict[st
         x._,
     )
     return {
-        **build_page_context(request, x),
         "view": view,
         "facts": reassignment_page.list_quality_figures(proposal, x._)
         if proposal is not None
@@ -86,7 +80,7 @@ async def build_reassignment_page(queries: Queries, request: Request) -> dict[st
     }
 
 
-PAGE: Final = WebPage(
+PAGE: Final = ScreenPage(
     "reassignment",
     "/reaffectation",
     "reassignment.html",

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from fastapi import Request
-
 from schemas.reference_changes import FieldValue, RecordKind
 from services.console.http.problems import NotFound
-from services.console.read_model.queries import Queries
 from services.console.reference.record_edits import check_new_record
 from services.console.reference.record_names import (
     NEW_LABELS,
@@ -28,25 +25,21 @@ from services.console.reference.record_screen import (
     compute_effect,
     read_given_values,
 )
-from services.console.web.access import require_reader
-from services.console.web.pages import WebPage
-from services.console.web.screen_context import ScreenData, build_page_context, load_screen_data
+from services.console.web.screen_context import ScreenData, ScreenPage
 from services.runtime.identity.permissions import Permission
 from services.territory.editing.records import RECORDS
 
 
-async def build_new_record_page(queries: Queries, request: Request, kind: str) -> dict[str, Any]:
+async def build_new_record_page(x: ScreenData, kind: str) -> dict[str, Any]:
     """Build `record.html` for a new record; its address may hold values to begin with.
 
-    Raises NotFound, ProblemError `forbidden`.
+    Raises NotFound.
     """
-    require_reader(request, Permission.LOG_READ)
-    x = await load_screen_data(queries, request, "reference")
     if kind not in set(RecordKind):
         raise NotFound
     form = await x.queries.record_form(RecordKind(kind))
-    form_values = read_given_values(request, form.fields)
-    change_id = request.query_params.get("reprise")
+    form_values = read_given_values(x.request, form.fields)
+    change_id = x.request.query_params.get("reprise")
     edit = (
         (await x.queries.reference_change(change_id)).edit
         if change_id and not form_values
@@ -58,7 +51,6 @@ async def build_new_record_page(queries: Queries, request: Request, kind: str) -
         }
     may_propose = may_propose_new_record(x.shell)
     return {
-        **build_page_context(request, x),
         "record": None,
         "title": x._(NEW_LABELS[form.kind]),
         "address": _find_return_address(form.kind, form_values),
@@ -71,7 +63,7 @@ async def build_new_record_page(queries: Queries, request: Request, kind: str) -
         "may_propose": may_propose,
         "may_withdraw": False,
         "staffing": None,
-        **await build_conditions(x, request, form.kind, form.fields, form_values),
+        **await build_conditions(x, form.kind, form.fields, form_values),
         **build_effect_names(x),
     }
 
@@ -98,11 +90,13 @@ async def _build_effect(x: ScreenData, kind: RecordKind, form_values: dict[str, 
 _ENOUGH: Final = 4
 """Values in the address of a form that somebody filled in; a link gives role, scope and place."""
 
-PAGE: Final = WebPage(
+PAGE: Final = ScreenPage(
     "new_record",
     "/donnees/nouvelle-fiche/{kind}",
     "reference/record.html",
     build_new_record_page,
     personal=True,
     past=False,
+    needs=Permission.LOG_READ,
+    under="reference",
 )

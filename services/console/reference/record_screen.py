@@ -16,14 +16,9 @@ from schemas.reference_changes import FieldValue, RecordEdit, RecordKind
 from services.console.http.fair_queue import ExpensiveWork
 from services.console.http.problems import NotFound
 from services.console.i18n import Translator
-from services.console.read_model.queries import Queries
 from services.console.reference.conditions import ConditionForm, build_condition_form
 from services.console.reference.page import describe_forecast
-from services.console.reference.record_edits import (
-    check_change,
-    compute_coverage,
-    prepare_version,
-)
+from services.console.reference.record_edits import check_change, compute_coverage, prepare_version
 from services.console.reference.record_names import (
     PLACES,
     build_form_address,
@@ -38,9 +33,7 @@ from services.console.reference.resources import Coverage
 from services.console.reference.staffing_view import build_activity_staffing
 from services.console.reference.trials import try_version
 from services.console.resources import RecordChoice, RecordFieldState, RecordState
-from services.console.web.access import require_reader
-from services.console.web.pages import WebPage
-from services.console.web.screen_context import ScreenData, build_page_context, load_screen_data
+from services.console.web.screen_context import ScreenData, ScreenPage
 from services.runtime.http.problems import FieldFault, Language, ProblemError
 from services.runtime.identity.permissions import Permission
 from services.territory.editing.new_records import NEW_FIELDS
@@ -67,23 +60,18 @@ class FormField:
     """Value in force, if the form begins with another one."""
 
 
-async def build_record_page(
-    queries: Queries, request: Request, kind: str, id: str
-) -> dict[str, Any]:
+async def build_record_page(x: ScreenData, kind: str, id: str) -> dict[str, Any]:
     """Build `record.html`. `?reprise=` fills the form with the values of a change.
 
-    Raises NotFound, ProblemError `forbidden`.
+    Raises NotFound.
     """
-    require_reader(request, Permission.LOG_READ)
-    x = await load_screen_data(queries, request, "reference")
     if kind not in set(RecordKind):
         raise NotFound
     record = await x.queries.record(RecordKind(kind), id)
-    form_values = read_given_values(request, record.fields) or await _read_again(x, request, record)
+    form_values = read_given_values(x.request, record.fields) or await _read_again(x, record)
     may_propose = may_propose_record(x.shell, record.pole)
     effect = await _build_effect(x, record, form_values) if may_propose else NO_EFFECT
     return {
-        **build_page_context(request, x),
         "record": record,
         "title": name_record_with_kind(x.names, record.kind, id, x._),
         "address": find_record_address(record.kind, id),
@@ -98,14 +86,13 @@ async def build_record_page(
         "staffing": build_activity_staffing(x.reference, id, x.shell.lang)
         if record.kind is RecordKind.ACTIVITY
         else None,
-        **await build_conditions(x, request, record.kind, record.fields, form_values, record.id),
+        **await build_conditions(x, record.kind, record.fields, form_values, record.id),
         **build_effect_names(x),
     }
 
 
 async def build_conditions(
     x: ScreenData,
-    request: Request,
     kind: RecordKind,
     fields: Sequence[RecordFieldState],
     form_values: Mapping[str, FieldValue],
@@ -119,20 +106,18 @@ async def build_conditions(
     form = build_condition_form(
         x.reference,
         lines if isinstance(lines, tuple) else (),
-        request.query_params,
+        x.request.query_params,
         "" if level is None else str(level),
         x._,
     )
-    change_id = request.query_params.get("reprise", "")
+    change_id = x.request.query_params.get("reprise", "")
     context: dict[str, Any] = {"conditions": form, "again": change_id, "trial": ()}
-    if "essai" in request.query_params and not form.fault and id:
-        context["trial"] = await _try_conditions(x, request, id, form)
+    if "essai" in x.request.query_params and not form.fault and id:
+        context["trial"] = await _try_conditions(x, id, form)
     return context
 
 
-async def _try_conditions(
-    x: ScreenData, request: Request, id: str, form: ConditionForm
-) -> Sequence[str]:
+async def _try_conditions(x: ScreenData, id: str, form: ConditionForm) -> Sequence[str]:
     """Replay recorded crises with another condition, and describe the differences."""
     values: dict[str, FieldValue] = {"conditions": tuple(form.lines)}
     try:
@@ -140,7 +125,7 @@ async def _try_conditions(
         _version, sections = await asyncio.to_thread(prepare_version, x.reference, edit)
     except ProblemError as error:
         return [error.problem.sentence("en" if x.shell.lang == "en" else "fr")]
-    costs: ExpensiveWork = request.app.state.costs
+    costs: ExpensiveWork = x.request.app.state.costs
     async with costs.trials.hold_place(x.shell.reader.principal.id):
         foreseen = await try_version(sections)
     if foreseen is None:
@@ -200,11 +185,9 @@ def _parse_number(text: str) -> FieldValue:
         return text
 
 
-async def _read_again(
-    x: ScreenData, request: Request, record: RecordState
-) -> dict[str, FieldValue]:
+async def _read_again(x: ScreenData, record: RecordState) -> dict[str, FieldValue]:
     """Return the values of the change that the address names, if it is about this record."""
-    change_id = request.query_params.get("reprise")
+    change_id = x.request.query_params.get("reprise")
     edit = (await x.queries.reference_change(change_id)).edit if change_id else None
     if edit is None or (edit.kind, edit.id) != (record.kind, record.id):
         return {}
@@ -287,11 +270,13 @@ def _order_choices(choices: list[RecordChoice], chosen_ids: Sequence[str]) -> li
     return sorted(choices, key=lambda one: rank.get(one.id, len(rank)))
 
 
-PAGE: Final = WebPage(
+PAGE: Final = ScreenPage(
     "record",
     "/donnees/fiches/{kind}/{id}",
     "reference/record.html",
     build_record_page,
     personal=True,
     past=False,
+    needs=Permission.LOG_READ,
+    under="reference",
 )

@@ -8,20 +8,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
-from fastapi import Request
-
 from schemas.reference_changes import RecordKind
 from services.console.i18n import N_
-from services.console.read_model.queries import Queries
 from services.console.reference.record_names import build_form_address, find_record_address
 from services.console.reference.record_rights import may_propose_record
 from services.console.reference.reviews import PARTNERS_TITLE
 from services.console.resources import RecordReview
 from services.console.texts import words as w
 from services.console.web import times
-from services.console.web.access import require_reader
-from services.console.web.pages import WebPage
-from services.console.web.screen_context import ScreenData, build_page_context, load_screen_data
+from services.console.web.screen_context import ScreenData, ScreenPage
 from services.runtime.identity.permissions import Permission
 
 ASKED_DAYS: Final = 14
@@ -65,15 +60,12 @@ class ReviewRequest:
     plan: str = ""
 
 
-async def build_review_page(queries: Queries, request: Request) -> dict[str, Any]:
-    """Build `review.html`. Raises ProblemError `forbidden`."""
-    require_reader(request, Permission.LOG_READ)
-    x = await load_screen_data(queries, request, PAGE.name)
+async def build_review_page(x: ScreenData) -> dict[str, Any]:
+    """Build `review.html`."""
     reviews = (await x.queries.reviews()).items
     due_at = x.shell.now + timedelta(days=ASKED_DAYS)
     may_ask = x.shell.moment is None and x.shell.reader.may(Permission.INCIDENT_DECIDE)
     return {
-        **build_page_context(request, x),
         "groups": group_reviews(reviews, x, may_ask=may_ask),
         "counts": Counter(one.state for one in reviews),
         "total": len(reviews),
@@ -143,13 +135,14 @@ def _name_owner(owner: str, x: ScreenData) -> str:
     return w.name_role(role, pole or None, x.names, x._)
 
 
-PAGE: Final = WebPage(
+PAGE: Final = ScreenPage(
     "review",
     "/revue",
     "reference/review.html",
     build_review_page,
     N_("Revue annuelle"),
     after="reference",
-    needs=Permission.REFERENCE_DECIDE,
+    needs=Permission.LOG_READ,
     personal=True,
+    listed_for=Permission.REFERENCE_DECIDE,
 )

@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from fastapi import Request
-
 from schemas.reference_changes import OPEN_CHANGES, RecordKind
 from services.console.http.decisions import get_author
 from services.console.i18n import N_
-from services.console.read_model.queries import Queries
 from services.console.reference import page as reference_page
 from services.console.reference.record_edits import compute_coverage
 from services.console.reference.record_names import (
@@ -22,25 +19,13 @@ from services.console.reference.record_screen import build_effect_names
 from services.console.reference.resources import Coverage
 from services.console.resources import ReferenceChange
 from services.console.texts import words as w
-from services.console.web.access import require_reader
-from services.console.web.pages import WebPage
-from services.console.web.screen_context import (
-    LINE_LIMIT,
-    ScreenData,
-    build_page_context,
-    load_screen_data,
-)
+from services.console.web.screen_context import LINE_LIMIT, ScreenData, ScreenPage
 from services.runtime.identity.permissions import Permission
 from services.territory.editing.records import list_records
 
 
-async def build_reference_page(queries: Queries, request: Request) -> dict[str, Any]:
-    """Build `reference.html`: changes of the reference data. Rule D63.
-
-    Raises ProblemError `forbidden`.
-    """
-    require_reader(request, Permission.LOG_READ)
-    x = await load_screen_data(queries, request, PAGE.name)
+async def build_reference_page(x: ScreenData) -> dict[str, Any]:
+    """Build `reference.html`: changes of the reference data. Rule D63."""
     reference_changes = (await x.queries.reference_changes(texts=True, limit=LINE_LIMIT)).items
     reader = x.shell.reader
     changes = reference_page.build_changes(
@@ -53,7 +38,6 @@ async def build_reference_page(queries: Queries, request: Request) -> dict[str, 
     )
     over = [c for c in changes if not c.is_open]
     return {
-        **build_page_context(request, x),
         "version": x.reference.version,
         "open": [c for c in changes if c.is_open],
         "over": over[: reference_page.PAST_SHOWN],
@@ -94,12 +78,13 @@ async def _compute_coverages(
     return coverages
 
 
-PAGE: Final = WebPage(
+PAGE: Final = ScreenPage(
     "reference",
     "/donnees",
     "reference.html",
     build_reference_page,
     N_("Données de référence"),
-    needs=Permission.REFERENCE_DECIDE,
+    needs=Permission.LOG_READ,
+    listed_for=Permission.REFERENCE_DECIDE,
     personal=True,  # authors may not approve their own changes (rule D63)
 )

@@ -7,8 +7,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from fastapi import Request
-
 from schemas import reference as ref
 from schemas.catalogue.event_types import may_endanger_people
 from schemas.plans import PlanContent
@@ -22,7 +20,6 @@ from services.console.continuity.plan_rights import may_work_card_of
 from services.console.i18n import N_, Translator
 from services.console.incidents.report_form_screen import STILL_OPEN, TROUBLES
 from services.console.messages.queries import INSTRUCTION
-from services.console.read_model.queries import Queries
 from services.console.reassignment.page import SiteOrder, list_site_orders
 from services.console.resources import (
     Incident,
@@ -35,13 +32,11 @@ from services.console.resources import (
     Task,
 )
 from services.console.sites.map import WORST_FIRST
-from services.console.web.pages import WebPage
 from services.console.web.screen_context import (
     LINE_LIMIT,
     ScreenData,
-    build_page_context,
+    ScreenPage,
     load_action_lines,
-    load_screen_data,
 )
 from services.runtime.identity.permissions import Permission
 from services.runtime.identity.principals import Scope
@@ -205,9 +200,8 @@ class OwnCards:
     contents: dict[str, PlanContent]
 
 
-async def build_my_sites_page(queries: Queries, request: Request) -> dict[str, Any]:
+async def build_my_sites_page(x: ScreenData) -> dict[str, Any]:
     """Build `my_sites.html`: the sites in the scope of the account."""
-    x = await load_screen_data(queries, request, PAGE.name)
     tasks, reassignments = await asyncio.gather(
         x.queries.tasks(state=(TaskState.OPEN, TaskState.TAKEN)),
         x.queries.reassignments(state=ACTIVE_LINE_STATES, limit=LINE_LIMIT),
@@ -234,7 +228,6 @@ async def build_my_sites_page(queries: Queries, request: Request) -> dict[str, A
     action_lines = await load_action_lines(x, own_sites=site_ids) if site_ids else []
     instructions = instructions_of(await x.queries.instructions(site_ids, texts=True))
     return {
-        **build_page_context(request, x),
         "receipts": receipts,
         "next_step": build_site_step(
             tasks.items,
@@ -265,4 +258,6 @@ async def _load_site_cards(x: ScreenData, sites: list[str]) -> OwnCards:
     return OwnCards(site_cards.items, {p.id: p for p in plans.items}, contents)
 
 
-PAGE: Final = WebPage("mine", "/mes-sites", "my_sites.html", build_my_sites_page, N_("Mes sites"))
+PAGE: Final = ScreenPage(
+    "mine", "/mes-sites", "my_sites.html", build_my_sites_page, N_("Mes sites")
+)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
-from fastapi import Request
-
 from schemas.crisis.resource_requests import OPEN_STATES as OPEN_REQUEST_STATES
 from schemas.words import ActivityState, SiteStatus, TaskState
 from services.console.attention import cell_page as cell
@@ -15,18 +13,11 @@ from services.console.http.context import is_limited
 from services.console.http.scopes import is_near_site
 from services.console.i18n import N_
 from services.console.logbook.line_list import build_entries
-from services.console.read_model.queries import Queries
 from services.console.reassignment.agent_counts import describe_confinement
 from services.console.resources import Site
 from services.console.sites import my_sites_screen as mine
 from services.console.sites.instructions_api import may_read_instructions
-from services.console.web.pages import WebPage
-from services.console.web.screen_context import (
-    ScreenData,
-    build_page_context,
-    load_lines,
-    load_screen_data,
-)
+from services.console.web.screen_context import ScreenData, ScreenPage, load_lines
 from services.runtime.identity.permissions import Permission
 
 ACTIVITIES_SHOWN: Final = 10
@@ -55,9 +46,8 @@ DOUBTED_MEANING: Final = N_(
 )
 
 
-async def build_site_page(queries: Queries, request: Request, id: str) -> dict[str, Any]:
+async def build_site_page(x: ScreenData, id: str) -> dict[str, Any]:
     """Build `site.html`. Raises NotFound."""
-    x = await load_screen_data(queries, request, PAGE.name)
     lang = x.shell.lang
     site = await x.queries.site(id)
     lines, tasks = await asyncio.gather(
@@ -82,7 +72,6 @@ async def build_site_page(queries: Queries, request: Request, id: str) -> dict[s
     ]
     activities.sort(key=lambda a: (weight.get(a.state, 9), a.criticality, a.id))
     return {
-        **build_page_context(request, x),
         "site": site,
         "meaning": x._(DOUBTED_MEANING if cell.is_doubted(site) else STATUS_MEANINGS[site.status]),
         "activities": activities[:ACTIVITIES_SHOWN],
@@ -123,4 +112,4 @@ async def load_instructions(
     return {"instructions": visible_instructions, "own_site": own, "instructs": decides}
 
 
-PAGE: Final = WebPage("site", "/sites/{id}", "site.html", build_site_page)
+PAGE: Final = ScreenPage("site", "/sites/{id}", "site.html", build_site_page)

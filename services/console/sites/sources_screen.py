@@ -16,11 +16,8 @@ import structlog
 from fastapi import Request
 
 from services.console.i18n import N_, Translator
-from services.console.read_model.queries import Queries
 from services.console.texts.names import TerritoryNames
-from services.console.web.access import require_reader
-from services.console.web.pages import WebPage
-from services.console.web.screen_context import build_page_context, load_screen_data
+from services.console.web.screen_context import ScreenData, ScreenPage
 from services.runtime.identity.permissions import Permission
 
 TIMEOUT_S: Final = 2.0
@@ -141,19 +138,16 @@ def _to_datetime(at: int | None) -> datetime | None:
     return None if at is None else datetime.fromtimestamp(at / 1000, UTC)
 
 
-async def build_sources_page(queries: Queries, request: Request) -> dict[str, Any]:
+async def build_sources_page(x: ScreenData) -> dict[str, Any]:
     """Build the values of the page."""
-    require_reader(request, Permission.LOG_READ)
-    x = await load_screen_data(queries, request, PAGE.name)
-    source_client: SourceClient = request.app.state.sources
-    items = await source_client.of(request)
+    source_client: SourceClient = x.request.app.state.sources
+    items = await source_client.of(x.request)
     return {
-        **build_page_context(request, x),
         "lines": None if items is None else list_source_lines(items, x.names, x._),
     }
 
 
-PAGE: Final = WebPage(
+PAGE: Final = ScreenPage(
     "sources",
     "/sources",
     "sources.html",

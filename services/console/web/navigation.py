@@ -106,7 +106,7 @@ def list_groups() -> tuple[tuple[str, tuple[Destination, ...]], ...]:
 
 
 def _build_destination(page: WebPage) -> Destination:
-    return Destination(page.name, page.path, page.label, page.needs)
+    return Destination(page.name, page.path, page.label, page.listed_for or page.needs)
 
 
 def starts_at_own_sites(reader: ScreenReader) -> bool:

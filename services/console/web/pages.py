@@ -13,11 +13,14 @@ from functools import cache
 from importlib.util import find_spec
 from typing import Any
 
+from fastapi import Request
+
 from services import console
+from services.console.read_model.queries import Queries
 from services.runtime.identity.permissions import Permission
 
 PageBuilder = Callable[..., Awaitable[dict[str, Any]]]
-"""Called with the queries, the request and the parameters of the path."""
+"""Returns the values of a template. It gets the parameters of the path as keywords."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,9 @@ class WebPage:
     after: str = ""
     """Page that it follows in the menu, unless the menu lists it itself."""
     needs: Permission = Permission.PICTURE_READ
-    """Right to see it in the menu; `build` refuses readers without it."""
+    """Right to open it."""
+    listed_for: Permission | None = None
+    """Right to see it in the menu; None: that to open it."""
     personal: bool = False
     """It is rendered for each reader alone."""
     is_cached: bool = True
@@ -44,6 +49,12 @@ class WebPage:
     """It can show a past time."""
     also: tuple[str, ...] = ()
     """Further addresses."""
+
+    async def collect_values(
+        self, queries: Queries, request: Request, **parameters: str
+    ) -> dict[str, Any]:
+        """Return the values of the template. `build` gets queries and request."""
+        return await self.build(queries, request, **parameters)
 
 
 @cache

@@ -97,7 +97,7 @@ def _add_screens(router: APIRouter, queries: Queries) -> None:
 def _show(queries: Queries, page: WebPage) -> Callable[[Request], Awaitable[Response]]:
     async def show(request: Request) -> Response:
         page_queries = queries.at(parse_requested_time(request)) if page.past else queries
-        context = await page.build(page_queries, request, **request.path_params)
+        context = await page.collect_values(page_queries, request, **request.path_params)
         return render_response(page.template, context, DisplayChoice.of(request))
 
     return show
@@ -109,7 +109,7 @@ def _show_cached(
     async def show(request: Request) -> Response:
         choice = DisplayChoice.of(request)
         if page.path == REPORT and "token" in request.query_params:
-            context = await page.build(queries, request)
+            context = await page.collect_values(queries, request)
             return _mark_private(
                 build_response(render_html(page.template, context, choice), choice)
             )
@@ -125,7 +125,7 @@ def _show_cached(
 
         async def render_page() -> RenderedPage:
             page_queries = queries.at(parse_requested_time(request))
-            context = await page.build(page_queries, request, **request.path_params)
+            context = await page.collect_values(page_queries, request, **request.path_params)
             return RenderedPage(
                 render_html(page.template, context, choice), context.get("read_reports", ())
             )

@@ -42,7 +42,8 @@ from services.console.web.access import (
     require_reader,
 )
 from services.console.web.navigation import build_navigation
-from services.console.web.shell import ScreenShell
+from services.console.web.pages import WebPage
+from services.console.web.shell import ScreenReader, ScreenShell
 from services.runtime.identity.permissions import Permission
 
 LINES_SCANNED: Final = 200
@@ -68,6 +69,7 @@ ACTIVITY_STATE_FORMS: Final = {
 class ScreenData:
     """Data that several screens need."""
 
+    request: Request
     shell: ScreenShell
     queries: Queries
     """Queries about the realm of the page, in its language."""
@@ -82,15 +84,36 @@ class ScreenData:
         return self.reference.names
 
 
-async def load_screen_data(queries: Queries, request: Request, page: str) -> ScreenData:
-    """Load the data that all screens share. Refuses strangers."""
-    reader = require_reader(request)
+@dataclass(frozen=True, slots=True)
+class ScreenPage(WebPage):
+    """A page with the frame of all screens; `build` gets their data and returns its own values."""
+
+    under: str = ""
+    """Page whose entry of the menu is marked; empty: its own."""
+
+    async def collect_values(
+        self, queries: Queries, request: Request, **parameters: str
+    ) -> dict[str, Any]:
+        """Return the values of the template, those of the frame among them.
+
+        Raises LoginRequired, PageMoved, ProblemError `forbidden`.
+        """
+        reader = require_reader(request, self.needs)
+        x = await _load_screen_data(queries, request, reader, self.under or self.name)
+        return _build_page_context(x) | await self.build(x, **parameters)
+
+
+async def _load_screen_data(
+    queries: Queries, request: Request, reader: ScreenReader, page: str
+) -> ScreenData:
+    """Load the data that all screens share."""
     shell = await build_shell(request, queries, reader, page)
     queries = queries.of(shell.realm.name, shell.lang)
     reference, sites, activities = await asyncio.gather(
         queries.reference(), queries.sites(), queries.activities()
     )
     return ScreenData(
+        request,
         shell,
         queries,
         reference,
@@ -101,10 +124,10 @@ async def load_screen_data(queries: Queries, request: Request, page: str) -> Scr
     )
 
 
-def build_page_context(request: Request, x: ScreenData) -> dict[str, Any]:
+def _build_page_context(x: ScreenData) -> dict[str, Any]:
     """Build the values that every template needs, beside those of its own page."""
     return {
-        **build_frame_context(request, x.shell),
+        **build_frame_context(x.request, x.shell),
         "foreseen": lambda plan, incident: describe_activation(plan, incident, x),
         "own_plans": list_own_plans(x.shell.reader.principal, x.reference),
         "liftable": list_liftable_plans(

@@ -6,23 +6,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from fastapi import Request
-
 from services.console.attention.cell_page import fold_text
 from services.console.i18n import N_, Translator
 from services.console.logbook.line_list import build_entries
-from services.console.read_model.queries import Queries
 from services.console.resources import Incident, Line, Site
 from services.console.texts import words as w
 from services.console.texts import world
 from services.console.texts.names import TerritoryNames
-from services.console.web.pages import WebPage
-from services.console.web.screen_context import (
-    LINE_LIMIT,
-    build_page_context,
-    load_lines,
-    load_screen_data,
-)
+from services.console.web.screen_context import LINE_LIMIT, ScreenData, ScreenPage, load_lines
 from services.runtime.identity.permissions import Permission
 
 MAX_QUERY_LENGTH: Final = 80
@@ -88,15 +79,13 @@ def find_people(names: TerritoryNames, query: str, _: Translator) -> list[FoundP
     )[:RESULTS_SHOWN]
 
 
-async def build_search_page(queries: Queries, request: Request) -> dict[str, Any]:
+async def build_search_page(x: ScreenData) -> dict[str, Any]:
     """Build `search.html`: the sites, incidents, lines and people that the reader may see."""
-    x = await load_screen_data(queries, request, PAGE.name)
-    search_query = request.query_params.get("q", "").strip()[:MAX_QUERY_LENGTH]
+    search_query = x.request.query_params.get("q", "").strip()[:MAX_QUERY_LENGTH]
     incidents = (await x.queries.incidents(limit=LINE_LIMIT)).items if search_query else []
     lines = await load_lines(x, kinds=("all",), limit=LINE_LIMIT) if search_query else []
     may_read_log = x.shell.reader.may(Permission.LOG_READ)
     return {
-        **build_page_context(request, x),
         "q": search_query,
         "sites": find_sites(x.sites, search_query)[:RESULTS_SHOWN] if search_query else [],
         "incidents": find_incidents(incidents, search_query, x._),
@@ -106,4 +95,4 @@ async def build_search_page(queries: Queries, request: Request) -> dict[str, Any
     }
 
 
-PAGE: Final = WebPage("search", "/recherche", "search.html", build_search_page, N_("Rechercher"))
+PAGE: Final = ScreenPage("search", "/recherche", "search.html", build_search_page, N_("Rechercher"))

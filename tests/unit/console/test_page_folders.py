@@ -14,16 +14,14 @@ from tests.unit.console.held import browsing
 from tests.unit.console.test_every_screen import REALM, crisis, shown
 
 TIDES = """
-from services.console.web.pages import WebPage
-from services.console.web.screen_context import build_page_context, load_screen_data
+from services.console.web.screen_context import ScreenPage
 
 
-async def build_tides_page(queries, request):
-    x = await load_screen_data(queries, request, PAGE.name)
-    return {**build_page_context(request, x), "open": len(x.shell.overview.incidents)}
+async def build_tides_page(x):
+    return {"open": len(x.shell.overview.incidents)}
 
 
-PAGE = WebPage(
+PAGE = ScreenPage(
     "tides", "/marees", "tides_of_a_test/screen.html", build_tides_page, "Marées", after="sites"
 )
 """
