@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import orjson
 import structlog
@@ -37,7 +37,7 @@ from services.runtime.http.problems import ProblemError, list_faults
 from services.runtime.identity.principals import Principal
 from services.runtime.identity.signed_links import AnswerLink, derive_answer_id
 from services.runtime.kafka.clients import MessageSender
-from services.runtime.secrets.vault import TextItem
+from services.runtime.secrets.vault import TextItem, VaultTexts
 
 DEFAULT_WAIT_S: Final = 2.0
 MAX_WAIT_S: Final = 60.0
@@ -51,12 +51,6 @@ ANSWERING_ROLE: Final = "on_call"
 CommandAnswer = dict[str, Any]
 MakeCommand = Callable[[str, str, str | None], Command]
 """(author, role, reason) → the command."""
-
-
-class TextWriter(Protocol):
-    """The part of `services.runtime.secrets.vault.Texts` that this module needs."""
-
-    async def put(self, text_id: str, item: TextItem) -> None: ...
 
 
 class CommandAnswers:
@@ -180,7 +174,7 @@ class CommandDispatcher:
     """Sender of commands that waits for their answers."""
 
     def __init__(
-        self, producer: MessageSender, texts: TextWriter, answers: CommandAnswers, key: bytes
+        self, producer: MessageSender, texts: VaultTexts, answers: CommandAnswers, key: bytes
     ) -> None:
         """Take a secret of the installation as `key`, so that ids and digests reveal nothing."""
         self._producer, self._texts, self.answers, self._key = producer, texts, answers, key

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Sequence
-from typing import Annotated, Any, Final, Protocol
+from typing import Annotated, Any, Final
 
 from fastapi import Depends, Request
 from fastapi.responses import Response
@@ -15,7 +15,6 @@ from pydantic import Field
 
 from schemas.base import Command
 from schemas.callouts import CHUNK_PEOPLE, Called, DraftCallOut, StartCallOut, StopCallOut
-from schemas.people.directory import Contact
 from schemas.words import Channel, Level
 from services.console.http.answers import (
     DecisionRouter,
@@ -40,7 +39,7 @@ from services.console.resources import CallOut, Page
 from services.runtime.http.problems import ProblemError, build_fault
 from services.runtime.http.sms_text import encode_text, simplify_text
 from services.runtime.identity.permissions import Permission
-from services.runtime.secrets.vault import VaultDirectory
+from services.runtime.secrets.vault import RealmDirectory, VaultDirectory
 
 router = DecisionRouter(prefix="/api/v1/callouts", tags=["callouts"])
 CallOutAuthor = Annotated[DecisionContext, Depends(require_decision(Permission.SENDING_HOLD))]
@@ -87,14 +86,6 @@ class CallOutRequest(DecisionBody):
         ),
     )
     answer_expected: bool = False
-
-
-class PeopleDirectory(Protocol):
-    """Protocol of `services.runtime.secrets.vault.RealmDirectory`."""
-
-    def ids(self) -> list[str]: ...
-
-    async def get(self, person: str) -> Contact | None: ...
 
 
 @router.get("", summary="List call-outs, newest first")
@@ -237,14 +228,14 @@ def count_sms_parts(text: str, *, answer_expected: bool, corrects: bool = False)
     return len(encode_text(simplify_text(text) + "." * beside).segments)
 
 
-def get_directory(request: Request, realm: str) -> PeopleDirectory:
+def get_directory(request: Request, realm: str) -> RealmDirectory:
     """Return the people of a realm. Rule D140."""
     directory: VaultDirectory = request.app.state.directory
     return directory.of(realm)
 
 
 async def list_recipients(
-    directory: PeopleDirectory, sites: Sequence[str], *, everybody: bool
+    directory: RealmDirectory, sites: Sequence[str], *, everybody: bool
 ) -> list[Called]:
     """List the people of these sites, or everybody, as tokens with channels, ordered by token.
 
@@ -257,7 +248,7 @@ async def list_recipients(
 
 
 async def group_staff_by_site(
-    directory: PeopleDirectory, sites: Collection[str]
+    directory: RealmDirectory, sites: Collection[str]
 ) -> dict[str, list[Called]]:
     """Return site → its people, as in `list_recipients`, without sites where nobody works."""
     staff_by_site: dict[str, list[Called]] = {}
@@ -267,7 +258,7 @@ async def group_staff_by_site(
     return staff_by_site
 
 
-async def _read_people(directory: PeopleDirectory) -> AsyncIterator[tuple[Called, str | None]]:
+async def _read_people(directory: RealmDirectory) -> AsyncIterator[tuple[Called, str | None]]:
     for n, token in enumerate(sorted(directory.ids())):
         if n % _YIELD_EVERY == 0:
             await asyncio.sleep(0)  # thousands are decrypted here; other requests go on

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 import orjson
 from aiokafka import TopicPartition
@@ -40,17 +40,11 @@ from services.runtime.http.pagination import paginate
 from services.runtime.http.problems import ProblemError
 from services.runtime.log.partition_reader import PartitionReader
 from services.runtime.process.tasks import run_in_thread
-from services.runtime.secrets.vault import TextItem
+from services.runtime.secrets.vault import VaultTexts
 
 UNLIMITED: Final = 1000
 """Items of a page that was requested without a limit."""
 T = TypeVar("T")
-
-
-class TextReader(Protocol):
-    """Read access to `services.runtime.secrets.vault.Texts`."""
-
-    def get_many(self, text_ids: Sequence[str]) -> dict[str, TextItem]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +83,7 @@ class QueryBase:
         outlines: Outlines,
         *,
         history: History | None = None,
-        texts: TextReader | None = None,
+        texts: VaultTexts | None = None,
     ) -> None:
         self._client = client
         self._outlines = outlines

@@ -7,49 +7,29 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final
 from uuid import uuid4
 
 import structlog
 
 from schemas.base import DAY_MS
 from schemas.callouts import HeadcountAnswer, HeadcountTallied, headcount_text_id
-from schemas.people.directory import Contact
 from schemas.reports import Measure, ReportReceived
 from schemas.topics import input_topic
 from schemas.words import EventType
 from services.delivery.sender.attempt_view import AttemptView, OpenHeadcount
 from services.delivery.sender.periodic import run_periodically
-from services.delivery.sender.sender import SOURCE, InputSender
-from services.runtime.secrets.vault import TextItem
+from services.delivery.sender.sender import SOURCE
+from services.runtime.kafka.clients import RecordProducer
+from services.runtime.secrets.vault import VaultDirectory, VaultTexts
 
 log = structlog.get_logger(__name__)
 
 COUNT_INTERVAL_S: Final = 5.0
 """Seconds between counts: each covers several answers, so that no count reveals one person."""
 ANSWERS_KEPT_MS: Final = 30 * DAY_MS
-
-
-class AnswerStore(Protocol):
-    """`services.runtime.secrets.vault.Texts`."""
-
-    def get_many(self, text_ids: Sequence[str]) -> dict[str, TextItem]: ...
-
-    async def erase(self, id: str) -> None: ...
-
-
-class StaffDirectory(Protocol):
-    """`services.runtime.secrets.vault.RealmDirectory`."""
-
-    async def get(self, person: str) -> Contact | None: ...
-
-
-class ContactDirectory(Protocol):
-    """`services.runtime.secrets.vault.VaultDirectory`."""
-
-    def of(self, realm: str) -> StaffDirectory: ...
 
 
 @dataclass
@@ -69,9 +49,9 @@ class HeadcountTally:
     def __init__(
         self,
         outbox: AttemptView,
-        answers: AnswerStore,
-        places: ContactDirectory,
-        producer: InputSender,
+        answers: VaultTexts,
+        places: VaultDirectory,
+        producer: RecordProducer,
         *,
         wall_clock: Callable[[], float] = time.time,
         every_s: float = COUNT_INTERVAL_S,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Final, Literal, Protocol
+from typing import Final, Literal
 
 from schemas.people.replies import (
     OPEN_PLACE_MS,
@@ -20,21 +20,11 @@ from schemas.words import Channel
 from services.delivery.channels.sms.origin import normalize_provider_number
 from services.delivery.replies.returns import GIVE_UP_S, FieldText, ProviderInbox
 from services.delivery.sender.periodic import run_periodically
-from services.runtime.secrets.vault import TextItem
+from services.runtime.secrets.vault import TextItem, VaultTexts
 
 READ_INTERVAL_S: Final = 0.5
 REMEMBERED_REPLIES: Final = 10_000
 """Number of read replies that are remembered."""
-
-
-class ReplyStore(Protocol):
-    """`services.runtime.secrets.vault.Texts`."""
-
-    def ids(self, prefix: str) -> list[str]: ...
-
-    async def get(self, text_id: str) -> TextItem | None: ...
-
-    async def erase(self, id: str) -> None: ...
 
 
 class ReplyReader:
@@ -46,7 +36,7 @@ class ReplyReader:
     """
 
     def __init__(
-        self, letters: ReplyStore, returns: ProviderInbox, clock: Callable[[], float] = time.time
+        self, letters: VaultTexts, returns: ProviderInbox, clock: Callable[[], float] = time.time
     ) -> None:
         self._letters = letters
         self._returns = returns

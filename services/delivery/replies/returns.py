@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Final, Literal, Protocol
+from typing import Final, Literal
 from uuid import uuid4
 
 import structlog
@@ -23,7 +23,6 @@ from schemas.commands import AnswerCards, AnswerNotification
 from schemas.delivery import ReceiptReceived, ReplyUnread, TextRead
 from schemas.oncall import NoteReachability
 from schemas.people.attendance import AttendanceMode, StateAttendance
-from schemas.people.directory import Contact
 from schemas.people.replies import (
     ARRIVED_TEXT_PREFIX,
     CardReply,
@@ -45,11 +44,11 @@ from services.delivery.sender.attempt_view import (
     OpenQuestion,
     ProviderReference,
 )
-from services.delivery.sender.sender import SOURCE, InputSender
-from services.runtime.kafka.clients import BrokerAway
+from services.delivery.sender.sender import SOURCE
+from services.runtime.kafka.clients import BrokerAway, RecordProducer
 from services.runtime.process import metrics
 from services.runtime.process.failpoints import ARMED, reach_failpoint
-from services.runtime.secrets.vault import TextItem
+from services.runtime.secrets.vault import TextItem, VaultDirectory, VaultTexts
 
 log = structlog.get_logger(__name__)
 
@@ -63,34 +62,6 @@ REPEAT_MS: Final = 5 * MINUTE_MS
 """Time in which the same text of a number, without an id of the provider, is a repetition."""
 _POLL_S: Final = 0.02
 _KEPT_RECEIPTS: Final = 10_000
-
-
-class ReplyPeople(Protocol):
-    """`services.runtime.secrets.vault.RealmDirectory`."""
-
-    def ids(self) -> list[str]:
-        """Return all person tokens."""
-        ...
-
-    async def get(self, person: str) -> Contact | None:
-        """Return the person; None if unknown or erased."""
-        ...
-
-    async def put(self, contact: Contact) -> None:
-        """Store a contact. Raise BrokerAway."""
-        ...
-
-
-class ReplyDirectory(Protocol):
-    """`services.runtime.secrets.vault.VaultDirectory`."""
-
-    def of(self, realm: str) -> ReplyPeople:
-        """Return the people of a realm."""
-        ...
-
-    def realms(self) -> list[str]:
-        """Return the live realms that have people."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,16 +86,6 @@ class FieldText:
     """True if it may be about a call: free words without the code of a site."""
     danger: bool
     sent_at: Instant
-
-
-class ReplyTexts(Protocol):
-    """`services.runtime.secrets.vault.Texts`."""
-
-    async def get(self, text_id: str) -> TextItem | None: ...
-
-    async def put(self, text_id: str, item: TextItem) -> None:
-        """Store a text. Raise BrokerAway."""
-        ...
 
 
 def _name_arrival(address: str, words: str, name: str | None, realms: Collection[str]) -> str:
@@ -158,9 +119,9 @@ class ProviderInbox:
     def __init__(
         self,
         outbox: AttemptView,
-        producer: InputSender,
-        directory: ReplyDirectory,
-        texts: ReplyTexts,
+        producer: RecordProducer,
+        directory: VaultDirectory,
+        texts: VaultTexts,
         *,
         monotonic: Callable[[], float] = time.monotonic,
         clock: Callable[[], float] = time.time,

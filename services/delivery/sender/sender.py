@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from typing import Final
 from uuid import uuid4
 
 import structlog
@@ -26,7 +26,6 @@ from schemas.delivery import (
     ProbedChannel,
     ProbeOutcome,
 )
-from schemas.people.directory import Contact
 from schemas.topics import input_topic, is_live
 from schemas.words import Channel
 from services.delivery.channels import CallResult, ChannelDrivers, Outgoing, ProbingDriver
@@ -54,12 +53,12 @@ from services.runtime.identity.signed_links import (
     ProviderLink,
     ProviderLinks,
 )
-from services.runtime.kafka.clients import BrokerAway
+from services.runtime.kafka.clients import BrokerAway, RecordProducer
 from services.runtime.log.transaction import Transaction
 from services.runtime.process import metrics, tracing
 from services.runtime.process.failpoints import ARMED, reach_failpoint
 from services.runtime.process.tracing import TraceSpan
-from services.runtime.secrets.vault import TextItem
+from services.runtime.secrets.vault import VaultDirectory, VaultTexts
 
 log = structlog.get_logger(__name__)
 
@@ -84,48 +83,6 @@ class RecordBatch:
     """False while older records are read: their offers may be stale, so nothing is claimed yet."""
 
 
-class SenderPeople(Protocol):
-    """`services.runtime.secrets.vault.RealmDirectory`."""
-
-    async def get(self, person: str, *, wait_s: float = 0.0) -> Contact | None:
-        """Return the person; None if unknown or erased."""
-        ...
-
-
-class SenderDirectory(Protocol):
-    """`services.runtime.secrets.vault.VaultDirectory`."""
-
-    def of(self, realm: str) -> SenderPeople:
-        """Return the people of a realm; nobody of another one is called. Rule D140."""
-        ...
-
-
-class SenderTexts(Protocol):
-    """`services.runtime.secrets.vault.Texts`."""
-
-    async def get(self, text_id: str, *, wait_s: float = 0.0) -> TextItem | None:
-        """Return the item; None if unknown or erased."""
-        ...
-
-
-class InputSender(Protocol):
-    """`services.runtime.kafka.clients.RecordProducer`."""
-
-    async def send(
-        self,
-        topic: str,
-        realm: str,
-        message: Message,
-        *,
-        id: str,
-        source: str,
-        correlation_id: str | None = None,
-        traceparent: str | None = None,
-    ) -> tuple[int, int]:
-        """Send a message; return once all replicas have it. Raise BrokerAway."""
-        ...
-
-
 def create_attempt_view(
     monotonic: Callable[[], float] = time.monotonic,
     own_providers: AbstractSet[tuple[str, Channel]] = frozenset(),
@@ -139,9 +96,9 @@ class Sender:
 
     def __init__(
         self,
-        producer: InputSender,
-        directory: SenderDirectory,
-        texts: SenderTexts,
+        producer: RecordProducer,
+        directory: VaultDirectory,
+        texts: VaultTexts,
         drivers: ChannelDrivers,
         links: AnswerLinks,
         return_links: ProviderLinks,

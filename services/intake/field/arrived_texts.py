@@ -12,7 +12,7 @@ import asyncio
 import time
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
@@ -26,7 +26,7 @@ from services.runtime.http.problems import ProblemError
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Principal, Scope, Source
 from services.runtime.kafka.clients import BrokerAway
-from services.runtime.secrets.vault import TextItem
+from services.runtime.secrets.vault import TextItem, VaultTexts
 
 READ_INTERVAL_S: Final = 0.5
 GIVE_UP_MS: Final = HOUR_MS
@@ -36,28 +36,12 @@ PROVIDER_ID: Final = "provider.sms"
 log = structlog.get_logger(__name__)
 
 
-class ArrivedStore(Protocol):
-    """The part of `services.runtime.secrets.vault.Texts` that is used here."""
-
-    def ids(self, prefix: str) -> list[str]: ...
-
-    async def get(self, text_id: str) -> TextItem | None: ...
-
-    async def put(self, text_id: str, item: TextItem) -> None:
-        """Store a text. Raises BrokerAway."""
-        ...
-
-    async def erase(self, id: str) -> None:
-        """Erase a text. Raises BrokerAway."""
-        ...
-
-
 class ArrivedTextReader:
     """Reader of the texts that delivery stored."""
 
     def __init__(
         self,
-        texts: ArrivedStore,
+        texts: VaultTexts,
         sms: SmsIntegration,
         machines: Dispatcher,
         starts: Collection[asyncio.Event],

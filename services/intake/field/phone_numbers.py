@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Final, Protocol
+from typing import Final
 
 from schemas.people.directory import Contact
 from schemas.topics import parse_realm
@@ -16,6 +16,7 @@ from schemas.words import Channel
 from services.runtime.identity.accounts import AccessStore
 from services.runtime.identity.permissions import Permission, Role
 from services.runtime.identity.principals import Principal, Scope
+from services.runtime.secrets.vault import VaultDirectory
 
 REFRESH_INTERVAL_S: Final = 10.0
 """Minimum seconds between two reads of the directory because of unknown numbers."""
@@ -23,35 +24,6 @@ DEFAULT_SOURCE_KIND: Final = "site_manager"
 """Kind of source of a person in the directory without an account."""
 _YIELD_EVERY: Final = 200
 _FRENCH_NUMBER: Final = re.compile(r"0[1-9]\d{8}")
-
-
-class RealmPeople(Protocol):
-    """The part of `services.runtime.secrets.vault.RealmDirectory` that is used here."""
-
-    def ids(self) -> list[str]:
-        """Return all person tokens."""
-        ...
-
-    async def get(self, person: str) -> Contact | None:
-        """Return a person, or None if unknown or erased."""
-        ...
-
-
-class PersonDirectory(Protocol):
-    """The part of `services.runtime.secrets.vault.VaultDirectory` that is used here."""
-
-    @property
-    def home_realm(self) -> str:
-        """Return the realm of accounts without a limit."""
-        ...
-
-    def of(self, realm: str) -> RealmPeople:
-        """Return the people of a realm."""
-        ...
-
-    def realms(self) -> list[str]:
-        """Return the live realms that have people."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +51,7 @@ class PhoneNumbers:
 
     def __init__(
         self,
-        directory: PersonDirectory,
+        directory: VaultDirectory,
         access: AccessStore,
         key: bytes,
         *,

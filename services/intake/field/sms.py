@@ -27,7 +27,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from uuid import uuid4
 
 import orjson
@@ -77,7 +77,7 @@ from services.runtime.identity.permissions import Permission
 from services.runtime.identity.principals import Principal, Source
 from services.runtime.kafka.clients import BrokerAway
 from services.runtime.process import metrics
-from services.runtime.secrets.vault import TextItem
+from services.runtime.secrets.vault import TextItem, VaultTexts
 
 NAME: Final = "sms"
 PATHS: Final = ("/webhooks/sms",)
@@ -90,20 +90,6 @@ _RECEIPT_STATES: Final = {
     "BLACKLISTED_NUMBER": "failed",
 }
 """States of a receipt that are final; gateways also tell those on the way."""
-
-
-class TextStore(Protocol):
-    """The part of `services.runtime.secrets.vault.Texts` that is used here."""
-
-    async def get(self, text_id: str) -> TextItem | None: ...
-
-    async def put(self, text_id: str, item: TextItem) -> None:
-        """Store a text. Raises BrokerAway."""
-        ...
-
-    async def erase(self, id: str) -> None:
-        """Erase a text. Raises BrokerAway."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +120,7 @@ class SmsIntegration:
     PERMISSION: Final = Permission.REPORT_POST
 
     def __init__(
-        self, people: PhoneNumbers, places: SiteCodes, limits: AnonymousLimits, letters: TextStore
+        self, people: PhoneNumbers, places: SiteCodes, limits: AnonymousLimits, letters: VaultTexts
     ) -> None:
         self._people = people
         self._places = places

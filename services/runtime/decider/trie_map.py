@@ -7,7 +7,6 @@ change returns a new map that shares the rest, and the order of keys is undefine
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from rpds import HashTrieMap
@@ -100,12 +99,7 @@ class Mutation(Generic[K, V]):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         pass
 
     def __setitem__(self, key: K, value: V) -> None:
