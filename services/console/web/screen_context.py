@@ -89,7 +89,7 @@ class ScreenPage(WebPage):
     """A page with the frame of all screens; `build` gets their data and returns its own values."""
 
     under: str = ""
-    """Page whose entry of the menu is marked; empty: its own."""
+    """Page that the menu marks as current; empty: this one."""
 
     async def collect_values(
         self, queries: Queries, request: Request, **parameters: str
