@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Accounts, report
 from tests.system import RunningVigie
@@ -16,6 +16,22 @@ def row_of(vigie: RunningVigie, realm: str) -> str:
     """Return a line with its agents at work."""
     lines = vigie.get(f"/api/v1/reassignments/lines?realm={realm}&state=arrived&limit=1")["items"]
     return str(lines[0]["id"])
+
+
+def refuse_one_move(page: Page) -> None:
+    """Refuse, as the cell, one line of an order of several; the others stay."""
+    order = (
+        page.locator("#underway tbody tr")
+        .filter(has=page.get_by_text("Ou un seul mouvement"))
+        .first
+    )
+    order.locator("summary", has_text="Impossible").click()
+    order.get_by_label("Raison").fill("Plus de place.")
+    order.get_by_role("button", name="Refuser :").last.click()
+    refusal = page.locator("#refused li")
+    expect(refusal).to_have_count(1)
+    expect(refusal).to_contain_text(re.compile(r"Refusé .*Plus de place\."))
+    expect(refusal).to_contain_text("À la place")
 
 
 def test_the_cell_approves_a_selection_and_its_orders_go_out(
@@ -96,11 +112,15 @@ def test_the_cell_approves_a_selection_and_its_orders_go_out(
         "agent-siege-2",
     }
 
+    refuse_one_move(page)
+    refused_lines = vigie.get(f"/api/v1/reassignments/lines?realm={own_realm}&state=refused")
+    assert [line["reason"] for line in refused_lines["items"]] == ["Plus de place."]
+
     def states() -> set[str]:
         lines = vigie.get(f"/api/v1/reassignments/lines?realm={own_realm}&site=cen-1&limit=1000")[
             "items"
         ]
-        return {line["state"] for line in lines if line["from"]["site"] == "cen-1"}
+        return {line["state"] for line in lines if line["from"]["site"] == "cen-1"} - {"refused"}
 
     manager = visitor("site_manager", sites=("cen-1",))
     phone = manager.page(f"/mes-sites?realm={own_realm}", width=390, height=844)

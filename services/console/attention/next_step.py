@@ -398,13 +398,22 @@ def _build_card_step(card: SiteCard, _: Translator) -> tuple[tuple[bool, datetim
 def _build_order_step(
     site: str, order: SiteOrder, now: datetime, _: Translator
 ) -> tuple[tuple[bool, datetime, str], NextStep]:
+    title, consequence = (
+        (
+            N_("Fin de réaffectation : {what}, {n} agents"),
+            N_("Ils ne sont plus nécessaires. Confirmez leur retour dès qu’ils sont revenus."),
+        )
+        if order.is_over
+        else (
+            N_("Ordre de réaffectation : {what}, {n} agents"),
+            N_("Sans réponse, la cellule ne sait pas si l’ordre est suivi."),
+        )
+    )
     step = NextStep(
-        title=_(
-            "Ordre de réaffectation : {what}, {n}", what=order.direction_text, n=order.agents_text
-        ),
+        title=_(title, what=order.direction_text, n=order.agents_text),
         due_at=None,
         late=False,
-        consequence=_("Sans réponse, la cellule ne sait pas si l’ordre est suivi."),
+        consequence=_(consequence),
         path="/mes-sites",
         anchor=f"ordres-{site}",
         button=_("Lire l’ordre"),

@@ -419,6 +419,7 @@ class Shaper:
                 "arrived_at": _format_time(row.arrived_at),
                 "ended_at": _format_time(row.ended_at),
                 "cause": row.cause,
+                "changed_by": row.by,
             }
         )
 

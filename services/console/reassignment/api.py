@@ -86,7 +86,12 @@ async def list_lines(
     cursor: Cursor = None,
 ) -> Page[ReassignmentLine]:
     return await reader.model.reassignments(
-        state=state, site=site, incident=incident, limit=limit, cursor=cursor
+        state=state,
+        site=site,
+        incident=incident,
+        with_text=reader.principal.may(Permission.LOG_READ),
+        limit=limit,
+        cursor=cursor,
     )
 
 

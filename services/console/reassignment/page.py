@@ -47,7 +47,7 @@ STATE_LABELS: Final = {
     LineState.ARRIVED: N_("au travail"),
     LineState.RELEASED: N_("de retour"),
     LineState.VOID: N_("annulée, lieu perdu"),
-    LineState.REFUSED: N_("refusée par le site"),
+    LineState.REFUSED: N_("ordre refusé"),
 }
 REMOVED_LABEL: Final = N_("annulée, site retiré des données")
 _STATE_ICONS: Final = {
@@ -229,11 +229,42 @@ def _draw_band(y: float, z: float, h: float) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class OrderMove:
+    """One line of an order: agents of one métier from one site."""
+
+    id: str
+    text: str
+
+
+def _list_moves(lines: Sequence[ReassignmentLine], _: Translator) -> list[OrderMove]:
+    """List the lines of an order, so that a site may refuse one of them. Rule D101."""
+    return [OrderMove(line.id, _describe_move(line, _)) for line in lines]
+
+
+def _describe_move(line: ReassignmentLine, _: Translator) -> str:
+    values = {
+        "n": format_small_count(line.count),
+        "metier": line.metier_name,
+        "site": shorten_site_name(line.source.name),
+    }
+    if line.target.site == TELEWORK:
+        return _("{metier} ({n}), {site}, à domicile", **values)
+    if line.target.site == line.source.site:
+        return _("{metier} ({n}), {site}, sur place", **values)
+    return _(
+        "{metier} ({n}), {site} → {place}",
+        **values,
+        place=shorten_site_name(line.target.name),
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class DecisionGroup:
     """Lines that share one decision: the same work, place and state."""
 
     key: str
     ids: list[str]
+    moves: list[OrderMove]
     activity: str
     name: str
     criticality: int
@@ -263,7 +294,7 @@ class DecisionGroup:
     next: str
     next_said: str
     period: str
-    """Text of the period; empty before the order."""
+    """Text of the period; empty before the order, and once nobody is needed."""
 
 
 def group_lines(
@@ -327,6 +358,7 @@ def _build_group(lines: list[ReassignmentLine], _: Translator) -> DecisionGroup:
             )
         ),
         ids=[line.id for line in lines],
+        moves=_list_moves(lines, _),
         activity=first.target.activity,
         name=first.target.activity_name,
         criticality=first.criticality,
@@ -355,7 +387,7 @@ def _build_group(lines: list[ReassignmentLine], _: Translator) -> DecisionGroup:
         ),
         next=verb,
         next_said=_(verb_said) if verb else "",
-        period=_describe_period(lines, _),
+        period="" if first.needed == 0 else _describe_period(lines, _),
     )
 
 
@@ -396,6 +428,7 @@ class SiteOrder:
     way: OrderDirection
     direction_text: str
     ids: list[str]
+    moves: list[OrderMove]
     agents: int
     agents_text: str
     places: list[str]
@@ -407,6 +440,8 @@ class SiteOrder:
     period: str
     is_asked: bool
     """The manager answers now: the order is new, or its agents are no longer needed."""
+    is_over: bool
+    """Its agents are no longer needed: the manager confirms that they are back."""
 
 
 def _find_direction(line: ReassignmentLine, site: str) -> OrderDirection:
@@ -456,6 +491,7 @@ def _build_site_order(
         way=way,
         direction_text=_(DIRECTION_LABELS[way]),
         ids=[line.id for line in lines],
+        moves=_list_moves(lines, _),
         agents=agents,
         agents_text=format_small_count(agents),
         places=[shorten_site_name(name) for name in dict.fromkeys(others)],
@@ -464,9 +500,122 @@ def _build_site_order(
         still=describe_need(agents, needed_count, _),
         next=step,
         next_said=_(step_label),
-        period=_describe_period(lines, _),
+        period=_describe_period(lines, _) if needed_count else "",
         is_asked=state is LineState.DISPATCHED or needed_count == 0,
+        is_over=needed_count == 0,
     )
+
+
+REPLACEMENTS_SHOWN: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Refused order with its author, time, reason and replacement. Rule D101."""
+
+    group: DecisionGroup
+    at: datetime
+    by: str | None
+    """Token of the person; None: unknown."""
+    reason: str | None
+    """Text of the reason; None: not to be read, or erased."""
+    replacement: str
+
+
+def _list_refusals(
+    lines: Iterable[ReassignmentLine],
+    proposal: Proposal | None,
+    later_lines: Sequence[ReassignmentLine],
+    _: Translator,
+) -> list[Refusal]:
+    """List the refused orders, newest first.
+
+    `later_lines` are the lines that may replace them: undecided, or approved since.
+    """
+    lines_by_refusal: dict[tuple[datetime, str, str], list[ReassignmentLine]] = {}
+    for line in lines:
+        if line.ended_at is not None:
+            key = (line.ended_at, line.changed_by or "", line.reason or "")
+            lines_by_refusal.setdefault(key, []).append(line)
+    refusals = []
+    for (at, by, reason), refused_lines in sorted(lines_by_refusal.items(), reverse=True):
+        for group in group_lines(refused_lines, _):
+            mine = [line for line in refused_lines if line.id in group.ids]
+            text = _describe_replacement(mine, at, proposal, later_lines, _)
+            refusals.append(Refusal(group, at, by or None, reason or None, text))
+    return refusals
+
+
+def _describe_replacement(
+    refused_lines: Sequence[ReassignmentLine],
+    at: datetime,
+    proposal: Proposal | None,
+    later_lines: Sequence[ReassignmentLine],
+    _: Translator,
+) -> str:
+    """Describe the moves that replace a refused order; empty after the end of the crisis.
+
+    Help is replaced by other help for the same need, own work by another place for its agents.
+    """
+    origins = {line.proposal for line in refused_lines}
+
+    def is_later(time: datetime, origin: str) -> bool:
+        # the clock of an exercise stands still between its steps
+        return time > at or (time == at and origin not in origins)
+
+    is_newer = proposal is not None and is_later(proposal.computed_at, proposal.id)
+    replacements = [
+        line
+        for line in later_lines
+        if (is_newer if line.approved_at is None else is_later(line.approved_at, line.proposal))
+        and any(_can_replace(line, refused) for refused in refused_lines)
+    ]
+    if replacements:
+        move_texts = [
+            f"{_describe_move(line, _)}, {_(STATE_LABELS[line.state])}"
+            for line in replacements[:REPLACEMENTS_SHOWN]
+        ]
+        if rest := len(replacements) - len(move_texts):
+            move_texts.append(_.plural("{n} autre", "{n} autres", rest))
+        return _("À la place : {moves}", moves=_("\u00a0; ").join(move_texts))
+    if proposal is None or proposal.state is not ProposalState.OPEN:
+        return ""
+    if not proposal.displaced and not proposal.demand:  # nobody misses them any more
+        return ""
+    if is_newer:
+        return _("La proposition n° {n} ne donne rien à la place.", n=proposal.number)
+    return _("Une autre proposition suit.")
+
+
+def _can_replace(line: ReassignmentLine, refused: ReassignmentLine) -> bool:
+    if line.own_work or refused.own_work:
+        return line.own_work and refused.own_work and _get_cell(line) == _get_cell(refused)
+    need = (refused.need_site, refused.target.activity)
+    return (line.need_site, line.target.activity) == need
+
+
+def _get_cell(line: ReassignmentLine) -> tuple[str, str, str]:
+    return (line.source.site, line.source.activity, line.metier)
+
+
+def _find_refused_moves(
+    proposal: Proposal | None, reassigned_lines: Iterable[ReassignmentLine]
+) -> frozenset[tuple[str, ...]]:
+    """Return the moves that were refused after the proposal: nobody can approve them. Rule D101."""
+    if proposal is None:
+        return frozenset()
+    refused, under_way = set[tuple[str, ...]](), set[tuple[str, ...]]()
+    for line in reassigned_lines:
+        move = (*_get_cell(line), line.target.site)
+        if line.state in ACTIVE_LINE_STATES:
+            under_way.add(move)
+        elif (
+            line.state is LineState.REFUSED
+            and line.ended_at is not None
+            and line.ended_at >= proposal.computed_at
+        ):
+            refused.add(move)
+    return frozenset(refused - under_way)
 
 
 @dataclass(frozen=True, slots=True)
@@ -480,10 +629,20 @@ class ReassignmentView:
     """Undecided lines for work below its minimum."""
     own: list[DecisionGroup]
     """Undecided lines of agents with their own work."""
+    blocked: list[DecisionGroup]
+    """Undecided lines with a move refused after the proposal: nobody can approve them."""
     decided_groups: list[DecisionGroup]
+    refusals: list[Refusal]
+    """Orders of the last day that a site or the cell refused."""
     void: list[DecisionGroup]
     """Orders of the last day that ended with the loss or removal of a place."""
+    returned: list[DecisionGroup]
+    """Orders of the last day with their agents back."""
+    unneeded: int
+    """Number of agents under way that nobody needs any more."""
     under_way: list[DecisionGroup]
+    undecided: int
+    """Number of lines that can be decided."""
     kg: int
     """CO2 of all moves of the proposal, including those that an earlier approval covers."""
     others: list[Proposal]
@@ -506,7 +665,15 @@ def build_reassignment_view(
     lines. `sites` are those of a limited reader; the lines under way are then shown one by one.
     """
     lines = proposal.lines or [] if proposal is not None else []
-    waiting = [line for line in lines if line.state is LineState.PROPOSED]
+    refused_moves = _find_refused_moves(proposal, reassigned_lines)
+    undecided = [line for line in lines if line.state is LineState.PROPOSED]
+    blocked = [x for x in undecided if (*_get_cell(x), x.target.site) in refused_moves]
+    waiting = [x for x in undecided if (*_get_cell(x), x.target.site) not in refused_moves]
+    under_way = [x for x in reassigned_lines if x.state in ACTIVE_LINE_STATES]
+    recent_lines: dict[LineState, list[ReassignmentLine]] = {}
+    for line in reassigned_lines:
+        if line.ended_at is not None and now - line.ended_at < RECENT_SPAN:
+            recent_lines.setdefault(line.state, []).append(line)
     groups = group_lines(waiting, _)
     newest = proposals[0] if proposals else None
     others: dict[Preference, Proposal] = {}
@@ -527,27 +694,22 @@ def build_reassignment_view(
         picture=draw_flows(proposal.flow, names, _) if proposal is not None else None,
         vital=[g for g in groups if not g.own_work],
         own=[g for g in groups if g.own_work],
-        decided_groups=group_lines([x for x in lines if x.state is LineState.DECLINED], _),
-        void=group_lines(
-            [
-                x
-                for x in reassigned_lines
-                if x.state in (LineState.VOID, LineState.REFUSED)
-                and x.ended_at is not None
-                and now - x.ended_at < RECENT_SPAN
-            ],
-            _,
+        blocked=group_lines(
+            [x.model_copy(update={"state": LineState.REFUSED}) for x in blocked], _
         ),
+        decided_groups=group_lines([x for x in lines if x.state is LineState.DECLINED], _),
+        refusals=_list_refusals(
+            recent_lines.get(LineState.REFUSED, ()), proposal, [*waiting, *under_way], _
+        ),
+        void=group_lines(recent_lines.get(LineState.VOID, ()), _),
+        returned=group_lines(recent_lines.get(LineState.RELEASED, ()), _),
         under_way=group_lines(
-            [
-                x
-                for x in reassigned_lines
-                if x.state in ACTIVE_LINE_STATES
-                and (not sites or {x.source.site, x.target.site} & set(sites))
-            ],
+            [x for x in under_way if not sites or {x.source.site, x.target.site} & set(sites)],
             _,
             one_by_one=bool(sites),
         ),
+        undecided=len(waiting),
+        unneeded=sum(x.count for x in under_way if x.needed == 0),
         kg=round(proposal.objective.get("C", 0) / 1000) if proposal is not None else 0,
         others=list(others.values()),
         covered=(proposal.demand - proposal.unmet_agents) if proposal is not None else 0,

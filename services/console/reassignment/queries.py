@@ -58,10 +58,14 @@ class ReassignmentQueries(QueryBase):
         state: Sequence[str] = (),
         site: str | None = None,
         incident: str | None = None,
+        with_text: bool = False,
         limit: int = UNLIMITED,
         cursor: str | None = None,
     ) -> Page[r.ReassignmentLine]:
-        """List approved lines by id; `site` keeps those from, to or for a site."""
+        """List approved lines by id; `site` keeps those from, to or for a site.
+
+        `with_text` adds the reasons of refusals.
+        """
         view = await self.read()
         rows = await view.picture.rows(g.ReassignmentRow)
         matching_lines = [
@@ -71,7 +75,17 @@ class ReassignmentQueries(QueryBase):
             and (site is None or site in (row.site, row.place, row.need_site))
             and (incident is None or row.incident == incident)
         ]
-        return page_by_id(sorted(matching_lines, key=lambda line: line.id), limit, cursor)
+        page = page_by_id(sorted(matching_lines, key=lambda line: line.id), limit, cursor)
+        if not with_text:
+            return page
+        return page.model_copy(
+            update={"items": [self._add_reason(line, rows[line.id]) for line in page.items]}
+        )
+
+    def _add_reason(self, line: r.ReassignmentLine, row: g.ReassignmentRow) -> r.ReassignmentLine:
+        if row.reason is None:
+            return line
+        return line.model_copy(update={"reason": self.reason_of(row.reason)})
 
     async def orders(self, proposal: str) -> list[g.OrderRow]:
         """Return the orders to sites that the approvals of a proposal gave."""

@@ -88,6 +88,13 @@ class ReassignmentLine(Resource):
     arrived_at: Time | None
     ended_at: Time | None
     cause: str | None
+    changed_by: str | None = Field(
+        default=None, description="token of the author of the last step; null = no step yet"
+    )
+    reason: str | None = Field(
+        default=None,
+        description="why the order was refused; null = not refused, not yours to read, or erased",
+    )
 
 
 class MissingAgents(Resource):

@@ -19,8 +19,10 @@ from services.console.web.screen_context import (
     ScreenPage,
     find_unknown_value,
 )
+from services.runtime.identity.permissions import Permission
 
 CENTS_PER_EURO = 100
+_ENDED_STATES: Final = (LineState.VOID, LineState.REFUSED, LineState.RELEASED)
 WHOLE_PCT: Final = 100
 
 
@@ -29,10 +31,13 @@ async def build_reassignment_page(x: ScreenData) -> dict[str, Any]:
 
     It shows counts, never names. Rule D58.
     """
-    proposals, reassignments = await asyncio.gather(
+    proposals, under_way, ended = await asyncio.gather(
         x.queries.proposals(),
+        x.queries.reassignments(state=ACTIVE_LINE_STATES, limit=LINE_LIMIT),
         x.queries.reassignments(
-            state=(*ACTIVE_LINE_STATES, LineState.VOID, LineState.REFUSED), limit=LINE_LIMIT
+            state=_ENDED_STATES,
+            with_text=x.shell.reader.may(Permission.LOG_READ),
+            limit=LINE_LIMIT,
         ),
     )
     proposal_id = x.request.query_params.get("proposition")
@@ -50,7 +55,7 @@ async def build_reassignment_page(x: ScreenData) -> dict[str, Any]:
     view = reassignment_page.build_reassignment_view(
         proposals,
         proposal,
-        reassignments.items,
+        [*under_way.items, *ended.items],
         x.shell.reader.principal.scope.sites,
         x.shell.now,
         x.names,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -16,14 +17,15 @@ from schemas.reassignment import (
 from services.console.i18n import get_translator
 from services.console.read_model.shapes import Shaper
 from services.console.reassignment.page import (
+    ReassignmentView,
     build_reassignment_view,
     group_lines,
     list_quality_figures,
     list_site_orders,
 )
-from services.console.resources import ReassignmentLine
+from services.console.resources import Proposal, ReassignmentLine
 from tests.unit.console.held import browsing, outlines, reference
-from tests.unit.console.test_every_screen import crisis, realm, shown
+from tests.unit.console.test_every_screen import REALM, START, crisis, realm, shown
 
 _ = get_translator("fr")
 NOW = datetime(2027, 2, 11, 10, tzinfo=UTC)
@@ -36,8 +38,10 @@ def line(
     needed: int,
     state: LineState = LineState.DISPATCHED,
     metier: str = "agent_accueil",
+    place: str = "sst-01",
+    **changes: Any,
 ) -> ReassignmentLine:
-    return SHAPER.reassignment(
+    shown_line = SHAPER.reassignment(
         ReassignmentRow(
             id=id,
             site="cen-1",
@@ -47,7 +51,7 @@ def line(
             need_site="sst-01",
             need_activity="SOL-01",
             need_metier=metier,
-            place="sst-01",
+            place=place,
             count=count,
             criticality=1,
             proposal="p",
@@ -60,6 +64,41 @@ def line(
             rules=(),
         )
     )
+    return shown_line.model_copy(update=changes)
+
+
+def proposal_of(lines: list[ReassignmentLine], at: datetime, **changes: Any) -> Proposal:
+    """Return the open proposal `q` of this time with these lines."""
+    row = ProposalRow(
+        id="q",
+        number=2,
+        state=ProposalState.OPEN,
+        reference="r",
+        requested_at=0,
+        computed_at=int(at.timestamp() * 1000),
+        sites_hit=1,
+        elapsed_h=1,
+        transit=True,
+        telework=True,
+        demand=9,
+        lines=len(lines),
+        agents=9,
+    )
+    return SHAPER.proposal(row.model_copy(update=changes)).model_copy(update={"lines": lines})
+
+
+def view_of(proposal: Proposal | None, lines: list[ReassignmentLine]) -> ReassignmentView:
+    proposals = [proposal] if proposal is not None else []
+    return build_reassignment_view(proposals, proposal, lines, [], NOW, reference().names, _)
+
+
+REFUSED_AT = NOW - timedelta(minutes=20)
+LATER = NOW - timedelta(minutes=10)
+
+
+def refused_line(**changes: Any) -> ReassignmentLine:
+    refusal = {"ended_at": REFUSED_AT, "changed_by": "x", "reason": "plus de place"}
+    return line("l-1", 4, 4, LineState.REFUSED, **(refusal | changes))
 
 
 @pytest.mark.parametrize("state", [LineState.DISPATCHED, LineState.ACCEPTED, LineState.ARRIVED])
@@ -86,7 +125,120 @@ def test_unneeded_agents_go_back_without_arriving_first(state: LineState) -> Non
 def test_a_refused_order_says_so() -> None:
     refused = line("l-1", 4, 4, LineState.REFUSED)
     (group,) = group_lines([refused], _)
-    assert (group.state_text, group.next) == ("refusée par le site", "")
+    assert (group.state_text, group.next) == ("ordre refusé", "")
+
+
+def test_a_refused_order_names_its_reason_and_its_replacement() -> None:
+    instead = line("l-2", 5, 5, LineState.PROPOSED, place="cen-2", proposal="q", approved_at=None)
+    view = view_of(proposal_of([instead], LATER), [refused_line()])
+    (refusal,) = view.refusals
+    assert (refusal.at, refusal.by, refusal.reason) == (REFUSED_AT, "x", "plus de place")
+    assert refusal.replacement.startswith("À la place\u00a0: agent d’accueil (5), ")
+    assert refusal.replacement.endswith(", à décider")
+    assert view.void == view.blocked == []
+
+
+def test_help_for_another_need_replaces_no_refused_order() -> None:
+    other = line("l-2", 5, 5, LineState.PROPOSED, need_site="sst-02", approved_at=None)
+    (refusal,) = view_of(proposal_of([other], LATER), [refused_line()]).refusals
+    assert refusal.replacement == "La proposition n° 2 ne donne rien à la place."
+
+
+def test_a_refused_order_waits_for_the_next_proposal() -> None:
+    before = REFUSED_AT - timedelta(minutes=5)
+    (refusal,) = view_of(proposal_of([], before), [refused_line()]).refusals
+    assert refusal.replacement == "Une autre proposition suit."
+    (refusal,) = view_of(None, [refused_line()]).refusals
+    assert refusal.replacement == ""
+    (refusal,) = view_of(proposal_of([], LATER, demand=0), [refused_line()]).refusals
+    assert refusal.replacement == "", "nobody misses these agents any more"
+
+
+def test_a_refusal_of_another_day_is_not_shown() -> None:
+    assert view_of(None, [refused_line(ended_at=NOW - timedelta(days=2))]).refusals == []
+
+
+def test_a_move_refused_after_its_proposal_cannot_be_chosen() -> None:
+    """One such line among those that are ticked refused the approval of all."""
+    same = line("l-2", 5, 5, LineState.PROPOSED, approved_at=None)
+    other = line("l-3", 6, 6, LineState.PROPOSED, place="cen-2", approved_at=None)
+    before = REFUSED_AT - timedelta(minutes=5)
+    view = view_of(proposal_of([same, other], before), [refused_line()])
+    assert [group.ids for group in view.vital] == [["l-3"]]
+    assert [(group.ids, group.state_text) for group in view.blocked] == [(["l-2"], "ordre refusé")]
+    assert view.undecided == 1
+    again = line("l-4", 3, 3, LineState.ARRIVED)
+    assert view_of(proposal_of([same], before), [refused_line(), again]).blocked == [], (
+        "another order still makes this move"
+    )
+
+
+def test_an_order_lists_its_moves_so_that_one_can_be_refused() -> None:
+    lines = [line("l-1", 4, 4), line("l-2", 1, 1, metier="cuisinier")]
+    (group,) = group_lines(lines, _)
+    (order,) = list_site_orders("cen-1", lines, _)
+    assert group.moves == order.moves
+    assert [move.id for move in group.moves] == ["l-1", "l-2"]
+    assert group.moves[0].text.startswith("agent d’accueil (4), ")
+    assert "(< 3)" in group.moves[1].text
+
+
+def test_an_unneeded_order_has_no_period_and_asks_for_the_return() -> None:
+    times = {"starts_at": NOW, "dispatched_at": NOW}
+    needed, unneeded = line("l-1", 4, 4, **times), line("l-2", 4, 0, **times)
+    assert [bool(group.period) for group in group_lines([needed], _)] == [True]
+    assert [group.period for group in group_lines([unneeded], _)] == [""]
+    (order,) = list_site_orders("cen-1", [unneeded], _)
+    assert (order.period, order.is_over, order.next) == ("", True, "release")
+    assert view_of(None, [needed, unneeded]).unneeded == 4
+
+
+def test_returned_agents_stay_on_the_page_for_a_day() -> None:
+    returned = line("l-1", 4, 0, LineState.RELEASED, ended_at=LATER)
+    (group,) = view_of(None, [returned]).returned
+    assert (group.state_text, group.agents) == ("de retour", 4)
+
+
+async def test_the_page_shows_orders_without_a_proposal_and_refuses_one_move() -> None:
+    """After the end of a crisis the orders that were still open stood nowhere."""
+    realm_state = crisis()
+    for n, state in enumerate(("dispatched", "dispatched", "refused"), start=1):
+        realm_state.put("reassignments", _row(n, state))
+    browser, _ = browsing(realm_state)
+    page = (await browser.get(f"/reaffectation?realm={REALM}")).text
+    assert page.count('formaction="/api/v1/reassignments/l-') == 2
+    assert "Refuser cet ordre" in page
+    assert "Ordres refusés" in page
+    reader = (await browser.get(f"/reaffectation?realm={REALM}", role="observer")).text
+    assert "Ordres refusés" in reader
+    assert "/refuse" not in reader
+
+
+def _row(n: int, state: str) -> dict[str, Any]:
+    return {
+        "id": f"l-{n}",
+        "site": "pmi-01",
+        "activity": "SOL-01",
+        "metier": ("agent_accueil", "cuisinier", "puericultrice")[n - 1],
+        "supply": "releasable",
+        "need_site": "sst-01",
+        "need_activity": "SOL-01",
+        "need_metier": "agent_accueil",
+        "place": "sst-01",
+        "count": 4,
+        "criticality": 1,
+        "proposal": "p-1",
+        "decision": "d-1",
+        "state": state,
+        "needed": 4,
+        "approved_by": "dgs",
+        "approved_role": "director",
+        "approved_at": START,
+        "dispatched_at": START,
+        "ended_at": START if state == "refused" else None,
+        "by": "dgs",
+        "rules": ["D49"],
+    }
 
 
 def test_fewer_than_three_agents_are_not_itemised_even_across_metiers() -> None:

@@ -144,7 +144,7 @@ def test_an_order_of_reassignment_is_asked_until_it_is_answered(*, is_asked: boo
     """The first page said that nothing was asked, above the order."""
     order: Any = SimpleNamespace(key="come-dispatched", agents_text="37")
     order.direction_text = "Viennent travailler ici"
-    order.is_asked = is_asked
+    order.is_asked, order.is_over = is_asked, False
     step = build_site_step(
         [], {"pmi-01"}, HERE, get_translator("fr"), orders={"pmi-01": [order], "cen-1": [order]}
     )
@@ -152,8 +152,18 @@ def test_an_order_of_reassignment_is_asked_until_it_is_answered(*, is_asked: boo
         assert step is None
         return
     assert step is not None
-    assert "Viennent travailler ici, 37" in step.title
+    assert step.title == "Ordre de réaffectation\u00a0: Viennent travailler ici, 37 agents"
     assert (step.path, step.anchor, step.more) == ("/mes-sites", "ordres-pmi-01", 0)
+
+
+def test_the_end_of_a_reassignment_asks_for_the_return() -> None:
+    """It was announced as an order that waited for an answer."""
+    order: Any = SimpleNamespace(key="come-arrived-over", agents_text="37", is_asked=True)
+    order.direction_text, order.is_over = "Travaillent à domicile", True
+    step = build_site_step([], {"pmi-01"}, HERE, get_translator("fr"), orders={"pmi-01": [order]})
+    assert step is not None
+    assert step.title == "Fin de réaffectation\u00a0: Travaillent à domicile, 37 agents"
+    assert "Confirmez leur retour" in step.consequence
 
 
 def test_a_function_of_the_account_goes_before_its_rights() -> None:

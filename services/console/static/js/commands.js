@@ -62,10 +62,10 @@ function joined(parts, part, field) {
   return { ...parts, [part]: field.dataset.type === "list" ? [...before, .../** @type {string[]} */ (value(field))] : value(field) };
 }
 
-/** @param {HTMLFormElement} form @param {HTMLElement | null} submitter a button may have an address of its own (`formaction`) */
+/** @param {HTMLFormElement} form @param {HTMLElement | null} submitter a button may have an address (`formaction`) and a body (`data-body`) of its own */
 async function send(form, submitter) {
   const said = document.getElementById(form.dataset.said ?? "");
-  const body = /** @type {Record<string, unknown>} */ (JSON.parse(form.dataset.body ?? "{}"));
+  const body = /** @type {Record<string, unknown>} */ (JSON.parse(submitter?.dataset.body ?? form.dataset.body ?? "{}"));
   let realm = "";
   for (const field of form.elements) {
     // an emptied field with `data-empty` is sent, others are left out
