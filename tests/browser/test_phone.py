@@ -11,6 +11,7 @@ from playwright.sync_api import Page, Route, expect
 from services.runtime.identity.signed_links import AnswerLink, AnswerLinks
 from tests.browser.conftest import Accounts, report
 from tests.browser.test_overtaken import decide
+from tests.browser.test_screens import incident_of
 from tests.faults.wire import Wire
 from tests.system import RunningVigie
 from tests.unit.intake.test_attachments import png
@@ -513,3 +514,32 @@ def test_the_tables_of_a_document_fit_the_phone(crisis: str, visitor: Accounts) 
     tables = page.locator(".sheet .scroll")
     expect(tables.first).to_be_visible()
     assert tables.evaluate_all("all => all.every(t => t.scrollWidth <= t.clientWidth)")
+
+
+TABLE_PAGES = ("/", "/main-courante", "/reaffectation", "/activites", "/annuaire")
+
+
+def test_a_row_of_a_table_is_a_card_on_a_phone(
+    vigie: RunningVigie, crisis: str, visitor: Accounts
+) -> None:
+    """The last columns stood beyond the edge: half of a line was read by scrolling sideways."""
+    page = visitor().page(width=320, height=700)
+    for path in (f"/incidents/{incident_of(vigie, crisis)}", *TABLE_PAGES):
+        page.goto(f"{path}?realm={crisis}")
+        table = page.locator("table.tb:visible")
+        expect(table.first).to_be_visible()
+        assert table.evaluate_all("all => all.every(t => t.scrollWidth <= innerWidth)"), path
+        cell = page.locator("table.tb:visible tbody td[data-column]").first
+        expect(cell).to_be_visible()
+    page.goto(f"/main-courante?realm={crisis}")
+    page.evaluate(
+        """() => {
+            const row = document.querySelector("#lines tbody tr").cloneNode(true);
+            for (const cell of row.cells) delete cell.dataset.column;
+            row.id = "new-row";
+            document.querySelector("#lines tbody").prepend(row);
+        }"""
+    )
+    expect(page.locator("#new-row td").first).to_have_attribute("data-column", "Fait")
+    page.set_viewport_size({"width": 1280, "height": 800})
+    expect(page.locator("#lines thead")).to_be_visible()

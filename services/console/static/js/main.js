@@ -12,12 +12,14 @@ import * as picker from "./picker.js";
 import { csrfToken } from "./post.js";
 import * as presence from "./presence.js";
 import * as reading from "./reading.js";
+import * as tables from "./tables.js";
 import * as wall from "./wall.js";
 
 commands.start();
 drafts.start();
 look.start();
 list.start();
+tables.start();
 picker.start();
 keys.start();
 if (document.documentElement.dataset.past) past.start();

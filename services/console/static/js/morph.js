@@ -2,7 +2,7 @@
 // scroll, focus, selection and open details stay where they are.
 
 /** Attributes that belong to the browser's side: a refresh neither adds nor removes them. */
-const OWN = new Set(["hidden", "open", "aria-selected"]);
+const OWN = new Set(["hidden", "open", "aria-selected", "data-column"]);
 
 /** @param {Node} node @returns {string} what names it among its siblings, or "" */
 function keyOf(node) {
