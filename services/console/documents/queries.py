@@ -392,6 +392,7 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries, ProofQueri
             texts=self.texts_of(
                 [
                     *(i.text_id for i in improvements),
+                    *(i.reason.removeprefix("text:") for i in improvements if i.reason),
                     *(r.text_id for r in lines if r.type == "NoteAdded" and r.text_id is not None),
                 ]
             ),

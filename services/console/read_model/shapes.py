@@ -55,8 +55,6 @@ from services.runtime.secrets.erasure import TextErasure
 from services.territory.editing.new_records import is_overtaken
 
 TELEWORK = "telework"
-FREE_TEXT_LINES = frozenset({"NoteAdded", "ImprovementChanged"})
-"""Lines that show their free text instead of a sentence."""
 OPEN_STATES = (IncidentState.OPEN, IncidentState.ACKNOWLEDGED)
 
 
@@ -600,7 +598,7 @@ class Shaper:
             _ = get_translator(self.lang)
             sentence = (
                 text
-                if record.type in FREE_TEXT_LINES
+                if record.type == "NoteAdded"  # the text is the line
                 else _("{what} : {why}", what=sentence, why=text)
             )
         return r.Line.from_row(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any, Literal
@@ -20,6 +21,8 @@ from schemas.continuity import (
     AlarmArbitrated,
     AlarmRaised,
     AlarmRow,
+    ImprovementChanged,
+    ImprovementRow,
     PlanChanged,
     PlanRow,
     StrategyChanged,
@@ -445,6 +448,32 @@ def test_the_reason_of_a_decision_follows_its_sentence_and_a_note_is_its_own() -
         == "SOL-01\u00a0: arbitrage sur le RTO consommé\u00a0: on attend"
     )
     assert shaper.line(note, "on attend").text == "on attend"
+
+
+def test_the_line_of_an_action_names_its_state_and_its_reason() -> None:
+    """The form said that the reason is kept in the logbook, and the line had none."""
+    shaper = Shaper("92", NO_REFERENCE, Outlines(MapPlane(2.1, 48.9, 1.0, 1.0, 1.0), {}), "fr")
+    opened = ImprovementRow(
+        id="i-1",
+        text_id="t-1",
+        owner="coordinateur_pca",
+        due_at=START,
+        opened_at=START,
+        opened_by="p-1",
+    )
+    dropped = opened.model_copy(update={"state": "dropped", "reason": "text:t-2"})
+    done = opened.model_copy(update={"state": "done"})
+    rows = (opened, done, dropped)
+    line_lists = [lines("continuity", ImprovementChanged(row=row)) for row in rows]
+    assert [line.text_id for (line,) in line_lists] == ["t-1", "t-1", "t-2"]
+    texts = [shaper.line(line, "deux groupes").text for (line,) in line_lists]
+    decided, completed, abandoned = (text.replace("\u00a0", " ") for text in texts)
+    assert re.fullmatch(r"Action d’amélioration décidée \(.+\) : deux groupes", decided)
+    assert re.fullmatch(r"Action d’amélioration faite \(.+\) : deux groupes", completed)
+    assert re.fullmatch(
+        r"Action d’amélioration décidée le \d\d/\d\d \d\d:\d\d, abandonnée \(.+\) : deux groupes",
+        abandoned,
+    )
 
 
 def test_the_growth_of_an_incident_is_recorded_once_by_its_reports() -> None:

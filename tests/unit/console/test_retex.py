@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -20,15 +23,17 @@ from schemas.commands import (
     ResolveIncident,
     StandDownPlan,
 )
-from schemas.continuity import AlarmRaised
+from schemas.continuity import AlarmRaised, ImprovementRow
 from schemas.reassignment import ApproveReassignments, ProposalState, ReassignmentRow
 from schemas.words import ClockState, SiteStatus
 from services.console.documents import queries as documents_queries
 from services.console.documents.document import Document, DocumentSection
 from services.console.documents.pdf import Typesetter
 from services.console.documents.retex import RetexFacts, count_agent_days, draft_retex
+from services.console.documents.retex.surroundings import describe_improvement
 from services.console.documents.telling import select_cell_lines
 from services.console.http.problems import NotFound
+from services.console.i18n import get_translator
 from services.console.logbook.facts.reassignment import format_small_count
 from services.console.logbook.lines import LineRecord
 from services.console.texts import words
@@ -185,6 +190,31 @@ def test_improvements_have_owner_date_and_text_without_estimates() -> None:
     assert (text, state) == ("Doubler l’alimentation du siège", "à faire")
     assert owner
     assert due
+
+
+def test_an_action_that_ended_says_when_and_why() -> None:
+    facts: Any = SimpleNamespace(
+        _=get_translator("fr"), lang="fr", texts={"t-2": "un marché couvre déjà ce besoin"}
+    )
+    row = ImprovementRow(
+        id="i-1",
+        text_id="t-1",
+        owner="coordinateur_pca",
+        due_at=0,
+        opened_at=0,
+        opened_by="p",
+        closed_at=1_802_340_000_000,
+        state="dropped",
+        reason="text:t-2",
+    )
+    text = describe_improvement(row, facts).replace("\u00a0", " ")
+    assert re.fullmatch(r"abandonnée le \w+\. \d\d/\d\d : un marché couvre déjà ce besoin", text), (
+        text
+    )
+    erased = describe_improvement(row.model_copy(update={"reason": "text:gone"}), facts)
+    assert re.fullmatch(r"abandonnée le \w+\. \d\d/\d\d", erased)
+    done = describe_improvement(row.model_copy(update={"state": "done", "reason": None}), facts)
+    assert done.startswith("faite le ")
 
 
 def test_the_environment_section_lists_actions_and_measured_effects() -> None:

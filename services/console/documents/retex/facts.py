@@ -65,7 +65,10 @@ class RetexFacts:
     agent_day_draft: bool
     """True if the cost is a draft that nobody has confirmed."""
     texts: Mapping[str, str]
-    """Texts of improvements and of the lines that people wrote, without erased ones."""
+    """Texts of improvements, of the reasons to drop them, and of lines that people wrote.
+
+    Erased ones are missing.
+    """
 
     @property
     def end_time(self) -> datetime | None:

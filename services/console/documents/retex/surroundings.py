@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from schemas.continuity import ImprovementRow
 from schemas.reassignment import ReassignmentRow
 from schemas.words import CardState, Effect
 from services.console.documents.document import (
@@ -212,6 +213,16 @@ def write_environment_section(x: RetexFacts, citations: Citations) -> DocumentSe
     )
 
 
+def describe_improvement(row: ImprovementRow, x: RetexFacts) -> str:
+    """Describe the state of an action, with the day it ended and why it was dropped."""
+    state = w.translate_code(w.IMPROVEMENT_STATE, row.state, x._)
+    if row.closed_at is None:
+        return state
+    ended = x._("{state} le {day}", state=state, day=times.day(times.of(row.closed_at), x.lang))
+    reason = x.texts.get((row.reason or "").removeprefix("text:"))
+    return ended if reason is None else x._("{what} : {why}", what=ended, why=reason)
+
+
 def write_improvements_section(x: RetexFacts, citations: Citations) -> DocumentSection:
     _ = x._
     rows = [
@@ -220,7 +231,7 @@ def write_improvements_section(x: RetexFacts, citations: Citations) -> DocumentS
                 x.texts.get(i.text_id, _("texte effacé")),
                 w.name_role(i.owner, None, x.names, _),
                 times.day(times.of(i.due_at), x.lang),
-                w.translate_code(w.IMPROVEMENT_STATE, i.state, _),
+                describe_improvement(i, x),
             ),
             refs=citations.of(f"improvement:{i.id}"),
             strong=i.state == "open" and times.of(i.due_at) < x.at,

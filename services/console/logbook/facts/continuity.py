@@ -11,6 +11,7 @@ from services.console.logbook.facts.base import (
     LineType,
     SentenceSource,
     drop_missing,
+    format_local_time,
     format_place,
     get_text_id,
     join_place,
@@ -333,8 +334,8 @@ def make_improvement_line(fact: FactRecord) -> Fields:
         "kind": "decision",
         "change": r["state"],
         "incident": r.get("incident"),
-        "text_id": r["text_id"] if r["state"] == "open" else None,
-        "values": {"improvement": r["id"], "owner": r["owner"], "due_at": r["due_at"]},
+        "text_id": get_text_id(r.get("reason")) if r["state"] == "dropped" else r["text_id"],
+        "values": pick_fields(r, "owner", "due_at", "opened_at", improvement=r["id"]),
     }
 
 
@@ -342,11 +343,17 @@ def render_improvement(record: SentenceSource, names: TerritoryNames, _: Transla
     owner = w.name_role(str(record.values["owner"]), None, names, _)
     match record.change:
         case "done":
-            return _("Action d’amélioration faite : {owner}", owner=owner)
+            return _("Action d’amélioration faite ({owner})", owner=owner)
         case "dropped":
-            return _("Action d’amélioration abandonnée : {owner}", owner=owner)
+            if "opened_at" not in record.values:  # recorded by an earlier version
+                return _("Action d’amélioration abandonnée ({owner})", owner=owner)
+            return _(
+                "Action d’amélioration décidée le {at}, abandonnée ({owner})",
+                at=format_local_time(record.values["opened_at"]),
+                owner=owner,
+            )
         case _:
-            return _("Action d’amélioration décidée : {owner}", owner=owner)
+            return _("Action d’amélioration décidée ({owner})", owner=owner)
 
 
 LINES: Final = {
