@@ -29,10 +29,13 @@ def erase(
     approve: Annotated[
         bool, typer.Option("--approve", help="Approve an erasure that another person proposed")
     ] = False,
+    decline: Annotated[
+        bool, typer.Option("--decline", help="End a proposal with --reason; the text stays")
+    ] = False,
     realm: Realm = None,
     as_json: AsJson = False,
 ) -> None:
-    """Propose an erasure with --reason; a second person erases with --approve.
+    """Propose an erasure with --reason; a second person uses --approve, or --decline --reason.
 
     It covers text, original bytes and photos.
     """
@@ -42,13 +45,17 @@ def erase(
                 "say why with --reason, or approve what another person has proposed with --approve"
             )
         )
-    body = {"approve": True} if approve else {"reason": reason}
+    if approve and decline:
+        raise print_error(ValueError("--approve or --decline, not both"))
+    body = {"approve": True} if approve else {"reason": reason, "decline": decline}
     with open_api() as client:
         erasure = _post_erasure(client, id, realm, body)
     if as_json:
         print_json(erasure)
     elif erasure["state"] == "erased":
         typer.echo("Effacé")
+    elif erasure["state"] == "declined":
+        typer.echo("Refusé. Le texte reste.")
     else:
         typer.echo(f"Proposé. Une autre personne approuve : vigie text erase {id} --approve")
 

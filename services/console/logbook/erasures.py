@@ -43,7 +43,7 @@ class Erasure(Resource):
     id: str
     realm: str
     kind: str = Field(description="id of the report or line")
-    state: Literal["proposed", "erased"]
+    state: Literal["proposed", "erased", "declined"]
     reason: str
     proposed_by: str = Field(description="token of the person")
     proposed_at: Time
@@ -99,18 +99,27 @@ class Erasures:
         )
         return new_proposal
 
+    async def proposed(self, subject: ErasureSubject) -> ErasureProposal:
+        """Return the proposal. Raises ProblemError `erased`, `no_erasure`."""
+        await self._check_there(subject)
+        proposal = await self._read(subject.text_id)
+        if proposal is None:
+            raise ProblemError("no_erasure")
+        return proposal
+
     async def approvable(self, subject: ErasureSubject, by: str) -> ErasureProposal:
         """Return the proposal of another person.
 
         Raises ProblemError `erased`, `no_erasure`, `second_person`.
         """
-        await self._check_there(subject)
-        proposal = await self._read(subject.text_id)
-        if proposal is None:
-            raise ProblemError("no_erasure")
+        proposal = await self.proposed(subject)
         if proposal.by == by:
             raise ProblemError("second_person")
         return proposal
+
+    async def decline(self, subject: ErasureSubject) -> None:
+        """Delete the proposal; the text stays. Raises BrokerAway: then repeat."""
+        await self._texts.erase(_proposal_id(subject.text_id))
 
     async def erase(self, subject: ErasureSubject, proposal: ErasureProposal, at: Instant) -> None:
         """Erase the text and the proposal for good. Raises BrokerAway: then repeat."""

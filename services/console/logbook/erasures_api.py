@@ -1,16 +1,16 @@
 """Erase the text of a report or logbook line for good.
 
 Serves `POST /api/v1/reports/{id}/erase` and `POST /api/v1/log/{id}/erase`. The first call proposes
-it with a reason, a second person approves. Both are logbook lines. Rule D58.
+it with a reason, a second person approves or declines. All are logbook lines. Rule D58.
 """
 
 from __future__ import annotations
 
 import time
-from typing import Annotated
+from typing import Annotated, Self
 
 from fastapi import APIRouter, Depends, Request
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from schemas.commands import AddNote
 from schemas.words import LineKind
@@ -44,11 +44,21 @@ class EraseRequest(DecisionBody):
     approve: bool = Field(
         default=False, description="true = approve an erasure that another person proposed"
     )
+    decline: bool = Field(
+        default=False,
+        description="true = end a proposal with a reason, as another person or as its author",
+    )
+
+    @model_validator(mode="after")
+    def _check_one_answer(self) -> Self:
+        if self.approve and self.decline:
+            raise ValueError("approve or decline, not both")
+        return self
 
 
 @router.post(
     "/reports/{id}/erase",
-    summary="Propose or approve the erasure of text, original bytes and photos of a report",
+    summary="Propose, approve or decline the erasure of text, original bytes and photos of a report",
 )
 async def erase_report(author: ReportEraser, id: str, body: EraseRequest) -> Erasure:
     within = author.within(body)
@@ -66,7 +76,7 @@ async def erase_report(author: ReportEraser, id: str, body: EraseRequest) -> Era
 
 @router.post(
     "/log/{id}/erase",
-    summary="Propose or approve the erasure of the text of a line of the main courante",
+    summary="Propose, approve or decline the erasure of the text of a line of the main courante",
 )
 async def erase_line(author: LineEraser, id: str, body: EraseRequest) -> Erasure:
     within = author.within(body)
@@ -102,22 +112,30 @@ async def _erase(
         time.time_ns() // 1_000_000,
     )
     if body.approve:
-        proposal, act = await erasures.approvable(subject, by), "approuvé"
+        proposal = await erasures.approvable(subject, by)
+        reason, act, trace = proposal.reason, "approuvé", "text.erased"
     else:
         require_text(body.reason)
-        proposal, act = await erasures.propose(subject, by, str(body.reason), at), "proposé"
+        reason = str(body.reason)
+        if body.decline:
+            proposal = await erasures.proposed(subject)
+            act, trace = "refusé, le texte reste", "text.erasure_declined"
+        else:
+            proposal = await erasures.propose(subject, by, reason, at)
+            act, trace = "proposé", "text.erasure_proposed"
     access: AccessStore = author.request.app.state.access
-    access.trace(
-        author.principal, "text.erased" if body.approve else "text.erasure_proposed", subject.id
-    )
+    access.trace(author.principal, trace, subject.id)
     await _write_line(
         author,
-        f"Effacement du texte {_SUBJECT[subject.kind]} {subject.id} {act}. Raison : {proposal.reason}",
+        f"Effacement du texte {_SUBJECT[subject.kind]} {subject.id} {act}. Raison : {reason}",
         incident,
     )
     if body.approve:  # last, so that a repetition after a failure finds the proposal
         await erasures.erase(subject, proposal, at)
-    return _build_erasure(proposal, by if body.approve else None, at)
+    if body.decline:
+        await erasures.decline(subject)
+    erasure = _build_erasure(proposal, by if body.approve else None, at)
+    return erasure.model_copy(update={"state": "declined"}) if body.decline else erasure
 
 
 async def _write_line(author: DecisionContext, text: str, incident: str | None) -> None:

@@ -10,8 +10,11 @@ from typing import Any, Final
 
 from fastapi import Request
 
+from services.console.http.context import is_limited
+from services.console.http.decisions import get_author
 from services.console.http.problems import NotFound
 from services.console.i18n import N_, Translator, get_translator
+from services.console.logbook.erasures import ErasureProposal, Erasures
 from services.console.logbook.line_list import (
     KIND_LABELS,
     LATE_MIN,
@@ -22,13 +25,14 @@ from services.console.logbook.line_list import (
 )
 from services.console.logbook.lines import build_key
 from services.console.read_model.queries import Queries
-from services.console.resources import Line, to_instant
+from services.console.resources import Line, to_datetime, to_instant
 from services.console.texts import words as w
 from services.console.texts import world
 from services.console.texts.names import TerritoryNames
 from services.console.web.access import build_shell, require_reader
 from services.console.web.pages import WebPage
 from services.console.web.screen_context import LINE_LIMIT, build_frame_context
+from services.console.web.shell import ScreenShell
 from services.runtime.http.pagination import encode_cursor
 from services.runtime.identity.permissions import Permission
 
@@ -134,6 +138,16 @@ def build_cursor(key: str | None) -> str | None:
     return encode_cursor(f"{key}~") if key and key.isdigit() else None
 
 
+@dataclass(frozen=True, slots=True)
+class ErasureLine:
+    """Proposed erasure of a text."""
+
+    proposal: ErasureProposal
+    at: datetime
+    is_own: bool
+    """The reader proposed it: another person approves it."""
+
+
 async def build_logbook_page(queries: Queries, request: Request) -> dict[str, Any]:
     """Build `logbook.html`: the logbook, newest first.
 
@@ -177,7 +191,21 @@ async def build_logbook_page(queries: Queries, request: Request) -> dict[str, An
         "sources": {code: w.translate_code(world.SOURCE, code, _) for code in world.SOURCE},
         "certainties": ("confirmed", "unconfirmed", "rumour"),
         "newest": cursor is None,
+        "erasures": _list_erasures(request, shell),
+        "who": lambda token: w.name_person(token, reference.names, _),
     }
+
+
+def _list_erasures(request: Request, shell: ScreenShell) -> list[ErasureLine]:
+    """List the erasures for readers with the right to decide them."""
+    principal = shell.reader.principal
+    if is_limited(principal) or not principal.may(Permission.DIRECTORY_WRITE):
+        return []
+    return [
+        ErasureLine(one, to_datetime(one.at), is_own=one.by == get_author(principal))
+        for one in Erasures(request.app.state.texts).open()
+        if one.realm == shell.realm.name
+    ]
 
 
 async def _find_line_key(queries: Queries, line: str | None) -> str | None:

@@ -175,6 +175,9 @@ class Words:
     def get_many(self, text_ids: Sequence[str]) -> dict[str, TextItem]:
         return {id: self.kept[id] for id in text_ids if id in self.kept}
 
+    def ids(self, prefix: str = "") -> list[str]:
+        return [id for id in self.kept if id.startswith(prefix)]
+
 
 class HeldModel(ReadModel):
     """The queries over realms in memory; a time that is over reads the same rows."""
@@ -328,6 +331,7 @@ def application(
         _Sessions(),
     )
     app.state.guest = app.state.oidc = None
+    app.state.texts = Words()
     app.state.decisions = Deciding()
     app.state.cap_sender, app.state.sources, app.state.typesetter = (
         "vigie.92",

@@ -155,3 +155,39 @@ async def test_proposals_are_listed_for_their_approvers(vault: Setup) -> None:
     assert (
         await browser.get("/api/v1/erasures", role="cell", accept="application/json")
     ).status_code == 403
+
+
+async def test_a_declined_erasure_keeps_the_text_and_can_be_proposed_again(vault: Setup) -> None:
+    """A wrong proposal waited for ever, and nobody else could propose another one."""
+    browser, register = console(vault)
+    await vault.texts.put("report-r-1", TextItem({"headline": "Mme Durand"}))
+    declined = {"decline": True, "reason": "le nom est déjà public"}
+    assert (await browser.post(ERASE, declined, role="admin")).json()["code"] == "no_erasure"
+    await browser.post(ERASE, {"reason": "nom"}, role="admin")
+    without_reason = await browser.post(ERASE, {"decline": True}, role="coordinator")
+    assert without_reason.status_code == 422
+    both = {"approve": True, **declined}
+    assert (await browser.post(ERASE, both, role="coordinator")).status_code == 422
+    answer = await browser.post(ERASE, declined, role="coordinator")
+    assert (answer.status_code, answer.json()["state"]) == (200, "declined")
+    assert register.acts[-1][1] == "text.erasure_declined"
+    page = (await browser.get(f"/signalements/r-1?realm={REALM}", role="cell")).text
+    assert "Mme Durand" in page
+    again = await browser.post(ERASE, {"reason": "nom d’une mineure"}, role="coordinator")
+    assert (again.status_code, again.json()["state"]) == (200, "proposed")
+
+
+async def test_the_logbook_asks_the_second_person_to_approve_or_decline(vault: Setup) -> None:
+    browser, _ = console(vault)
+    await vault.texts.put("report-r-1", TextItem({"headline": "Mme Durand"}))
+    await browser.post(ERASE, {"reason": "nom d’une mineure"}, role="admin")
+    vault.follow()
+    path = f"/main-courante?realm={REALM}"
+    second = (await browser.get(path, role="coordinator")).text
+    assert "Effacements proposés" in second
+    assert "nom d’une mineure" in second
+    assert "Effacer pour toujours" in second
+    first = (await browser.get(path, role="admin")).text
+    assert "une autre personne doit l’approuver" in first
+    assert "Effacer pour toujours" not in first
+    assert "Effacements proposés" not in (await browser.get(path, role="cell")).text
