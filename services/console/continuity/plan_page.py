@@ -249,7 +249,7 @@ class PlanPage:
             recovery=[activity(one.activity, one.reason) for one in content.recovery],
             documents=[PlanLineItem(d.title, d.support) for d in content.documents],
             partners=[
-                PlanLineItem(c.function, f"{_('Dire :')} {c.say}\n{_('Demander :')} {c.ask}")
+                PlanLineItem(c.function, _("Dire : {say}\nDemander : {ask}", say=c.say, ask=c.ask))
                 for c in partners
             ],
             systems=[world.name_system(s, names, _) for s in systems],

@@ -172,3 +172,8 @@ def _list_subjects(line: LineRecord) -> list[str]:
             return [f"task:{v['task']}"]
         case _:
             return []
+
+
+def name_realm(realm: Realm, territory: str, _: Translator) -> str:
+    """Return the exercise by its title, or the territory; never the id of a realm."""
+    return _("exercice {name}", name=realm.title_code) if realm.simulated else territory

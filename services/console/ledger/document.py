@@ -16,11 +16,13 @@ from services.console.documents.document import (
     TableRow,
     build_table_section,
 )
+from services.console.documents.facts import name_realm
 from services.console.i18n import Translator
 from services.console.ledger import words
 from services.console.ledger.resources import LedgerLine, LedgerSum, LedgerTotals
 from services.console.resources import Realm
 from services.console.texts import words as w
+from services.console.texts.names import TerritoryNames, shorten_site_name
 from services.console.web import times
 
 PRINTED_LINES: Final = 300
@@ -36,6 +38,7 @@ class LedgerSheetFacts:
     at: datetime
     totals: LedgerTotals
     lines: Sequence[LedgerLine]
+    names: TerritoryNames
     translator: Translator
 
 
@@ -70,7 +73,9 @@ def _build_sheet(x: LedgerSheetFacts) -> Sheet:
             at=times.hm(x.at),
         ),
         footer=_(
-            "Vigie, {territory}. Dépenses, {realm}.", territory=x.territory, realm=x.realm.name
+            "Vigie, {territory}. Dépenses, {realm}.",
+            territory=x.territory,
+            realm=name_realm(x.realm, x.territory, _),
         ),
         page_of=_("Page {n} / {of}"),
         sources_title=_("Lignes de la main courante citées"),
@@ -113,29 +118,33 @@ def _build_sums(
 def _build_lines(x: LedgerSheetFacts) -> DocumentSection:
     _ = x.translator
     ordered_lines = sorted(x.lines, key=lambda line: (-(line.amount_eur or 0), line.at, line.id))
-    rows = tuple(_build_row(line, _) for line in ordered_lines[:PRINTED_LINES])
+    rows = tuple(_build_row(line, x.names, _) for line in ordered_lines[:PRINTED_LINES])
     columns = (
         TableColumn(title=_("Date")),
         TableColumn(title=_("Dépense"), wide=True),
         TableColumn(title=_("Quantité"), right=True),
         TableColumn(title=_("Montant"), right=True),
-        TableColumn(title=_("Source")),
+        TableColumn(title=_("Site")),
     )
     rest = len(ordered_lines) - len(rows)
-    note = (
-        _.plural("{n} ligne de plus dans le tableau.", "{n} lignes de plus dans le tableau.", rest)
-        if rest > 0
-        else ""
-    )
+    notes = []
+    if rest > 0:
+        notes.append(
+            _.plural(
+                "{n} ligne de plus dans le tableau.", "{n} lignes de plus dans le tableau.", rest
+            )
+        )
+    if rows:
+        notes.append(_("La source de chaque ligne est dans le tableau (CSV, ODS)."))
     if any(line.draft for line in x.lines):
-        note = f"{note} {_('Des prix unitaires sont provisoires.')}".strip()
+        notes.append(_("Des prix unitaires sont provisoires."))
     title = _("Lignes, les plus chères d’abord")
     return DocumentSection(
-        id="lines", title=title, table=Table(columns=columns, rows=rows, note=note)
+        id="lines", title=title, table=Table(columns=columns, rows=rows, note=" ".join(notes))
     )
 
 
-def _build_row(line: LedgerLine, _: Translator) -> TableRow:
+def _build_row(line: LedgerLine, names: TerritoryNames, _: Translator) -> TableRow:
     kind = w.translate_code(words.COST_KIND, line.kind, _)
     unit = w.translate_code(words.COST_UNIT, line.unit, _)
     amount = (
@@ -147,6 +156,6 @@ def _build_row(line: LedgerLine, _: Translator) -> TableRow:
             f"{kind}, {line.what}",
             f"{w.format_number(line.quantity, _.lang)} {unit}",
             amount,
-            line.source,
+            shorten_site_name(names.site(line.site)) if line.site is not None else "–",
         )
     )

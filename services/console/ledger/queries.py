@@ -161,6 +161,7 @@ class LedgerQueries(QueryBase):
                     at=to_datetime(get_snapshot_time(view.picture)),
                     totals=await here.ledger_totals(choice),
                     lines=[_build_line(line, self._realm, naming) for line in matching_lines],
+                    names=view.picture.reference.names,
                     translator=naming.translator,
                 )
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Iterable
 from dataclasses import replace
@@ -474,6 +475,15 @@ async def test_list_totals_and_table_have_the_same_sum() -> None:
     ods = await browser.get(f"/api/v1/ledger{query}&format=ods", role="cell")
     assert ods.content[:2] == b"PK"
     document = (await browser.get(f"/api/v1/ledger-document{query}", role="cell")).json()
-    assert {section["id"] for section in document["sheets"]["fr"]["sections"]} >= {"kinds", "lines"}
+    sections = {section["id"]: section for section in document["sheets"]["fr"]["sections"]}
+    assert sections.keys() >= {"kinds", "lines"}
+    cells = [cell for row in sections["lines"]["table"]["rows"] for cell in row["cells"]]
+    assert not [cell for cell in cells if "/" in cell and not re.match(r"\w+\. \d\d/\d\d", cell)], (
+        "no id of a row squeezes the words of a line"
+    )
+    assert (
+        "Some unit prices are provisional."
+        in document["sheets"]["en"]["sections"][-1]["table"]["note"]
+    )
     assert "à prix provisoires" in document["sheets"]["fr"]["subtitle"]
     assert totals["draft_eur"] == pytest.approx(totals["amount_eur"], abs=0.01)

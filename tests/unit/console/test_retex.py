@@ -153,8 +153,8 @@ def test_delays_stand_beside_their_targets() -> None:
     waited = times.format_duration(
         timedelta(milliseconds=plan.decided_at - plan.proposed_at), "fr"
     ).replace("\u00a0", " ")
-    assert delays["PT-ELEC : de la proposition à la décision"][0] == waited
-    assert delays["PCA-solidarites : de la proposition à la décision"][0] == "pas encore"
+    assert delays["Coupure électrique : de la proposition à la décision"][0] == waited
+    assert delays["PCA du pôle Solidarités : de la proposition à la décision"][0] == "pas encore"
     assert delays["Escalade N3, vague 1 : 8 réponses attendues"][:2] == ("pas encore", "10 min")
 
 
@@ -190,6 +190,13 @@ def test_improvements_have_owner_date_and_text_without_estimates() -> None:
     assert (text, state) == ("Doubler l’alimentation du siège", "à faire")
     assert owner
     assert due
+
+
+def test_the_lessons_learned_name_exercises_and_plans_in_words() -> None:
+    sheet = retex().sheets["fr"]
+    for text in (sheet.title, sheet.footer):
+        assert "92~" not in text
+    assert not [cells for cells in rows("delays") if re.match(r"P[CT]A?-", cells[0])]
 
 
 def test_an_action_that_ended_says_when_and_why() -> None:
@@ -525,7 +532,7 @@ def test_the_delay_of_a_decision_ends_with_the_decision_not_with_the_stand_down(
     assert plan.decided_at is not None
     assert plan.proposed_at is not None
     waited = timedelta(milliseconds=plan.decided_at - plan.proposed_at) - timedelta(hours=1)
-    assert cells_of(ended, "delays")["PCA-communication : de la proposition à la décision"][
+    assert cells_of(ended, "delays")["PCA du pôle Communication : de la proposition à la décision"][
         0
     ] == times.format_duration(waited, "fr").replace("\u00a0", " ")
 

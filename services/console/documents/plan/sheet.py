@@ -158,7 +158,7 @@ class PlanSheet:
         return [
             [
                 f"{one.function} ({one.organisation})",
-                f"{_('Dire :')} {one.say}\n{_('Demander :')} {one.ask}",
+                _("Dire : {say}\nDemander : {ask}", say=one.say, ask=one.ask),
                 "\n".join(self.numbers.get(one.id, ())) or "……………………",
             ]
             for one in list_contacts(self.reference)

@@ -21,7 +21,7 @@ from services.console.documents.document import (
     build_table_section,
     renumber_sheet,
 )
-from services.console.documents.facts import index_lines
+from services.console.documents.facts import index_lines, name_realm
 from services.console.documents.retex.facts import (
     RetexFacts,
     compute_co2_grams,
@@ -178,7 +178,7 @@ def _build_sheet(x: RetexFacts, citations: Citations) -> Sheet:
         if len(x.incidents) == 1
         else _.plural("{n} incident", "{n} incidents", len(x.incidents))
     )
-    number = x.incidents[0].number if len(x.incidents) == 1 else x.realm.name
+    number = x.incidents[0].number if len(x.incidents) == 1 else name_realm(x.realm, x.territory, _)
     return Sheet(
         title=_("RETEX {number}", number=number),
         subtitle=what,

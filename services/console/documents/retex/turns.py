@@ -196,7 +196,7 @@ def write_delays_section(x: RetexFacts, citations: Citations) -> DocumentSection
     for p in list_used_plans(x):
         if p.proposed_at is not None:
             row(
-                _("{plan} : de la proposition à la décision", plan=p.id),
+                _("{plan} : de la proposition à la décision", plan=x.names.plan(p.id)),
                 measure_decision_time(p, x),
                 None,
                 citations.of(f"plan:{p.id}:activated", f"plan:{p.id}:proposed"),
