@@ -34,6 +34,7 @@ from services.console.texts.names import TerritoryNames
 from services.console.texts.world import FLAG, KIND_ONE
 from services.console.web import times
 from services.delivery.settings import DeliverySettings
+from services.messages.names import TERRITORY
 from services.runtime.process.atomic_file import open_atomic_file
 from services.runtime.process.settings import Settings
 from services.territory import Territory, TerritoryInvalid, load_territory
@@ -59,11 +60,12 @@ def build_pack(territory: Territory, *, url: str, people: list[Contact], at: dat
 
     Without `people`, it has no telephone list.
     """
+    name = TERRITORY.get(territory.code, f"Territoire {territory.code}")
     data = {
         "title": "Vigie sur papier",
-        "intro": "Escalades, fiches réflexes et sites, pour quand le réseau est ce qui manque.",
-        "version": f"Territoire {territory.code}, version {territory.version}, imprimé le {times.to_paris(at):%d/%m/%Y}",
-        "footer": f"Vigie, territoire {territory.code}, version {territory.version}",
+        "intro": "Escalades, fiches réflexes et sites, pour travailler sans réseau.",
+        "version": f"{name}, version {territory.version}, imprimé le {times.to_paris(at):%d/%m/%Y}",
+        "footer": f"Vigie, {name}, version {territory.version}",
         "how": (
             "Sans réponse dans le délai, passez à la vague suivante. Notez chaque appel : qui, "
             "quand, quelle réponse ; l’heure du papier fait foi à la reprise."
@@ -172,7 +174,7 @@ def _list_cards(territory: Territory) -> list[dict[str, Any]]:
         for card in plan.cards:
             who = _format_scoped_role(names, _format_role(territory, card.role), card.pole)
             cards_by_role[who].append(
-                (card.t_min, [_format_due_time(plan, card), plan.id, card.task, "☐"])
+                (card.t_min, [_format_due_time(plan, card), plan.title, card.task, "☐"])
             )
     return [
         {"role": role, "cards": [row for _, row in sorted(cards, key=lambda c: c[0])]}
@@ -181,13 +183,16 @@ def _list_cards(territory: Territory) -> list[dict[str, Any]]:
 
 
 def _list_sites(territory: Territory, url: str) -> list[dict[str, str]]:
+    _ = get_translator("fr")
     site_pages = []
     for site in sorted(territory.sites, key=lambda s: (s.commune_name, s.name)):
         facts = [
             site.commune_name,
             KIND_ONE.get(site.kind, site.kind.replace("_", " ")),
-            f"{site.staff} agents",
-            f"accueil {site.public_capacity}" if site.public_capacity else "",
+            _.plural("{n} agent", "{n} agents", site.staff),
+            _.plural("accueil : {n} personne", "accueil : {n} personnes", site.public_capacity)
+            if site.public_capacity
+            else "",
             "groupe électrogène" if site.generator else "",
             FLOOD[site.flood_exposure],
         ]

@@ -75,6 +75,15 @@ def test_a_condition_of_a_call_is_on_it() -> None:
     assert "(si COD activé)" in n3["waves"][0][2]
 
 
+def test_plans_and_numbers_are_written_in_words() -> None:
+    """Cards named their plan «PCA-commande_logistique», and sites «0 agents, accueil 1500»."""
+    plans = {row[1] for role in _list_cards(territory()) for row in role["cards"]}
+    assert plans == {plan.title for plan in territory().plans if plan.cards}
+    facts = [site["facts"] for site in _list_sites(territory(), "")]
+    assert not [text for text in facts if ", 0 agents" in text]
+    assert any("accueil\u00a0: 1500 personnes" in text for text in facts)
+
+
 def test_codes_are_shown_in_words() -> None:
     paper_text = " ".join(
         cell
