@@ -217,6 +217,8 @@ def apply_proposal_part(draft: ContinuityDecision, part: ProposalComputed) -> No
     _update_kept_lines(draft, part.kept)
     if part.row is None:
         return
+    if not is_hit(request.situation):
+        _inform_about_end(draft, part.kept)
     before = find_open_proposal(draft.state)
     row = part.row.model_copy(
         update={
@@ -268,6 +270,22 @@ def _update_kept_lines(draft: ContinuityDecision, approved_lines: Sequence[KeptR
                 )
             )
     _void_lines(draft, lost_rows, "place_lost")
+
+
+def _inform_about_end(draft: ContinuityDecision, last_part: Sequence[KeptRow]) -> None:
+    """Inform the managers of both ends that nobody needs the agents of an ended crisis.
+
+    `last_part` holds lines that this answer updates beside those of its earlier parts.
+    """
+    fates = {one.line: one for one in last_part}
+    rows = [
+        row
+        for row in draft.state.moved.values()
+        if (fate := fates.get(row.id, KeptRow(line=row.id, needed=row.needed))).needed == 0
+        and not fate.void
+    ]
+    if rows:
+        _inform_both_ends(draft, "reassignment_recalled", rows)
 
 
 _AttentionCode = Literal["reassignment_void", "reassignment_recalled", "reassignment_refused"]
@@ -330,6 +348,13 @@ def inform_about_refusal(draft: ContinuityDecision, rows: Sequence[ReassignmentR
             agents=sum(row.count for row in rows),
         )
     )
+    _inform_both_ends(draft, "reassignment_refused", rows)
+
+
+def _inform_both_ends(
+    draft: ContinuityDecision, code: _AttentionCode, rows: Sequence[ReassignmentRow]
+) -> None:
+    """Inform the managers of the sites that agents left, and of those that they came to."""
     leaving, coming = Counter[str](), Counter[str]()
     for row in rows:
         leaving[row.site] += row.count
@@ -338,9 +363,9 @@ def inform_about_refusal(draft: ContinuityDecision, rows: Sequence[ReassignmentR
     for site in sorted({*leaving, *coming}):
         _inform_manager(
             draft,
-            "reassignment_refused",
+            code,
             site,
-            incident,
+            rows[0].incident,
             agents=leaving[site] or None,
             come=coming[site] or None,
         )

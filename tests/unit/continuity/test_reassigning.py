@@ -917,6 +917,27 @@ def test_the_return_of_a_site_frees_its_people_elsewhere() -> None:
     assert refused(world.say(m.ComputeReassignments(**WHO), "14:40")) == (409, "nothing_hit")
 
 
+def test_the_managers_of_both_ends_hear_of_the_end_of_a_crisis() -> None:
+    """Their agents stayed away until somebody looked at the page."""
+    world = fire_on_the_way()
+    approve(world, "09:50")
+    fire(world)
+    moved = list(world.state.moved.values())
+    world.lift("cen-1", "14:00")
+    world.until("14:30")
+    assert world.asked("reassignment_recalled") == []
+    answer(world, "14:31")
+    notices = {one.site: one for one in world.asked("reassignment_recalled")}
+    hosts = {row.place for row in moved} - {"telework", "cen-1"}
+    assert notices.keys() == {"cen-1"} | hosts
+    assert len(world.asked("reassignment_recalled")) == len(notices), "each site hears it once"
+    assert {one.roles for one in notices.values()} == {("responsable_site",)}
+    assert notices["cen-1"].agents == sum(row.count for row in moved)
+    assert sum(notices[site].come or 0 for site in hosts) == sum(
+        row.count for row in moved if row.place in hosts
+    )
+
+
 def needs_have_moved() -> World:
     """Return a proposal that counts on agents of sst-03.
 
