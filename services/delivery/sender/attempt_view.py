@@ -18,6 +18,7 @@ See `docs/explanation/architecture.md`, Only the sender has effects.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import astuple, dataclass, field, replace
@@ -50,6 +51,11 @@ KEPT_REFERENCES = 20_000
 """Messages with receipts that can be matched; the oldest are forgotten first."""
 KEPT_INCIDENTS = 2_000
 """Incidents with a known order of calls; the oldest are forgotten first."""
+BURST_INCIDENTS = 8
+"""Incidents with a new first message within `BURST_S` that make a burst."""
+BURST_S = 0.5
+LONGEST_WAIT_S = 2.0
+"""Longest wait of a second message for the first ones of other incidents in a burst."""
 _OBSERVED_FACTS = frozenset(
     m.__name__
     for m in (
@@ -80,9 +86,16 @@ class AttemptOffer:
     traceparent: str | None = None
     order: OfferOrder = (0, 0, 0, 0)
     """Order in which offers get a call slot."""
+    observed_s: float = 0.0
+    """Monotonic time when it was read."""
     attempt: str = field(init=False)
     room: SlotRoom = field(init=False)
     """Room in which it needs a call slot."""
+
+    @property
+    def is_first(self) -> bool:
+        """True for the first message of an incident, and for those that belong to none."""
+        return self.order[1] == 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "attempt", self.row.attempts[-1].id)
@@ -246,6 +259,8 @@ class AttemptView:
     """Incident → its notifications that never wait, in the order in which they were planned."""
     _used_grants: set[str] = field(default_factory=set)
     _offers: dict[str, str] = field(default_factory=dict)
+    _new_firsts_s: deque[float] = field(default_factory=lambda: deque(maxlen=BURST_INCIDENTS))
+    """Times when the newest first messages of incidents were read."""
 
     def observe(self, transaction: Transaction) -> list[GrantedCall]:
         """Apply one record; return each grant of this run in it once, however often it is read.
@@ -338,10 +353,13 @@ class AttemptView:
             self.offers.pop(before, None)
             self.claims.discard(before)
         if row.attempts and row.attempts[-1].state == "planned":
-            attempt = row.attempts[-1].id
-            self.offers[attempt] = AttemptOffer(
-                realm, row, correlation_id, traceparent, self._order_of(row)
+            attempt, now_s = row.attempts[-1].id, self.monotonic()
+            offer = AttemptOffer(
+                realm, row, correlation_id, traceparent, self._order_of(row), now_s
             )
+            self.offers[attempt] = offer
+            if offer.is_first and is_never_waiting(row) and row.attempts[-1].number == 1:
+                self._new_firsts_s.append(now_s)
             self._offers[row.id] = attempt
             if attempt in self._claims and attempt not in self._used_grants:
                 self.claims.add(attempt)
@@ -466,6 +484,20 @@ class AttemptView:
             and (offer.row.danger or offer.realm not in self._realms_on_hold)
         ]
         return sorted(free, key=lambda offer: offer.order)
+
+    def must_wait(self, offer: AttemptOffer) -> bool:
+        """Check whether a second message leaves the processor to first ones of a burst.
+
+        Danger never waits.
+        """
+        now_s, newest = self.monotonic(), self._new_firsts_s
+        return (
+            not offer.is_first
+            and not offer.row.danger
+            and len(newest) == BURST_INCIDENTS
+            and newest[0] > now_s - BURST_S
+            and offer.observed_s > now_s - LONGEST_WAIT_S
+        )
 
     def claiming(self, offers: Sequence[AttemptOffer], input_id: str) -> None:
         """Note the time before the input that claims these offers is first sent."""

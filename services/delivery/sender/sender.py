@@ -67,6 +67,8 @@ REPEAT_S: Final = 1.0
 """Pause before a claim or an outcome is sent again while the broker is away."""
 TEXT_WAIT_S: Final = 2.0
 """Time to wait for a text or a person that another process has just written."""
+CLAIM_AGAIN_S: Final = 0.1
+"""Time after which messages that wait for a burst are looked at again."""
 PROBE_S: Final = 10.0
 """Timeout of a provider in a drill."""
 NOT_CONFIGURED: Final = "channel_not_configured"
@@ -139,6 +141,7 @@ class Sender:
         """Id of an input → the attempts that it claims, until the log holds it."""
         self._together = ATTEMPTS_PER_INPUT
         self._claiming_soon = False
+        self._next_claim: asyncio.TimerHandle | None = None
         self._work: asyncio.TaskGroup | None = None
         """Set while records are read; only then are offers claimed."""
 
@@ -200,6 +203,16 @@ class Sender:
             self._claiming_soon = True
             asyncio.get_running_loop().call_soon(self._claim_offers)
 
+    def _claim_later(self) -> None:
+        """Schedule one claim for the messages that wait for a burst."""
+        if self._next_claim is None:
+            loop = asyncio.get_running_loop()
+            self._next_claim = loop.call_later(CLAIM_AGAIN_S, self._claim_waiting)
+
+    def _claim_waiting(self) -> None:
+        self._next_claim = None
+        self._claim_offers()
+
     def _claim_offers(self) -> None:
         """Claim the offers that have a slot; the others stay on offer to every run.
 
@@ -211,7 +224,9 @@ class Sender:
             return
         by_realm: dict[str, list[AttemptOffer]] = {}
         for offer in self.outbox.to_claim(self._places.has_place):
-            if self._places.reserve(offer.attempt, offer.room):
+            if self.outbox.must_wait(offer):
+                self._claim_later()
+            elif self._places.reserve(offer.attempt, offer.room):
                 by_realm.setdefault(offer.realm, []).append(offer)
         for offers in by_realm.values():
             for begin in range(0, len(offers), self._together):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import replace
 from typing import Any
@@ -13,13 +14,17 @@ from schemas.delivery import AttemptOutcome, AttemptOutcomes, ClaimAttempt, Clai
 from schemas.words import Channel, Level, NotificationState
 from services.delivery.decider import DeliveryDecider
 from services.delivery.sender import sender as sender_module
+from services.delivery.sender.attempt_view import BURST_INCIDENTS, BURST_S, LONGEST_WAIT_S
 from services.delivery.sender.outcomes import ATTEMPTS_PER_INPUT
+from services.delivery.sender.sender import Sender
 from services.runtime.log.transaction import Transaction
 from tests.unit.delivery.desk import Desk, desk
 from tests.unit.delivery.test_sender import World
 
 INCIDENTS = 5
 PAGES = 3 * ATTEMPTS_PER_INPUT
+TURNS = 300
+"""Turns of the loop in which a sender makes all the calls that it may."""
 
 
 @pytest.fixture
@@ -30,10 +35,12 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     return made
 
 
-def plan_two_each(world: World, **changes: Any) -> dict[str, tuple[str, str]]:
+def plan_two_each(
+    world: World, incidents: int = INCIDENTS, **changes: Any
+) -> dict[str, tuple[str, str]]:
     """Plan two first pages per incident; incident → its pages."""
     planned = {}
-    for number in range(INCIDENTS):
+    for number in range(incidents):
         incident = f"incident-{number}"
         pages = [
             world.plan(
@@ -111,6 +118,84 @@ async def test_a_page_that_is_tried_again_keeps_its_turn(world: World) -> None:
     waiting = [offer.row.id for offer in sender.outbox.to_claim()]
     assert len(world.row(first).attempts) == 2
     assert waiting.index(first) < waiting.index(second)
+
+
+# ── second messages in a burst ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def list_waiting(sender: Sender) -> list[str]:
+    """Return the notifications that the sender does not claim yet."""
+    outbox = sender.outbox
+    return [offer.row.id for offer in outbox.offers.values() if outbox.must_wait(offer)]
+
+
+def read_log(world: World, sender: Sender) -> None:
+    for transaction in world.log:
+        sender.outbox.observe(transaction)
+
+
+def test_second_messages_of_a_burst_wait_until_no_incident_has_come_for_half_a_second(
+    world: World,
+) -> None:
+    pages, sender = plan_two_each(world, BURST_INCIDENTS), world.sender()
+    read_log(world, sender)
+    assert list_waiting(sender) == [second for _, second in pages.values()]
+    world.now_s += BURST_S
+    assert list_waiting(sender) == []
+
+
+def test_second_messages_of_few_incidents_do_not_wait(world: World) -> None:
+    plan_two_each(world, BURST_INCIDENTS - 1)
+    sender = world.sender()
+    read_log(world, sender)
+    assert list_waiting(sender) == []
+
+
+def test_second_messages_of_danger_do_not_wait(world: World) -> None:
+    plan_two_each(world, 2 * BURST_INCIDENTS, danger=True)
+    sender = world.sender()
+    read_log(world, sender)
+    assert list_waiting(sender) == []
+
+
+def test_a_burst_without_end_delays_a_second_message_by_two_seconds(world: World) -> None:
+    (_, second), *_ = plan_two_each(world, BURST_INCIDENTS).values()
+    sender = world.sender()
+    read_log(world, sender)
+    began_s = world.now_s
+    for number in range(100, 180):
+        assert (second in list_waiting(sender)) == (world.now_s - began_s < LONGEST_WAIT_S)
+        world.plan(f"n{number}", incident=f"incident-{number}", wave=1, cycle=1)
+        sender.outbox.observe(world.log[-1])
+        world.now_s += BURST_S / BURST_INCIDENTS / 2
+
+
+def test_messages_that_are_no_first_ones_make_no_burst(world: World) -> None:
+    for number in range(100, 100 + 2 * BURST_INCIDENTS):
+        world.plan(f"n{number}", incident=f"incident-{number}", wave=2, cycle=1)
+    plan_two_each(world, 1)
+    sender = world.sender()
+    read_log(world, sender)
+    assert list_waiting(sender) == []
+
+
+async def test_the_sender_calls_the_second_people_after_the_burst(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sender_module, "CLAIM_AGAIN_S", 0.001)
+    pages = plan_two_each(world, BURST_INCIDENTS)
+    firsts, seconds = ([pair[i] for pair in pages.values()] for i in (0, 1))
+
+    turns = itertools.count()
+
+    def is_done() -> bool:
+        if (turn := next(turns)) == TURNS:
+            assert [call.row.id for call in world.provider.calls] == firsts
+            world.now_s += BURST_S
+        return turn > TURNS and len(world.provider.calls) == 2 * len(firsts)
+
+    await world.until(world.sender(), is_done)
+    assert sorted(call.row.id for call in world.provider.calls[len(firsts) :]) == sorted(seconds)
 
 
 # ── together ───────────────────────────────────────────────────────────────────────────────────────────────────────
