@@ -30,8 +30,8 @@ from services.intake.reports.native import build_validation_problem
 from services.runtime.http.pagination import SortKey, paginate
 from services.runtime.http.problems import (
     ProblemError,
-    build_bilingual,
-    build_fault,
+    build_conflict,
+    build_field_problem,
     build_unknown_problem,
 )
 from services.runtime.identity.accounts import (
@@ -139,13 +139,9 @@ class Administration:
 
     async def list_sources(self, reader: Principal, scope: Scope, send: Send) -> None:
         """List the sources of the reader's realms with their health, never with a key."""
-        await _answer_page(
-            scope,
-            send,
-            self._registry.list_sources(reader),
-            lambda source: (source["name"],),
-            lambda source: source,
-        )
+        sources = self._registry.list_sources(reader)
+        page = _build_page(scope, sources, lambda one: (one["name"],), lambda one: one)
+        await send_json(send, 200, page)
 
     async def handle(
         self,
@@ -161,77 +157,54 @@ class Administration:
         `parts` is the path below `/api/v1`, such as `["tokens", "t-1"]`. `method` is GET for HEAD,
         too.
         """
+        status, document = await self._answer(author, method, parts, scope, receive)
+        await send_json(send, status, document)
+
+    async def _answer(
+        self, author: Principal, method: str, parts: list[str], scope: Scope, receive: Receive
+    ) -> tuple[int, dict[str, Any]]:
+        """Return status and document of the answer."""
         match method, *parts:
             case "GET", "tokens":
-                await _answer_page(
-                    scope,
-                    send,
-                    self._access.all(Token),
-                    lambda t: (t.created_at, t.id),
-                    self._shown_token,
+                tokens = self._access.all(Token)
+                return 200, _build_page(
+                    scope, tokens, lambda t: (t.created_at, t.id), self._shown_token
                 )
             case "POST", "tokens":
-                await send_json(
-                    send,
-                    201,
-                    await self._new_token(await self._body(NewToken, scope, receive), author),
-                )
+                new_token = await self._body(NewToken, scope, receive)
+                return 201, await self._new_token(new_token, author)
             case "DELETE", "tokens", id:
                 await self._revoke(id, author)
-                await send_json(send, 200, {"id": id, "revoked": True})
+                return 200, {"id": id, "revoked": True}
             case "GET", "users":
-                await _answer_page(
-                    scope,
-                    send,
-                    self._access.all(Account),
-                    lambda a: (a.login.casefold(), a.id),
-                    self._shown_user,
+                accounts = self._access.all(Account)
+                return 200, _build_page(
+                    scope, accounts, lambda a: (a.login.casefold(), a.id), self._shown_user
                 )
             case "POST", "users":
-                await send_json(
-                    send,
-                    201,
-                    await self._new_user(await self._body(NewUser, scope, receive), author),
-                )
+                new_user = await self._body(NewUser, scope, receive)
+                return 201, await self._new_user(new_user, author)
             case "POST", "users", login, "code":
-                await send_json(send, 201, await self._new_code(login, author))
+                return 201, await self._new_code(login, author)
             case "POST", "users", login, (
                 "enable" | "disable" | "sign-out" | "unlink" | "link"
             ) as verb:
-                await send_json(send, 200, await self._change(login, verb, author))
+                return 200, await self._change(login, verb, author)
             case "POST", "users", login, "password":
-                await self._new_password(
-                    login, await self._body(NewPassword, scope, receive), author
-                )
-                await send_json(send, 200, self._shown_user(self._account(login)))
+                new_password = await self._body(NewPassword, scope, receive)
+                await self._new_password(login, new_password, author)
+                return 200, self._shown_user(self._account(login))
             case "POST", "users", login, "second-factor":
-                await send_json(
-                    send,
-                    200,
-                    await self._second_factor(
-                        login, await self._body(NewSecondFactor, scope, receive), author
-                    ),
-                )
+                new_factor = await self._body(NewSecondFactor, scope, receive)
+                return 200, await self._second_factor(login, new_factor, author)
             case "POST", "sources":
-                await send_json(
-                    send,
-                    201,
-                    await self._registry.add(await self._body(NewSource, scope, receive), author),
-                )
+                new_source = await self._body(NewSource, scope, receive)
+                return 201, await self._registry.add(new_source, author)
             case "PATCH", "sources", name:
-                await send_json(
-                    send,
-                    200,
-                    await self._registry.change(
-                        name, await self._body(SourceChange, scope, receive), author
-                    ),
-                )
+                change = await self._body(SourceChange, scope, receive)
+                return 200, await self._registry.change(name, change, author)
             case "POST", "sources", name, ("enable" | "disable") as verb:
-                await send_json(
-                    send,
-                    200,
-                    await self._registry.set_enabled(name, author, enabled=verb == "enable"),
-                )
+                return 200, await self._registry.set_enabled(name, author, enabled=verb == "enable")
             case _, "tokens" | "users" | "sources", *_:
                 raise ProblemError("method_not_allowed", allowed="GET, HEAD, POST, PATCH, DELETE")
             case _:
@@ -261,13 +234,8 @@ class Administration:
                     "principal", "personne de ce nom", "no account of this name"
                 )
         elif new_token.role is None:
-            raise ProblemError(
-                "invalid",
-                faults=(
-                    build_fault(
-                        "role", "missing", "un rôle ou un « principal »", "a role or a “principal”"
-                    ),
-                ),
+            raise build_field_problem(
+                "role", "missing", "un rôle ou un « principal »", "a role or a “principal”"
             )
         else:
             check_realms(new_token.scope)
@@ -317,11 +285,12 @@ class Administration:
 
     async def _new_user(self, new_user: NewUser, author: Principal) -> dict[str, Any]:
         if not is_valid_login(new_user.login):
-            why = (
+            raise build_field_problem(
+                "login",
+                "login",
                 "caractères visibles, sans espace autour",
                 "visible characters, without spaces around them",
             )
-            raise ProblemError("invalid", faults=(build_fault("login", "login", *why),))
         check_realms(new_user.scope)
         scope = include_exercises(new_user.scope)
         principal = create_principal(new_user.role, duty=new_user.duty, scope=scope).model_copy(
@@ -330,12 +299,9 @@ class Administration:
         try:
             await self._access.add_account(principal, new_user.login)
         except LoginTaken:
-            raise ProblemError(
-                "conflict",
-                what=build_bilingual(
-                    f"Identifiant {new_user.login!r} : déjà pris.",
-                    f"Login {new_user.login!r}: taken already.",
-                ),
+            raise build_conflict(
+                f"Identifiant {new_user.login!r} : déjà pris.",
+                f"Login {new_user.login!r}: taken already.",
             ) from None
         self._access.trace(author, "account.created", principal.id)
         log.info("user.created", user=principal.id, role=principal.role.value, author=author.id)
@@ -356,11 +322,8 @@ class Administration:
             await self._access.end_sessions(LOCAL_ADMIN)
         account = self._account(login)
         if verb == "disable" and account.id == author.id:
-            raise ProblemError(
-                "conflict",
-                what=build_bilingual(
-                    "On ne ferme pas son propre compte.", "You cannot disable your own account."
-                ),
+            raise build_conflict(
+                "On ne ferme pas son propre compte.", "You cannot disable your own account."
             )
         if verb == "sign-out":
             await self._access.end_sessions(account.id)
@@ -399,16 +362,8 @@ class Administration:
                 account, new_factor.secret, new_factor.second, printed_codes
             )
         except ProblemError:
-            raise ProblemError(
-                "invalid",
-                faults=(
-                    build_fault(
-                        "second",
-                        "totp",
-                        "ce n’est pas le code affiché",
-                        "not the code that is shown",
-                    ),
-                ),
+            raise build_field_problem(
+                "second", "totp", "ce n’est pas le code affiché", "not the code that is shown"
             ) from None
         self._access.trace(author, "second_factor.set", account.id)
         log.info("user.second_factor_set", user=account.id, author=author.id)
@@ -459,24 +414,23 @@ def check_realms(limits: Limits) -> None:
         try:
             parse_realm(name.removesuffix(SIMULATED_REALMS))
         except RealmNameInvalid:
-            why = (
+            raise build_field_problem(
+                "scope.realms",
+                "realm",
                 "nom d’un territoire ou d’un exercice attendu",
                 "the name of a realm is expected",
-            )
-            fault = build_fault("scope.realms", "realm", *why)
-            raise ProblemError("invalid", faults=(fault,)) from None
+            ) from None
 
 
-async def _answer_page(
+def _build_page(
     scope: Scope,
-    send: Send,
     items: Iterable[_T],
     key: Callable[[_T], SortKey],
     shape: Callable[[_T], Any],
-) -> None:
+) -> dict[str, Any]:
     part = read_page_request(scope)
     page_items, following = paginate(items, key, part.limit, part.cursor)
-    await send_json(send, 200, {"items": [shape(one) for one in page_items], "next": following})
+    return {"items": [shape(one) for one in page_items], "next": following}
 
 
 def describe_principal(principal: Principal) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from rich.progress import track
 from rich.table import Table
 
 from services.cli.client import print_error
-from services.cli.crisis.read import AsOf, Realm, fetch_list
+from services.cli.crisis.read import AsOf, Realm, TerritoryFolder, fetch_list
 from services.cli.output import open_console, print_json
 from services.continuity.contingency.current_crisis import PAIRED_SITES, CrisisContingency
 from services.continuity.contingency.ranking import (
@@ -100,14 +100,7 @@ def contingency(
         Path | None,
         typer.Option(help="Approved lines, as JSON of a proposal; they hold desks and agents"),
     ] = None,
-    territory: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder like territories/92; default: the installed one",
-            exists=True,
-            file_okay=False,
-        ),
-    ] = None,
+    territory: TerritoryFolder = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False,
 ) -> None:
     """Rank the losses that leave vital work undone even after the best reassignment (N-1, N-2).

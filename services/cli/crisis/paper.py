@@ -23,6 +23,7 @@ from schemas.people.directory import Contact
 from schemas.plans import Card, CardOrigin
 from schemas.reference import CONTACT_TOKEN_PREFIX, Holder, Plan, RosterSection, Wave
 from services.cli.client import print_error
+from services.cli.crisis.read import TerritoryFolder
 from services.console.directory.contact_file import DirectoryInvalid, read_contacts
 from services.console.documents import pdf
 from services.console.documents.plan.sheet import print_plans
@@ -280,14 +281,7 @@ def paper(
         Path | None,
         typer.Option(help="Also write the continuity plans here, as PDF", dir_okay=False),
     ] = None,
-    territory: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder like territories/92; default: the installed one",
-            exists=True,
-            file_okay=False,
-        ),
-    ] = None,
+    territory: TerritoryFolder = None,
 ) -> None:
     """Print the paper pack: escalations, action cards, site pages with QR codes.
 

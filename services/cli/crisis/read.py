@@ -7,6 +7,7 @@ import inspect
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, get_type_hints, overload
 from urllib.parse import quote, urlencode
@@ -49,6 +50,12 @@ AsOf = Annotated[
     str | None,
     typer.Option(
         "--as-of", help="State of knowledge at this time: ISO 8601; without offset, Paris time"
+    ),
+]
+TerritoryFolder = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder like territories/92; default: the installed one", exists=True, file_okay=False
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document, as in the API")]

@@ -14,7 +14,7 @@ from schemas.reassignment import Reason
 from services.cli.client import print_error
 from services.cli.crisis.decide import Body, Key, decision, post_decision
 from services.cli.crisis.decide import Reason as Given
-from services.cli.crisis.read import AsJson, Realm
+from services.cli.crisis.read import AsJson, Realm, TerritoryFolder
 from services.cli.output import create_group, open_console, print_json
 from services.console.reassignment.texts import describe_reassignment_reason
 from services.console.texts.names import TerritoryNames
@@ -63,14 +63,7 @@ def solve(
     nodes: Annotated[
         int, typer.Option(min=1, help="Largest number of branch-and-bound nodes")
     ] = SolverWork().nodes,
-    territory: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder like territories/92; default: the installed one",
-            exists=True,
-            file_okay=False,
-        ),
-    ] = None,
+    territory: TerritoryFolder = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False,
 ) -> None:
     """Solve a situation given as tables and propose reassignments.

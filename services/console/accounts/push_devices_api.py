@@ -19,7 +19,12 @@ from schemas.people.directory import Contact, ContactPoint
 from schemas.topics import select_urgent_topic
 from schemas.words import Channel
 from services.console.http.producer import CommandProducer
-from services.runtime.http.problems import MEDIA_TYPE, ProblemError, build_bilingual, build_fault
+from services.runtime.http.problems import (
+    MEDIA_TYPE,
+    ProblemError,
+    build_conflict,
+    build_field_problem,
+)
 from services.runtime.http.web_push import PushSettings, Subscription, VapidKey
 from services.runtime.identity.http_access import require_permission
 from services.runtime.identity.permissions import Permission
@@ -74,7 +79,7 @@ async def subscribe_browser(request: Request, me: CalledPerson, body: Subscripti
     settings: PushSettings = request.app.state.push
     person = _require_person(me, settings)
     if not settings.serves(body.endpoint):
-        raise ProblemError("invalid", faults=(build_fault("endpoint", "unknown", *_UNKNOWN),))
+        raise build_field_problem("endpoint", "unknown", *_UNKNOWN)
     people = _get_own_people(request, me)
     async with _change_lock:
         contact = await people.get(person) or Contact(person=person)
@@ -117,19 +122,13 @@ async def unsubscribe_browser(
 
 def _require_person(me: Principal, settings: PushSettings) -> str:
     if not settings.push_contact:
-        raise ProblemError(
-            "conflict",
-            what=build_bilingual(
-                "Pas configuré sur cette installation.", "Not configured on this installation."
-            ),
+        raise build_conflict(
+            "Pas configuré sur cette installation.", "Not configured on this installation."
         )
     if me.person is None:
-        raise ProblemError(
-            "conflict",
-            what=build_bilingual(
-                "Ce compte n’est celui de personne qu’on appelle.",
-                "This account has no person: it cannot receive calls.",
-            ),
+        raise build_conflict(
+            "Ce compte n’est celui de personne qu’on appelle.",
+            "This account has no person: it cannot receive calls.",
         )
     return me.person
 

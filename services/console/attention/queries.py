@@ -22,7 +22,7 @@ from services.console.attention.rows import MAX_NEW, Demand, DemandRows, limit_d
 from services.console.read_model.query_base import QueryBase, get_snapshot_time
 from services.console.read_model.reference_index import IndexedReference
 from services.console.resources import to_datetime
-from services.runtime.http.problems import ProblemError, build_fault
+from services.runtime.http.problems import build_field_problem
 
 
 class AttentionQueries(QueryBase):
@@ -37,16 +37,8 @@ class AttentionQueries(QueryBase):
         view = await self.read()
         policy = find_policy(view.picture.reference)
         if role is not None and (policy is None or role not in policy.roles):
-            raise ProblemError(
-                "invalid",
-                faults=(
-                    build_fault(
-                        "role",
-                        "unknown",
-                        "n’est pas un rôle du territoire",
-                        "is no role of the territory",
-                    ),
-                ),
+            raise build_field_problem(
+                "role", "unknown", "n’est pas un rôle du territoire", "is no role of the territory"
             )
         read = view.picture.rows
         tasks = await read(a.TaskRow)

@@ -45,7 +45,7 @@ from services.console.http.context import (
 )
 from services.console.http.scopes import check_incident
 from services.console.resources import Page
-from services.runtime.http.problems import ProblemError, build_fault
+from services.runtime.http.problems import build_field_problem
 from services.runtime.identity.permissions import Permission
 
 router = DecisionRouter(prefix="/api/v1", tags=["communication"])
@@ -316,8 +316,9 @@ async def fill_request(author: DecisionContext, body: StatementRequest) -> State
             incident=body.incident, id=body.template
         )
         if not statement_templates:
-            why = ("ce modèle n’existe pas", "no such template")
-            raise ProblemError("invalid", faults=(build_fault("template", "unknown", *why),))
+            raise build_field_problem(
+                "template", "unknown", "ce modèle n’existe pas", "no such template"
+            )
         template = statement_templates[0]
         values = {
             "audience": body.audience or template.audience,
@@ -326,10 +327,7 @@ async def fill_request(author: DecisionContext, body: StatementRequest) -> State
             "text": body.text or template.text,
         }
     elif body.audience is None:
-        raise ProblemError(
-            "invalid",
-            faults=(build_fault("audience", "missing", "champ obligatoire", "required field"),),
-        )
+        raise build_field_problem("audience", "missing", "champ obligatoire", "required field")
     return body.model_copy(update=values)
 
 

@@ -56,7 +56,7 @@ from services.console.resources import (
     Strategy,
     Trigger,
 )
-from services.runtime.http.problems import ProblemError, build_fault
+from services.runtime.http.problems import ProblemError, build_fault, build_field_problem
 from services.runtime.identity.permissions import Permission
 from services.runtime.identity.role_names import build_forbidden
 from services.runtime.secrets.erasure import PHOTOS_FIELD
@@ -354,13 +354,8 @@ async def _check_photo(author: DecisionContext, photo: str) -> None:
     texts: VaultTexts = author.request.app.state.texts
     item = await texts.get(build_attachment_id(photo), wait_s=PHOTO_WAIT_S)
     if item is None or item.raw is None or item.fields.get("realm") != author.realm:
-        raise ProblemError(
-            "invalid",
-            faults=(
-                build_fault(
-                    "proof.photo", "unknown", "cette photo n’est pas enregistrée", "no such photo"
-                ),
-            ),
+        raise build_field_problem(
+            "proof.photo", "unknown", "cette photo n’est pas enregistrée", "no such photo"
         )
 
 

@@ -37,7 +37,7 @@ from services.console.i18n import get_translator
 from services.console.proof.api import read_partners
 from services.console.resources import Page, Sitrep
 from services.console.web import times
-from services.runtime.http.problems import ProblemError, build_fault
+from services.runtime.http.problems import build_field_problem
 from services.runtime.identity.permissions import Permission
 from services.runtime.secrets.signing import SigningKey
 
@@ -126,8 +126,12 @@ async def check_recipients(author: DecisionContext, recipients: Sequence[str]) -
     roles = {role for role, scope, _deputy in holders if scope is None}
     for n, recipient in enumerate(recipients):
         if recipient not in roles:
-            why = ("aucun rôle du territoire ne porte ce nom", "no role of the territory has it")
-            raise ProblemError("invalid", faults=(build_fault(f"recipients.{n}", "unknown", *why),))
+            raise build_field_problem(
+                f"recipients.{n}",
+                "unknown",
+                "aucun rôle du territoire ne porte ce nom",
+                "no role of the territory has it",
+            )
 
 
 def sign_document(request: Request, document: Document) -> bytes:
@@ -154,16 +158,11 @@ async def validate_sitrep(author: SitrepAuthor, body: ValidateRequest) -> Respon
     author = author.within(body)
     unknown = sorted(set(body.remarks) - set(REMARK_SECTIONS))
     if unknown:
-        raise ProblemError(
-            "invalid",
-            faults=(
-                build_fault(
-                    f"remarks.{unknown[0]}",
-                    "enum",
-                    f"sections : {', '.join(REMARK_SECTIONS)}",
-                    f"sections: {', '.join(REMARK_SECTIONS)}",
-                ),
-            ),
+        raise build_field_problem(
+            f"remarks.{unknown[0]}",
+            "enum",
+            f"sections : {', '.join(REMARK_SECTIONS)}",
+            f"sections: {', '.join(REMARK_SECTIONS)}",
         )
     await check_recipients(author, body.recipients)
     decisions: CommandDispatcher = author.request.app.state.decisions

@@ -32,7 +32,7 @@ from services.console.http.context import (
 from services.console.http.decisions import CommandDispatcher, CommandOutcome
 from services.console.read_model.queries import ReadModel
 from services.console.resources import Page, Realm
-from services.runtime.http.problems import ProblemError, build_fault
+from services.runtime.http.problems import ProblemError, build_field_problem
 from services.runtime.identity.http_access import require_permission
 from services.runtime.identity.permissions import Permission
 from services.runtime.identity.principals import Principal
@@ -253,7 +253,7 @@ def _choose_name(body: RealmRequest, territory: str, id: str) -> str:
 
 
 def _make_invalid(field: str, fr: str, en: str) -> ProblemError:
-    return ProblemError("invalid", faults=(build_fault(field, "realm", fr, en),))
+    return build_field_problem(field, "realm", fr, en)
 
 
 @router.decision(

@@ -35,7 +35,7 @@ from services.console.http.context import (
     require_decision,
 )
 from services.console.resources import Page
-from services.runtime.http.problems import ProblemError, build_fault
+from services.runtime.http.problems import build_field_problem
 from services.runtime.identity.permissions import Permission
 
 router = APIRouter(prefix="/api/v1", tags=["realms"])
@@ -110,8 +110,7 @@ def _dump_body(body: dict[str, Any]) -> str:
     """Return a report as JSON. Raises ProblemError `invalid` if it is too long."""
     text = orjson.dumps({k: v for k, v in body.items() if k not in _NOT_SENT})
     if len(text) > MOST_BODY_BYTES:
-        why = ("trop long", "too long")
-        raise ProblemError("invalid", faults=(build_fault("body", "too_long", *why),))
+        raise build_field_problem("body", "too_long", "trop long", "too long")
     return text.decode()
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import Depends, Request
 from fastapi.responses import Response
 from pydantic import Field
 
@@ -30,12 +30,11 @@ from services.console.documents.formats import (
 from services.console.documents.sitreps_api import sign_document
 from services.console.handover.resources import Handover
 from services.console.http.answers import (
-    RESPONSES,
-    VERSIONED,
-    build_answer,
+    DecisionRouter,
     find_repeated_answer,
     require_text,
     send_decision,
+    send_text,
 )
 from services.console.http.context import (
     DecisionBody,
@@ -45,13 +44,13 @@ from services.console.http.context import (
     require_decision,
     set_etag,
 )
-from services.console.http.decisions import CommandDispatcher, MakeCommand
+from services.console.http.decisions import CommandDispatcher
 from services.console.i18n import get_translator
 from services.console.proof.api import read_partners
 from services.console.resources import Page
 from services.runtime.identity.permissions import Permission
 
-router = APIRouter(prefix="/api/v1/handovers", tags=["situation reports"])
+router = DecisionRouter(prefix="/api/v1/handovers", tags=["situation reports"])
 LONGEST_OBJECTIVE: Final = 600
 """Characters of the objective: with the rest it fits one page."""
 Recipients = Annotated[
@@ -128,46 +127,32 @@ def write_stamp(sha256: str, lang: str) -> str:
     return get_translator(lang)("SHA-256 {hash}.", hash=sha256)
 
 
-@router.post(
-    "", responses=RESPONSES, summary="Draft the next handover; its id is `handover` of the result"
-)
+@router.decision("", "Draft the next handover; its id is `handover` of the result")
 async def draft_handover(author: HandoverAuthor, body: HandoverRequest) -> Response:
-    def build(by: str, role: str, reason: str | None) -> Command:
-        return DraftHandover(
-            author=by, role=role, text_id=_get_text_id(reason), recipients=tuple(body.recipients)
-        )
-
-    return await _send_words(author, body, require_text(body.objective, "objective"), build)
+    objective = require_text(body.objective, "objective")
+    return await send_text(author.within(body), body, "alerts", DraftHandover, objective)
 
 
-@router.post(
+@router.decision(
     "/{id}:revise",
-    responses=RESPONSES,
-    openapi_extra=VERSIONED,
-    summary="Replace the objective or the recipients; a signed one has to be signed again",
+    "Replace the objective or the recipients; a signed one has to be signed again",
+    versioned=True,
 )
 async def revise_handover(author: HandoverAuthor, id: str, body: HandoverRevision) -> Response:
-    def build(by: str, role: str, reason: str | None) -> Command:
-        return ReviseHandover(
-            author=by,
-            role=role,
-            handover=id,
-            text_id=_get_text_id(reason) if reason is not None else None,
-            recipients=tuple(body.recipients) if body.recipients is not None else None,
-            expected=author.expected_version,
-        )
-
     words = body.objective
     if words is None and body.recipients is None:
         require_text(words, "objective")
-    return await _send_words(author, body, None if words is None else words.strip() or None, build)
+    if words is None or not words.strip():
+        return await _decide(author, id, body.model_copy(update={"reason": None}), ReviseHandover)
+    return await send_text(
+        author.within(body), body, "alerts", ReviseHandover, words.strip(), handover=id
+    )
 
 
-@router.post(
+@router.decision(
     "/{id}:sign",
-    responses=RESPONSES,
-    openapi_extra=VERSIONED,
-    summary="Sign as the outgoing person: the page is frozen",
+    "Sign as the outgoing person: the page is frozen",
+    versioned=True,
 )
 async def sign_handover(
     author: HandoverAuthor, id: str, body: DecisionBody | None = None
@@ -198,11 +183,10 @@ async def sign_handover(
     )
 
 
-@router.post(
+@router.decision(
     "/{id}:accept",
-    responses=RESPONSES,
-    openapi_extra=VERSIONED,
-    summary="Sign as the incoming person, another one than the first: the recipients are told",
+    "Sign as the incoming person, another one than the first: the recipients are told",
+    versioned=True,
 )
 async def accept_handover(
     author: HandoverAuthor, id: str, body: DecisionBody | None = None
@@ -210,11 +194,10 @@ async def accept_handover(
     return await _decide(author, id, body, AcceptHandover)
 
 
-@router.post(
+@router.decision(
     "/{id}:withdraw",
-    responses=RESPONSES,
-    openapi_extra=VERSIONED,
-    summary="Withdraw a handover that nobody accepted, with a reason",
+    "Withdraw a handover that nobody accepted, with a reason",
+    versioned=True,
 )
 async def withdraw_handover(author: HandoverAuthor, id: str, body: DecisionBody) -> Response:
     require_text(body.reason)
@@ -225,26 +208,3 @@ async def _decide(
     author: DecisionContext, id: str, body: DecisionBody | None, kind: type[Command]
 ) -> Response:
     return await send_decision(author, body, "alerts", kind, handover=id)
-
-
-async def _send_words(
-    author: DecisionContext, body: DecisionBody, words: str | None, make: MakeCommand
-) -> Response:
-    """Store the objective, send the command that refers to it, and answer."""
-    author = author.within(body)
-    decisions: CommandDispatcher = author.request.app.state.decisions
-    outcome = await decisions.decide(
-        "alerts",
-        author.realm,
-        author.principal,
-        make,
-        reason=words,
-        key=author.key,
-        wait_s=author.wait_s,
-    )
-    return build_answer(author.request, outcome, author.lang)
-
-
-def _get_text_id(reason: str | None) -> str:
-    assert reason is not None
-    return reason.removeprefix("text:")

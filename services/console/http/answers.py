@@ -20,7 +20,11 @@ from services.console.http.decisions import CommandDispatcher, CommandOutcome, M
 from services.console.logbook.queries import build_command_result, names_site
 from services.console.resources import CommandResult
 from services.console.texts.names import TerritoryNames
-from services.runtime.http.problems import CATALOGUE, MEDIA_TYPE, ProblemError, build_fault
+from services.runtime.http.problems import (
+    CATALOGUE,
+    MEDIA_TYPE,
+    build_field_problem,
+)
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 RESPONSES: dict[int | str, dict[str, Any]] = {
@@ -233,8 +237,5 @@ def _build_problem(request: Request, result: CommandResult, lang: str) -> dict[s
 def require_text(text: str | None, field: str = "reason") -> str:
     """Return a text that the decision requires. Raises ProblemError `invalid` if it is empty."""
     if text is None or not text.strip():
-        raise ProblemError(
-            "invalid",
-            faults=(build_fault(field, "missing", "champ obligatoire", "required field"),),
-        )
+        raise build_field_problem(field, "missing", "champ obligatoire", "required field")
     return text

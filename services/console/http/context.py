@@ -31,7 +31,11 @@ from services.console.read_model.queries import ReadModel
 from services.console.resources import Page, Resource
 from services.runtime.http.idempotency_key import read_key
 from services.runtime.http.pagination import paginate_preordered
-from services.runtime.http.problems import ProblemError, build_fault, choose_language
+from services.runtime.http.problems import (
+    ProblemError,
+    build_field_problem,
+    choose_language,
+)
 from services.runtime.identity.http_access import require_permission
 from services.runtime.identity.permissions import Permission
 from services.runtime.identity.principals import Principal
@@ -142,13 +146,13 @@ def parse_time(text: str, name: str = "as_of") -> Instant:
     if re.match(r"[0-9]{4}-", iso_text):  # pydantic takes any other number for seconds
         with suppress(ValidationError, OverflowError):
             return check_date(to_instant(_TIME.validate_python(iso_text)), name)
-    raise ProblemError("invalid", faults=(build_fault(name, "datetime", *_NO_TIME),))
+    raise build_field_problem(name, "datetime", *_NO_TIME)
 
 
 def check_date(at: Instant, name: str) -> Instant:
     """Return an instant that has a date in every zone. Raises ProblemError `invalid`."""
     if not _EARLIEST <= at < _LATEST:
-        raise ProblemError("invalid", faults=(build_fault(name, "datetime", *_NO_TIME),))
+        raise build_field_problem(name, "datetime", *_NO_TIME)
     return at
 
 

@@ -38,7 +38,7 @@ from services.console.http.context import (
 from services.console.http.scopes import check_pole, check_sites
 from services.console.maintenance.resources import WindowCoverage
 from services.console.resources import Lease, Maintenance, Page
-from services.runtime.http.problems import ProblemError, build_fault
+from services.runtime.http.problems import build_field_problem
 from services.runtime.identity.permissions import Permission, Role
 
 router = DecisionRouter(prefix="/api/v1", tags=["maintenance"])
@@ -95,51 +95,33 @@ class WindowRequest(DecisionBody):
                 matchers=self.matchers,
             )
         except ValidationError as error:
-            raise ProblemError(
-                "invalid",
-                faults=(
-                    build_fault("covers", "length", "trop long", str(error.errors()[0]["msg"])),
-                ),
+            raise build_field_problem(
+                "covers", "length", "trop long", str(error.errors()[0]["msg"])
             ) from None
 
     def fields(self, author: DecisionContext) -> dict[str, Any]:
         """Return the fields of the command. Raises ProblemError `invalid`."""
         require_text(self.reason)
         if self.ends_at <= self.starts_at:
-            raise ProblemError(
-                "invalid",
-                faults=(
-                    build_fault(
-                        "ends_at", "order", "doit suivre le début", "must come after the start"
-                    ),
-                ),
+            raise build_field_problem(
+                "ends_at", "order", "doit suivre le début", "must come after the start"
             )
         if self.rrule:
             try:
                 parse_rule(self.rrule)
             except RuleInvalid as error:
-                raise ProblemError(
-                    "invalid",
-                    faults=(
-                        build_fault(
-                            "rrule", "rrule", f"récurrence illisible : {error}", str(error)
-                        ),
-                    ),
+                raise build_field_problem(
+                    "rrule", "rrule", f"récurrence illisible : {error}", str(error)
                 ) from None
         for n, matcher in enumerate(self.matchers):
             try:
                 matcher.check()
             except PatternInvalid as error:
-                raise ProblemError(
-                    "invalid",
-                    faults=(
-                        build_fault(
-                            f"matchers.{n}.value",
-                            "regex",
-                            f"expression illisible (RE2) : {error}",
-                            f"RE2: {error}",
-                        ),
-                    ),
+                raise build_field_problem(
+                    f"matchers.{n}.value",
+                    "regex",
+                    f"expression illisible (RE2) : {error}",
+                    f"RE2: {error}",
                 ) from None
         return {
             "covers": self.covers(author),

@@ -36,7 +36,7 @@ from services.console.http.context import (
 from services.console.http.decisions import CommandDispatcher, get_author
 from services.console.http.scopes import check_sites
 from services.console.resources import CallOut, Page
-from services.runtime.http.problems import ProblemError, build_fault
+from services.runtime.http.problems import build_field_problem
 from services.runtime.http.sms_text import encode_text, simplify_text
 from services.runtime.identity.permissions import Permission
 from services.runtime.secrets.vault import RealmDirectory, VaultDirectory
@@ -113,8 +113,12 @@ async def draft_callout(author: CallOutAuthor, body: CallOutRequest) -> Response
         get_directory(author.request, author.realm), body.sites, everybody=body.everybody
     )
     if not people:
-        why = ("personne dans l’annuaire n’y travaille", "nobody in the directory works there")
-        raise ProblemError("invalid", faults=(build_fault("sites", "nobody", *why),))
+        raise build_field_problem(
+            "sites",
+            "nobody",
+            "personne dans l’annuaire n’y travaille",
+            "nobody in the directory works there",
+        )
     command_id = decisions.command_id(author.principal, author.realm, author.key)
     text_id = decisions.text_id(command_id, body.text)
     await decisions.put_text(text_id, body.text)
@@ -163,11 +167,12 @@ async def complete_correction(author: DecisionContext, body: CallOutRequest) -> 
         return body
     wrong = await author.model.callout(body.corrects)
     if wrong.kind != "callout" or wrong.started_at is None:
-        why = (
+        raise build_field_problem(
+            "corrects",
+            "not_sent",
             "rien n’en est parti : il n’y a rien à rectifier",
             "it has sent no message: there is nothing to correct",
         )
-        raise ProblemError("invalid", faults=(build_fault("corrects", "not_sent", *why),))
     same = not body.sites and not body.everybody
     return body.model_copy(
         update={

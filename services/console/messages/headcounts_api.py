@@ -43,7 +43,7 @@ from services.console.messages.callouts_api import (
 )
 from services.console.read_model.queries import Queries
 from services.console.resources import CallOut, Page, SafetyAnswer
-from services.runtime.http.problems import ProblemError, build_fault
+from services.runtime.http.problems import build_field_problem
 from services.runtime.identity.accounts import AccessStore
 from services.runtime.identity.permissions import Permission
 from services.runtime.identity.principals import Principal
@@ -137,8 +137,12 @@ async def start_headcount(author: HeadcountAuthor, body: HeadcountRequest) -> Re
     directory = get_directory(author.request, author.realm)
     people = await list_recipients(directory, body.sites, everybody=False)
     if not people:
-        why = ("personne dans l’annuaire n’y travaille", "nobody in the directory works there")
-        raise ProblemError("invalid", faults=(build_fault("sites", "nobody", *why),))
+        raise build_field_problem(
+            "sites",
+            "nobody",
+            "personne dans l’annuaire n’y travaille",
+            "nobody in the directory works there",
+        )
     id = decisions.command_id(author.principal, author.realm, author.key)
     drafts = split_draft(
         author,

@@ -56,7 +56,7 @@ from services.oncall.assignment import (
 from services.oncall.feeds import export_schedule
 from services.oncall.ics import MAX_FILE_BYTES, CalendarRefused
 from services.oncall.ics_worker import read_untrusted_calendar
-from services.runtime.http.problems import ProblemError, build_fault
+from services.runtime.http.problems import ProblemError, build_field_problem
 from services.runtime.identity.permissions import Permission
 from services.runtime.process.tasks import run_in_thread
 from services.runtime.secrets.vault import RealmDirectory, VaultDirectory
@@ -182,16 +182,8 @@ def _parse_window(start: str | None, end: str | None) -> tuple[Instant | None, I
         parse_time(end, "to") if end else None,
     )
     if first is not None and last is not None and not 0 < last - first <= MAX_SPAN_MS:
-        raise ProblemError(
-            "invalid",
-            faults=(
-                build_fault(
-                    "to",
-                    "span",
-                    "entre 0 et 62 jours après « from »",
-                    "must be 0 to 62 days after `from`",
-                ),
-            ),
+        raise build_field_problem(
+            "to", "span", "entre 0 et 62 jours après « from »", "must be 0 to 62 days after `from`"
         )
     return first, last
 
@@ -282,13 +274,8 @@ async def _check_post_scope(
 async def override_shift(author: SchedulePlanner, body: OverrideRequest) -> Response:
     require_text(body.reason)
     if (body.person is None) is not body.nobody:
-        raise ProblemError(
-            "invalid",
-            faults=(
-                build_fault(
-                    "person", "missing", "une personne, ou « nobody »", "a person, or `nobody`"
-                ),
-            ),
+        raise build_field_problem(
+            "person", "missing", "une personne, ou « nobody »", "a person, or `nobody`"
         )
     await _check_post_scope(author, body, [body.scope])
     return await send_decision(author, body, "alerts", OverrideDuty, role_on_call=body.role)
@@ -377,16 +364,11 @@ async def import_calendar(
     if (first is None) is not (last is None) or (
         first is not None and last is not None and first >= last
     ):
-        raise ProblemError(
-            "invalid",
-            faults=(
-                build_fault(
-                    "to",
-                    "span",
-                    "« from » et « to » vont ensemble, dans cet ordre",
-                    "`from` and `to` go together, in this order",
-                ),
-            ),
+        raise build_field_problem(
+            "to",
+            "span",
+            "« from » et « to » vont ensemble, dans cet ordre",
+            "`from` and `to` go together, in this order",
         )
     window, options = (
         (first, last) if first is not None and last is not None else None,

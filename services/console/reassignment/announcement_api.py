@@ -34,7 +34,10 @@ from services.console.messages.callouts_api import (
 from services.console.reassignment.texts import describe_order_period
 from services.console.resource_base import to_datetime
 from services.console.texts.names import shorten_site_name
-from services.runtime.http.problems import ProblemError, build_bilingual, build_fault
+from services.runtime.http.problems import (
+    build_conflict,
+    build_field_problem,
+)
 
 router = DecisionRouter(prefix="/api/v1", tags=["reassignment"])
 NO_RECIPIENT: Final = (
@@ -163,9 +166,7 @@ async def announce_reassignments(
     proposal_row = await author.model.proposal(proposal)
     announcements = merge_orders(await author.model.orders(proposal_row.id))
     if not announcements:
-        raise ProblemError(
-            "conflict", what=build_bilingual("Aucun ordre n’est parti.", "No order went out.")
-        )
+        raise build_conflict("Aucun ordre n’est parti.", "No order went out.")
     await check_sites(author, {one.site for one in announcements})
     callout_states = {
         row.id: row.state
@@ -180,12 +181,9 @@ async def announce_reassignments(
     else:
         commands = await _make_drafts(author, waiting, request.channels, proposal_row.incident)
     if not commands:
-        raise ProblemError(
-            "conflict",
-            what=build_bilingual(
-                "Rien à envoyer : pas préparé, ou déjà parti.",
-                "There is nothing to send: no draft, or sent already.",
-            ),
+        raise build_conflict(
+            "Rien à envoyer : pas préparé, ou déjà parti.",
+            "There is nothing to send: no draft, or sent already.",
         )
     decisions: CommandDispatcher = author.request.app.state.decisions
     outcome = await decisions.send_all(
@@ -224,7 +222,7 @@ async def _make_drafts(
     directory = get_directory(author.request, author.realm)
     staff = await group_staff_by_site(directory, {one.site for one in announcements})
     if announcements and not staff:
-        raise ProblemError("invalid", faults=(build_fault("proposal", "nobody", *NO_RECIPIENT),))
+        raise build_field_problem("proposal", "nobody", *NO_RECIPIENT)
     decisions: CommandDispatcher = author.request.app.state.decisions
     names, drafts = (await author.model.reference()).names, list[tuple[str, Command]]()
     for id, one in _assign_ids(author, [one for one in announcements if one.site in staff]):

@@ -40,7 +40,11 @@ from services.console.http.problems import NotFound
 from services.console.reference.record_edits import prepare_version
 from services.console.reference.records_api import RecordProposer
 from services.console.resources import Page, ReferenceChange
-from services.runtime.http.problems import ProblemError, build_fault, list_faults
+from services.runtime.http.problems import (
+    ProblemError,
+    build_field_problem,
+    list_faults,
+)
 from services.runtime.identity.permissions import Permission
 from services.territory.differences import compare_sections, list_dropped_sites
 
@@ -229,16 +233,8 @@ def _parse_sections(body: VersionRequest) -> list[SectionData]:
         raise ProblemError("invalid", faults=list_faults(error)) from None
     sections_by_name = {section.section: section for section in sections}
     if len(sections_by_name) < len(sections):
-        raise ProblemError(
-            "invalid",
-            faults=(
-                build_fault(
-                    "sections",
-                    "double",
-                    "une section est donnée deux fois",
-                    "a section is given twice",
-                ),
-            ),
+        raise build_field_problem(
+            "sections", "double", "une section est donnée deux fois", "a section is given twice"
         )
     if missing := [
         name.value
@@ -246,29 +242,16 @@ def _parse_sections(body: VersionRequest) -> list[SectionData]:
         if name not in sections_by_name and name not in OPTIONAL_SECTIONS
     ]:
         missing_names = ", ".join(missing)
-        raise ProblemError(
-            "invalid",
-            faults=(
-                build_fault(
-                    "sections",
-                    "missing",
-                    f"il manque : {missing_names}",
-                    f"missing: {missing_names}",
-                ),
-            ),
+        raise build_field_problem(
+            "sections", "missing", f"il manque : {missing_names}", f"missing: {missing_names}"
         )
     for n, section in enumerate(sections):
         if (size := len(section.model_dump_json().encode())) > MAX_SECTION_BYTES:
-            raise ProblemError(
-                "invalid",
-                faults=(
-                    build_fault(
-                        f"sections.{n}",
-                        "length",
-                        f"{size} octets, {MAX_SECTION_BYTES} au plus",
-                        f"{size} bytes, at most {MAX_SECTION_BYTES}",
-                    ),
-                ),
+            raise build_field_problem(
+                f"sections.{n}",
+                "length",
+                f"{size} octets, {MAX_SECTION_BYTES} au plus",
+                f"{size} bytes, at most {MAX_SECTION_BYTES}",
             )
     return [sections_by_name[name] for name in PUBLISHING_ORDER if name in sections_by_name]
 

@@ -18,6 +18,7 @@ from services.runtime.http.problems import (
     ProblemError,
     build_bilingual,
     build_fault,
+    build_field_problem,
     convert_fault,
 )
 from services.territory.differences import compare_sections
@@ -128,13 +129,12 @@ def prepare_version(
     sections: list[SectionData] = apply_record_edit(base.sections, edit)
     for section in sections:
         if (size := len(section.model_dump_json().encode())) > MAX_SECTION_BYTES:
-            fault = build_fault(
+            raise build_field_problem(
                 "values",
                 "length",
                 f"{size} octets avec les autres fiches, {MAX_SECTION_BYTES} au plus",
                 f"{size} bytes with the other records, at most {MAX_SECTION_BYTES}",
             )
-            raise ProblemError("invalid", faults=(fault,))
     prepared_version = c.PreparedVersion(
         reference=compute_version(sections),
         base=base.version or "",

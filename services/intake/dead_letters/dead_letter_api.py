@@ -26,7 +26,7 @@ from services.intake.dead_letters.corrections import (
 )
 from services.intake.http.exchange import BINARY_TYPE, Headers, ListQuery, Scope
 from services.runtime.http.pagination import paginate_preordered
-from services.runtime.http.problems import ProblemError, build_bilingual
+from services.runtime.http.problems import ProblemError, build_conflict
 from services.runtime.identity.accounts import AccessStore
 from services.runtime.identity.principals import Principal
 from services.runtime.kafka.clients import BrokerAway
@@ -126,11 +126,8 @@ class DeadLetterApi:
         path, _, query = letter.headers.get("path", "").partition("?")
         sender = self._access.principal(letter.source) if letter.source else None
         if sender is None:
-            raise ProblemError(
-                "conflict",
-                what=build_bilingual(
-                    "L’émetteur n’existe plus ou est arrêté.", "The sender is gone or disabled."
-                ),
+            raise build_conflict(
+                "L’émetteur n’existe plus ou est arrêté.", "The sender is gone or disabled."
             )
         headers: Headers = [
             (b"content-type", (letter.content_type or BINARY_TYPE).encode("latin-1", "replace")),

@@ -23,7 +23,7 @@ from schemas.catalogue.event_types import (
     endangers_people,
 )
 from schemas.people.replies import parse_card_reply, parse_headcount_reply, parse_reply
-from services.intake.integrations.request import build_field_problem
+from services.runtime.http.problems import build_field_problem
 
 MAX_LINE: Final = 1_600
 """Ten parts of a concatenated SMS."""

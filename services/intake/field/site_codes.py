@@ -13,7 +13,7 @@ from typing import Final
 import structlog
 
 from services.intake.field.short_line import EMERGENCY_NUMBERS, ShortLine, fold_text, split_words
-from services.intake.integrations.request import build_field_problem
+from services.runtime.http.problems import build_field_problem
 
 log = structlog.get_logger(__name__)
 

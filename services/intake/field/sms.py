@@ -68,11 +68,10 @@ from services.intake.integrations.reports import MessageSender
 from services.intake.integrations.request import (
     IntegrationRequest,
     Reply,
-    build_field_problem,
 )
 from services.intake.integrations.signals import choose_time
 from services.intake.reports.acceptance import RawBody
-from services.runtime.http.problems import Problem, ProblemError
+from services.runtime.http.problems import Problem, ProblemError, build_field_problem
 from services.runtime.identity.permissions import Permission
 from services.runtime.identity.principals import Principal, Source
 from services.runtime.kafka.clients import BrokerAway

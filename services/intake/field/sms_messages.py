@@ -11,11 +11,10 @@ from typing import Any, Final
 from services.intake.field.short_line import read_line
 from services.intake.integrations.request import (
     IntegrationRequest,
-    build_field_problem,
     get_first_text,
 )
 from services.intake.integrations.times import parse_time
-from services.runtime.http.problems import ProblemError
+from services.runtime.http.problems import ProblemError, build_field_problem
 
 MAX_MESSAGES: Final = 100
 MAX_DEPTH: Final = 8

@@ -20,7 +20,7 @@ from services.runtime.http.problems import (
     Language,
     Problem,
     ProblemError,
-    build_fault,
+    build_field_problem,
     choose_language,
 )
 from services.runtime.identity.signed_links import hide_token
@@ -78,10 +78,7 @@ def read_page_request(scope: Scope, default: int = MAX_LIMIT) -> ListQuery:
     if not (
         limit.isascii() and limit.isdecimal() and len(limit) < 9 and 1 <= int(limit) <= MAX_LIMIT
     ):
-        raise ProblemError(
-            "invalid",
-            faults=(build_fault("limit", "range", f"de 1 à {MAX_LIMIT}", f"1 to {MAX_LIMIT}"),),
-        )
+        raise build_field_problem("limit", "range", f"de 1 à {MAX_LIMIT}", f"1 to {MAX_LIMIT}")
     return ListQuery(int(limit), cursor, query_params)
 
 

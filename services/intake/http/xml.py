@@ -7,7 +7,7 @@ from xml.parsers import expat
 
 from lxml import etree
 
-from services.runtime.http.problems import ProblemError, build_fault
+from services.runtime.http.problems import ProblemError, build_field_problem
 
 PARSER_OPTIONS: Final[dict[str, Any]] = {
     "resolve_entities": False,
@@ -70,4 +70,4 @@ def _find_doctype_line(body: bytes) -> int | None:
 
 
 def _build_body_problem(code: str, fr: str, en: str) -> ProblemError:
-    return ProblemError("invalid", faults=(build_fault("body", code, fr, en),))
+    return build_field_problem("body", code, fr, en)

@@ -7,12 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from services.intake.integrations.request import (
-    IntegrationRequest,
-    Reply,
-    build_field_problem,
-    get_first_text,
-)
+from services.intake.integrations.request import IntegrationRequest, Reply, get_first_text
 from services.intake.integrations.signals import (
     RequestPart,
     Transition,
@@ -20,7 +15,7 @@ from services.intake.integrations.signals import (
     shorten_key,
 )
 from services.intake.integrations.times import parse_time
-from services.runtime.http.problems import Problem, ProblemError
+from services.runtime.http.problems import Problem, ProblemError, build_field_problem
 from services.runtime.identity.principals import Source
 
 NAME: Final = "alertmanager"

@@ -11,19 +11,14 @@ from lxml import etree
 
 from services.intake.http.xml import parse_xml
 from services.intake.integrations.forms import read_fields
-from services.intake.integrations.request import (
-    IntegrationRequest,
-    Reply,
-    build_field_problem,
-    get_first_text,
-)
+from services.intake.integrations.request import IntegrationRequest, Reply, get_first_text
 from services.intake.integrations.signals import (
     Transition,
     TransitionState,
     derive_key_from_text,
     flatten_document,
 )
-from services.runtime.http.problems import Problem
+from services.runtime.http.problems import Problem, build_field_problem
 from services.runtime.identity.principals import Source
 
 NAME: Final = "apprise"

@@ -35,10 +35,10 @@ from services.intake.dead_letters.dead_letter_store import DeadLetterStore, Refu
 from services.intake.http.exchange import BINARY_TYPE
 from services.intake.integrations import cloudevents
 from services.intake.integrations.dispatcher import TRANSIENT_STATUSES, Dispatcher
-from services.intake.integrations.request import IntegrationRequest, build_field_problem
+from services.intake.integrations.request import IntegrationRequest
 from services.intake.integrations.source_stats import SourceStats
 from services.intake.reports.deduplication import KEPT_MS, AnswerIndex
-from services.runtime.http.problems import Problem, ProblemError
+from services.runtime.http.problems import Problem, ProblemError, build_field_problem
 from services.runtime.identity.accounts import AccessStore
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Principal, Source

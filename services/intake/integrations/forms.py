@@ -8,7 +8,8 @@ from typing import Any, Final
 from python_multipart.exceptions import FormParserError, MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from services.intake.integrations.request import IntegrationRequest, build_field_problem
+from services.intake.integrations.request import IntegrationRequest
+from services.runtime.http.problems import build_field_problem
 
 MAX_PARTS: Final = 100
 

@@ -9,12 +9,7 @@ import unicodedata
 from typing import Any, Final
 
 from services.intake.integrations.forms import read_fields
-from services.intake.integrations.request import (
-    IntegrationRequest,
-    Reply,
-    build_field_problem,
-    get_first_text,
-)
+from services.intake.integrations.request import IntegrationRequest, Reply, get_first_text
 from services.intake.integrations.signals import (
     Transition,
     TransitionState,
@@ -22,7 +17,7 @@ from services.intake.integrations.signals import (
     flatten_document,
 )
 from services.intake.integrations.times import parse_time
-from services.runtime.http.problems import Problem
+from services.runtime.http.problems import Problem, build_field_problem
 from services.runtime.identity.principals import Source
 
 NAME: Final = "generic"

@@ -6,19 +6,14 @@ from typing import Any, Final
 
 from services.intake.integrations import alertmanager
 from services.intake.integrations.forms import read_fields, read_pairs
-from services.intake.integrations.request import (
-    IntegrationRequest,
-    Reply,
-    build_field_problem,
-    get_first_text,
-)
+from services.intake.integrations.request import IntegrationRequest, Reply, get_first_text
 from services.intake.integrations.signals import (
     Transition,
     TransitionState,
     flatten_document,
     shorten_key,
 )
-from services.runtime.http.problems import Problem, ProblemError
+from services.runtime.http.problems import Problem, ProblemError, build_field_problem
 from services.runtime.identity.principals import Source
 
 NAME: Final = "goalert"

@@ -16,9 +16,9 @@ from email.message import EmailMessage
 from typing import Final
 
 from schemas.wire.patterns import matches_whole
-from services.intake.integrations.request import IntegrationRequest, Reply, build_field_problem
+from services.intake.integrations.request import IntegrationRequest, Reply
 from services.intake.integrations.signals import Transition, TransitionState, find_rule
-from services.runtime.http.problems import Problem, ProblemError
+from services.runtime.http.problems import Problem, ProblemError, build_field_problem
 from services.runtime.identity.principals import Rule, Source
 
 NAME: Final = "mail"

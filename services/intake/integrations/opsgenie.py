@@ -9,14 +9,9 @@ import re
 from typing import Final
 from uuid import uuid4
 
-from services.intake.integrations.request import (
-    IntegrationRequest,
-    Reply,
-    build_field_problem,
-    get_first_text,
-)
+from services.intake.integrations.request import IntegrationRequest, Reply, get_first_text
 from services.intake.integrations.signals import Transition, TransitionState, flatten_document
-from services.runtime.http.problems import Problem
+from services.runtime.http.problems import Problem, build_field_problem
 from services.runtime.identity.principals import Source
 
 NAME: Final = "opsgenie"

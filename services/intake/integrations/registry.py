@@ -16,8 +16,11 @@ from services.intake.integrations.cap.dialect import CapIntegration
 from services.intake.integrations.cap.signature import check_certificate
 from services.intake.integrations.dispatcher import Dispatcher
 from services.intake.integrations.generic import FIELDS
-from services.intake.integrations.request import build_field_problem
-from services.runtime.http.problems import ProblemError, build_bilingual, build_unknown_problem
+from services.runtime.http.problems import (
+    build_conflict,
+    build_field_problem,
+    build_unknown_problem,
+)
 from services.runtime.identity.accounts import AccessStore, create_principal
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Principal, Rule, Scope, Source
@@ -124,20 +127,12 @@ class SourceRegistry:
         """Add a source and return it with its key; it is shown only now."""
         self._check_dialect(new_source)
         if new_source.name in self._sources():
-            raise ProblemError(
-                "conflict",
-                what=build_bilingual(
-                    f"Source {new_source.name} : déjà prise.",
-                    f"Source {new_source.name}: taken already.",
-                ),
+            raise build_conflict(
+                f"Source {new_source.name} : déjà prise.",
+                f"Source {new_source.name}: taken already.",
             )
         if new_source.key is not None and self._access.bearer(new_source.key) is not None:
-            raise ProblemError(
-                "conflict",
-                what=build_bilingual(
-                    "key : déjà celle d’un autre.", "key: somebody else’s already."
-                ),
-            )
+            raise build_conflict("key : déjà celle d’un autre.", "key: somebody else’s already.")
         self._check_speaks_for(new_source)
         _check_mapping(new_source)
         poster_ = new_source.dialect == POSTER_INTEGRATION
@@ -194,12 +189,9 @@ class SourceRegistry:
         name_owners = {name: s.name for s in self._sources().values() for name in s.speaks_for}
         for name in new_source.speaks_for:
             if name in name_owners:
-                raise ProblemError(
-                    "conflict",
-                    what=build_bilingual(
-                        f"speaks_for {name} : déjà celui de {name_owners[name]}.",
-                        f"speaks_for {name}: already that of {name_owners[name]}.",
-                    ),
+                raise build_conflict(
+                    f"speaks_for {name} : déjà celui de {name_owners[name]}.",
+                    f"speaks_for {name}: already that of {name_owners[name]}.",
                 )
 
     async def change(

@@ -18,7 +18,7 @@ import orjson
 
 from services.intake.dead_letters.dead_letter_api import FIRST_RECEIVED_AT, ORIGINAL_SENDER
 from services.intake.http.exchange import Scope, get_client_address, redact_url
-from services.runtime.http.problems import ProblemError, build_fault
+from services.runtime.http.problems import ProblemError, build_fault, build_field_problem
 from services.runtime.identity.principals import Principal
 
 MAX_FIELDS: Final = 200
@@ -114,11 +114,6 @@ class Reply:
     status: int
     document: Any
     headers: tuple[tuple[bytes, bytes], ...] = field(default=())
-
-
-def build_field_problem(name: str, code: str, fr: str, en: str) -> ProblemError:
-    """Return `invalid` for one field."""
-    return ProblemError("invalid", faults=(build_fault(name, code, fr, en),))
 
 
 def get_first_text(document: Mapping[str, Any], *names: str) -> str:

@@ -27,7 +27,7 @@ from services.intake.http.exchange import (
 )
 from services.intake.photos.image import JPEG, PNG, PhotoInvalid, strip_metadata
 from services.intake.reports.native import REALM_FAULT
-from services.runtime.http.problems import ProblemError, build_fault
+from services.runtime.http.problems import ProblemError, build_field_problem
 from services.runtime.identity.permissions import Permission
 from services.runtime.identity.principals import Principal
 from services.runtime.kafka.clients import BrokerAway
@@ -61,16 +61,11 @@ class PhotoApi:
         try:
             content_type, photo = strip_metadata(body)
         except PhotoInvalid as error:
-            raise ProblemError(
-                "invalid",
-                faults=(
-                    build_fault(
-                        "body",
-                        "photo",
-                        f"une photo {JPEG} ou {PNG} entière est attendue",
-                        f"a whole {JPEG} or {PNG} is expected: {error}",
-                    ),
-                ),
+            raise build_field_problem(
+                "body",
+                "photo",
+                f"une photo {JPEG} ou {PNG} entière est attendue",
+                f"a whole {JPEG} or {PNG} is expected: {error}",
             ) from error
         finally:
             self._reader.room.give_back(len(body))

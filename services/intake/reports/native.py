@@ -42,7 +42,13 @@ from services.intake.reports.report_rights import (
     lower_certainty,
     tells_of_danger,
 )
-from services.runtime.http.problems import FieldFault, ProblemError, build_fault, list_faults
+from services.runtime.http.problems import (
+    FieldFault,
+    ProblemError,
+    build_fault,
+    build_field_problem,
+    list_faults,
+)
 from services.runtime.identity.permissions import Permission
 from services.runtime.identity.principals import MAX_LOGIN_CHARS, Principal
 
@@ -319,11 +325,8 @@ def dump_json(document: Any) -> bytes:
     try:
         return orjson.dumps(document)
     except TypeError:
-        raise ProblemError(
-            "invalid",
-            faults=(
-                build_fault("body", "depth", "imbriqué trop profondément", "nested too deeply"),
-            ),
+        raise build_field_problem(
+            "body", "depth", "imbriqué trop profondément", "nested too deeply"
         ) from None
 
 
@@ -432,22 +435,20 @@ def prepare_report(
         )
     except TypeError:
         # 64-bit JSON readers cannot hold a number in the geometry.
-        raise ProblemError(
-            "invalid",
-            faults=(build_fault("area", "number", "nombre hors limites", "number out of range"),),
+        raise build_field_problem(
+            "area", "number", "nombre hors limites", "number out of range"
         ) from None
     if (
         len(content) > AREA_BYTES
         and isinstance(body.area, dict)
         and len(orjson.dumps(body.area)) > AREA_BYTES
     ):
-        what = build_fault(
+        raise build_field_problem(
             "area",
             "too_long",
             f"{AREA_BYTES} octets au plus : simplifiez le contour",
             f"at most {AREA_BYTES} bytes: simplify the outline",
         )
-        raise ProblemError("invalid", faults=(what,))
     has_place = geography is None or _add_location(body, message, geography)
     _judge_places(body, message, geography, principal, may_be_anywhere=is_anywhere)
     if body.references:
@@ -538,7 +539,7 @@ def _check_named(measure: MeasureBody) -> None:
         "the name of the measure is missing, for example river_level: a value without a name "
         "counts for nothing"
     )
-    raise ProblemError("invalid", faults=(build_fault("measure.name", "missing", french, english),))
+    raise build_field_problem("measure.name", "missing", french, english)
 
 
 def _add_location(body: NativeReport, message: dict[str, Any], geography: TerritoryMap) -> bool:

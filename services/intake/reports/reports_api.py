@@ -37,7 +37,6 @@ from services.intake.http.exchange import (
     send_json,
     send_response,
 )
-from services.intake.integrations.request import build_field_problem
 from services.intake.reports.acceptance import (
     AcceptanceReceipt,
     RawBody,
@@ -58,7 +57,13 @@ from services.intake.reports.native import (
     prepare_report,
 )
 from services.runtime.http.idempotency_key import check_key, read_key
-from services.runtime.http.problems import Language, Problem, ProblemError, build_fault
+from services.runtime.http.problems import (
+    Language,
+    Problem,
+    ProblemError,
+    build_fault,
+    build_field_problem,
+)
 from services.runtime.identity.permissions import Permission
 from services.runtime.identity.principals import Principal
 from services.runtime.kafka.clients import format_time
@@ -310,16 +315,8 @@ class ReportApi:
     def _report_of(self, typed_line: TypedLine, came: datetime | None) -> NativeReport:
         line = read_line(typed_line.text)
         if line.kind is ShortLineKind.ANSWER:
-            raise ProblemError(
-                "invalid",
-                faults=(
-                    build_fault(
-                        "text",
-                        "answer",
-                        "une réponse n’est pas un signalement",
-                        "an answer is no report",
-                    ),
-                ),
+            raise build_field_problem(
+                "text", "answer", "une réponse n’est pas un signalement", "an answer is no report"
             )
         at = typed_line.occurred_at or came or datetime.now(UTC)
         site = self._places.site_of_line(line, typed_line.text, ())
@@ -389,16 +386,11 @@ class ReportApi:
         members = document.get("reports") if isinstance(document, dict) else document
         if not isinstance(members, list) or not 1 <= len(members) <= self._batch_items:
             limit = self._batch_items
-            raise ProblemError(
-                "invalid",
-                faults=(
-                    build_fault(
-                        "reports",
-                        "list",
-                        f"une liste de 1 à {limit} signalements",
-                        f"a list of 1 to {limit} reports",
-                    ),
-                ),
+            raise build_field_problem(
+                "reports",
+                "list",
+                f"une liste de 1 à {limit} signalements",
+                f"a list of 1 to {limit} reports",
             )
         return members
 

@@ -786,6 +786,15 @@ def build_fault(name: str, code: str, fr: str, en: str) -> FieldFault:
     return FieldFault(name, code, build_bilingual(fr, en))
 
 
+def build_field_problem(name: str, code: str, fr: str, en: str) -> ProblemError:
+    """Return `invalid` for one field."""
+    return ProblemError("invalid", faults=(build_fault(name, code, fr, en),))
+
+
+def build_conflict(fr: str, en: str) -> ProblemError:
+    return ProblemError("conflict", what=build_bilingual(fr, en))
+
+
 def build_unknown_problem(name: str, fr: str, en: str) -> ProblemError:
     """Return a `not_found` problem that names the kind of the missing object."""
     return ProblemError("not_found", faults=(build_fault(name, "unknown", fr, en),))

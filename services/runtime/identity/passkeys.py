@@ -36,7 +36,11 @@ from webauthn.helpers.structs import (
 )
 
 from schemas.base import MINUTE_MS
-from services.runtime.http.problems import ProblemError, build_bilingual, build_fault
+from services.runtime.http.problems import (
+    ProblemError,
+    build_conflict,
+    build_field_problem,
+)
 from services.runtime.identity.accounts import AccessStore
 from services.runtime.identity.principals import Account, EndedSession, Passkey, Principal
 from services.runtime.identity.sessions import Session, Sessions
@@ -120,27 +124,19 @@ class Passkeys:
             )
         except _VERIFICATION_ERRORS as error:
             log.info("passkey.refused", principal=principal.id, error=type(error).__name__)
-            raise ProblemError(
-                "invalid",
-                faults=(
-                    build_fault(
-                        "credential",
-                        "passkey",
-                        "la clé n’a pas pu être vérifiée",
-                        "the passkey could not be verified",
-                    ),
-                ),
+            raise build_field_problem(
+                "credential",
+                "passkey",
+                "la clé n’a pas pu être vérifiée",
+                "the passkey could not be verified",
             ) from None
         account = self._account(principal)
         id = bytes_to_base64url(registration.credential_id)
         if len(account.passkeys) >= MAX_PASSKEYS or any(
             k.id == id for a in self._access.all(Account) for k in a.passkeys
         ):
-            raise ProblemError(
-                "conflict",
-                what=build_bilingual(
-                    "Clé déjà connue, ou trop de clés.", "Passkey known already, or too many."
-                ),
+            raise build_conflict(
+                "Clé déjà connue, ou trop de clés.", "Passkey known already, or too many."
             )
         passkey = Passkey(
             id=id,

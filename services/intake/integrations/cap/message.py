@@ -15,7 +15,7 @@ from lxml import etree
 from schemas.cap import NAMESPACE
 from services.intake.http.xml import Element, parse_xml
 from services.intake.integrations.cap.faults import FaultCollector, check_grammar
-from services.runtime.http.problems import ProblemError, build_fault
+from services.runtime.http.problems import build_field_problem
 
 Point = tuple[float, float]
 """Latitude and longitude."""
@@ -121,13 +121,8 @@ def _refuse_other_formats(root: Element) -> None:
         "envoyez chaque message CAP 1.2 (« alert ») seul",
         "send each CAP 1.2 message (“alert”) by itself",
     )
-    raise ProblemError(
-        "invalid",
-        faults=(
-            build_fault(
-                f"/{name.localname}", what, f"{why_fr} ; {send[0]}", f"{why_en}; {send[1]}"
-            ),
-        ),
+    raise build_field_problem(
+        f"/{name.localname}", what, f"{why_fr} ; {send[0]}", f"{why_en}; {send[1]}"
     )
 
 
