@@ -179,10 +179,17 @@ def parse_chosen_trouble(request: Request) -> dict[str, str]:
     return choices
 
 
-def parse_ended_cause(request: Request, _: Translator) -> dict[str, str] | None:
+@dataclass(frozen=True, slots=True)
+class EndedCause:
+    type: str
+    what: str
+    """The cause in words."""
+
+
+def parse_ended_cause(request: Request, _: Translator) -> EndedCause | None:
     """Return the cause that a link to the report form marks as over (`fini`, a type)."""
     type = request.query_params.get("fini", "")
-    return {"type": type, "what": w.translate_code(w.CAUSE, type, _)} if type in w.CAUSE else None
+    return EndedCause(type, w.translate_code(w.CAUSE, type, _)) if type in w.CAUSE else None
 
 
 PAGE: Final = WebPage(

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
 from schemas.reassignment import (
     ACTIVE_LINE_STATES,
@@ -726,46 +726,32 @@ def list_next_limits(clocks: Sequence[RunningClock]) -> list[RunningClock]:
     )[:LIMITS_SHOWN]
 
 
-def list_quality_figures(proposal: Proposal, _: Translator) -> list[dict[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class QualityFigure:
+    name: str
+    value: float
+    is_good: bool = False
+
+
+def list_quality_figures(proposal: Proposal, _: Translator) -> list[QualityFigure]:
     """List the quality figures of a proposal, level by level."""
     o = proposal.objective
-    return [
-        {
-            "name": _("Criticité 1 non couverte (pondérée)"),
-            "value": o.get("U1", 0),
-            "good": not o.get("U1"),
-        },
-        {
-            "name": _("Criticité 2 non couverte (pondérée)"),
-            "value": o.get("U2", 0),
-            "good": not o.get("U2"),
-        },
-        {
-            "name": _("Criticité 3 non couverte (pondérée)"),
-            "value": o.get("U3", 0),
-            "good": not o.get("U3"),
-        },
-        {"name": _("Agents déplacés autrement qu’avant"), "value": o.get("K", 0), "good": False},
-        {"name": _("Sans affectation, criticité 1 à 3"), "value": o.get("I", 0), "good": False},
-        {
-            "name": _("Écart de métier et de lieu (0 : aucun, 10 : fort)"),
-            "value": o.get("Q", 0),
-            "good": False,
-        },
-        *(
-            [
-                {
-                    "name": _("Trajets cumulés, minutes, aller"),
-                    "value": o[TRAVEL_MINUTES_KEY],
-                    "good": False,
-                }
-            ]
-            if TRAVEL_MINUTES_KEY in o
-            else []
-        ),
-        {
-            "name": _("CO₂, aller et retour, kg"),
-            "value": round(o.get("C", 0) / 1000),
-            "good": False,
-        },
+    uncovered = {
+        "U1": _("Criticité 1 non couverte (pondérée)"),
+        "U2": _("Criticité 2 non couverte (pondérée)"),
+        "U3": _("Criticité 3 non couverte (pondérée)"),
+    }
+    costs = {
+        "K": _("Agents déplacés autrement qu’avant"),
+        "I": _("Sans affectation, criticité 1 à 3"),
+        "Q": _("Écart de métier et de lieu (0 : aucun, 10 : fort)"),
+    }
+    figures = [
+        *(QualityFigure(name, o.get(key, 0), not o.get(key)) for key, name in uncovered.items()),
+        *(QualityFigure(name, o.get(key, 0)) for key, name in costs.items()),
     ]
+    if TRAVEL_MINUTES_KEY in o:
+        minutes = o[TRAVEL_MINUTES_KEY]
+        figures.append(QualityFigure(_("Trajets cumulés, minutes, aller"), minutes))
+    carbon_kg = round(o.get("C", 0) / 1000)
+    return [*figures, QualityFigure(_("CO₂, aller et retour, kg"), carbon_kg)]

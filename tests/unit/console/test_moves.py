@@ -278,7 +278,7 @@ def test_the_co2_of_a_partly_approved_proposal_is_one_figure() -> None:
     proposal = SHAPER.proposal(row).model_copy(update={"lines": [line("l-1", 4, 4)]})
     view = build_reassignment_view([proposal], proposal, [], [], NOW, reference().names, _)
     assert (
-        [f["value"] for f in list_quality_figures(proposal, _) if str(f["name"]).startswith("CO₂")]
+        [f.value for f in list_quality_figures(proposal, _) if f.name.startswith("CO₂")]
         == [view.kg]
         == [1415]
     )
@@ -302,15 +302,13 @@ def test_the_minutes_of_travel_count_travelling_people_only() -> None:
         agents=4,
     )
     proposal = SHAPER.proposal(row)
-    assert [
-        f["value"]
-        for f in list_quality_figures(proposal, _)
-        if str(f["name"]).startswith("Trajets")
-    ] == [5428]
+    assert [f.value for f in list_quality_figures(proposal, _) if f.name.startswith("Trajets")] == [
+        5428
+    ]
     before = proposal.model_copy(update={"objective": {"D": 5848}})
-    assert not [
-        f for f in list_quality_figures(before, _) if str(f["name"]).startswith("Trajets")
-    ], "of an older proposal nobody knows them"
+    assert not [f for f in list_quality_figures(before, _) if f.name.startswith("Trajets")], (
+        "of an older proposal nobody knows them"
+    )
 
 
 async def test_before_the_first_proposal_the_page_makes_no_claim_about_places() -> None:
