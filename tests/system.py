@@ -85,12 +85,13 @@ class RunningVigie:
         under: tuple[str, ...] = (),
         first: bool = False,
         verbose: bool = True,
+        program: Path | None = None,
         **environment: str,
     ) -> None:
         """Prepare a system.
 
         `under`: a command that becomes `vigie up`. `first`: start by its command and make the
-        topics, as on a new machine.
+        topics, as on a new machine. `program`: the command of another installation, started so.
         """
         self.folder = folder
         self.http_address = f"127.0.0.1:{find_free_ports(1)[0]}"
@@ -118,7 +119,8 @@ class RunningVigie:
         if "--kafka" in options:
             self.environment |= LOGIN
         self.environment |= environment
-        self._first = first or "--kafka" in options
+        self._program = program or VIGIE
+        self._first = first or program is not None or "--kafka" in options
         self._process: subprocess.Popen[bytes] | forked.Process | None = None
         self._client: httpx.Client | None = None
         self.up_s = 0.0
@@ -140,8 +142,8 @@ class RunningVigie:
             return self
         with path.open("ab") as log:
             self._process = subprocess.Popen(
-                [*self._under, str(VIGIE), *self._arguments],
-                cwd=ROOT,
+                [*self._under, str(self._program), *self._arguments],
+                cwd=ROOT if self._program is VIGIE else self.folder,
                 env=self.environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,
