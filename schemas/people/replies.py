@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from hashlib import sha256
 from typing import Final
 
 from schemas.base import HOUR_MS, MINUTE_MS
@@ -47,6 +49,10 @@ ARRIVED_TEXT_PREFIX: Final = "arrived-"
 """Prefix of the ids of texts that a provider gave to the sender, for the front to read."""
 ARRIVED_TEXT_KEPT_MS: Final = 2 * HOUR_MS
 """Time for which the id of such a text is kept: longer than a provider is asked for it."""
+TEXT_PART_PREFIX: Final = "part-"
+"""Prefix of the ids of texts with a part of a long text, for the front to join."""
+TEXT_PART_WAIT_MS: Final = MINUTE_MS
+"""Time for which the other parts of a long text are waited for."""
 OPEN_PLACE_PREFIX: Final = "place-"
 """Prefix of the ids of texts about a danger without a place."""
 OPEN_PLACE_MS: Final = 15 * MINUTE_MS
@@ -74,6 +80,12 @@ _OWN_ANSWER: Final = re.compile(
     r"\bvigie\s*:\s*(?:signalement recu|sms non compris|report received|sms not understood)\b"
 )
 """Openings of these answers, without accents."""
+
+
+def name_text_part(*values: str | int | Iterable[str]) -> str:
+    """Return the id of a part of a long text: another one for other words under its reference."""
+    parts = (str(v) if isinstance(v, str | int) else chr(30).join(v) for v in values)
+    return f"{TEXT_PART_PREFIX}{sha256(chr(31).join(parts).encode()).hexdigest()[:32]}"
 
 
 def cut_own_answer(text: str) -> str:

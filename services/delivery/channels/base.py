@@ -103,6 +103,18 @@ class ChannelDrivers:
         return self.realms.get(realm, self.national)
 
 
+@dataclass(frozen=True, slots=True)
+class TextPart:
+    """Part of a long text, not decoded yet: a character may span two parts."""
+
+    reference: str
+    """Reference that the parts of one text of a number share. Numbers use it again later."""
+    number: int
+    total: int
+    octets: bytes
+    data_coding: int
+
+
 class Inbox(Protocol):
     """Target for messages that providers send back; its methods return after Kafka has them."""
 
@@ -130,6 +142,13 @@ class Inbox(Protocol):
 
         It answers a call, or the front reads it as a report. `name` is the message's id at the
         provider: a repeat has no effect. Raise BrokerAway.
+        """
+        ...
+
+    async def accept_part(self, channel: Channel, address: str, part: TextPart) -> bool:
+        """Receive a part of a long text; False as for `accept_text`. Raise BrokerAway.
+
+        The front joins the parts. A repeated part has no effect.
         """
         ...
 

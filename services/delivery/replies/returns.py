@@ -27,6 +27,7 @@ from schemas.people.replies import (
     ARRIVED_TEXT_PREFIX,
     CardReply,
     TextReading,
+    name_text_part,
     parse_attendance,
     parse_card_reply,
     parse_headcount_reply,
@@ -34,7 +35,7 @@ from schemas.people.replies import (
 )
 from schemas.topics import input_topic, select_urgent_topic
 from schemas.words import Answer, CardChange, Channel, EventType
-from services.delivery.channels.base import Inbox, Outgoing
+from services.delivery.channels.base import Inbox, Outgoing, TextPart
 from services.delivery.channels.sms.origin import normalize_provider_number
 from services.delivery.replies.receipt_references import AS_WRITTEN, list_readings
 from services.delivery.replies.unparsed_replies import HELP_PERIOD_MS
@@ -45,6 +46,7 @@ from services.delivery.sender.attempt_view import (
     ProviderReference,
 )
 from services.delivery.sender.sender import SOURCE
+from services.runtime.http.sms_text import decode_text
 from services.runtime.kafka.clients import BrokerAway, RecordProducer
 from services.runtime.process import metrics
 from services.runtime.process.failpoints import ARMED, reach_failpoint
@@ -239,6 +241,47 @@ class ProviderInbox:
             "from": address,
             "words": words,
             "at": now,
+            "realms": list(realms),
+            "is_answer": is_answer,
+        }
+        await self._texts.put(id, TextItem(fields))
+        if ARMED:
+            reach_failpoint("after-text")
+        return True
+
+    async def accept_part(
+        self,
+        channel: Channel,
+        address: str,
+        part: TextPart,
+        *,
+        realms: Collection[str] = (),
+    ) -> bool:
+        """Receive a part of a long text; see `Inbox`.
+
+        The first part answers a call at once, also when the others never come. An answer about
+        action cards waits for all of them: its reason may be long.
+        """
+        if not self._outbox.caught_up:
+            return False
+        id = name_text_part(
+            address, part.reference, part.number, part.total, part.octets.hex(), realms
+        )
+        if await self._texts.get(id) is not None:
+            return True
+        words = decode_text(part.octets, part.data_coding)
+        is_answer = False
+        if part.number == 1 and parse_card_reply(words) is None:
+            people = await self._find_people(address, realms)
+            is_answer = await self._apply_reply(channel, people, words, id)
+        fields = {
+            "from": address,
+            "reference": part.reference,
+            "number": part.number,
+            "total": part.total,
+            "octets": part.octets.hex(),
+            "data_coding": part.data_coding,
+            "at": int(self._clock() * 1000),
             "realms": list(realms),
             "is_answer": is_answer,
         }
@@ -567,6 +610,9 @@ class _RealmInbox:
         return await self.inbox.accept_text(
             channel, address, words, name=name, realms=(self.realm,)
         )
+
+    async def accept_part(self, channel: Channel, address: str, part: TextPart) -> bool:
+        return await self.inbox.accept_part(channel, address, part, realms=(self.realm,))
 
     async def remove_address(self, channel: Channel, outgoing: Outgoing) -> None:
         await self.inbox.remove_address(channel, outgoing)

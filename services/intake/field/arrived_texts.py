@@ -4,23 +4,37 @@ Delivery stores each of them, encrypted, before the provider may forget it. Here
 message that a gateway posts (`services.intake.field.sms`), under the same ids however often it is
 read. Its number and words are erased once it is accepted or kept as refused; its id stays for a
 while, so that a repetition of the provider has no effect.
+
+The parts of a long text wait for one another here, a minute at most; then those that came are read.
+A part that comes later still completes the report. Danger to people in the parts that came is
+reported at once, and the others complete that report.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
+from hashlib import sha256
 from typing import Final
 
 import structlog
 
 from schemas.base import HOUR_MS, Instant
 from schemas.catalogue.event_types import EventType
-from schemas.people.replies import ARRIVED_TEXT_KEPT_MS, ARRIVED_TEXT_PREFIX
+from schemas.people.replies import (
+    ARRIVED_TEXT_KEPT_MS,
+    ARRIVED_TEXT_PREFIX,
+    TEXT_PART_PREFIX,
+    TEXT_PART_WAIT_MS,
+)
+from services.intake.field.long_texts import ArrivedPart, LongText, join_parts
+from services.intake.field.short_line import read_line
 from services.intake.field.sms import NAME, SmsIntegration
-from services.intake.field.sms_messages import SmsMessage
+from services.intake.field.sms_messages import AcceptedReport, SmsMessage
 from services.intake.integrations.dispatcher import TRANSIENT_STATUSES, Dispatcher
 from services.runtime.http.problems import ProblemError
 from services.runtime.identity.permissions import Role
@@ -34,6 +48,23 @@ GIVE_UP_MS: Final = HOUR_MS
 PROVIDER_ID: Final = "provider.sms"
 """Sender of these texts in lists, where a registered gateway has its own name."""
 log = structlog.get_logger(__name__)
+
+
+class PartReading(StrEnum):
+    """Reading of the parts of a long text that came."""
+
+    DANGER = "danger"
+    """They tell of danger; others are awaited."""
+    LATE = "late"
+    """The others did not come in time."""
+    WHOLE = "whole"
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedText:
+    """A text that needs no other reading. `report`: id and type of the report that it made."""
+
+    report: Mapping[str, str] | None
 
 
 class ArrivedTextReader:
@@ -70,6 +101,7 @@ class ArrivedTextReader:
 
     async def read(self) -> None:
         """Read the stored texts once, in order of arrival. Raises BrokerAway."""
+        await self._read_parts()
         items = [(id, await self._texts.get(id)) for id in self._texts.ids(ARRIVED_TEXT_PREFIX)]
         waiting = [(id, item) for id, item in items if item is not None]
         for id, item in sorted(waiting, key=lambda one: int(one[1].fields["at"])):
@@ -79,10 +111,105 @@ class ArrivedTextReader:
             elif self._clock() * 1000 - at > ARRIVED_TEXT_KEPT_MS:
                 await self._texts.erase(id)
 
+    async def _read_parts(self) -> None:
+        """Read the long texts that are whole, tell of danger, or have waited long enough."""
+        items = [(id, await self._texts.get(id)) for id in self._texts.ids(TEXT_PART_PREFIX)]
+        fields_by_id = {id: item.fields for id, item in items if item is not None}
+        read_parts = {
+            part_id for fields in fields_by_id.values() for part_id in fields.get("joined", ())
+        }
+        parts = list[ArrivedPart]()
+        for id, fields in fields_by_id.items():
+            if "number" in fields and id in read_parts:  # its erasure was interrupted
+                await self._replace_part(id, int(fields["at"]))
+            elif "number" in fields:
+                parts.append(ArrivedPart(id, fields))
+            elif self._clock() * 1000 - int(fields["at"]) > ARRIVED_TEXT_KEPT_MS:
+                await self._texts.erase(id)
+        for text in join_parts(parts):
+            await self._read_long_text(text)
+
+    async def _read_long_text(self, text: LongText) -> None:
+        """Read a long text as far as it came, unless it was read so far."""
+        age_ms = self._clock() * 1000 - text.first.at
+        if text.is_whole:
+            reading = PartReading.WHOLE
+        elif age_ms >= TEXT_PART_WAIT_MS:
+            reading = PartReading.LATE
+        elif _is_dangerous(text.words):
+            reading = PartReading.DANGER
+        else:
+            return
+        states = [part.fields.get("reading") for part in text.parts.values()]
+        if any(state != reading for state in states):
+            report = next(
+                (p.fields["report"] for p in text.parts.values() if "report" in p.fields), None
+            )
+            accepted = await self._accept_long_text(text, reading, report)
+            if accepted is None:
+                return
+            if reading is not PartReading.WHOLE:
+                await self._note_reading(text, reading, accepted.report or report)
+        elif age_ms > ARRIVED_TEXT_KEPT_MS:
+            reading = PartReading.WHOLE
+        if reading is PartReading.WHOLE:
+            await self._erase_parts(text)
+
+    async def _accept_long_text(
+        self, text: LongText, reading: PartReading, report: Mapping[str, str] | None
+    ) -> AcceptedText | None:
+        """Accept the parts of a text that came; None if they may be accepted later."""
+        first = text.first
+        numbers = "+".join(map(str, sorted(text.parts)))
+        fields = first.fields
+        message = SmsMessage(
+            number=str(fields["from"]),
+            caller="",
+            words=text.words,
+            id=f"{first.id}:{first.at}:{reading}:{numbers}",
+            at=datetime.fromtimestamp(first.at / 1000, UTC),
+            is_answer=any(part.fields["is_answer"] for part in text.parts.values()),
+            is_open=reading is PartReading.DANGER,
+            completes=None
+            if report is None
+            else AcceptedReport(report["id"], EventType(report["type"])),
+        )
+        if "gateway" in fields:
+            principal = Principal.model_validate(fields["gateway"])
+            source = Source.model_validate(fields["source"])
+        else:
+            principal, source = _build_sender(fields.get("realms", ()))
+        return await self._accept_message(principal, source, message, first.at)
+
+    async def _note_reading(
+        self, text: LongText, reading: PartReading, report: Mapping[str, str] | None
+    ) -> None:
+        """Keep with each part how it was read, and the report that later parts complete."""
+        for part in text.parts.values():
+            fields = part.fields | {"reading": reading.value}
+            if report is not None:
+                fields["report"] = dict(report)
+            await self._texts.put(part.id, TextItem(fields))
+
+    async def _erase_parts(self, text: LongText) -> None:
+        """Erase a text; the ids of its parts stay for a while.
+
+        They are named first, so that no part is read alone after an interruption.
+        """
+        ids = sorted(part.id for part in text.parts.values())
+        at = text.first.at
+        digest = sha256("".join(ids).encode()).hexdigest()[:32]
+        await self._texts.put(f"{TEXT_PART_PREFIX}{digest}", TextItem({"at": at, "joined": ids}))
+        for id in ids:
+            await self._replace_part(id, at)
+
+    async def _replace_part(self, id: str, at: Instant) -> None:
+        await self._texts.erase(id)
+        await self._texts.put(id, TextItem({"at": at}))
+
     async def _accept(self, id: str, item: TextItem, at: Instant) -> None:
         """Accept a text, or keep it as refused; leave one that may be accepted later."""
-        principal = build_provider(item.fields.get("realms", ()))
-        source = Source(id=principal.id, name=NAME, dialect=NAME, type=EventType.INFO)
+        principal, source = _build_sender(item.fields.get("realms", ()))
         message = SmsMessage(
             number=str(item.fields["from"]),
             caller="",
@@ -91,17 +218,38 @@ class ArrivedTextReader:
             at=datetime.fromtimestamp(at / 1000, UTC),
             is_answer=bool(item.fields.get("is_answer")),
         )
+        if await self._accept_message(principal, source, message, at) is not None:
+            await self._texts.erase(id)
+            await self._texts.put(id, TextItem({"at": at}))
+
+    async def _accept_message(
+        self, principal: Principal, source: Source, message: SmsMessage, at: Instant
+    ) -> AcceptedText | None:
+        """Accept a message, or keep it as refused; None if it may be accepted later."""
+        report = None
         try:
-            await self._sms.accept_message(self._machines, principal, source, message)
+            report = await self._sms.accept_message(self._machines, principal, source, message)
         except ProblemError as error:
             is_early = self._clock() * 1000 - at < GIVE_UP_MS
             if error.problem.status in TRANSIENT_STATUSES and is_early:
-                return
-            self._sms.keep_refused(self._machines, principal, message, error.problem)
+                return None
+            if not message.is_open:  # its other parts are awaited
+                self._sms.keep_refused(self._machines, principal, message, error.problem)
         else:
             self._machines.book.count_accepted(principal.id)
-        await self._texts.erase(id)
-        await self._texts.put(id, TextItem({"at": at}))
+        return AcceptedText(None if report is None else {"id": report.id, "type": report.type})
+
+
+def _is_dangerous(words: str) -> bool:
+    try:
+        return read_line(words).is_danger
+    except ProblemError:
+        return False
+
+
+def _build_sender(realms: Collection[str]) -> tuple[Principal, Source]:
+    principal = build_provider(realms)
+    return principal, Source(id=principal.id, name=NAME, dialect=NAME, type=EventType.INFO)
 
 
 def build_provider(realms: Collection[str]) -> Principal:

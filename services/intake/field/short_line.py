@@ -26,7 +26,7 @@ from schemas.people.replies import parse_card_reply, parse_headcount_reply, pars
 from services.runtime.http.problems import build_field_problem
 
 MAX_LINE: Final = 1_600
-"""Ten parts of a concatenated SMS."""
+"""Characters of a text that are read: ten parts of a long SMS. The report keeps all of them."""
 
 
 class ShortLineKind(StrEnum):
@@ -271,7 +271,7 @@ def build_report(line: ShortLine, site: str | None, text: str, at: str) -> dict[
     body: dict[str, Any] = ({} if site is None else {"site_id": site}) | {
         "occurred_at": at,
         "severity": line.severity,
-        "description": text[:MAX_LINE],
+        "description": text,
     }
     match line.kind:
         case ShortLineKind.CALM:

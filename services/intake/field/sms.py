@@ -18,6 +18,8 @@
 * An answer of ours that a text quotes is no part of it, so that no automatic reply makes a report.
 * A text that came to delivery, over SMPP or from OVH, is read like one that a gateway posts
   (`services.intake.field.arrived_texts`). If it answered a call there, it reports danger alone.
+* A part of a long text waits, encrypted, until all of them are there (same module). An answer in
+  the first part goes to delivery at once.
 """
 
 from __future__ import annotations
@@ -40,6 +42,8 @@ from schemas.people.replies import (
     WAITING_REPLY_PREFIX,
     TextReading,
     cut_own_answer,
+    name_text_part,
+    parse_card_reply,
 )
 from schemas.words import Certainty, MsgType
 from services.intake.field.phone_numbers import PhoneNumbers
@@ -58,7 +62,9 @@ from services.intake.field.short_line import (
 )
 from services.intake.field.site_codes import SiteCodes
 from services.intake.field.sms_messages import (
+    AcceptedReport,
     SmsMessage,
+    SmsPart,
     SmsReceipt,
     read_messages,
     read_receipts,
@@ -186,9 +192,12 @@ class SmsIntegration:
 
     async def accept_message(
         self, machines: Dispatcher, gateway: Principal, source: Source, message: SmsMessage
-    ) -> None:
-        """Accept one message. Raises ProblemError."""
-        if message.later_part:
+    ) -> AcceptedReport | None:
+        """Accept one message and return the report that it made. Raises ProblemError."""
+        if message.part is not None:
+            await self._keep_part(gateway, source, message, message.part)
+            return None
+        if message.is_rest:
             raise build_field_problem(
                 "text",
                 "later_part",
@@ -200,25 +209,50 @@ class SmsIntegration:
             line = read_line(words)
         except ProblemError:
             if await self._add_place(machines, gateway, source, message, words, None):
-                return
+                return None
             if message.is_answer:
-                return
+                return None
             # An automatic reply gets no answer.
             if (
                 words == message.words
                 and message.number
+                and not message.is_open
                 and await self._is_listed(gateway, message)
             ):
                 await self._hand_over(gateway, message, reading=TextReading.NOT_UNDERSTOOD)
             raise
         if await self._add_place(machines, gateway, source, message, words, line):
-            return
+            return None
         if message.is_answer and not line.is_danger:
-            return
+            return None
         if line.kind is ShortLineKind.ANSWER:
             await self._answer(gateway, message)
+            return None
+        return await self._report(machines, gateway, source, message, line)
+
+    async def _keep_part(
+        self, gateway: Principal, source: Source, message: SmsMessage, part: SmsPart
+    ) -> None:
+        """Store a part of a long text, as delivery does with those of an SMSC."""
+        place = (part.reference, part.number, part.total)
+        id = name_text_part(gateway.id, message.number, *place, message.words)
+        if await self._letters.get(id) is not None:
             return
-        await self._report(machines, gateway, source, message, line)
+        is_answer = part.number == 1 and _is_plain_answer(message.words)
+        if is_answer:
+            await self._answer(gateway, message)
+        fields = {
+            "from": message.number,
+            "reference": part.reference,
+            "number": part.number,
+            "total": part.total,
+            "words": message.words,
+            "at": _now_ms(),
+            "is_answer": is_answer,
+            "gateway": gateway.model_dump(mode="json"),
+            "source": source.model_dump(mode="json"),
+        }
+        await self._store(id, TextItem(fields))
 
     async def _report(
         self,
@@ -228,7 +262,7 @@ class SmsIntegration:
         message: SmsMessage,
         line: ShortLine,
         place: OpenPlace | None = None,
-    ) -> None:
+    ) -> AcceptedReport | None:
         """Accept the report of a line, and have its sender answered. Raises ProblemError.
 
         `place` completes an earlier report of the same sender.
@@ -245,16 +279,21 @@ class SmsIntegration:
             await self._tell_sender(gateway, message, TextReading.NOT_UNDERSTOOD, None, None)
             raise
         body = build_report(line, site, message.words, at.isoformat())
+        earlier = message.completes
         if place is not None:
             body |= place.correction
+        elif earlier is not None and earlier.type == body["type"]:
+            body |= {"msg_type": MsgType.UPDATE, "references": [earlier.id]}
         report = await self._accept(machines, gateway, source, message, reporter, body)
+        accepted = None if report is None else AcceptedReport(report, EventType(body["type"]))
         if line.kind is not ShortLineKind.TROUBLE:
-            return
+            return accepted
         is_known = site is not None and self._places.knows(site)
         reading = TextReading.REPORT if is_known else TextReading.PLACE_MISSING
         if line.is_danger and not is_known and report is not None:
             await self._remember_danger(message, report, body)
         await self._tell_sender(gateway, message, reading, line, site if is_known else None)
+        return accepted
 
     async def _find_reporter(
         self, machines: Dispatcher, gateway: Principal, source: Source, message: SmsMessage
@@ -285,6 +324,8 @@ class SmsIntegration:
             return (await machines.transitions.accept(speaker, body, key)).report_id
         metrics.count("vigie_reports_total", dialect=NAME, status="unverified")
         body["certainty"] = Certainty.UNCONFIRMED
+        if message.completes is not None:  # its first parts were counted
+            return (await machines.transitions.accept(speaker, body, key)).report_id
         word = self._word(gateway, message, body)
         return await self._tell_unverified(machines, speaker, word, body, key)
 
@@ -359,7 +400,7 @@ class SmsIntegration:
         site: str | None,
     ) -> None:
         """Store the reading of a text for delivery, if a person of the directory sent it."""
-        if message.number and await self._is_listed(gateway, message):
+        if message.number and not message.is_open and await self._is_listed(gateway, message):
             await self._hand_over(gateway, message, reading=reading, line=line, site=site)
 
     async def _tell_unverified(
@@ -507,6 +548,17 @@ class SmsIntegration:
     def build_refusal(self, problem: Problem) -> Reply | None:  # noqa: ARG002
         """Use the standard problem document."""
         return None
+
+
+def _is_plain_answer(words: str) -> bool:
+    """Return whether the first part of a text answers a call, for which the others need not come.
+
+    The reason in an answer about action cards may go on in them.
+    """
+    try:
+        return parse_card_reply(words) is None and read_line(words).kind is ShortLineKind.ANSWER
+    except ProblemError:
+        return False
 
 
 def _may_name_place(line: ShortLine, words: str) -> bool:

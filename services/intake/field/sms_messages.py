@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from schemas.words import EventType
 from services.intake.field.short_line import read_line
 from services.intake.integrations.request import (
     IntegrationRequest,
@@ -66,8 +67,11 @@ _TIME_FIELDS: Final = (
 )
 _PART_FIELDS: Final = ("concat-part", "concat_part", "concatPart")
 """Number of a part of a long SMS that the gateway posts part by part, from 1."""
+_TOTAL_FIELDS: Final = ("concat-total", "concat_total", "concatTotal")
+_REFERENCE_FIELDS: Final = ("concat-ref", "concat_ref", "concatRef", "concatReference")
 _LIST_FIELDS: Final = ("results", "messages", "data")
 _NUMBER_HASH: Final = re.compile(r"[0-9a-f]{32}")
+_PART_NUMBER: Final = re.compile(r"[1-9][0-9]{0,2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,23 @@ class SmsReceipt:
 
 
 @dataclass(frozen=True, slots=True)
+class SmsPart:
+    """Place of a message in a long text that a gateway posts part by part."""
+
+    reference: str
+    number: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedReport:
+    """A report that a message made."""
+
+    id: str
+    type: EventType
+
+
+@dataclass(frozen=True, slots=True)
 class SmsMessage:
     number: str
     """Number of the sender; empty in a replay."""
@@ -88,8 +109,14 @@ class SmsMessage:
     words: str
     id: str | None
     at: datetime | None
-    later_part: bool = False
-    """True for the continuation of a long SMS: its first word means nothing."""
+    part: SmsPart | None = None
+    """Place in a long text; None for a whole one."""
+    is_rest: bool = False
+    """True for a later part that nothing joins to the others: its first word means nothing."""
+    is_open: bool = False
+    """True for a text of which parts are awaited: danger is reported, and nobody is answered."""
+    completes: AcceptedReport | None = None
+    """Report of the parts that came before; this one takes its place."""
     is_answer: bool = False
     """True if it answered a call before it came here."""
 
@@ -183,8 +210,30 @@ def _read_message(fields: dict[str, Any]) -> SmsMessage:
         ),
         None,
     )
-    later = get_first_text(fields, *_PART_FIELDS) not in ("", "1")
-    return SmsMessage(number, "" if number else caller, words, _read_id(fields), at, later)
+    part = _read_part(fields)
+    if part is not None:
+        words = _find_unstripped(fields, words)
+    is_rest = part is None and get_first_text(fields, *_PART_FIELDS) not in ("", "1")
+    return SmsMessage(
+        number, "" if number else caller, words, _read_id(fields), at, part, is_rest=is_rest
+    )
+
+
+def _find_unstripped(fields: dict[str, Any], words: str) -> str:
+    """Return a text with the spaces at its ends, which may stand between the words of two parts."""
+    body = fields.get("body")
+    values = (body if isinstance(body, dict) else fields).values()
+    return next((v for v in values if isinstance(v, str) and v.strip() == words), words)
+
+
+def _read_part(fields: dict[str, Any]) -> SmsPart | None:
+    """Return the place in a long text; None for a whole one, or without all of its numbers."""
+    reference = get_first_text(fields, *_REFERENCE_FIELDS)[:64]
+    number, total = get_first_text(fields, *_PART_FIELDS), get_first_text(fields, *_TOTAL_FIELDS)
+    if not (reference and _PART_NUMBER.fullmatch(number) and _PART_NUMBER.fullmatch(total)):
+        return None
+    is_sensible = 1 <= int(number) <= int(total) and total != "1"
+    return SmsPart(reference, int(number), int(total)) if is_sensible else None
 
 
 def _read_id(fields: dict[str, Any]) -> str | None:

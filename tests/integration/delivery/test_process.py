@@ -27,7 +27,7 @@ from schemas.calling import NotificationPlanned
 from schemas.commands import AnswerNotification
 from schemas.delivery import NotificationChanged, NotificationRow
 from schemas.people.directory import Contact, ContactPoint
-from schemas.people.replies import ARRIVED_TEXT_PREFIX, TextReading
+from schemas.people.replies import ARRIVED_TEXT_PREFIX, TEXT_PART_PREFIX, TextReading
 from schemas.reference import (
     ChannelRule,
     ChannelRules,
@@ -57,7 +57,7 @@ from services.verify.auditor.auditor import Auditor
 from tests import forked
 from tests.faults.matrix import proves
 from tests.integration.delivery.ovh import TOKEN, OvhApi
-from tests.integration.delivery.smsc import running_smsc
+from tests.integration.delivery.smsc import Smsc, running_smsc
 from tests.integration.intake.conftest import FrontProcess, records
 from tests.waiting import eventually
 
@@ -394,13 +394,23 @@ async def list_fires(world: World) -> list[tuple[str, str]]:
     return [(id, body["site_id"]) for id, body in inputs if body.get("type") == "fire"]
 
 
+async def read_last_description(world: World) -> str:
+    """Return the words of the newest report of a fire."""
+    log = await records(world.settings.kafka, urgent_topic("alerts"), "92")
+    fires = [body for record in log if (body := json.loads(record.value)).get("type") == "fire"]
+    item = await world.vault.texts.get(fires[-1]["text_id"])
+    assert item is not None
+    return str(item.fields["description"])
+
+
 async def settle_texts(world: World) -> None:
     """Return once the front and delivery have read all texts."""
     texts = world.vault.texts
 
     async def is_read() -> bool:
-        items = [await texts.get(id) for id in texts.ids(ARRIVED_TEXT_PREFIX)]
-        is_accepted = not any(item is not None and "words" in item.fields for item in items)
+        ids = [*texts.ids(ARRIVED_TEXT_PREFIX), *texts.ids(TEXT_PART_PREFIX)]
+        items = [await texts.get(id) for id in ids]
+        is_accepted = not any(item is not None and len(item.fields) > 2 for item in items)
         return bool(items) and is_accepted and not texts.ids("reply-")
 
     await eventually(is_read, PATIENCE_S)
@@ -437,6 +447,32 @@ async def test_a_danger_by_ovh_is_one_report_with_one_answer_though_delivery_die
     assert "signalement recu : incendie" in job["message"]
 
 
+async def tell_until_stored(smsc: Smsc, text: dict[str, Any]) -> None:
+    """Send a text until delivery answers that it is stored."""
+    status = -1
+    while status != 0:
+        count = len(smsc.of("reply_answered"))
+        smsc.tell(**text)
+        status = (await smsc.saw("reply_answered", count + 1))["status"]
+
+
+async def tell_until_death(smsc: Smsc, process: Process, text: dict[str, Any]) -> None:
+    """Send a text until delivery dies; before it has read the log, it asks to repeat it."""
+    await smsc.saw("bind")
+    smsc.tell(**text)
+    while process.poll() is None:
+        answered = len(smsc.of("reply_answered"))
+        await eventually(
+            lambda n=answered: (  # type: ignore[misc]
+                process.poll() is not None or len(smsc.of("reply_answered")) > n
+            ),
+            PATIENCE_S,
+        )
+        if process.poll() is None:
+            smsc.tell(**text)
+    assert process.wait(0) == -9
+
+
 async def test_a_danger_by_smpp_is_one_report_with_one_answer_though_delivery_dies(
     reporting: World,
 ) -> None:
@@ -447,20 +483,7 @@ async def test_a_danger_by_smpp_is_one_report_with_one_answer_though_delivery_di
         more = {"VIGIE_SMS_URL": address, "VIGIE_SMS_SENDER": "38000"}
         text = {"do": "reply", "source": NUMBER.removeprefix("+"), "text": "FEU 101"}
         async with reporting.delivery("after-text", **more) as process:
-            await smsc.saw("bind")
-            smsc.tell(**text)
-            # Before it has read the log, it asks the SMSC to repeat the text.
-            while process.poll() is None:
-                answered = len(smsc.of("reply_answered"))
-                await eventually(
-                    lambda n=answered: (  # type: ignore[misc]
-                        process.poll() is not None or len(smsc.of("reply_answered")) > n
-                    ),
-                    PATIENCE_S,
-                )
-                if process.poll() is None:
-                    smsc.tell(**text)
-            assert process.wait(0) == -9
+            await tell_until_death(smsc, process, text)
         assert all(event["status"] != 0 for event in smsc.of("reply_answered"))
         await stack.enter_async_context(reporting.delivery(**more))
         await smsc.saw("submit")
@@ -470,6 +493,40 @@ async def test_a_danger_by_smpp_is_one_report_with_one_answer_though_delivery_di
         assert len(smsc.of("submit")) == 1
     assert [site for _, site in (await list_fires(reporting))[len(before) :]] == ["cen-1"]
     assert list_text_answers(reporting)[len(answers) :] == ["cen-1"]
+
+
+async def test_a_long_text_by_smpp_is_one_report_though_delivery_dies_between_its_parts(
+    reporting: World,
+) -> None:
+    """The cut is within a character of two UTF-16 units, as handsets cut."""
+    words = "FEU 101 dans la cuisine du rez-de-chaussée 🔥 nous sortons tous par la rue"
+    octets, before = words.encode("utf-16-be"), await list_fires(reporting)
+    cut = 2 * words.index("🔥") + 2
+    first, rest = (
+        {
+            "do": "reply",
+            "source": NUMBER.removeprefix("+"),
+            "hex": part.hex(),
+            "coding": 8,
+            "header": [0, 3, 77, 2, number],
+        }
+        for number, part in ((1, octets[:cut]), (2, octets[cut:]))
+    )
+    async with running_smsc() as smsc:
+        more = {
+            "VIGIE_SMS_URL": f"smpp://vigie:secret@127.0.0.1:{smsc.port}",
+            "VIGIE_SMS_SENDER": "38000",
+        }
+        async with reporting.delivery("after-text", **more) as process:
+            await tell_until_death(smsc, process, rest)
+        async with reporting.delivery(**more):
+            await smsc.saw("bind", 2)
+            for part in (rest, first, rest):
+                await tell_until_stored(smsc, part)
+            await settle_texts(reporting)
+    ((_, site),) = (await list_fires(reporting))[len(before) :]
+    assert site == "cen-1"
+    assert await read_last_description(reporting) == words
 
 
 async def test_the_auditor_finds_no_breach_in_the_logs_of_these_tests(world: World) -> None:

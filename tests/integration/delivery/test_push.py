@@ -94,6 +94,9 @@ class Gone:
     async def accept_text(self, *_: Any, **__: Any) -> bool:
         raise AssertionError("nobody writes back")
 
+    async def accept_part(self, *_: Any, **__: Any) -> bool:
+        raise AssertionError("only an SMSC gives texts in parts")
+
     async def remove_address(self, channel: Channel, outgoing: Outgoing) -> None:
         self.ended.append((channel, outgoing.row.person))
 

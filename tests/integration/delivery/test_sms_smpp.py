@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from schemas.words import Channel
-from services.delivery.channels.base import CallResult
+from services.delivery.channels.base import CallResult, TextPart
 from services.delivery.channels.sms import SmppDriver
 from services.delivery.channels.sms.origin import parse_origin
 from services.delivery.channels.sms.smpp.session import Smsc as Address
@@ -36,6 +36,7 @@ class Box:
     away: bool = False
     receipts: list[tuple[str, str, str | None]] = field(default_factory=list)
     replies: list[tuple[str, str]] = field(default_factory=list)
+    parts: list[TextPart] = field(default_factory=list)
 
     async def receipt(
         self, channel: Channel, provider_id: str, state: Any, error: str | None
@@ -54,6 +55,10 @@ class Box:
         self, channel: Channel, address: str, words: str, *, name: str | None = None
     ) -> bool:
         self.replies.append((address, words))
+        return True
+
+    async def accept_part(self, channel: Channel, address: str, part: TextPart) -> bool:
+        self.parts.append(part)
         return True
 
 
@@ -208,13 +213,8 @@ async def test_replies_arrive_with_number_and_text_also_after_a_reconnection() -
         assert box.replies == [(TO, "OK, j'arrive à pied")]
 
 
-async def test_a_reply_is_read_in_the_alphabet_of_its_handset_and_a_long_one_by_its_first_part() -> (
-    None
-):
-    """The SMSC of the tests writes `ç` as Latin-1, like many others.
-
-    Part 2 of a long reply is no answer, whatever its text.
-    """
+async def test_a_text_is_read_in_the_alphabet_of_its_handset_and_a_long_one_part_by_part() -> None:
+    """The SMSC of the tests writes `ç` as Latin-1, like many others."""
     first, second = ([0, 3, 77, 2, n] for n in (1, 2))
     async with bound() as (smsc, _, box):
         await smsc.saw("bind")
@@ -224,7 +224,11 @@ async def test_a_reply_is_read_in_the_alphabet_of_its_handset_and_a_long_one_by_
         )
         smsc.tell(do="reply", source="33612345678", text="2 ou 3 minutes en retard", header=second)
         assert (await smsc.saw("reply_answered", 3))["status"] == OK
-        assert box.replies == [(TO, "Reçu"), (TO, "1 je pars de Sceaux et je serai")]
+        assert box.replies == [(TO, "Reçu")]
+        assert box.parts == [
+            TextPart("38000:udh0-77", 1, 2, b"1 je pars de Sceaux et je serai", 1),
+            TextPart("38000:udh0-77", 2, 2, b"2 ou 3 minutes en retard", 1),
+        ]
 
 
 async def test_many_calls_share_one_session_within_its_window() -> None:

@@ -24,9 +24,10 @@ from schemas.delivery import (
 )
 from schemas.oncall import NoteReachability, ReachRow
 from schemas.people.directory import Contact, ContactPoint
-from schemas.people.replies import ARRIVED_TEXT_PREFIX, OPEN_PLACE_MS
+from schemas.people.replies import ARRIVED_TEXT_PREFIX, OPEN_PLACE_MS, TEXT_PART_PREFIX
 from schemas.words import Answer, Channel, Level, NotificationState
 from services.delivery.channels import Outgoing
+from services.delivery.channels.base import TextPart
 from services.delivery.channels.sms.origin import choose_sms_text
 from services.delivery.replies.inbox import ReplyReader
 from services.delivery.replies.returns import (
@@ -651,6 +652,49 @@ async def test_a_text_without_an_id_is_a_repetition_for_some_minutes_only() -> N
     clock[0] += 2
     assert await line.returns.accept_text(Channel.SMS, NUMBER, "117 FEU")
     assert await list_arrivals(line) == [("117 FEU", False)]
+
+
+def make_part(words: str, number: int, total: int = 2, reference: str = "udh0-77") -> TextPart:
+    return TextPart(reference, number, total, words.encode("latin-1"), 3)
+
+
+async def test_each_part_of_a_long_text_is_for_the_front_once() -> None:
+    line = Line()
+    long_text = (make_part("Fuite de gaz", 1), make_part(" au collège", 2))
+    for part in (long_text[1], long_text[0], long_text[1]):
+        assert await line.returns.accept_part(Channel.SMS, NUMBER, part)
+    parts = [line.kept[id].fields for id in line.kept.ids(TEXT_PART_PREFIX)]
+    assert [(part["number"], part["is_answer"]) for part in parts] == [(2, False), (1, False)]
+    assert bytes.fromhex(parts[0]["octets"]).decode("latin-1") == " au collège"
+    assert await list_arrivals(line) == []
+    for id in line.kept.ids(TEXT_PART_PREFIX):  # the front has read them
+        line.kept[id] = TextItem({"at": T0})
+    assert await line.returns.accept_part(Channel.SMS, NUMBER, long_text[0])
+    assert await line.returns.accept_part(Channel.SMS, NUMBER, make_part("Autre chose", 1))
+    assert (
+        len([id for id in line.kept.ids(TEXT_PART_PREFIX) if "octets" in line.kept[id].fields]) == 1
+    )
+
+
+async def test_the_first_part_of_a_long_answer_answers_at_once_and_a_later_one_never() -> None:
+    line = Line()
+    notification = line.told()
+    line.follow()
+    assert await line.returns.accept_part(Channel.SMS, NUMBER, make_part("2 ou 3 minutes", 2))
+    line.follow()
+    assert line.world.row(notification).answer is None
+    assert await line.returns.accept_part(Channel.SMS, NUMBER, make_part("1 je pars, comptez ", 1))
+    line.follow()
+    assert line.world.row(notification).answer == "ack"
+    answers = [line.kept[id].fields["is_answer"] for id in line.kept.ids(TEXT_PART_PREFIX)]
+    assert answers == [False, True]
+
+
+async def test_a_part_waits_at_the_provider_until_the_calls_are_known() -> None:
+    line = Line()
+    line.outbox.caught_up = False
+    assert not await line.returns.accept_part(Channel.SMS, NUMBER, make_part("117 FEU", 1))
+    assert not line.kept
 
 
 async def test_a_text_waits_at_the_provider_until_the_calls_are_known() -> None:

@@ -3,6 +3,9 @@
 The API refuses undocumented parameters, so a job has no address for receipts. If the settings say
 so and the keys allow it, the driver polls `outgoing` and `incoming`. Otherwise it only knows that a
 message was taken.
+
+`incoming` lists what people write to a short code or a virtual number of the service, whatever the
+sender of our own messages is. The API gives each text whole.
 """
 
 from __future__ import annotations
@@ -77,7 +80,7 @@ class OvhKeys:
 class OvhSms(SmsGateway):
     """Driver of one SMS service of OVH.
 
-    With `polls` it polls receipts, and answers if people can answer.
+    With `polls` it polls receipts and texts.
     """
 
     def __init__(
@@ -98,8 +101,8 @@ class OvhSms(SmsGateway):
         self._service = url.removesuffix(JOBS_PATH)
         self._heard: set[int] = set()
         """Incoming messages that were handed on."""
-        self._refused: int | None = None
-        """Status of the last poll that failed."""
+        self._refused: dict[str, int] = {}
+        """What is polled → status of its last poll, if that failed."""
         self._asking: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -142,8 +145,7 @@ class OvhSms(SmsGateway):
             await self._take_receipts(waiting_ids, _ARRIVED_CODE, "received", None)
             for code in _FAILED_CODES:
                 await self._take_receipts(waiting_ids, code, "failed", f"dlr_{code}")
-        if self._origin.answerable:
-            await self._take_answers()
+        await self._take_texts()
 
     async def _take_receipts(
         self,
@@ -156,12 +158,12 @@ class OvhSms(SmsGateway):
             if str(id) in waiting_ids:
                 await self._inbox.receipt(Channel.SMS, str(id), state, error)
 
-    async def _take_answers(self) -> None:
+    async def _take_texts(self) -> None:
         message_ids = await self._list_ids("incoming", look_back_s=TEXTS_LOOK_BACK_S)
         for id in message_ids:
             if id in self._heard:
                 continue
-            message = await self._read(f"{self._service}/incoming/{id}")
+            message = await self._read("incoming", f"/{id}")
             if (
                 not isinstance(message, dict)
                 or not isinstance(message.get("sender"), str)
@@ -185,7 +187,7 @@ class OvhSms(SmsGateway):
         begin = datetime.fromtimestamp(self._clock() - look_back_s, UTC)
         since = begin.isoformat(timespec="seconds")
         message_ids = await self._read(
-            f"{self._service}/{what}?creationDatetime.from={quote(since, safe='')}{filters}"
+            what, f"?creationDatetime.from={quote(since, safe='')}{filters}"
         )
         return (
             [id for id in message_ids if isinstance(id, int)]
@@ -193,9 +195,10 @@ class OvhSms(SmsGateway):
             else []
         )
 
-    async def _read(self, url: str) -> object:
+    async def _read(self, what: str, rest: str) -> object:
         """Return the JSON at an address; None if there is none, which is logged once."""
         assert self._session is not None, "entered before it asks"
+        url = f"{self._service}/{what}{rest}"
         headers = self._keys.sign("GET", url, b"", int(self._clock()))
         try:
             async with (
@@ -208,7 +211,9 @@ class OvhSms(SmsGateway):
             content_value: object = orjson.loads(content) if status == 200 else None
         except (aiohttp.ClientError, TimeoutError, ValueError):
             status, content_value = 0, None
-        if content_value is None and status != self._refused:
-            log.warning("sms.receipts_not_told", status=status or "no answer")
-        self._refused = None if content_value is not None else status
+        if content_value is not None:
+            self._refused.pop(what, None)
+        elif status != self._refused.get(what):
+            self._refused[what] = status
+            log.warning("sms.not_polled", what=what, status=status or "no answer")
         return content_value

@@ -55,7 +55,7 @@ class SmsSettings(Settings):
     """Source of receipts from an HTTP gateway.
 
     `callback`: the gateway posts them (the default); Octopush does so once its account names the
-    address. `poll`: OVH is polled for them and for answers. `none` (the default for OVH and
+    address. `poll`: OVH is polled for them and for texts. `none` (the default for OVH and
     Octopush): a taken SMS counts as sent, and no other channel is tried for lack of a receipt.
     """
     sms_answer_id: str = Field(default="", pattern="^(/.*)?$")

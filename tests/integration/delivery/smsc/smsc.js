@@ -64,8 +64,9 @@ readline.createInterface({ input: process.stdin }).on('line', line => {
     })
   }
   if (command.do === 'reply') {
-    const words = command.header ? { udh: Buffer.from([command.header.length, ...command.header]), message: command.text } : command.text
-    deliver('reply_answered', { source_addr: command.source, destination_addr: '38000', short_message: words })
+    const text = command.hex ? Buffer.from(command.hex, 'hex') : command.text
+    const words = command.header ? { udh: Buffer.from([command.header.length, ...command.header]), message: text } : text
+    deliver('reply_answered', { source_addr: command.source, destination_addr: '38000', short_message: words, ...(command.coding ? { data_coding: command.coding } : {}) })
   }
 }).on('close', () => process.exit(0))
 

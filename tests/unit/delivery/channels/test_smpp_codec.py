@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from services.delivery.channels.sms.smpp.driver import read_receipt
 from services.delivery.channels.sms.smpp.pdu import (
     PDU_HEADER,
+    PartNumber,
     Pdu,
     PduHead,
     PduInvalid,
@@ -18,6 +19,7 @@ from services.delivery.channels.sms.smpp.pdu import (
     read_message_id,
 )
 
+SEGMENT = {TlvTag.SAR_MSG_REF_NUM: b"\x01\x02", TlvTag.SAR_TOTAL_SEGMENTS: b"\x03"}
 _address = st.text(st.sampled_from("0123456789"), max_size=15)
 
 
@@ -112,27 +114,42 @@ def test_receipts_are_read_from_tlvs_or_from_their_text(
 @pytest.mark.parametrize(
     ("message", "written", "part"),
     [
-        (ShortMessage("336", "38000", b"1"), b"1", 1),
-        (ShortMessage("336", "38000", b"\x05\x00\x03\x4d\x02\x02non", esm_class=0x40), b"non", 2),
+        (ShortMessage("336", "38000", b"1"), b"1", None),
         (
-            ShortMessage("336", "38000", b"\x06\x08\x04\x00\x4d\x02\x01oui", esm_class=0x40),
+            ShortMessage("336", "38000", b"\x05\x00\x03\x4d\x02\x02non", esm_class=0x40),
+            b"non",
+            PartNumber("udh0-77", 2, 2),
+        ),
+        (
+            ShortMessage("336", "38000", b"\x06\x08\x04\x04\x00\x02\x01oui", esm_class=0x40),
             b"oui",
-            1,
+            PartNumber("udh8-1024", 1, 2),
         ),
         (
             ShortMessage(
                 "336", "38000", b"\x0a\x24\x03\x01\x00\x01\x00\x03\x4d\x02\x02x", esm_class=0x40
             ),
             b"x",
-            2,
+            PartNumber("udh0-77", 2, 2),
         ),
-        (ShortMessage("336", "38000", b"2", tlvs={TlvTag.SAR_SEGMENT_SEQNUM: b"\x02"}), b"2", 2),
-        (ShortMessage("336", "38000", b"\xffab", esm_class=0x40), b"", 1),
-        (ShortMessage("336", "38000", b"", esm_class=0x40), b"", 1),
+        (
+            ShortMessage("336", "38000", b"2", tlvs=SEGMENT | {TlvTag.SAR_SEGMENT_SEQNUM: b"\x02"}),
+            b"2",
+            PartNumber("sar-258", 2, 3),
+        ),
+        (ShortMessage("336", "38000", b"2", tlvs={TlvTag.SAR_SEGMENT_SEQNUM: b"\x02"}), b"2", None),
+        (
+            ShortMessage("336", "38000", b"2", tlvs=SEGMENT | {TlvTag.SAR_SEGMENT_SEQNUM: b"\x04"}),
+            b"2",
+            None,
+        ),
+        (ShortMessage("336", "38000", b"\x05\x00\x03\x4d\x01\x01a", esm_class=0x40), b"a", None),
+        (ShortMessage("336", "38000", b"\xffab", esm_class=0x40), b"\xffab", None),
+        (ShortMessage("336", "38000", b"", esm_class=0x40), b"", None),
     ],
 )
 def test_parts_of_a_long_message_are_separate_from_its_text(
-    message: ShortMessage, written: bytes, part: int
+    message: ShortMessage, written: bytes, part: PartNumber | None
 ) -> None:
     assert (message.text_octets, message.part) == (written, part)
 
@@ -141,4 +158,4 @@ def test_parts_of_a_long_message_are_separate_from_its_text(
 def test_no_header_breaks_the_reading(text: bytes) -> None:
     message = ShortMessage("336", "38000", text, esm_class=0x40)
     assert text.endswith(message.text_octets)
-    assert message.part >= 0
+    assert message.part is None or 1 <= message.part.number <= message.part.total

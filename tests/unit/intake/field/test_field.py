@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from codecs import BOM_UTF8
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -14,7 +14,7 @@ import orjson
 import pytest
 
 from schemas.people.directory import Contact
-from schemas.people.replies import WAITING_REPLY_PREFIX
+from schemas.people.replies import TEXT_PART_PREFIX, WAITING_REPLY_PREFIX
 from services.intake.dead_letters.dead_letter_store import RefusedMessage
 from services.intake.field.phone_numbers import REFRESH_INTERVAL_S
 from services.intake.field.site_codes import SiteCodes
@@ -22,6 +22,7 @@ from services.runtime.http.problems import ProblemError
 from services.runtime.identity.accounts import create_principal
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Scope
+from tests.unit.delivery.test_returns import Answers
 from tests.unit.intake.conftest import Door, report
 from tests.unit.intake.machines.test_machines import offered_again
 
@@ -399,39 +400,68 @@ async def test_answers_under_an_id_that_a_gateway_used_before_are_not_lost(field
     assert len(waiting_replies) == 2
 
 
-async def test_the_rest_of_a_long_sms_is_no_answer_and_no_report_but_kept(field: Door) -> None:
+async def post_parts(
+    door: Door, key: str, parts: Iterable[tuple[int, str]], **numbers: str
+) -> list[int]:
+    """Post the parts of a long text as Vonage does; return the answers."""
+    answers = []
+    for part, text in parts:
+        message = {"msisdn": "33612345678", "concat": "true", "concat-total": "2", "text": text}
+        message |= {"concat-part": str(part), "messageId": f"{part}-{text}"} | numbers
+        async with door.client() as http:
+            answer = await http.post(f"/webhooks/sms?token={key}", content=urlencode(message))
+        answers.append(answer.status_code)
+    return answers
+
+
+async def read_parts(door: Door) -> None:
+    """Read the stored parts, with a store that lists its memory."""
+    texts = door.intake.vault.texts
+    ids = [id for id in texts._recent if id.startswith(TEXT_PART_PREFIX)]
+    items = {id: item for id in ids if (item := await texts.get(id)) is not None}
+    reader = door.intake.arrived_texts
+    reader._texts = Answers(items)
+    await reader.read()
+
+
+async def test_a_long_sms_in_parts_is_one_report_of_its_gateway(field: Door) -> None:
     key = await source(field, "sms")
-    refused_messages: list[RefusedMessage] = []
-    field.intake.refused.keep = refused_messages.append  # type: ignore[method-assign]
-    long = {"msisdn": "33612345678", "concat": "true", "concat-ref": "71", "concat-total": "2"}
-    parts = (
-        ("117 ELEC " + "dans tout le bâtiment " * 6, "2 salles ont encore du courant"),
-        ("1 j’arrive", "2 collègues aussi"),
-    )
-    for n, (first, rest) in enumerate(parts):
-        async with field.client() as http:
-            answers = [
-                await http.post(
-                    f"/webhooks/sms?token={key}",
-                    content=urlencode(
-                        long | {"text": text, "concat-part": part, "messageId": f"{n}-{part}"}
-                    ),
-                )
-                for part, text in enumerate((first, rest), 1)
-            ]
-        assert [a.status_code for a in answers] == [200, 422]
+    first, rest = "117 ELEC dans tout le bâtiment, ", "2 salles ont encore du courant"
+    parts = [(2, rest), (1, first), (2, rest)]
+    assert await post_parts(field, key, parts, **{"concat-ref": "71"}) == [200] * 3
+    assert told(field) == []
+    for _ in range(2):
+        await read_parts(field)
     assert [t for t, *_ in told(field)] == ["outage_power"]
-    texts = field.intake.vault.texts
+    item = await field.intake.vault.texts.get(field.inputs.appended[0][1].text_id or "")
+    assert item is not None
+    assert item.fields["description"] == first + rest
+
+
+async def test_an_answer_in_the_first_part_goes_to_delivery_at_once(field: Door) -> None:
+    key, texts = await source(field, "sms"), field.intake.vault.texts
+    parts = ((1, "1 j’arrive"), (2, "2 collègues aussi"))
+    assert await post_parts(field, key, parts, **{"concat-ref": "71"}) == [200, 200]
+    await read_parts(field)
     waiting = [
         item.fields["words"]
         for id in texts._recent
         if id.startswith(WAITING_REPLY_PREFIX) and (item := await texts.get(id)) is not None
     ]
-    assert waiting == [parts[0][0].strip(), "1 j’arrive"]
-    assert [orjson.loads(k.body)[0]["text"] for k in refused_messages] == [
-        "2 salles ont encore du courant",
-        "2 collègues aussi",
-    ]
+    assert waiting == ["1 j’arrive"]
+    assert told(field) == []
+
+
+async def test_the_rest_of_a_long_sms_without_a_reference_is_no_report_but_kept(
+    field: Door,
+) -> None:
+    key = await source(field, "sms")
+    refused_messages: list[RefusedMessage] = []
+    field.intake.refused.keep = refused_messages.append  # type: ignore[method-assign]
+    parts = ((1, "117 ELEC dans tout le bâtiment"), (2, "2 salles ont encore du courant"))
+    assert await post_parts(field, key, parts) == [200, 422]
+    assert [t for t, *_ in told(field)] == ["outage_power"]
+    assert [orjson.loads(k.body)[0]["text"] for k in refused_messages] == [parts[1][1]]
 
 
 async def test_unverified_numbers_of_called_people_may_answer_as_often_as_others(

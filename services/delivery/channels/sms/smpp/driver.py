@@ -14,7 +14,13 @@ import structlog
 
 from schemas.people.addresses import normalize_dialled_number
 from schemas.words import Channel
-from services.delivery.channels.base import CallResult, Inbox, Outgoing, compute_validity_min
+from services.delivery.channels.base import (
+    CallResult,
+    Inbox,
+    Outgoing,
+    TextPart,
+    compute_validity_min,
+)
 from services.delivery.channels.sms.origin import (
     SmsOrigin,
     choose_sms_text,
@@ -171,11 +177,16 @@ class SmppDriver:
         )
 
     async def _reply(self, message: ShortMessage) -> bool:
-        """Forward a reply; of a long one, only the first part, which has the answer."""
-        if message.part > 1:
-            return True
-        return await self._inbox.accept_text(
-            Channel.SMS,
-            normalize_provider_number(message.source),
-            decode_text(message.text_octets, message.data_coding),
+        """Forward a text, or a part of a long one. It is answered once it is stored."""
+        address, place = normalize_provider_number(message.source), message.part
+        if place is None:
+            words = decode_text(message.text_octets, message.data_coding)
+            return await self._inbox.accept_text(Channel.SMS, address, words)
+        part = TextPart(
+            f"{message.destination}:{place.reference}",
+            place.number,
+            place.total,
+            message.text_octets,
+            message.data_coding,
         )
+        return await self._inbox.accept_part(Channel.SMS, address, part)

@@ -56,6 +56,8 @@ class TlvTag(IntEnum):
 
     RECEIPTED_MESSAGE_ID = 0x001E
     USER_MESSAGE_REFERENCE = 0x0204
+    SAR_MSG_REF_NUM = 0x020C
+    SAR_TOTAL_SEGMENTS = 0x020E
     SAR_SEGMENT_SEQNUM = 0x020F
     MESSAGE_PAYLOAD = 0x0424
     MESSAGE_STATE = 0x0427
@@ -65,8 +67,11 @@ RECEIPT_BITS: Final = 0x04
 """Bits 5–2 of `esm_class` of a deliver_sm: it is a receipt of the SMSC."""
 USER_DATA_HEADER_BIT: Final = 0x40
 """Bit of `esm_class`: the text begins with a user data header."""
-CONCATENATION_ELEMENTS: Final = frozenset({0x00, 0x08})
-"""Header elements that number the parts of a long message, in their last octet."""
+CONCATENATION_ELEMENTS: Final = {0x00: 3, 0x08: 4}
+"""Header elements that number the parts of a long message, and their length.
+
+Their last two octets are the number of parts and that of this part; the reference is before them.
+"""
 
 
 class PduInvalid(ValueError):
@@ -108,6 +113,16 @@ class PduHead:
         if not PDU_HEADER.size <= head.length <= MAX_BYTES:
             raise PduInvalid(f"a PDU of {head.length} octets")
         return head
+
+
+@dataclass(frozen=True, slots=True)
+class PartNumber:
+    """Place of a text in a long message."""
+
+    reference: str
+    """Reference that the parts of a message share, with the way in which it was given."""
+    number: int
+    total: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,12 +203,13 @@ class ShortMessage:
 
     @property
     def _header(self) -> bytes:
-        """User data header: its length, then elements (3GPP TS 23.040 9.2.3.24)."""
-        return (
-            self.text[: 1 + self.text[0]]
-            if self.esm_class & USER_DATA_HEADER_BIT and self.text
-            else b""
-        )
+        """User data header: its length, then elements (3GPP TS 23.040 9.2.3.24).
+
+        A text that is shorter than its header has none, and is read as it is.
+        """
+        has_header = self.esm_class & USER_DATA_HEADER_BIT and self.text
+        length = 1 + self.text[0] if has_header else 0
+        return self.text[:length] if length <= len(self.text) else b""
 
     @property
     def text_octets(self) -> bytes:
@@ -201,17 +217,26 @@ class ShortMessage:
         return self.text[len(self._header) :]
 
     @property
-    def part(self) -> int:
-        """Number of this part of a long message, from 1; 1 for a whole one."""
-        if (number := self.tlvs.get(TlvTag.SAR_SEGMENT_SEQNUM)) is not None:
-            return int.from_bytes(number)
+    def part(self) -> PartNumber | None:
+        """Place of this text in a long message; None for a whole one, and for senseless numbers."""
+        sar_tags = (TlvTag.SAR_MSG_REF_NUM, TlvTag.SAR_TOTAL_SEGMENTS, TlvTag.SAR_SEGMENT_SEQNUM)
+        if all(self.tlvs.get(tag) for tag in sar_tags):
+            reference, total, number = (self.tlvs[tag] for tag in sar_tags)
+            return _number_part("sar", reference, int.from_bytes(total), int.from_bytes(number))
         elements = self._header[1:]
         while len(elements) >= 2:
             kind, value = elements[0], elements[2 : 2 + elements[1]]
-            if kind in CONCATENATION_ELEMENTS and value:
-                return value[-1]
+            if CONCATENATION_ELEMENTS.get(kind) == len(value):
+                return _number_part(f"udh{kind}", value[:-2], value[-2], value[-1])
             elements = elements[2 + elements[1] :]
-        return 1
+        return None
+
+
+def _number_part(kind: str, reference: bytes, total: int, number: int) -> PartNumber | None:
+    """Return the place of a part, or None if there is only one or the numbers contradict."""
+    if not 1 <= number <= total or total == 1:
+        return None
+    return PartNumber(f"{kind}-{int.from_bytes(reference)}", number, total)
 
 
 def build_bind_body(system_id: str, password: str) -> bytes:
