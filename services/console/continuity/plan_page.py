@@ -206,8 +206,11 @@ class PlanPage:
         return role if role != contact else contact.replace("_", " ")
 
     def _name_document(self, document: str) -> str:
-        documents = self.plan.content.documents if self.plan.content is not None else ()
-        return next((d.title for d in documents if d.id == document), document)
+        """Return the title of a document of this plan, or of the plan that holds it."""
+        own = [self.plan.content] if self.plan.content is not None else []
+        others = ref.collect_plan_contents(self.reference.sections).values()
+        titles = (d.title for plan in (*own, *others) for d in plan.documents if d.id == document)
+        return next(titles, document)
 
     def _build_contents(self, content: PlanContent) -> PlanSections:
         _, names = self.translator, self.names

@@ -34,6 +34,14 @@ def test_every_card_with_its_steps_stands_once_under_its_role(id: str) -> None:
     assert not [role for role in roles if "_" in role]
 
 
+@pytest.mark.parametrize("id", ["PT-ELEC", PLAN])
+def test_documents_are_named_by_their_titles(id: str) -> None:
+    """A card of one plan may need a document of another: it had its id only."""
+    printed = [card for role in arrange(id)["roles"] for card in role["cards"]]
+    texts = [text for card in printed for _name, text in card["details"]]
+    assert not [text for text in texts if "DOC-" in text]
+
+
 def test_minimal_mode_recovery_order_deputies_documents_and_partners_are_on_it() -> None:
     content = ref.collect_plan_contents(reference().sections)[PLAN]
     sheet = arrange(PLAN)
