@@ -380,8 +380,8 @@ REFUSALS = {
     "statement_role": N_(
         "La communication valide un communiqué, ou le coordonnateur, ou le directeur de crise."
     ),
-    "statement_state": N_("Un communiqué dans cet état ne le permet pas : {state}."),
-    "statement_blanks": N_("Il reste {blanks} passages à compléter entre crochets."),
+    "statement_state": N_("Ce n’est pas possible : ce communiqué est à l’état « {state} »."),
+    "statement_blanks": N_("Passages à compléter entre crochets : {blanks}."),
     "statement_not_published": N_("Ce communiqué n’est pas publié : il ne répond à personne."),
     "no_rumour": N_("Ce signalement est confirmé : ce n’est pas une rumeur."),
     "question_not_found": N_("Cette question n’existe pas."),
@@ -440,6 +440,8 @@ def write_refusal(
     )
     if names is not None and isinstance(site := values.get("site"), str):
         values = {**values, "site": shorten_site_name(names.site(site))}
+    if isinstance(state := values.get("state"), str):  # the only sentence with one
+        values = {**values, "state": w.translate_code(w.STATEMENT_STATE, state, _)}
     sentence = _(REFUSALS[code]).format_map(_MarkedValues(values))
     return sentence + (
         " " + _("Rôle requis : {role}.", role=w.translate_code(w.ROLE, str(needed_role), _))

@@ -437,16 +437,22 @@ def _build_catalogue() -> dict[str, ProblemKind]:
             409,
             "Aucun effacement proposé",
             "No erasure proposed",
-            "L’effacement de ce texte n’est pas encore proposé : proposez-le d’abord, avec une raison.",
-            "The erasure of this text is not proposed yet: propose it first, with a reason.",
+            "L’effacement de ce texte n’est pas proposé, ou sa proposition a été refusée ou retirée.",
+            "The erasure of this text is not proposed, or its proposal was declined or withdrawn.",
         ),
         (
             "erasure_proposed",
             409,
             "Effacement déjà proposé",
             "Erasure already proposed",
-            "« {by} » a déjà proposé d’effacer ce texte : approuvez (« approve »: true).",
-            "“{by}” has already proposed to erase this text: approve it (“approve”: true).",
+            (
+                "Une autre personne a déjà proposé d’effacer ce texte : approuvez ou refusez sa "
+                "proposition (Main courante, Effacements proposés)."
+            ),
+            (
+                "Another person has already proposed to erase this text: approve or decline that "
+                "proposal (logbook, proposed erasures)."
+            ),
         ),
         ("erased", 410, "Effacé", "Erased", "Ce texte a été effacé.", "This text has been erased."),
         (

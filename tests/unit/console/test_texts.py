@@ -53,6 +53,15 @@ def test_an_unknown_refusal_is_named_and_a_missing_value_breaks_nothing() -> Non
     )
 
 
+def test_a_refused_step_of_a_statement_names_its_state_in_words() -> None:
+    """The second validator read «submitted» or «validated»."""
+    values = {"state": "validated", "change": "validated"}
+    assert "« validé, à publier »" in titles.write_refusal("statement_state", values, "fr").replace(
+        "\u00a0", " "
+    )
+    assert "“validated" in titles.write_refusal("statement_state", values, "en")
+
+
 def test_a_refusal_names_the_site_and_not_its_id() -> None:
     sentence = titles.write_refusal("back_soon", {"site": "cen-5"}, "fr", NAMES)
     assert "cen-5" not in sentence
