@@ -175,6 +175,23 @@ def test_a_text_outlives_the_end_of_the_session(own_realm: str, visitor: Account
     expect(page.get_by_label("Ce qui s’est passé")).to_have_value("")
 
 
+def test_a_decision_after_the_end_of_the_session_leads_to_the_login(
+    own_realm: str, visitor: Accounts
+) -> None:
+    """It asked for «Authorization: Bearer …», and the page went on as if nothing had happened."""
+    who = visitor()
+    context = who.context()
+    page = who.page(f"/main-courante?realm={own_realm}", context=context)
+    page.get_by_label("Ce qui s’est passé").fill("Reprise des repas à 12 h.")
+    context.clear_cookies()
+    page.get_by_role("button", name="Ajouter la ligne").click()
+    expect(page.locator("#said-line")).to_contain_text(
+        re.compile(r"Session terminée\s: rien n’est parti")
+    )
+    expect(page.get_by_role("link", name="Se reconnecter")).to_be_visible()
+    expect(page.get_by_label("Ce qui s’est passé")).to_have_value("Reprise des repas à 12 h.")
+
+
 def test_time_moves_and_countdowns_come_from_the_server(own_realm: str, visitor: Accounts) -> None:
     page = visitor().page(f"/?realm={own_realm}")
     page.clock.install()

@@ -111,11 +111,12 @@ async function send(form, submitter) {
   form.removeAttribute("aria-busy");
   if (button) button.disabled = false;
   const shown = `${form.dataset.shown ?? ""} ${form.dataset.show ? data[form.dataset.show] ?? "" : ""}`.trim();
-  const text = status === 202 ? html().dataset.undecided ?? "" : ok ? shown : status === 0 ? html().dataset.away ?? "" : faulty(form, data) ?? data.detail ?? data.title ?? String(status);
+  const text = status === 202 ? html().dataset.undecided ?? "" : ok ? shown : status === 0 ? html().dataset.away ?? "" : status === 401 ? html().dataset.ended ?? "" : faulty(form, data) ?? data.detail ?? data.title ?? String(status);
   if (said) {
     if (said.textContent !== text) said.textContent = text;
     said.classList.toggle("refused", !ok);
   }
+  if (status === 401) refresh(); // the page says it, too, and leads to the login
   if (!UNANSWERED.has(status)) keys.delete(request);
   if (!ok && !form.isConnected) refused(form, text, since);
   if (!ok || status === 202) return;
