@@ -47,12 +47,3 @@ SecurityEvent = tuple[Instant, str, int, str]
 """(since, cause, severity, type)"""
 Severities = Map[int, Map[str, tuple[int, str]]]
 """Severity query → incident → worst report that counts: (severity, report id)."""
-
-
-def set_or_drop(
-    m: Map[str, tuple[str, ...]], key: str, values: tuple[str, ...]
-) -> Map[str, tuple[str, ...]]:
-    """Set the values of a key, or drop the key when there are none."""
-    if values:
-        return m.set(key, values)
-    return m.delete(key) if key in m else m

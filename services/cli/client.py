@@ -260,12 +260,12 @@ def describe_no_answer(url: str, exc: Exception) -> str:
     return f"no answer from {url}: {exc or type(exc).__name__}{act}"
 
 
-def print_error(exc: Exception) -> typer.Exit:
+def print_error(exc: Exception | str) -> typer.Exit:
     """Print an error and its faulty fields, and return the exit to raise (1: refused or failed).
 
     Fields that the sentence already names are left out.
     """
-    sentence = error_text(exc)
+    sentence = exc if isinstance(exc, str) else error_text(exc)
     typer.secho(sentence, err=True, fg="red")
     if isinstance(exc, ApiRefused):
         errors = exc.problem.get("errors")
@@ -288,7 +288,7 @@ def require_broker(settings: Settings) -> Settings:
     Raises typer.Exit, after printing the reason, if they name no broker.
     """
     if not settings.kafka:
-        raise print_error(ValueError("no broker: start `vigie up`, or set VIGIE_KAFKA"))
+        raise print_error("no broker: start `vigie up`, or set VIGIE_KAFKA")
     return settings
 
 

@@ -31,6 +31,10 @@ def to_datetime(at: Instant) -> datetime:
     return datetime.fromtimestamp(min(max(at, _FIRST_INSTANT), _LAST_INSTANT) / 1000, UTC)
 
 
+def to_optional_datetime(at: Instant | None) -> datetime | None:
+    return None if at is None else to_datetime(at)
+
+
 def to_instant(at: datetime) -> Instant:
     """Return the instant of a datetime, the inverse of `to_datetime`."""
     return round(at.timestamp() * 1000)

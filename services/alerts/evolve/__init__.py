@@ -113,9 +113,9 @@ from services.alerts.evolve.sites import (
 )
 from services.alerts.levels.rulebook import get_rulebook
 from services.alerts.reference.territory import REARM_MS
-from services.alerts.rows import Changes, set_or_drop
+from services.alerts.rows import Changes
 from services.alerts.state import State, Threshold, insert_sorted, remove_sorted, without_key
-from services.runtime.decider.maps import Map
+from services.runtime.decider.maps import Map, set_or_drop
 from services.runtime.decider.protocol import Deadlines
 
 _KEPT_CLOSED: Final = 64

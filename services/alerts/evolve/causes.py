@@ -18,15 +18,9 @@ from services.alerts.reports.report_facts import (
     is_withdrawn,
     parse_number,
 )
-from services.alerts.rows import (
-    Changes,
-    SecurityEvent,
-    SitePresence,
-    SuppressionReason,
-    set_or_drop,
-)
+from services.alerts.rows import Changes, SecurityEvent, SitePresence, SuppressionReason
 from services.alerts.state import State, insert_sorted, remove_sorted, without_key
-from services.runtime.decider.maps import Map
+from services.runtime.decider.maps import Map, set_or_drop
 
 E = TypeVar("E", bound=tuple[Any, ...])
 """(since, cause, …)"""

@@ -31,9 +31,9 @@ from services.alerts.reports.report_facts import (
     list_restored_things,
     parse_number,
 )
-from services.alerts.rows import Changes, MeasureReading, Severities, SuppressionReason, set_or_drop
+from services.alerts.rows import Changes, MeasureReading, Severities, SuppressionReason
 from services.alerts.state import State, insert_sorted, remove_sorted, without_key
-from services.runtime.decider.maps import Map
+from services.runtime.decider.maps import Map, set_or_drop
 
 KEPT_RETURNS: Final = 50
 """Most restorations kept per thing; a report older than all of them ends at the first one left."""

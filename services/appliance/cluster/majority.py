@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
@@ -12,6 +11,7 @@ import structlog
 from aiokafka.errors import KafkaError
 
 from services.appliance.cluster.control import ClusterControl, ClusterRefused
+from services.runtime.process.clock import now_ms
 from services.runtime.process.cluster import ClusterMember, read_member
 from services.runtime.process.majority import MajorityState, read_majority, write_majority
 from services.runtime.process.settings import DataDir
@@ -49,7 +49,7 @@ class MajorityWatch:
         same = before is not None and before.has_majority is has_majority
         if before is not None and same and before.fronts == fronts:
             return
-        since_ms = before.since_ms if before is not None and same else _now_ms()
+        since_ms = before.since_ms if before is not None and same else now_ms()
         try:
             write_majority(self._file, MajorityState(has_majority, since_ms, fronts))
         except OSError as error:
@@ -76,7 +76,3 @@ async def see_leader(address: str) -> bool:
             return (await control.describe_quorum()).leader >= 0
     except (ClusterRefused, KafkaError, OSError):
         return False
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

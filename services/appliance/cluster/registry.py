@@ -5,7 +5,6 @@ A machine with other keys cannot read or write them. Services ignore these recor
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, Literal, Self
@@ -15,6 +14,7 @@ import orjson
 from schemas.topics import TOPICS_BY_NAME
 from services.runtime.kafka.clients import KeyedWriter
 from services.runtime.log.partition_reader import PartitionReader
+from services.runtime.process.clock import now_ms
 from services.runtime.process.cluster import (
     FEED_KEY,
     INVITATION_KEY,
@@ -133,7 +133,7 @@ class ClusterRegistry:
 
     async def enter_state(self, record: MachineRecord, state: MachineState) -> None:
         """Write another state of a machine. Raises BrokerAway."""
-        await self.put_machine(replace(record, state=state, since=_now_ms()))
+        await self.put_machine(replace(record, state=state, since=now_ms()))
 
     async def put_invitation(self, record: InvitationRecord) -> None:
         """Write the record of an invitation. Raises BrokerAway."""
@@ -179,7 +179,3 @@ def fold_records(
         else:
             unreadable.discard(key)
     return ClusterRecords(machines, invitations, uses, feeds, len(unreadable))
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

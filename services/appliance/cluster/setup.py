@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 import shutil
-import time
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from services.appliance.cluster.registry import ClusterRegistry, InvitationRecor
 from services.appliance.embedded.kafka import HEAP_MB, KafkaNode, RunningKafka
 from services.appliance.embedded.node import make_node
 from services.runtime.kafka.security import KafkaSecurity, use_security
+from services.runtime.process.clock import now_ms
 from services.runtime.process.cluster import (
     AUTHORITY_FILE,
     BROKER_CERTIFICATE_FILE,
@@ -152,7 +152,7 @@ async def invite_machine(
         }
         invitation = Invitation(
             id=secrets.token_hex(8),
-            expires_at=_now_ms() + hours * 3_600_000,
+            expires_at=now_ms() + hours * 3_600_000,
             cluster=member.cluster,
             number=number,
             machines=tuple(machines[machine_number] for machine_number in sorted(machines)),
@@ -174,7 +174,7 @@ async def join_cluster(
     """
     data = settings.data
     _check_empty(data)
-    if invitation.expires_at <= _now_ms():
+    if invitation.expires_at <= now_ms():
         raise InvitationInvalid(
             "the invitation has expired: make another with `vigie cluster invite`"
         )
@@ -237,7 +237,3 @@ async def use_invitation(settings: Settings, invitation: Invitation) -> None:
                 )
     finally:
         use_security(None)
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

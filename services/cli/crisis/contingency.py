@@ -205,10 +205,7 @@ def _show_present_ranking(
     )["items"]
     if not rankings:
         raise print_error(
-            ValueError(
-                "Rien de calculé depuis une crise en cours : aucune crise, ou le calcul n’est "
-                "pas fini."
-            )
+            "Rien de calculé depuis une crise en cours : aucune crise, ou le calcul n’est pas fini."
         )
     (row,) = rankings
     if as_json:

@@ -107,7 +107,7 @@ def _check_realm(client: ApiClient, realm: str | None) -> None:
             client.get(f"/api/v1/realms/{quote(realm, safe='~')}")
     except ApiRefused as exc:
         if exc.status == HTTPStatus.NOT_FOUND:
-            raise print_error(ValueError(f"no realm {realm}: nothing was sent. {exc}")) from exc
+            raise print_error(f"no realm {realm}: nothing was sent. {exc}") from exc
 
 
 def _check_place(
@@ -123,7 +123,7 @@ def _check_place(
     ):
         names = fetch(client, realm) if value is not None else None
         if names and value is not None and value not in names:
-            raise print_error(ValueError(_describe_unknown(kind, value, names)))
+            raise print_error(_describe_unknown(kind, value, names))
 
 
 def line(

@@ -75,11 +75,11 @@ def _read_passphrase(key: Path | None) -> bytes:
 
 def _print_refusal(file: Path, error: Exception) -> typer.Exit:
     if isinstance(error, SealedInvalid):
-        return print_error(ValueError(f"{file}: {error}"))
+        return print_error(f"{file}: {error}")
     if (
         isinstance(error, OSError) and error.filename is None and error.strerror
     ):  # A failed write names no file.
-        return print_error(ValueError(f"{file}: {error.strerror}"))
+        return print_error(f"{file}: {error.strerror}")
     return print_error(error)
 
 
@@ -103,7 +103,7 @@ def backup(
 
     began = time.monotonic()
     if not settings.data.secrets.is_dir():
-        raise print_error(ValueError(f"{settings.data_dir} holds no installation of Vigie"))
+        raise print_error(f"{settings.data_dir} holds no installation of Vigie")
     try:
         archive = asyncio.run(run())
     except _FAILURES as error:

@@ -72,7 +72,7 @@ def official_days(
             read_school_days(_load_school(school, zone, location), zone, location, today),
         )
     except (OfficialDaysInvalid, OSError, httpx.HTTPError) as error:
-        raise print_error(ValueError(str(error) or type(error).__name__)) from error
+        raise print_error(str(error) or type(error).__name__) from error
     base, sections = fetch_current_version(settings, realm)
     policy = next(s for s in sections if isinstance(s, ref.EscalationPolicy))
     days_off = DaysOff(policy.policy.holidays, policy.policy.school_holidays)

@@ -70,11 +70,11 @@ def rebuild(
     """
     settings = Settings()
     if not settings.redis:
-        raise print_error(ValueError("no store: start `vigie up`, or set VIGIE_REDIS"))
+        raise print_error("no store: start `vigie up`, or set VIGIE_REDIS")
     try:
         took = asyncio.run(rebuild_read_model(settings.redis, patience_s))
     except (RedisError, OSError) as error:
-        raise print_error(ValueError(f"the store does not answer: {error}")) from error
+        raise print_error(f"the store does not answer: {error}") from error
     except NotRebuilt as error:
         raise print_error(error) from error
     typer.echo(

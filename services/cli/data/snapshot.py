@@ -82,9 +82,7 @@ def snapshot(
     try:
         starts = asyncio.run(read_starts(settings.kafka))
     except (KafkaError, OSError) as error:
-        raise print_error(
-            ValueError(f"the broker at {settings.kafka} does not answer: {error}")
-        ) from error
+        raise print_error(f"the broker at {settings.kafka} does not answer: {error}") from error
     if as_json:
         typer.echo(json.dumps({"items": [asdict(s) | {"to_fold": s.to_fold} for s in starts]}))
         return

@@ -61,7 +61,7 @@ def propose(
     """
     base, sections = fetch_current_version(settings, realm)
     if base == territory.version:
-        raise print_error(ValueError(f"la version {base} est déjà en vigueur"))
+        raise print_error(f"la version {base} est déjà en vigueur")
     show_differences(territory.version, base, compare_sections(sections, territory.sections))
     foreseen = None if last is None else _replay_crises(settings, territory, last)
     if not yes and not ask_confirmation():
@@ -88,7 +88,7 @@ def fetch_current_version(settings: Settings, realm: str | None) -> tuple[str, l
         answers = [client.get(f"/api/v1/reference/{name}{where}") for name in index["sections"]]
     if index["version"] is None:
         raise print_error(
-            ValueError("aucune version n’est en vigueur : vigie territory load publie la première")
+            "aucune version n’est en vigueur : vigie territory load publie la première"
         )
     return index["version"], [_SECTIONS.validate_python(section) for section in answers]
 
@@ -119,10 +119,8 @@ def _replay_crises(settings: Settings, territory: Territory, last: int) -> Fores
     """
     if not settings.kafka:
         raise print_error(
-            ValueError(
-                "no broker to read recorded crises from: start `vigie up`, set VIGIE_KAFKA, "
-                "or say --no-whatif"
-            )
+            "no broker to read recorded crises from: start `vigie up`, set VIGIE_KAFKA, "
+            "or say --no-whatif"
         )
     outcomes: list[Comparison] = []
     unread = 0

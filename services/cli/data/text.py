@@ -41,12 +41,10 @@ def erase(
     """
     if not approve and not reason:
         raise print_error(
-            ValueError(
-                "say why with --reason, or approve what another person has proposed with --approve"
-            )
+            "say why with --reason, or approve what another person has proposed with --approve"
         )
     if approve and decline:
-        raise print_error(ValueError("--approve or --decline, not both"))
+        raise print_error("--approve or --decline, not both")
     body = {"approve": True} if approve else {"reason": reason, "decline": decline}
     with open_api() as client:
         erasure = _post_erasure(client, id, realm, body)

@@ -421,9 +421,7 @@ def play(
     try:
         history = RealmHistory(exercise.start, asyncio.run(read_history(settings, name)), sites)
     except (KafkaError, Stop, OSError) as exc:
-        raise print_error(
-            ValueError(f"{name} was played, and its logs cannot be read: {exc}")
-        ) from exc
+        raise print_error(f"{name} was played, and its logs cannot be read: {exc}") from exc
     results = run_checks(history, checks)
     _show_summary(console, history, name, took, sum(e.reported_at <= end for e in exercise.events))
     if checks:

@@ -56,9 +56,9 @@ def play(id: Id, realm: Realm = None, as_json: AsJson = False) -> None:
         one = next((row for row in stimuli if row["id"] == id), None)
         if one is None:
             names = ", ".join(row["id"] for row in stimuli) or "none"
-            raise print_error(ValueError(f"no stimulus {id}; there are: {names}"))
+            raise print_error(f"no stimulus {id}; there are: {names}")
         if one["body"] is None:
-            raise print_error(ValueError(f"{id} is told by a person: it has no report to send"))
+            raise print_error(f"{id} is told by a person: it has no report to send")
         body = one["body"] | {"realm": one["realm"]}
         key = f"{one['realm']}:{body['alias']}"
         _status, receipt = client.post("/api/v1/reports", body, key)

@@ -197,7 +197,7 @@ def _propose(
 ) -> None:
     """Propose the change as a version; the measured effect stands in the reason."""
     if best is None:
-        raise print_error(ValueError("aucun changement ne tient : rien n’est proposé"))
+        raise print_error("aucun changement ne tient : rien n’est proposé")
     base, sections = current
     new_sections = [
         best.change.apply(one) if isinstance(one, EscalationPolicy) else one for one in sections

@@ -73,7 +73,7 @@ def draft(
         if status == 202:
             result = client.wait_for_decision(result, 15)
     if result["state"] != "applied":
-        raise print_error(ValueError(result.get("detail") or result.get("code") or result["state"]))
+        raise print_error(result.get("detail") or result.get("code") or result["state"])
     show(str(result["result"]["callout"]), realm, as_json=as_json)
 
 

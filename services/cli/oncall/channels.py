@@ -37,7 +37,7 @@ def channels(
     try:
         settings = DeliverySettings()
     except ValidationError as error:
-        raise print_error(ValueError(describe_wrong_variables(error))) from error
+        raise print_error(describe_wrong_variables(error) or error) from error
     configured_channels = list_configured_channels(settings)
     faults_by_channel: dict[Channel, list[dict[str, Any]]] = {channel: [] for channel in Channel}
     for channel, fault in find_faults(settings):

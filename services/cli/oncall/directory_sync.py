@@ -63,7 +63,7 @@ def sync(
     territory = choose_realm(settings, realm)
     source, faults, limit = _read_source(file)
     if not source.people:
-        raise print_error(ValueError("la source ne contient aucune personne : rien n’est changé"))
+        raise print_error("la source ne contient aucune personne : rien n’est changé")
     plan = run(_plan(settings, territory, source))
     if as_json:
         print_json(_build_document(plan, faults, write))
@@ -74,10 +74,8 @@ def sync(
     changes = len(plan.changed_contacts)
     if write and not many and changes > FEW and changes > limit * plan.known_count:
         raise print_error(
-            ValueError(
-                f"{changes} personnes connues sur {plan.known_count} changeraient : vérifiez la source,"
-                " puis ajoutez --many"
-            )
+            f"{changes} personnes connues sur {plan.known_count} changeraient : vérifiez la source,"
+            " puis ajoutez --many"
         )
     if write and plan.contacts_to_write:
         run(write_contacts(settings, territory, list(plan.contacts_to_write)))
@@ -102,17 +100,15 @@ def _read_source(file: Path | None) -> tuple[DirectorySource, list[str], float]:
             with file.open(encoding="utf-8-sig", newline="") as lines:
                 return select_file_source(read_contacts(lines)), [], settings.ldap_max_share
         if not settings.ldap_url:
-            raise print_error(ValueError("indiquez --file, ou VIGIE_LDAP_URL"))
+            raise print_error("indiquez --file, ou VIGIE_LDAP_URL")
         source, faults = read_people(settings)
     except LdapUnavailable as error:
-        raise print_error(
-            ValueError(f"l’annuaire LDAP n’a pas répondu en entier : {error}")
-        ) from error
+        raise print_error(f"l’annuaire LDAP n’a pas répondu en entier : {error}") from error
     except ValidationError as error:
         raise print_error(error) from error
     except (OSError, UnicodeDecodeError, DirectoryInvalid) as error:
         text = error_text(error) if isinstance(error, OSError) else f"{file}: {error}"
-        raise print_error(ValueError(text)) from error
+        raise print_error(text) from error
     return source, [f"{one.dn} : {one.reason}" for one in faults], settings.ldap_max_share
 
 

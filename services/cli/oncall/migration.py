@@ -82,9 +82,9 @@ def migrate(
             read_mapping(read_yaml(mapping) or {}) if mapping else Mapping(),
         )
     except (ExportInvalid, MappingInvalid, YamlInvalid) as error:
-        raise print_error(ValueError(str(error))) from error
+        raise print_error(str(error)) from error
     except OSError as error:
-        raise print_error(ValueError(f"{error.filename} : {error.strerror}")) from error
+        raise print_error(f"{error.filename} : {error.strerror}") from error
     version = _write(folder, people, migration) if write else None
     if as_json:
         print_json(_build_document(migration, version))
@@ -108,9 +108,9 @@ def _write(folder: Path, people: Path | None, migration: Migration) -> str:
     except TerritoryInvalid as error:
         for problem in error.problems:
             typer.secho(f"{folder}/{problem}", err=True, fg="red")
-        raise print_error(ValueError(f"{folder} est inchangé")) from error
+        raise print_error(f"{folder} est inchangé") from error
     except OSError as error:
-        raise print_error(ValueError(f"{error.filename} : {error.strerror}")) from error
+        raise print_error(f"{error.filename} : {error.strerror}") from error
 
 
 def _show_remarks(migration: Migration) -> None:

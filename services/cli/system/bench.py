@@ -45,9 +45,7 @@ def bench(
     token = find_token(settings)
     if token is None:
         raise print_error(
-            ValueError(
-                f"no token: set VIGIE_TOKEN, or run on the machine of `vigie up` (looked in {settings.data.secrets})"
-            )
+            f"no token: set VIGIE_TOKEN, or run on the machine of `vigie up` (looked in {settings.data.secrets})"
         )
     try:
         with ApiClient(settings) as client:
@@ -60,9 +58,7 @@ def bench(
         raise print_error(error) from error
     if not figures["accepted"]:
         raise print_error(
-            ValueError(
-                f"no report was accepted in {into}: {figures['refused']} were refused or had no answer"
-            )
+            f"no report was accepted in {into}: {figures['refused']} were refused or had no answer"
         )
     if as_json:
         typer.echo(json.dumps({"bench": name.value, "realm": into, "rate": rate} | figures))

@@ -95,9 +95,7 @@ def _find_played(settings: WatchSettings, now: datetime) -> FeedList | None:
 def _refuse_while_played(settings: WatchSettings) -> None:
     """Refuse to switch feeds of publishers while the running watch plays samples."""
     if not settings.feeds_samples and _find_played(settings, datetime.now(UTC)) is not None:
-        raise print_error(
-            ValueError("samples are played in place of the feeds: start Vigie without --demo")
-        )
+        raise print_error("samples are played in place of the feeds: start Vigie without --demo")
 
 
 def _write_state(item: FeedStatus, now: datetime) -> Text:
@@ -139,7 +137,7 @@ def enable(
         except KeyMissing as error:
             place = settings.feed_keys / f"{feed}.key"
             raise print_error(
-                ValueError(f"{feed} needs a key of its publisher: put it into {place}")
+                f"{feed} needs a key of its publisher: put it into {place}"
             ) from error
     try:
         register_source(settings, spec, realm)
@@ -180,9 +178,9 @@ def try_(
         territory = load_watched(Settings().territory)
         trial_result = try_feed(find_connector(feed), file, after or (), time, territory)
     except OSError as error:
-        raise print_error(ValueError(f"{error.filename}: {error.strerror}")) from error
+        raise print_error(f"{error.filename}: {error.strerror}") from error
     except (ValueError, WatchedUnreadable) as error:
-        raise print_error(ValueError(str(error))) from error
+        raise print_error(str(error)) from error
     if as_json:
         print_json(trial_result.dump())
         return
@@ -195,9 +193,9 @@ def _parse_fetch_time(text: str) -> datetime:
     try:
         time = datetime.fromisoformat(text)
     except ValueError as error:
-        raise print_error(ValueError(f"--at {text}: {example}")) from error
+        raise print_error(f"--at {text}: {example}") from error
     if time.tzinfo is None or time.year not in _YEARS:
-        raise print_error(ValueError(f"--at {text}: {example}"))
+        raise print_error(f"--at {text}: {example}")
     return time
 
 
@@ -217,7 +215,7 @@ def serve_samples(
 ) -> None:
     """Serve saved bodies on loopback, one after the other, with times moved to now."""
     if not list_sampled_feeds(folder):
-        raise print_error(ValueError(f"{folder}: no folder named after a feed"))
+        raise print_error(f"{folder}: no folder named after a feed")
     typer.echo(f"VIGIE_FEEDS_SAMPLES=http://127.0.0.1:{port}")
     _serve(folder, port)
 
@@ -237,9 +235,7 @@ def demo(
     own = settings.feeds_samples.rpartition(":")[2]
     chosen_port = port or (int(own) if own else None)
     if chosen_port is None or settings.feeds_samples != f"http://127.0.0.1:{chosen_port}":
-        raise print_error(
-            ValueError("set VIGIE_FEEDS_SAMPLES=http://127.0.0.1:PORT, here and for Vigie")
-        )
+        raise print_error("set VIGIE_FEEDS_SAMPLES=http://127.0.0.1:PORT, here and for Vigie")
     try:
         realm = open_feed_demo(settings, folder)
     except (VigieUnreachable, ApiRefused, OSError) as error:

@@ -120,7 +120,7 @@ def add(
         body |= {"certificates": [file.read_text(encoding="ascii") for file in certificate or ()]}
         body |= _read_mapping(map) if map else {}
     except (OSError, ValueError, YAMLError) as exc:
-        raise print_error(ValueError(f"{map or 'certificate'}: {exc}")) from exc
+        raise print_error(f"{map or 'certificate'}: {exc}") from exc
     with open_api(settings) as client:
         _, answer = client.post("/api/v1/sources", body)
         if dialect != "poster":  # The key of a poster may only post its form.
@@ -182,7 +182,7 @@ def change(
         )
         body |= _read_mapping(map) if map else {}
     except (OSError, ValueError, YAMLError) as exc:
-        raise print_error(ValueError(f"{map or 'certificate'}: {exc}")) from exc
+        raise print_error(f"{map or 'certificate'}: {exc}") from exc
     if not body:
         raise typer.BadParameter("nothing to change")
     call_api("PATCH", f"/api/v1/sources/{quote(name, safe='')}", body)
@@ -263,15 +263,15 @@ def mailbox() -> None:
     except ValueError as error:
         if (wrong := describe_wrong_variables(error)) is None:
             raise
-        raise print_error(ValueError(wrong)) from error
+        raise print_error(wrong) from error
     if not settings.mailbox_url.get_secret_value():
-        raise print_error(ValueError("VIGIE_MAILBOX_URL is not set"))
+        raise print_error("VIGIE_MAILBOX_URL is not set")
     address = parse_address(settings.mailbox_url)
     try:
         with Mailbox(address, settings.mailbox_ca) as box:
             newest, unread = box.find_newest(), len(box.list_unread())
     except MailboxFault as fault:
-        raise print_error(ValueError(f"{address.name}: {fault}")) from fault
+        raise print_error(f"{address.name}: {fault}") from fault
     typer.echo(f"{address.name} : dernier courriel n° {newest}, {unread} non lu(s)")
     position = MailPosition.read(settings.data.mail_position)
     if position is not None and position.mailbox == address.name:

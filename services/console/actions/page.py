@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from schemas import reference as ref
 from schemas.ranks import SITE_MANAGER_ROLE
 from schemas.words import ActionPriority, ActionState
 from services.console.actions.queries import OPEN_STATES, REQUEST
@@ -138,7 +137,7 @@ def list_assignees(
 
     `within` says whether the reader may ask people of a pôle or site.
     """
-    roster = next((s.roster for s in reference.sections if isinstance(s, ref.RosterSection)), None)
+    roster = reference.roster
     posts = dict.fromkeys((h.role, h.scope) for h in roster.holders) if roster is not None else {}
     assignees = [
         (

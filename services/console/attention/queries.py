@@ -9,7 +9,6 @@ from schemas import calling
 from schemas import callouts as k
 from schemas import continuity as c
 from schemas import reassignment as g
-from schemas import reference as ref
 from schemas.catalogue.event_types import endangers_people
 from schemas.crisis import resource_requests as res
 from schemas.crisis.actions import ActionRow
@@ -20,7 +19,6 @@ from services.console import resources as r
 from services.console.attention.pole_rows import POLE_ROLES, narrow_to_poles
 from services.console.attention.rows import MAX_NEW, Demand, DemandRows, limit_demands, list_demands
 from services.console.read_model.query_base import QueryBase, get_snapshot_time
-from services.console.read_model.reference_index import IndexedReference
 from services.console.resources import to_datetime
 from services.runtime.http.problems import build_field_problem
 
@@ -35,7 +33,7 @@ class AttentionQueries(QueryBase):
         Raises ProblemError `invalid` for a role that the territory does not have.
         """
         view = await self.read()
-        policy = find_policy(view.picture.reference)
+        policy = view.picture.reference.policy
         if role is not None and (policy is None or role not in policy.roles):
             raise build_field_problem(
                 "role", "unknown", "n’est pas un rôle du territoire", "is no role of the territory"
@@ -86,11 +84,6 @@ class AttentionQueries(QueryBase):
             rate=state.rate,
             limit=MAX_NEW,
         )
-
-
-def find_policy(reference: IndexedReference) -> ref.Escalation | None:
-    """Return the escalation policy in force, if any was published."""
-    return next((s.policy for s in reference.sections if isinstance(s, ref.EscalationPolicy)), None)
 
 
 def _build_line(demand: Demand) -> r.DemandLine:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from schemas import alerts as a
 from schemas.base import Instant
@@ -15,7 +15,7 @@ from services.console.read_model.query_base import UNLIMITED, QueryBase, get_sna
 from services.console.resources import Page, Report, to_datetime
 from services.runtime.http.pagination import paginate
 from services.runtime.secrets.erasure import read_erasure
-from services.runtime.secrets.vault import TextItem
+from services.runtime.secrets.vault import TextItem, get_field
 
 OPEN_FIRST: Final = {
     m.StatementState.SUBMITTED: 0,
@@ -178,7 +178,7 @@ def build_statement(
     return r.Statement.from_row(
         row,
         realm=realm,
-        title=_get_field(item, TITLE_FIELD),
+        title=get_field(item, TITLE_FIELD),
         text=get_text(item, lang),
         reason=get_text(texts.get(_text_id_of(row.reason)), lang),
         moves=[change for change, moves in m.STATEMENT_MOVES.items() if row.state in moves],
@@ -223,9 +223,4 @@ def get_text(item: TextItem | None, lang: str) -> str | None:
     if item is None:
         return None
     erasure = read_erasure(item)
-    return format_erasure(erasure, lang) if erasure is not None else _get_field(item, "text")
-
-
-def _get_field(item: TextItem | None, name: str) -> str | None:
-    value: Any = item.fields.get(name) if item is not None else None
-    return str(value) if value else None
+    return format_erasure(erasure, lang) if erasure is not None else get_field(item, "text")

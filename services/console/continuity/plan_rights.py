@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import Final
 
 from schemas.ranks import STRATEGY_ROLE, may_decide, may_decide_plan, may_work_card
-from services.console.attention.queries import find_policy
 from services.console.read_model.reference_index import IndexedReference
 from services.console.resources import Activity
 from services.runtime.identity.permissions import Permission, Role
@@ -53,7 +52,7 @@ def list_liftable_plans(
     They are those that it may decide and, for a pilot of the level, all plans of its pôles.
     """
     own = list_own_plans(principal, reference)
-    policy = find_policy(reference)
+    policy = reference.policy
     pilots = {int(rule.level): rule.pilots for rule in policy.levels} if policy else {}
     if not principal.may(Permission.PLAN_DECIDE) or principal.acting_role not in pilots.get(
         level, ()

@@ -469,7 +469,7 @@ def build_cascade(loss: d.DependencyLoss, names: TerritoryNames, _: Translator) 
     pole_nodes = tuple(
         CascadeNode(
             f"pole {pole}",
-            (_capitalize(names.pole_short(pole, _.lang)),),
+            (w.capitalize(names.pole_short(pole, _.lang)),),
             "pole",
             tuple(id for id in ids if id in drawn_ids),
         )
@@ -524,7 +524,3 @@ def _find_causes(
     """Return the pôle of a plan if the loss hits it, else the lost resources."""
     pole = names.plans[plan].pole if plan in names.plans else None
     return (f"pole {pole}",) if pole in poles else lost_ids
-
-
-def _capitalize(text: str) -> str:
-    return text[:1].upper() + text[1:]

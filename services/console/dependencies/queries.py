@@ -15,7 +15,6 @@ import orjson
 from schemas import alerts as a
 from schemas import continuity as c
 from schemas import oncall as o
-from schemas import reference as ref
 from schemas.base import Instant
 from schemas.catalogue.meals import compute_meals_served
 from schemas.words import LIBRARY_STATES, ActivityState, PlanState
@@ -193,7 +192,7 @@ def index_reference(reference: IndexedReference) -> DependencyNetwork:
 def _find_on_call(
     reference: IndexedReference, duties: Mapping[str, o.DutyRow], at: Instant
 ) -> dict[ScopedRole, OnCallPair]:
-    roster = next((s.roster for s in reference.sections if isinstance(s, ref.RosterSection)), None)
+    roster = reference.roster
     schedule = Schedule(roster, duties.values())
     return {post: schedule.pair(*post, at) for post in schedule.posts}
 
@@ -209,9 +208,7 @@ async def read_present_state(
     plans = await picture.rows(c.PlanRow)
     duties = await picture.rows(o.DutyRow) if with_people else {}
     reports = await picture.rows(a.ReportRow) if network.lines else {}
-    policy = next(
-        (s.policy for s in reference.sections if isinstance(s, ref.EscalationPolicy)), None
-    )
+    policy = reference.policy
     spared_systems = policy.systems_spared if policy is not None else ()
     shares = read_shares(flags, now)
     shares |= dict.fromkeys(list_isolated(flags, network, spared_systems), 0.0)

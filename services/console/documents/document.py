@@ -13,6 +13,7 @@ from typing import Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.base import Instant
+from services.console.i18n import Translator
 
 FORMAT: Final = "vigie.document.v1"
 LineMark = Literal["", "unconfirmed", "todo", "late", "remark"]
@@ -61,6 +62,10 @@ class DocumentSection(DocumentPart):
         """Numbers of all cited sources."""
         rows = self.table.rows if self.table is not None else ()
         return {n for line in self.lines for n in line.refs} | {n for row in rows for n in row.refs}
+
+
+def write_nothing_to_report(_: Translator) -> tuple[DocumentLine, ...]:
+    return (DocumentLine(text=_("Rien à signaler.")),)
 
 
 def build_table_section(

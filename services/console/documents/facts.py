@@ -13,7 +13,7 @@ from schemas.reassignment import ProposalRow, ReassignmentRow
 from schemas.reference import LevelRule
 from schemas.words import ACTIVE_PLAN_STATES, ActivityState, CardState, PlanState, SiteStatus
 from services.console.continuity.clocks import RunningClock
-from services.console.documents.document import CitedSource, DocumentLine
+from services.console.documents.document import CitedSource
 from services.console.hazards.resources import Hazard
 from services.console.i18n import Translator
 from services.console.incidents.escalation_page import EscalationView
@@ -34,10 +34,6 @@ from services.console.resources import (
 from services.console.risk.resources import ActivityRisk
 from services.console.texts import words as w
 from services.console.texts.names import TerritoryNames
-
-
-def write_nothing_to_report(x: SitrepFacts) -> tuple[DocumentLine, ...]:
-    return (DocumentLine(text=x._("Rien à signaler.")),)
 
 
 def format_people(n: int, lang: str) -> str:

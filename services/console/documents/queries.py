@@ -12,7 +12,6 @@ from schemas import calling
 from schemas import continuity as c
 from schemas import delivery as d
 from schemas import reassignment as g
-from schemas import reference as ref
 from schemas.base import Instant
 from schemas.crisis.obligations import ObligationRow, ObligationState
 from schemas.words import TaskState
@@ -35,7 +34,6 @@ from services.console.proof.queries import ProofQueries
 from services.console.proof.view import ProofWriter
 from services.console.read_model import snapshot as pictures
 from services.console.read_model.query_base import OpenedRealm, build_realm_now, get_snapshot_time
-from services.console.read_model.reference_index import IndexedReference
 from services.console.read_model.shapes import OPEN_STATES, Shaper
 from services.console.resources import Page, to_datetime
 from services.console.risk.queries import RiskQueries
@@ -209,7 +207,7 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries, ProofQueri
             realm=resource,
             at=now,
             level=level,
-            rule=find_level_rule(reference, level.level),
+            rule=reference.find_level_rule(level.level),
             incidents=incidents,
             sites=sites,
             activities=activities,
@@ -354,9 +352,7 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries, ProofQueri
         hit = {
             line.values["activity"] for line in lines if line.type == "ActivityChanged"
         }  # an activity that has recovered names no incident
-        policy = next(
-            (s.policy for s in reference.sections if isinstance(s, ref.EscalationPolicy)), None
-        )
+        policy = reference.policy
         return RetexFacts(
             lang=shape.lang,
             _=get_translator(shape.lang),
@@ -407,11 +403,3 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries, ProofQueri
         )
         texts = self.texts_of([row.text_id for row in rows])
         return Page(items=[view.shape.improvement(row, texts.get(row.text_id)) for row in rows])
-
-
-def find_level_rule(reference: IndexedReference, level: int) -> ref.LevelRule | None:
-    """Return the territory's rule of a level."""
-    policy = next(
-        (s.policy for s in reference.sections if isinstance(s, ref.EscalationPolicy)), None
-    )
-    return next((rule for rule in policy.levels if rule.level == level), None) if policy else None

@@ -19,7 +19,7 @@ from services.console.i18n import get_translator
 from services.console.read_model.query_base import QueryBase, get_snapshot_time
 from services.console.resource_base import to_datetime
 from services.console.texts import words as w
-from services.runtime.secrets.vault import TextItem
+from services.runtime.secrets.vault import TextItem, get_field
 
 SOURCE_FIELD: Final = "source"
 EXPECTED_FIELD: Final = "expected"
@@ -98,8 +98,8 @@ def build_stimulus(
         state=e.judge_state(row, play, now),
         at=to_datetime(row.at),
         title=get_text(item, lang),
-        source=_get_field(item, SOURCE_FIELD),
-        expected=_get_field(item, EXPECTED_FIELD),
+        source=get_field(item, SOURCE_FIELD),
+        expected=get_field(item, EXPECTED_FIELD),
         played_at=[to_datetime(at) for at in play.at],
         reacted_min=play.reacted_min,
         mark=e.average_marks(row),
@@ -123,14 +123,9 @@ def build_live_stimulus(row: StimulusRow, realm: str, now: Instant | None, lang:
     return build_stimulus(row, realm, {}, NO_PLAY, row.changed_at if now is None else now, lang)
 
 
-def _get_field(item: TextItem | None, name: str) -> str | None:
-    value: Any = item.fields.get(name) if item is not None else None
-    return str(value) if value else None
-
-
 def _read_body(item: TextItem | None, id: str, plays: int, now: Instant) -> dict[str, Any] | None:
     """Return the report of a stimulus as it is sent now, under the alias of its next play."""
-    text = _get_field(item, BODY_FIELD)
+    text = get_field(item, BODY_FIELD)
     if text is None:
         return None
     body: dict[str, Any] = orjson.loads(text)

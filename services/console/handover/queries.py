@@ -16,7 +16,7 @@ from services.console.documents.handover import (
     find_next_deadline,
     name_recipient,
 )
-from services.console.documents.queries import DocumentQueries, find_level_rule
+from services.console.documents.queries import DocumentQueries
 from services.console.handover import resources as r
 from services.console.http.problems import NotFound
 from services.console.i18n import Translator, get_translator
@@ -48,7 +48,7 @@ def list_recipient_choices(
 
     Without a choice the pilots of the level are chosen.
     """
-    rule = find_level_rule(reference, level) or find_level_rule(reference, 1)
+    rule = reference.find_level_rule(level) or reference.find_level_rule(1)
     default = list(rule.pilots) if rule is not None else []
     selected_roles = default if chosen_roles is None else chosen_roles
     territory_roles = {

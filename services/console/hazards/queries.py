@@ -17,7 +17,7 @@ from services.console.hazards.river import LevelPoint, RiverReading, parse_forec
 from services.console.read_model.query_base import OpenedRealm, QueryBase, get_snapshot_time
 from services.console.read_model.shapes import OPEN_STATES
 from services.console.read_model.snapshot import RealmSnapshot
-from services.console.resource_base import to_datetime
+from services.console.resource_base import to_datetime, to_optional_datetime
 
 RIVER: Final = "river_level"
 KEY_HOLDER: Final = "responsable_site"
@@ -196,12 +196,12 @@ def _shape(
                 level_m=step.level,
                 text=step.text,
                 state=step.state,
-                at=_to_time(step.crossing.at),
+                at=to_optional_datetime(step.crossing.at),
                 margin_min=_to_minutes(step.crossing.margin),
             )
             for step in one.steps
         ],
-        windows=[h.HazardNotice.from_row(w, to=_to_time(w.end)) for w in one.windows],
+        windows=[h.HazardNotice.from_row(w, to=to_optional_datetime(w.end)) for w in one.windows],
         closures=[
             h.HazardClosure(by=to_datetime(group.by), sites=list(group.sites))
             for group in clocks.list_closures(one.sites, out, now)
@@ -222,14 +222,14 @@ def _shape_site(
         name=site.name,
         commune=site.commune_name,
         state=clock.state,
-        at=_to_time(clock.at),
+        at=to_optional_datetime(clock.at),
         margin_min=_to_minutes(clock.margin),
         earliest=to_datetime(clock.earliest),
-        latest=_to_time(clock.latest),
-        until=_to_time(clock.until),
+        latest=to_optional_datetime(clock.latest),
+        until=to_optional_datetime(clock.until),
         threshold_m=clock.threshold,
-        prepare_by=_to_time(clock.prepare_by),
-        close_by=_to_time(clock.close_by),
+        prepare_by=to_optional_datetime(clock.prepare_by),
+        close_by=to_optional_datetime(clock.close_by),
         closed=site.id in out,
         activities=[
             h.HazardActivity(id=id, name=one.name, criticality=one.criticality)
@@ -239,10 +239,6 @@ def _shape_site(
         refuge=refuge,
         keys=KEY_HOLDER,
     )
-
-
-def _to_time(at: Instant | None) -> r.Time | None:
-    return None if at is None else to_datetime(at)
 
 
 def _to_minutes(margin: Instant | None) -> int | None:

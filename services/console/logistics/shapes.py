@@ -17,7 +17,7 @@ from services.console.logistics.resources import (
     StockLevel,
 )
 from services.console.read_model.reference_index import IndexedReference
-from services.console.resource_base import Time, to_datetime
+from services.console.resource_base import to_optional_datetime
 from services.console.texts import words as w
 from services.console.texts.names import TerritoryNames
 from services.console.web import times
@@ -71,8 +71,8 @@ def build_request(
         realm=realm,
         title=name_resource(names, row, lang),
         site_name=names.site(row.site),
-        start=_format_time(row.needed_from),
-        until=_format_time(row.needed_until),
+        start=to_optional_datetime(row.needed_from),
+        until=to_optional_datetime(row.needed_until),
         text=text,
         offers=[_build_offer(row, offer, names) for offer in row.offers],
         cost_eur=sum(stated_costs) if stated_costs and len(stated_costs) == len(costs) else None,
@@ -132,14 +132,10 @@ def build_stock(
         reserved=row.reserved if row else 0,
         engaged=row.engaged if row else 0,
         available=row.available if row else stock.quantity,
-        counted_at=_format_time(row.counted_at) if row else None,
+        counted_at=to_optional_datetime(row.counted_at) if row else None,
         counted_by=row.counted_by if row else None,
     )
 
 
 def _count_minutes(ms: int) -> int:
     return max(-(-ms // MINUTE_MS), 0)
-
-
-def _format_time(at: Instant | None) -> Time | None:
-    return None if at is None else to_datetime(at)

@@ -51,6 +51,21 @@ class IndexedReference:
     def plans(self) -> Mapping[str, ref.Plan]:
         return self.names.plans
 
+    @property
+    def policy(self) -> ref.Escalation | None:
+        sections = (s for s in self.sections if isinstance(s, ref.EscalationPolicy))
+        return next((section.policy for section in sections), None)
+
+    @property
+    def roster(self) -> ref.Roster | None:
+        sections = (s for s in self.sections if isinstance(s, ref.RosterSection))
+        return next((section.roster for section in sections), None)
+
+    def find_level_rule(self, level: int) -> ref.LevelRule | None:
+        """Return the territory's rule of a level."""
+        rules = self.policy.levels if self.policy is not None else ()
+        return next((rule for rule in rules if rule.level == level), None)
+
     @classmethod
     def of(cls, version: str | None, contents: Mapping[str, Any]) -> IndexedReference:
         """Build the index from section name → published JSON, in any order."""

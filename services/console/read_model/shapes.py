@@ -48,6 +48,7 @@ from services.console.logbook.lines import LineRecord, render_line
 from services.console.read_model.realm_clock import find_limit, is_standing, show_clock
 from services.console.read_model.reference_index import IndexedReference
 from services.console.reassignment.texts import describe_reassignment_reason
+from services.console.resource_base import to_optional_datetime
 from services.console.resources import to_datetime
 from services.console.sites.geometry import Outlines
 from services.console.texts.reasons import write_reason
@@ -86,7 +87,7 @@ class Shaper:
             capacity_pct=row.capacity_pct if row else 100.0,
             causes=[_build_cause(cause) for cause in row.causes] if row else [],
             why=self.reasons(row.why) if row else [],
-            last_word_at=_format_time(row.last_word_at) if row else None,
+            last_word_at=to_optional_datetime(row.last_word_at) if row else None,
             flags=list(row.flags) if row else [],
             x=x,
             y=y,
@@ -146,7 +147,7 @@ class Shaper:
             realm=self.realm,
             why=self.reasons(row.why),
             effective=[_build_interval(w) for w in row.effective],
-            expected_end=_format_time(row.expected_end or held_parts.expected_end),
+            expected_end=to_optional_datetime(row.expected_end or held_parts.expected_end),
             measure=held_parts.measure or row.measure,
             colour=row.colour or held_parts.colour,
             headline=headline,
@@ -175,7 +176,7 @@ class Shaper:
             text=text,
             asked_at=to_datetime(row.opened_at),
             answer=answer,
-            answered_at=_format_time(row.done_at),
+            answered_at=to_optional_datetime(row.done_at),
             answered_by=None if row.done_at is None else row.taken_by,
         )
 
@@ -276,8 +277,8 @@ class Shaper:
             rto=self._clock(row.rto if row else _build_idle_clock(ClockBase.RTO, static.rto_h)),
             mtpd=self._clock(row.dmia if row else _build_idle_clock(ClockBase.DMIA, static.dmia_h)),
             local=[self.local(one) for one in local],
-            forecast_breach_at=_format_time(row.forecast_breach_at) if row else None,
-            expected_end=_format_time(row.expected_end) if row else None,
+            forecast_breach_at=to_optional_datetime(row.forecast_breach_at) if row else None,
+            expected_end=to_optional_datetime(row.expected_end) if row else None,
             incident=row.incident if row else None,
             path=row.path if row else [],
             path_more=row.path_more if row else 0,
@@ -410,12 +411,12 @@ class Shaper:
                 "approved_role": row.approved_role,
                 "approved_at": to_datetime(row.approved_at),
                 "rules": list(row.rules),
-                "dispatched_at": _format_time(row.dispatched_at),
-                "accepted_at": _format_time(row.accepted_at),
-                "starts_at": _format_time(row.starts_at),
-                "ends_at": _format_time(row.ends_at),
-                "arrived_at": _format_time(row.arrived_at),
-                "ended_at": _format_time(row.ended_at),
+                "dispatched_at": to_optional_datetime(row.dispatched_at),
+                "accepted_at": to_optional_datetime(row.accepted_at),
+                "starts_at": to_optional_datetime(row.starts_at),
+                "ends_at": to_optional_datetime(row.ends_at),
+                "arrived_at": to_optional_datetime(row.arrived_at),
+                "ended_at": to_optional_datetime(row.ended_at),
                 "cause": row.cause,
                 "changed_by": row.by,
             }
@@ -483,11 +484,11 @@ class Shaper:
             level=row.level if row else 0,
             proposed_level=row.proposed_level if row else None,
             incident=row.incident if row else None,
-            proposed_at=_format_time(row.proposed_at) if row else None,
-            decided_at=_format_time(row.decided_at) if row else None,
+            proposed_at=to_optional_datetime(row.proposed_at) if row else None,
+            decided_at=to_optional_datetime(row.decided_at) if row else None,
             decided_by=row.decided_by if row else None,
-            postponed_until=_format_time(row.postponed_until) if row else None,
-            trigger_since=_format_time(row.trigger_since) if row else None,
+            postponed_until=to_optional_datetime(row.postponed_until) if row else None,
+            trigger_since=to_optional_datetime(row.trigger_since) if row else None,
             why=self.reasons(row.why) if row else [],
             cards=[
                 *(_build_card(card, running) for card in static.cards),
@@ -497,7 +498,7 @@ class Shaper:
             boxes=row.boxes if row else [],
             trigger_held=row.trigger_held if row else False,
             stand_down_proposed=row.stand_down_proposed if row else False,
-            stand_down_at=_format_time(row.stand_down_at) if row else None,
+            stand_down_at=to_optional_datetime(row.stand_down_at) if row else None,
             stand_down_text=static.stand_down.text if static.stand_down else None,
             stale=list(stale),
         )
@@ -672,7 +673,7 @@ def build_realm(
         simulated=is_simulated,
         started_at=to_datetime(fields["started_at"]),
         opened_at=to_datetime(fields["opened_at"]),
-        closed_at=_format_time(fields.get("closed_at")),
+        closed_at=to_optional_datetime(fields.get("closed_at")),
         clock=to_datetime(now),
         paused=bool(fields.get("paused")),
         speed=fields.get("speed"),
@@ -685,12 +686,8 @@ def build_realm(
     )
 
 
-def _format_time(at: Instant | None) -> r.Time | None:
-    return None if at is None else to_datetime(at)
-
-
 def _build_interval(window: Window) -> r.Interval:
-    return r.Interval(start=to_datetime(window.start), to=_format_time(window.end))
+    return r.Interval(start=to_datetime(window.start), to=to_optional_datetime(window.end))
 
 
 def _build_cause(row: a.CauseRow) -> r.Cause:
@@ -721,7 +718,7 @@ def _build_card(static: Card, running: Mapping[str, c.CardRow]) -> r.Card:
         state=CardState.TO_DO if row is None else row.state,
         overdue=row is not None and row.overdue,
         by=None if row is None else row.by,
-        at=None if row is None else _format_time(row.at),
+        at=None if row is None else to_optional_datetime(row.at),
         proof=None if row is None else row.proof,
         waits_for=[
             other

@@ -36,6 +36,7 @@ from services.console.resources import RecordChoice, RecordFieldState, RecordSta
 from services.console.web.screen_context import ScreenData, ScreenPage
 from services.runtime.http.problems import FieldFault, Language, ProblemError
 from services.runtime.identity.permissions import Permission
+from services.territory.editing.conditions import parse_number
 from services.territory.editing.new_records import NEW_FIELDS
 from services.territory.editing.records import RECORDS
 
@@ -169,20 +170,13 @@ def read_given_values(
             lines = [line for text in texts for line in text.splitlines()]
             form_values[field.name] = tuple(line.strip() for line in lines if line.strip())
         elif field.widget == "number":
-            form_values[field.name] = _parse_number(texts[-1])
+            form_values[field.name] = parse_number(texts[-1])
         else:
             form_values[field.name] = texts[-1]
     return form_values
 
 
 _PREFIX: Final = "values."
-
-
-def _parse_number(text: str) -> FieldValue:
-    try:
-        return int(text) if text.strip().lstrip("-").isdigit() else float(text.replace(",", "."))
-    except ValueError:
-        return text
 
 
 async def _read_again(x: ScreenData, record: RecordState) -> dict[str, FieldValue]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
-from schemas import reference as ref
 from schemas.base import HOUR_MS, Instant
 from schemas.people.attendance import AttendanceMode, AttendanceRow, CellStaffingRow
 from services.console.i18n import Translator
 from services.console.read_model.reference_index import IndexedReference
-from services.console.resource_base import Time, to_datetime
+from services.console.resource_base import to_datetime
 from services.console.staffing.resources import Attendance, CellFunction, CellStaffing
 from services.console.texts import words as w
 
@@ -108,11 +107,5 @@ def _build_attendance(row: AttendanceRow, shift_h: float | None, at: Instant) ->
 
 
 def _find_shift_hours(reference: IndexedReference) -> float | None:
-    policy = next(
-        (s.policy for s in reference.sections if isinstance(s, ref.EscalationPolicy)), None
-    )
+    policy = reference.policy
     return policy.working_time.cell_shift_h if policy and policy.working_time else None
-
-
-def _format_time(at: Instant | None) -> Time | None:
-    return None if at is None else to_datetime(at)

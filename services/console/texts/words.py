@@ -363,3 +363,8 @@ def name_person(token: str, names: TerritoryNames, _: Translator) -> str:
     role, scope, deputy = names.holders[token]
     label = name_role(role, scope, names, _)
     return _("Suppl. {role}", role=label) if deputy else label
+
+
+def capitalize(text: str) -> str:
+    """Return a text with a capital first letter; the others stay."""
+    return text[:1].upper() + text[1:]

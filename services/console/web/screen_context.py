@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from fastapi import Request
 
-from schemas import reference as ref
 from schemas.words import ActivityState, SiteStatus
 from services.console.actions import page as actions_page
 from services.console.actions.queries import REQUEST
@@ -274,10 +273,7 @@ def make_pluralizer(table: Any, _: Translator) -> Any:
 
 def name_pilots(reference: IndexedReference, level: int, _: Translator) -> str:
     """Return the roles that pilot this level, from the territory's policy; empty at N0."""
-    policy = next(
-        (s.policy for s in reference.sections if isinstance(s, ref.EscalationPolicy)), None
-    )
-    rule = next((r for r in policy.levels if r.level == level), None) if policy else None
+    rule = reference.find_level_rule(level)
     if rule is None or level == 0:
         return ""
     names = [w.name_role(p, None, reference.names, _) for p in rule.pilots]

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
 from types import MappingProxyType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self
 from zoneinfo import ZoneInfo
 
 from schemas.base import MINUTE_MS, Instant
@@ -26,7 +26,7 @@ from schemas.calling import NotificationPlanned
 from schemas.delivery import NotificationRow
 from schemas.reference import ChannelRules
 from schemas.words import Channel, NotificationState
-from services.runtime.decider.maps import Map
+from services.runtime.decider.maps import Map, set_or_drop
 
 PARIS: Final = ZoneInfo("Europe/Paris")
 
@@ -266,7 +266,6 @@ QUANTUM_MS: Final = 250
 """Waiting messages leave in groups of about this duration, because each tick costs an input."""
 
 
-_V = TypeVar("_V")
 _US: Final = 1000
 """Microseconds per millisecond."""
 
@@ -398,7 +397,7 @@ class ChannelPacing:
             waiting=self.waiting.set(row.id, one),
             finish=self.finish.set(key, tag + 1),
             queues=self.queues.set(channel, queue),
-            dangers=_set_value(self.dangers, channel, self.dangers.get(channel, 0) + one.danger),
+            dangers=set_or_drop(self.dangers, channel, self.dangers.get(channel, 0) + one.danger),
         )
 
     def remove_from_queue(self, id: str) -> Self:
@@ -425,8 +424,8 @@ class ChannelPacing:
             waiting=self.waiting.delete(id),
             virtual=virtual,
             finish=finish,
-            queues=_set_value(self.queues, one.channel, rest),
-            dangers=_set_value(
+            queues=set_or_drop(self.queues, one.channel, rest),
+            dangers=set_or_drop(
                 self.dangers, one.channel, self.dangers.get(one.channel, 0) - one.danger
             ),
         )
@@ -461,16 +460,6 @@ class ChannelPacing:
             Map({channel: tuple(sorted(places)) for channel, places in queues.items()}),
             Map(dangers),
         )
-
-
-def _set_value(m: Map[Channel, _V], channel: Channel, value: _V) -> Map[Channel, _V]:
-    """Set a value, or remove the channel if it is zero.
-
-    Otherwise a loaded state would not equal the dumped one.
-    """
-    if value:
-        return m.set(channel, value)
-    return m.delete(channel) if channel in m else m
 
 
 def _load_waiting(value: object) -> WaitingMessage:

@@ -24,7 +24,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -82,6 +81,7 @@ from services.runtime.identity.permissions import Permission
 from services.runtime.identity.principals import Principal, Source
 from services.runtime.kafka.clients import BrokerAway
 from services.runtime.process import metrics
+from services.runtime.process.clock import now_ms
 from services.runtime.secrets.vault import TextItem, VaultTexts
 
 NAME: Final = "sms"
@@ -346,7 +346,7 @@ class SmsIntegration:
             return False
         name = self._name_open_place(message)
         item = await self._letters.get(name)
-        if item is None or not 0 <= _now_ms() - int(item.fields["at"]) <= OPEN_PLACE_MS:
+        if item is None or not 0 <= now_ms() - int(item.fields["at"]) <= OPEN_PLACE_MS:
             return False
         danger = item.fields["type"]
         if line is not None and line.kind is ShortLineKind.TROUBLE and line.type != danger:
@@ -383,7 +383,7 @@ class SmsIntegration:
                 "type": str(body["type"]),
                 "severity": body["severity"],
                 "occurred_at": body["occurred_at"],
-                "at": _now_ms(),
+                "at": now_ms(),
             }
         )
         await self._store(self._name_open_place(message), item)
@@ -476,7 +476,7 @@ class SmsIntegration:
         fields: dict[str, Any] = {
             "from": message.number,
             "words": message.words,
-            "at": _now_ms(),
+            "at": now_ms(),
             "realms": gateway.scope.realms,
         }
         if reading is not None:
@@ -506,7 +506,7 @@ class SmsIntegration:
                 "receipt": receipt.id,
                 "state": state,
                 "error": receipt.status.lower() if state == "failed" else None,
-                "at": _now_ms(),
+                "at": now_ms(),
                 "realms": gateway.scope.realms,
             }
         )
@@ -539,7 +539,7 @@ class SmsIntegration:
 
     def _same(self, message: SmsMessage) -> str:
         """Return an id for a message without one: number, text and minute."""
-        minute = _now_ms() // MINUTE_MS if message.at is None else int(message.at.timestamp() // 60)
+        minute = now_ms() // MINUTE_MS if message.at is None else int(message.at.timestamp() // 60)
         return f"{self._caller(message).hex()}\x1f{message.words}\x1f{minute}"
 
     def build_reply(self, request: IntegrationRequest, outcome: int) -> Reply:  # noqa: ARG002  protocol of integrations
@@ -566,10 +566,6 @@ def _may_name_place(line: ShortLine, words: str) -> bool:
     if line.kind is ShortLineKind.ANSWER:
         return len(words.split()) > 1
     return line.kind is ShortLineKind.TROUBLE
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def _build_raw(message: SmsMessage) -> RawBody:

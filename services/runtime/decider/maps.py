@@ -5,7 +5,7 @@ See `docs/adr/0048-use-two-libraries-for-persistent-maps.md`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from immutables import Map  # noqa: TID251
@@ -15,4 +15,16 @@ else:
     except ModuleNotFoundError:
         from services.runtime.decider.trie_map import Map
 
-__all__ = ["Map"]
+__all__ = ["Map", "set_or_drop"]
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+def set_or_drop(m: Map[K, V], key: K, value: V) -> Map[K, V]:
+    """Set a value, or drop the key if the value is empty or zero.
+
+    Otherwise a loaded state would not equal the dumped one.
+    """
+    if value:
+        return m.set(key, value)
+    return m.delete(key) if key in m else m

@@ -39,6 +39,7 @@ from services.runtime.identity.principals import (
 from services.runtime.kafka.clients import BrokerAway, KeyedWriter
 from services.runtime.kafka.compacted_topic import KeyedEntry, TopicFollower
 from services.runtime.kafka.tombstones import Tombstones, count_unsigned
+from services.runtime.process.clock import now_ms
 from services.runtime.process.settings import Settings
 from services.runtime.process.tasks import cancel_and_wait
 from services.runtime.secrets.keyring import MasterKey, write_private
@@ -127,7 +128,7 @@ class AccessStore:
     def bearer(self, token: str, *, now: Instant | None = None) -> Principal | None:
         """Return the principal of a valid token, from memory."""
         token_record = self._records.token(self.hash(token))
-        if token_record is None or not token_record.valid(_now() if now is None else now):
+        if token_record is None or not token_record.valid(now_ms() if now is None else now):
             return None
         return self.principal(token_record.principal)
 
@@ -201,7 +202,7 @@ class AccessStore:
 
     def code(self, code: str, *, now: Instant | None = None) -> Code | None:
         """Return a one-time code that may still be used."""
-        at, hash_ = _now() if now is None else now, self.hash(normalize_code(code))
+        at, hash_ = now_ms() if now is None else now, self.hash(normalize_code(code))
         return next(
             (
                 c
@@ -276,7 +277,7 @@ class AccessStore:
 
     def trace(self, author: Principal, act: str, about: str = "") -> None:
         """Record an act with its author, even while Kafka is away; see Trace."""
-        at = _now()
+        at = now_ms()
         self.note(
             Trace(
                 id=f"{at:013d}-{secrets.token_hex(4)}",
@@ -309,7 +310,7 @@ class AccessStore:
             id=f"t-{hash_[:12]}",
             principal=principal_id,
             hash=hash_,
-            created_at=_now(),
+            created_at=now_ms(),
             expires_at=expires_at,
         )
         await self.put(record)
@@ -321,7 +322,7 @@ class AccessStore:
         if token is None:
             raise UnknownPrincipal(id)
         if token.revoked_at is None:
-            await self.put(token.model_copy(update={"revoked_at": _now()}))
+            await self.put(token.model_copy(update={"revoked_at": now_ms()}))
 
     async def add_account(self, principal: Principal, login: str) -> None:
         """Add a person's account without a password. Raises LoginTaken, BrokerAway.
@@ -359,7 +360,7 @@ class AccessStore:
         principal = self._records.get(Principal, principal_id)
         if principal is None:
             raise UnknownPrincipal(principal_id)
-        await self.put(principal.model_copy(update={"disabled_at": None if enabled else _now()}))
+        await self.put(principal.model_copy(update={"disabled_at": None if enabled else now_ms()}))
         if not enabled and self.account_of(principal_id) is not None:
             await self.end_sessions(principal_id)
 
@@ -389,7 +390,7 @@ class AccessStore:
 
     def use_code(self, code: Code) -> None:
         """Mark a code as used, so that it opens no second session, even while Kafka is away."""
-        self.note(code.model_copy(update={"used_at": _now()}))
+        self.note(code.model_copy(update={"used_at": now_ms()}))
         if code.purpose == "first_start":
             (self._secrets / "admin.code").unlink(missing_ok=True)
 
@@ -407,7 +408,7 @@ class AccessStore:
             role=Role.ADMIN,
             label="administrateur de cette machine",
             speaks_as="cellule",
-            created_at=_now(),
+            created_at=now_ms(),
         )
         if self._records.get(Principal, LOCAL_ADMIN) is None:
             await self.put(local)
@@ -429,7 +430,7 @@ class AccessStore:
 
         These are expired closed sessions, codes used or expired a month ago, and old traces.
         """
-        now = _now()
+        now = now_ms()
         old: list[Record] = [s for s in self.all(EndedSession) if s.until < now]
         old += [c for c in self.all(Code) if (c.used_at or c.expires_at or now) < now - 30 * DAY_MS]
         old += [t for t in self.all(Trace) if t.at < now - TRACE_DAYS * DAY_MS]
@@ -564,10 +565,6 @@ class AccessStore:
         return allowance >= 1
 
 
-def _now() -> Instant:
-    return time.time_ns() // 1_000_000
-
-
 def generate_code() -> str:
     """Return 80 random bits that can be read aloud: `ABCD-EFGH-JKLM-NPQR`."""
     text = base64.b32encode(secrets.token_bytes(10)).decode()
@@ -597,7 +594,7 @@ def create_principal(
         scope=scope or Scope(),
         speaks_as=speaks_as,
         label=label,
-        created_at=_now(),
+        created_at=now_ms(),
     )
 
 

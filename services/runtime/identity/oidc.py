@@ -12,7 +12,6 @@ from __future__ import annotations
 import base64
 import hmac
 import secrets
-import time
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -40,6 +39,7 @@ from services.runtime.identity.oidc_settings import (
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Account, EndedSession, Principal, is_valid_login
 from services.runtime.identity.sessions import Session, Sessions
+from services.runtime.process.clock import now_ms
 from services.runtime.secrets.keyring import MasterKey, decrypt, encrypt
 
 log = structlog.get_logger(__name__)
@@ -101,7 +101,7 @@ class OidcLogin:
             "verifier": verifier,
             "back": return_url,
             "next": next,
-            "until": _now() + 1000 * ATTEMPT_S,
+            "until": now_ms() + 1000 * ATTEMPT_S,
         }
         query = urlencode(
             {
@@ -208,7 +208,7 @@ class OidcLogin:
             login_attempt["state"].encode(), answer.get("state", "").encode()
         ):
             raise NotConfirmed("state of another attempt")
-        if login_attempt["until"] < _now() or self._access.is_session_closed(used):
+        if login_attempt["until"] < now_ms() or self._access.is_session_closed(used):
             raise NotConfirmed("attempt too old or used")
         self._access.note(EndedSession(id=used, until=login_attempt["until"]))
         if answer.get("iss", self._provider.issuer) != self._provider.issuer:
@@ -264,7 +264,7 @@ class OidcLogin:
         owner = self._access.principal(account.id)
         if owner is None or owner.role is Role.ADMIN:
             return None
-        if owner.role in TWO_FACTOR_ROLES and not is_new and (account.link_until or 0) < _now():
+        if owner.role in TWO_FACTOR_ROLES and not is_new and (account.link_until or 0) < now_ms():
             log.warning("oidc.unapproved", account=account.id)
             raise ProblemError("oidc_unapproved")
         linked_account = account.model_copy(update={"subject": subject, "link_until": None})
@@ -275,7 +275,3 @@ class OidcLogin:
     def _away(self, away: ProviderAway) -> ProblemError:
         log.warning("oidc.away", why=str(away))
         return ProblemError("oidc_away", retry_after_s=10)
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000_000

@@ -12,7 +12,6 @@ import base64
 import hmac
 import ipaddress
 import secrets
-import time
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final
@@ -44,6 +43,7 @@ from services.runtime.http.problems import (
 from services.runtime.identity.accounts import AccessStore
 from services.runtime.identity.principals import Account, EndedSession, Passkey, Principal
 from services.runtime.identity.sessions import Session, Sessions
+from services.runtime.process.clock import now_ms
 
 CHALLENGE_MS: Final = 5 * MINUTE_MS
 MAX_PASSKEYS: Final = 10
@@ -144,7 +144,7 @@ class Passkeys:
             public_key=bytes_to_base64url(registration.credential_public_key),
             sign_count=registration.sign_count,
             label=label,
-            created_at=_now(),
+            created_at=now_ms(),
         )
         await self._access.put(
             account.model_copy(
@@ -200,7 +200,7 @@ class Passkeys:
             raise ProblemError("login_failed") from None
         if principal is None:
             raise ProblemError("login_failed")
-        used = key.model_copy(update={"sign_count": assertion.new_sign_count, "used_at": _now()})
+        used = key.model_copy(update={"sign_count": assertion.new_sign_count, "used_at": now_ms()})
         self._access.note(
             account.model_copy(
                 update={"passkeys": tuple(used if k.id == key.id else k for k in account.passkeys)}
@@ -223,7 +223,7 @@ class Passkeys:
         return self._access.account_of(principal.id) or Account(id=principal.id, login=principal.id)
 
     def _challenge(self, purpose: str) -> bytes:
-        body = secrets.token_bytes(16) + (_now() + CHALLENGE_MS).to_bytes(8, "big")
+        body = secrets.token_bytes(16) + (now_ms() + CHALLENGE_MS).to_bytes(8, "big")
         return body + self._mac(purpose, body)
 
     def _consume_challenge(self, answer: dict[str, Any], purpose: str) -> bytes:
@@ -238,7 +238,7 @@ class Passkeys:
         id = f"challenge-{base64.b32encode(body[:16]).decode().rstrip('=')}"
         if (
             not hmac.compare_digest(mac, self._mac(purpose, body))
-            or expires < _now()
+            or expires < now_ms()
             or self._access.is_session_closed(id)
         ):
             raise ValueError("not a challenge that may be answered")
@@ -252,7 +252,3 @@ class Passkeys:
             digest_size=16,
             person=b"passkey",
         ).digest()
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000_000

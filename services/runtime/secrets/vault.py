@@ -97,6 +97,12 @@ class TextItem:
         return cls(head["fields"], raw if head["has_raw"] else None, head["content_type"])
 
 
+def get_field(item: TextItem | None, name: str) -> str | None:
+    """Return a field of an item as text, or None if there is none."""
+    value = item.fields.get(name) if item is not None else None
+    return str(value) if value else None
+
+
 class Sealer:
     """Converter between bytes and sealed records.
 

@@ -165,7 +165,7 @@ def build_measured(
             args |= _build_argument(argument, texts)
     typed_value: Any = value == "true" if form.value == "bool" else value
     if form.value == "number":
-        typed_value = _parse_number(value)
+        typed_value = parse_number(value)
     return {
         "metric": metric,
         "args": args,
@@ -177,9 +177,9 @@ def build_measured(
 def _build_argument(argument: Argument, texts: Sequence[str]) -> dict[str, Any]:
     match argument.kind:
         case "number":
-            return {argument.name: _parse_number(texts[0])}
+            return {argument.name: parse_number(texts[0])}
         case "numbers":
-            return {argument.name: [_parse_number(text) for text in texts]}
+            return {argument.name: [parse_number(text) for text in texts]}
         case "one":
             return {argument.name: texts[0]}
         case _:
@@ -188,7 +188,8 @@ def _build_argument(argument: Argument, texts: Sequence[str]) -> dict[str, Any]:
             return {argument.name: list(texts)}
 
 
-def _parse_number(text: str) -> int | float | str:
+def parse_number(text: str) -> int | float | str:
+    """Return the number that a field of a form holds, or its text if it is none."""
     try:
         return int(text) if text.strip().lstrip("-").isdigit() else float(text.replace(",", "."))
     except ValueError:

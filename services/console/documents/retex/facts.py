@@ -11,7 +11,6 @@ from schemas.alerts import ReportRow
 from schemas.continuity import ImprovementRow
 from schemas.reassignment import LineState, ReassignmentRow
 from schemas.words import LIBRARY_STATES, CardState, PlanState
-from services.console.documents.document import DocumentLine
 from services.console.i18n import Translator
 from services.console.logbook.line_list import LATE_MIN
 from services.console.logbook.lines import LineRecord, render_line
@@ -172,7 +171,3 @@ def compute_co2_grams(row: ReassignmentRow, x: RetexFacts) -> int:
 
 def format_time(at: datetime | None, x: RetexFacts) -> str:
     return "" if at is None else f"{times.day(at, x.lang)} {times.hm(at)}"
-
-
-def write_nothing_to_report(x: RetexFacts) -> tuple[DocumentLine, ...]:
-    return (DocumentLine(text=x._("Rien à signaler.")),)

@@ -16,6 +16,7 @@ from services.console.documents.document import (
     TableColumn,
     TableRow,
     build_table_section,
+    write_nothing_to_report,
 )
 from services.console.documents.retex.facts import (
     FULL_PERCENT,
@@ -25,7 +26,6 @@ from services.console.documents.retex.facts import (
     list_activated_plans,
     list_late_cards,
     list_used_plans,
-    write_nothing_to_report,
 )
 from services.console.i18n import N_, Translator
 from services.console.resources import Activity, Clock, Incident
@@ -247,5 +247,5 @@ def write_dependencies_section(x: RetexFacts, citations: Citations) -> DocumentS
     return DocumentSection(
         id="undeclared",
         title=_("Dépendances perdues et non déclarées"),
-        lines=lines[:ROWS_SHOWN] or write_nothing_to_report(x),
+        lines=lines[:ROWS_SHOWN] or write_nothing_to_report(x._),
     )

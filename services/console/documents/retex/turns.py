@@ -15,6 +15,7 @@ from services.console.documents.document import (
     TableColumn,
     TableRow,
     build_table_section,
+    write_nothing_to_report,
 )
 from services.console.documents.retex.facts import (
     FULL_PERCENT,
@@ -25,7 +26,6 @@ from services.console.documents.retex.facts import (
     list_used_plans,
     measure_decision_time,
     write_line_text,
-    write_nothing_to_report,
 )
 from services.console.documents.telling import drop_repetitions, is_key_event
 from services.console.logbook.line_list import LATE_MIN
@@ -102,7 +102,7 @@ def write_chronology_section(x: RetexFacts, citations: Citations) -> DocumentSec
         id="story",
         title=_("Chronologie"),
         aside=aside,
-        lines=tuple(lines) or write_nothing_to_report(x),
+        lines=tuple(lines) or write_nothing_to_report(x._),
     )
 
 

@@ -15,8 +15,9 @@ from services.console.documents.document import (
     TableColumn,
     TableRow,
     build_table_section,
+    write_nothing_to_report,
 )
-from services.console.documents.facts import SitrepFacts, count_figures, write_nothing_to_report
+from services.console.documents.facts import SitrepFacts, count_figures
 from services.console.hazards.page import write_sitrep_lines
 from services.console.incidents.page import list_plans
 from services.console.texts import words as w
@@ -242,7 +243,7 @@ def write_decisions_section(x: SitrepFacts, citations: Citations) -> DocumentSec
         id="decisions",
         title=_("Décisions à prendre"),
         half=True,
-        lines=tuple(lines) or write_nothing_to_report(x),
+        lines=tuple(lines) or write_nothing_to_report(x._),
     )
 
 
@@ -369,5 +370,5 @@ def write_outlook_section(x: SitrepFacts, citations: Citations) -> DocumentSecti
         id="ahead",
         title=_("Ce qui peut empirer"),
         half=True,
-        lines=(*hazards, *ordered_lines) or write_nothing_to_report(x),
+        lines=(*hazards, *ordered_lines) or write_nothing_to_report(x._),
     )

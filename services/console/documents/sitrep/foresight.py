@@ -5,8 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 from schemas.words import ACTIVE_PLAN_STATES, PlanState
-from services.console.documents.document import Citations, DocumentLine, DocumentSection
-from services.console.documents.facts import SitrepFacts, write_nothing_to_report
+from services.console.documents.document import (
+    Citations,
+    DocumentLine,
+    DocumentSection,
+    write_nothing_to_report,
+)
+from services.console.documents.facts import SitrepFacts
 from services.console.i18n import Translator
 from services.console.proof.resources import PlanProofSummary
 from services.console.risk.page import write_percent
@@ -28,7 +33,7 @@ def write_risks_section(x: SitrepFacts, citations: Citations) -> DocumentSection
         title=_("Risques de rupture"),
         aside=aside,
         half=True,
-        lines=lines or write_nothing_to_report(x),
+        lines=lines or write_nothing_to_report(x._),
     )
 
 

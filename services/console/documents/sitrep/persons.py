@@ -14,13 +14,13 @@ from services.console.documents.document import (
     Table,
     TableColumn,
     TableRow,
+    write_nothing_to_report,
 )
 from services.console.documents.facts import (
     OUT_OF_SERVICE,
     SitrepFacts,
     format_people,
     list_unconfirmed_reports,
-    write_nothing_to_report,
 )
 from services.console.resources import Site
 from services.console.texts import words as w
@@ -223,7 +223,7 @@ def write_calls_section(x: SitrepFacts, citations: Citations) -> DocumentSection
         title=_("Alerte des décideurs"),
         aside=x.ladder.name,
         half=True,
-        lines=tuple(lines) or write_nothing_to_report(x),
+        lines=tuple(lines) or write_nothing_to_report(x._),
     )
 
 
@@ -289,7 +289,7 @@ def write_partners_section(x: SitrepFacts, citations: Citations) -> DocumentSect
         )
         text = _(
             "{source} : {what} ({at}).",
-            source=_capitalize(world.name_source(r.source, _)),
+            source=w.capitalize(world.name_source(r.source, _)),
             what=what,
             at=times.hm_dated(times.of(r.recorded_at), x.at, lang),
         )
@@ -303,7 +303,3 @@ def write_partners_section(x: SitrepFacts, citations: Citations) -> DocumentSect
     )
     lines.append(DocumentLine(text=state, refs=citations.of("flag:flag:cod_active")))
     return DocumentSection(id="partners", title=_("Partenaires"), half=True, lines=tuple(lines))
-
-
-def _capitalize(text: str) -> str:
-    return text[:1].upper() + text[1:]

@@ -13,13 +13,9 @@ from services.console.documents.document import (
     Table,
     TableColumn,
     TableRow,
-)
-from services.console.documents.facts import (
-    SitrepFacts,
-    count_figures,
-    format_people,
     write_nothing_to_report,
 )
+from services.console.documents.facts import SitrepFacts, count_figures, format_people
 from services.console.documents.telling import drop_repetitions, is_key_event
 from services.console.i18n import N_
 from services.console.incidents.page import get_reason_level, is_decided
@@ -309,7 +305,7 @@ def write_levels_section(x: SitrepFacts, citations: Citations) -> DocumentSectio
         id="level",
         title=_("Niveau et raisons"),
         aside=_("pilote : {who}", who=" / ".join(pilots)) if pilots else "",
-        lines=tuple(lines) or write_nothing_to_report(x),
+        lines=tuple(lines) or write_nothing_to_report(x._),
     )
 
 

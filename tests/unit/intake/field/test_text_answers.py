@@ -114,8 +114,8 @@ async def test_another_sender_or_a_later_text_names_no_place(
     key = await source(named, "sms")
     await sms(named, key, "au feu", id=1)
     assert (await sms(named, key, "mermoz", UNVERIFIED, id=2)).status_code == 422
-    now = sms_module._now_ms()
-    monkeypatch.setattr(sms_module, "_now_ms", lambda: now + OPEN_PLACE_MS + 1)
+    now = sms_module.now_ms()
+    monkeypatch.setattr(sms_module, "now_ms", lambda: now + OPEN_PLACE_MS + 1)
     assert (await sms(named, key, "mermoz", id=3)).status_code == 422
     assert len(reports(named)) == 1
 
