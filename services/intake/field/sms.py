@@ -247,7 +247,7 @@ class SmsIntegration:
             "number": part.number,
             "total": part.total,
             "words": message.words,
-            "at": _now_ms(),
+            "at": now_ms(),
             "is_answer": is_answer,
             "gateway": gateway.model_dump(mode="json"),
             "source": source.model_dump(mode="json"),
