@@ -6,8 +6,10 @@ it with a reason, a second person approves or declines. All are logbook lines. R
 
 from __future__ import annotations
 
+import asyncio
 import time
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
+from weakref import WeakValueDictionary
 
 from fastapi import APIRouter, Depends, Request
 from pydantic import Field, model_validator
@@ -104,6 +106,18 @@ async def list_proposals(
 
 
 async def _erase(
+    author: DecisionContext, body: EraseRequest, subject: ErasureSubject, incident: str | None
+) -> Erasure:
+    """Decide one text after the other: of two approvals at once, one leaves a line."""
+    async with _LOCKS.setdefault(subject.text_id, asyncio.Lock()):
+        return await _decide_erasure(author, body, subject, incident)
+
+
+_LOCKS: Final[WeakValueDictionary[str, asyncio.Lock]] = WeakValueDictionary()
+"""Text → its decision under way."""
+
+
+async def _decide_erasure(
     author: DecisionContext, body: EraseRequest, subject: ErasureSubject, incident: str | None
 ) -> Erasure:
     erasures, by, at = (

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -191,3 +193,21 @@ async def test_the_logbook_asks_the_second_person_to_approve_or_decline(vault: S
     assert "une autre personne doit l’approuver" in first
     assert "Effacer pour toujours" not in first
     assert "Effacements proposés" not in (await browser.get(path, role="cell")).text
+
+
+async def test_two_approvals_at_once_leave_one_line(vault: Setup) -> None:
+    browser, _ = console(vault)
+    await vault.texts.put("report-r-1", TextItem({"headline": "Mme Durand"}))
+    await browser.post(ERASE, {"reason": "nom d’une mineure"}, role="admin")
+    decide = browser.decisions.decide
+
+    async def decide_later(*args: Any, **values: Any) -> Any:
+        for _turn in range(50):  # the other approval has its turn
+            await asyncio.sleep(0)
+        return await decide(*args, **values)
+
+    browser.decisions.decide = decide_later  # type: ignore[method-assign]
+    approvals = (browser.post(ERASE, {"approve": True}, role="coordinator") for _n in range(2))
+    answers = await asyncio.gather(*approvals)
+    assert sorted(answer.status_code for answer in answers) == [200, 410]
+    assert len(browser.decisions.asked) == 2, "one line of the proposal, one of the approval"
