@@ -6,11 +6,14 @@ So a reader never sees half of it.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
+
+from services.runtime.process.settings import DataDir
 
 State = Literal[
     "waiting",
@@ -24,6 +27,11 @@ State = Literal[
     "failed",
 ]
 """unready: runs but reports that it cannot work. ended, failed: will not restart, exit 0 or not."""
+MIN_FREE_MB: Final = 200
+"""Free space on the data directory's disk below which a start is refused.
+
+It is also the likely reason of an end.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +54,11 @@ class SystemAddresses:
     console: str
     replication: int = 1
     """Number of copies that the broker keeps of each partition."""
+
+
+def read_free_mb(data: DataDir) -> int:
+    """Return free space in MB for this user on the disk of the data directory."""
+    return shutil.disk_usage(data.root).free // 1_000_000
 
 
 def format_now() -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
 from collections.abc import Iterable
 from itertools import groupby
@@ -17,23 +16,19 @@ import structlog
 from services.appliance.supervisor.child import SupervisedProcess
 from services.appliance.supervisor.forking import ForkServer
 from services.appliance.supervisor.plan import ProcessPlan
-from services.appliance.supervisor.status import State, SystemAddresses, format_now, write_status
+from services.appliance.supervisor.status import (
+    MIN_FREE_MB,
+    State,
+    SystemAddresses,
+    format_now,
+    read_free_mb,
+    write_status,
+)
 from services.appliance.supervisor.stream import OutputStream
 from services.runtime.process.exits import EXITS
 from services.runtime.process.settings import DataDir
 
 log = structlog.get_logger(__name__)
-
-MIN_FREE_MB = 200
-"""Free space on the data directory's disk below which a start is refused.
-
-It is also the likely reason of an end.
-"""
-
-
-def read_free_mb(data: DataDir) -> int:
-    """Return free space in MB for this user on the disk of the data directory."""
-    return shutil.disk_usage(data.root).free // 1_000_000
 
 
 class Supervisor:

@@ -38,9 +38,14 @@ from services.appliance.supervisor.forking import ForkServer
 from services.appliance.supervisor.orphans import end_orphans
 from services.appliance.supervisor.plan import ProcessPlan
 from services.appliance.supervisor.progress import StartProgress
-from services.appliance.supervisor.status import SystemAddresses, read_status
+from services.appliance.supervisor.status import (
+    MIN_FREE_MB,
+    SystemAddresses,
+    read_free_mb,
+    read_status,
+)
 from services.appliance.supervisor.stream import NamedOutput, OutputStream
-from services.appliance.supervisor.supervisor import MIN_FREE_MB, Supervisor, read_free_mb
+from services.appliance.supervisor.supervisor import Supervisor
 from services.appliance.supervisor.systemd import SystemdUnit
 from services.runtime.kafka.clients import BrokerAway
 from services.runtime.kafka.security import use_security

@@ -223,7 +223,7 @@ async def check_broker(settings: Settings) -> list[DoctorFinding]:
     from aiokafka.errors import KafkaError
 
     from services.runtime.kafka.topics import BrokerUnreachable, list_differences
-    from services.runtime.worker.lag import read_newest_record_ms
+    from services.runtime.worker.lag import read_system_progress
 
     if not settings.kafka:
         return [
@@ -233,7 +233,7 @@ async def check_broker(settings: Settings) -> list[DoctorFinding]:
         ]
     try:
         wrong = await list_differences(settings.kafka, replication=settings.kafka_replication)
-        newest = await read_newest_record_ms(settings.kafka)
+        newest = (await read_system_progress(settings.kafka)).newest_at
     except (BrokerUnreachable, KafkaError, OSError) as error:
         return [
             DoctorFinding(

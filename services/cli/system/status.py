@@ -14,9 +14,7 @@ from typing import Annotated, Any, Final
 import psutil
 import typer
 
-from services.appliance.supervisor.plan import list_process_names
-from services.appliance.supervisor.status import read_status
-from services.appliance.supervisor.supervisor import MIN_FREE_MB, read_free_mb
+from services.appliance.supervisor.status import MIN_FREE_MB, read_free_mb, read_status
 from services.cli.output import open_console, print_json
 from services.runtime.process.lock import is_locked
 from services.runtime.process.ports import read_ports
@@ -73,13 +71,12 @@ def status(
             typer.secho(sentence, err=True, fg="red")
         raise typer.Exit(1)
     document["redis"] = strip_login(document.get("redis") or "")
-    document["lag"], newest_ms = asyncio.run(_ask_broker(settings.kafka))
+    (document["lag"], newest_ms), overviews = asyncio.run(_ask_both(settings))
     document["faults"] = [
         *find_disk_faults(settings.data),
         *find_missing_processes(document["processes"]),
         *find_clock_faults(newest_ms, time.time() * 1000),
     ]
-    overviews = _fetch_overviews(settings)
     document["levels"] = (
         None
         if overviews is None
@@ -107,6 +104,8 @@ def list_targets(settings: Settings) -> list[dict[str, Any]]:
 
     A process that is down stays listed, so that it shows as down.
     """
+    from services.appliance.supervisor.plan import list_process_names
+
     services = list_process_names(1)
     return [
         {"targets": [f"127.0.0.1:{port}"], "labels": {"process": name}}
@@ -142,6 +141,15 @@ def find_clock_faults(newest_ms: int | None, now_ms: float) -> list[str]:
     return [fault] if ahead_ms > MAX_SKEW_MS else []
 
 
+async def _ask_both(
+    settings: Settings,
+) -> tuple[tuple[dict[str, int] | None, int | None], dict[str, Any] | None]:
+    """Return the answers of broker and console, which are asked at the same time."""
+    asking = asyncio.to_thread(_fetch_overviews, settings)
+    broker_answer, overviews = await asyncio.gather(_ask_broker(settings.kafka), asking)
+    return broker_answer, overviews
+
+
 async def _ask_broker(kafka: str) -> tuple[dict[str, int] | None, int | None]:
     """Return the unapplied inputs of each decider and the time of the newest record.
 
@@ -149,14 +157,14 @@ async def _ask_broker(kafka: str) -> tuple[dict[str, int] | None, int | None]:
     """
     from aiokafka.errors import KafkaError
 
-    from services.runtime.worker.lag import read_lag, read_newest_record_ms
+    from services.runtime.worker.lag import read_system_progress
 
     try:
         async with asyncio.timeout(ANSWER_TIMEOUT_S):
-            lag, newest_ms = await asyncio.gather(read_lag(kafka), read_newest_record_ms(kafka))
+            progress = await read_system_progress(kafka)
     except (KafkaError, OSError, TimeoutError):
         return None, None
-    return lag, newest_ms
+    return progress.lag, progress.newest_at
 
 
 def _fetch_overviews(settings: Settings) -> dict[str, Any] | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from schemas.base import Instant
 from schemas.runtime import Rebased
@@ -21,6 +22,8 @@ class DecidersProgress:
     """Service → inputs that are not applied yet, over all partitions and lanes."""
     next_due: Instant | None
     """Earliest deadline of the live realms that wrote last; None without one."""
+    newest_at: Instant = 0
+    """Newest broker time among the records of the logs; 0 without records."""
 
     def is_quiet(self, now: Instant, within_ms: int) -> bool:
         """Return whether no input waits and no deadline is due within `within_ms`."""
@@ -29,42 +32,25 @@ class DecidersProgress:
         )
 
 
-async def read_lag(kafka: str) -> dict[str, int]:
-    """Return service → inputs not applied yet, over all partitions and lanes.
-
-    Raises KafkaError, OSError.
-    """
+async def read_system_progress(kafka: str) -> DecidersProgress:
+    """Read the progress of all deciders with a reader of its own. Raises KafkaError, OSError."""
     async with PartitionReader(kafka) as reader:
-        return (await read_progress(reader)).lag
-
-
-async def read_newest_record_ms(kafka: str) -> int:
-    """Return the newest broker time among the records of the logs, 0 without records.
-
-    Raises KafkaError, OSError.
-    """
-    newest = 0
-    async with PartitionReader(kafka) as reader:
-        for service in SERVICES:
-            bounds = await reader.bounds(log_topic(service), range(PARTITION_COUNT))
-            last = await reader.at(
-                log_topic(service),
-                {p: end - 1 for p, (begin, end) in bounds.items() if end > begin},
-            )
-            newest = max([newest, *(record.timestamp for record in last.values())])
-    return newest
+        return await read_progress(reader)
 
 
 async def read_progress(reader: PartitionReader) -> DecidersProgress:
     """Read the progress of all deciders. Raises KafkaError, OSError."""
     lag, dues, live = dict[str, int](), list[Instant](), live_partitions(PARTITION_COUNT)
+    newest_at = 0
     for service in SERVICES:
         ends = {
             (topic, p): end
             for topic in input_topics(service)
             for p, (_, end) in (await reader.bounds(topic, range(PARTITION_COUNT))).items()
         }
-        newest = await read_newest_transactions(reader, service, range(PARTITION_COUNT))
+        records = await _read_newest_records(reader, service, range(PARTITION_COUNT))
+        newest_at = max([newest_at, *(record.timestamp for record in records.values())])
+        newest = _parse_records(records)
         progress = {
             (topic, p): offset
             for p, transaction in newest.items()
@@ -72,7 +58,7 @@ async def read_progress(reader: PartitionReader) -> DecidersProgress:
         }
         lag[service] = sum(max(end - 1 - progress.get(place, -1), 0) for place, end in ends.items())
         dues += [t.next_due for p, t in newest.items() if p in live and t.next_due is not None]
-    return DecidersProgress(lag, min(dues, default=None))
+    return DecidersProgress(lag, min(dues, default=None), newest_at)
 
 
 async def read_newest_transactions(
@@ -82,11 +68,21 @@ async def read_newest_transactions(
 
     Raises KafkaError, OSError.
     """
+    return _parse_records(await _read_newest_records(reader, service, partitions))
+
+
+async def _read_newest_records(
+    reader: PartitionReader, service: str, partitions: Iterable[int]
+) -> dict[int, Any]:
+    """Return partition → the record at the end of its log, without empty partitions."""
     bounds = await reader.bounds(log_topic(service), partitions)
-    newest = await reader.at(
+    return await reader.at(
         log_topic(service), {p: end - 1 for p, (begin, end) in bounds.items() if end > begin}
     )
-    transactions = {p: _parse_transaction(record.value) for p, record in newest.items()}
+
+
+def _parse_records(records: Mapping[int, Any]) -> dict[int, Transaction]:
+    transactions = {p: _parse_transaction(record.value) for p, record in records.items()}
     return {p: transaction for p, transaction in transactions.items() if transaction is not None}
 
 

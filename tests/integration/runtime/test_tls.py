@@ -32,7 +32,7 @@ from services.runtime.kafka.clients import BrokerAway, RecordProducer
 from services.runtime.kafka.security import KafkaSecurity
 from services.runtime.kafka.topics import BrokerUnreachable, provision_topics
 from services.runtime.log.partition_reader import PartitionReader
-from services.runtime.worker.lag import read_lag
+from services.runtime.worker.lag import read_system_progress
 from tests import forked
 from tests.brokers import LOGIN, PASSWORD, RunningStore, forget, make_node, put_provisioned
 from tests.waiting import eventually
@@ -208,7 +208,7 @@ async def test_every_client_and_a_worker_get_in(
 
         async def applied() -> bool:
             assert worker.poll() is None, log.read_text()[-2000:]
-            return (await read_lag(broker.address))["alerts"] == 0
+            return (await read_system_progress(broker.address)).lag["alerts"] == 0
 
         await eventually(applied, 180)
         async with PartitionReader(broker.address) as reader:

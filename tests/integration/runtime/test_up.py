@@ -17,7 +17,7 @@ from services.appliance.embedded.jars import fetch_classpath
 from services.appliance.embedded.java import find_java, read_configured_java
 from services.appliance.embedded.kafka import RunningKafka
 from services.appliance.supervisor.orphans import find_orphans
-from services.appliance.supervisor.supervisor import MIN_FREE_MB
+from services.appliance.supervisor.status import MIN_FREE_MB
 from services.runtime.kafka.topics import provision_topics
 from services.runtime.process.lock import DataDirLock
 from services.runtime.process.settings import DataDir, Settings

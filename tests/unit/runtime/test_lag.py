@@ -21,6 +21,7 @@ SIMULATED = next(p for p in range(PARTITION_COUNT) if p not in live_partitions(P
 @dataclass
 class Record:
     value: bytes
+    timestamp: int = T0
 
 
 @dataclass
@@ -67,6 +68,7 @@ async def test_inputs_that_the_log_has_not_applied_are_its_lag(transaction: Tran
     )
     standing = await standing_of(topics)
     assert standing.lag["delivery"] == 3
+    assert standing.newest_at == T0
     assert not standing.is_quiet(T0, 60_000)
 
 
