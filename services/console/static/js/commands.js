@@ -20,6 +20,8 @@ const MOST_AHEAD_MS = 2 * 3600000;
 /** Nobody knows whether it was decided: the same request again is the same decision. */
 const UNANSWERED = new Set([0, 202, 502, 503, 504]);
 const DECIDED_WITHIN_MS = 60000;
+/** Codes of refusals that mean: it is no longer what the form shows. */
+const OVERTAKEN = new Set(["version_conflict", "record_changed", "record_proposed"]);
 /** Idempotency keys of requests without an answer, by what was asked: a refresh may make the form anew meanwhile. @type {Map<string, string>} */
 const keys = new Map();
 
@@ -119,14 +121,36 @@ async function send(form, submitter) {
   if (status === 401) refresh(); // the page says it, too, and leads to the login
   if (!UNANSWERED.has(status)) keys.delete(request);
   if (!ok && !form.isConnected) refused(form, text, since);
+  const news = OVERTAKEN.has(data.code ?? "") && form.isConnected ? await catchUp(form) : "";
+  if (news && said) said.textContent = `${text} ${news}`;
   if (!ok || status === 202) return;
   settled(form);
-  if (form.dataset.clear !== undefined) form.reset();
+  if (form.dataset.clear === undefined && form.dataset.version !== undefined) adopt(form);
+  else if (form.dataset.clear !== undefined) form.reset();
   form.closest("details:not(.fold)")?.removeAttribute("open");
   const name = encodeURIComponent(data.realm ?? "");
   if (form.dataset.then) await setGoing(form, form.dataset.then.replace("{name}", name));
   if (form.dataset.go) location.assign(form.dataset.go.replace("{name}", name).replace("{number}", String(data.result?.number ?? "")));
   else refresh();
+}
+
+/** What was saved is the state from which the next person, or the same, begins: a refresh may renew it then. @param {HTMLFormElement} form */
+function adopt(form) {
+  for (const field of form.elements) {
+    if (field instanceof HTMLSelectElement) for (const option of field.options) option.defaultSelected = option.selected;
+    else if (field instanceof HTMLInputElement && (field.type === "checkbox" || field.type === "radio")) field.defaultChecked = field.checked;
+    else if (isField(field) && field.type !== "file") field.defaultValue = field.value;
+  }
+  form.reset();
+}
+
+/** Few forms are overtaken: what helps then is fetched then. @param {HTMLFormElement} form @returns {Promise<string>} who decided what meanwhile */
+async function catchUp(form) {
+  try {
+    return await (await import("./merging.js")).overtaken(form);
+  } catch {
+    return "";
+  }
 }
 
 /**

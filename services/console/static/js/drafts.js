@@ -192,7 +192,7 @@ function item(text) {
 }
 
 /** @param {number} since ms @returns {Promise<string[]>} the newest decisions after it, for who may read them */
-async function decidedSince(since) {
+export async function decidedSince(since) {
   try {
     const realm = document.documentElement.dataset.realm ?? "";
     const answer = await fetch(`/main-courante?realm=${encodeURIComponent(realm)}`, { cache: "no-store", signal: AbortSignal.timeout(15_000) });

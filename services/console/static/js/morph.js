@@ -10,15 +10,22 @@ function keyOf(node) {
 }
 
 /**
- * Makes `from` look like `to`. An element with `data-own` keeps its content and attributes.
+ * Makes `from` look like `to`. An element with `data-own` keeps its content and attributes; closed details without anything written do not.
  * @param {Element} from in the page
  * @param {Element} to as the server renders it now
  * @param {(changed: Element) => void} tell called for each keyed element that is new or whose text changed
  */
 export function morph(from, to, tell) {
-  if (from.hasAttribute("data-own")) return;
+  if (from.hasAttribute("data-own") && !idle(from)) return;
   attributes(from, to);
   children(from, to, tell);
+}
+
+/** @param {Element} own @returns {boolean} its forms would show an old state when somebody opens it */
+function idle(own) {
+  const fields = /** @type {NodeListOf<HTMLInputElement | HTMLTextAreaElement>} */ (own.querySelectorAll("input, textarea"));
+  const written = [...fields].some((field) => field.value !== field.defaultValue || ("checked" in field && field.checked !== field.defaultChecked));
+  return own instanceof HTMLDetailsElement && !own.open && own.querySelector("form[data-version]") !== null && !written;
 }
 
 /** @param {Element} from @param {Element} to */
