@@ -301,6 +301,8 @@ def open_api(settings: Settings | None = None, timeout_s: float = TIMEOUT_S) -> 
     try:
         with ApiClient(settings or Settings(), timeout_s) as client:
             yield client
+    except BrokenPipeError:  # The reader of the output has enough, as `head` has
+        raise
     except (VigieUnreachable, ApiRefused, OSError) as exc:
         raise print_error(exc) from exc
 
