@@ -305,6 +305,7 @@ class Sender(threading.Thread):
         self._interval_s = 1 / per_s
         self._random = random.Random(urls[0])
         self.accepted: list[str] = []
+        self.accepted_at: list[float] = []
         self.refused: list[str] = []
         self.longest_gap_s = 0.0
         self._last = time.monotonic()
@@ -353,6 +354,7 @@ class Sender(threading.Thread):
         now = time.monotonic()
         self.longest_gap_s = max(self.longest_gap_s, now - self._last)
         self._last = now
+        self.accepted_at.append(now)
         self.accepted.append(report)
 
 
@@ -362,6 +364,7 @@ class Load:
     def __init__(self, senders: list[Sender]) -> None:
         self.senders = senders
         self.began_ms = time.time_ns() // 1_000_000
+        self._looked_at = time.monotonic()
 
     @property
     def accepted(self) -> list[str]:
@@ -374,8 +377,17 @@ class Load:
         return [text for sender in self.senders for text in sender.refused]
 
     def take_gap_s(self) -> float:
-        """Return the longest time without a 202 since the last call."""
+        """Return the longest time of one sender without a 202 since the last call."""
         return round(max(sender.take_gap_s() for sender in self.senders), 1)
+
+    def take_silence_s(self) -> float:
+        """Return the longest time in which no sender got a 202 since the last call."""
+        began, self._looked_at = self._looked_at, time.monotonic()
+        accepted_at = sorted(
+            at for sender in self.senders for at in list(sender.accepted_at) if at > began
+        )
+        moments = [began, *accepted_at, self._looked_at]
+        return round(max(after - at for at, after in itertools.pairwise(moments)), 1)
 
     def wait(self, seconds: float) -> None:
         """Wait while reports come."""

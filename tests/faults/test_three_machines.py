@@ -59,6 +59,9 @@ BURST: Final = 1000
 AT_ONCE: Final = 50
 """Reports of a burst that a machine may accept before it reads those of another."""
 GAP_S: Final = 20.0
+"""Longest time of one sender without a 202, with the wait of its own client."""
+SILENCE_S: Final = 8.0
+"""Longest time in which nobody gets a 202."""
 LATE_MS: Final = 30_000
 STEADY_S: Final = 300.0
 STEADY_PER_S: Final = 50
@@ -250,21 +253,27 @@ def test_losses_one_after_the_other_at_a_steady_rate_lose_no_report(
         "disk": lose_disk,
     }
     gaps_s: dict[str, float] = {}
+    silences_s: dict[str, float] = {}
     with machines.under_load(per_s) as load:
         began = time.monotonic()
         for number, (what, loss) in enumerate(losses.items()):
             load.wait(max(QUIET_S, began + number * STEADY_S / len(losses) - time.monotonic()))
             load.take_gap_s()
+            load.take_silence_s()
             loss()
             machines.wait_whole()
-            gaps_s[what] = load.take_gap_s()
-            print(f"{what}: {len(load.accepted)} reports, gap without a 202: {gaps_s[what]} s")
+            gaps_s[what], silences_s[what] = load.take_gap_s(), load.take_silence_s()
+            print(
+                f"{what}: {len(load.accepted)} reports; without a 202: any sender {silences_s[what]} "
+                f"s, one sender {gaps_s[what]} s"
+            )
         load.wait(max(0.0, began + STEADY_S - time.monotonic()))
         seconds = time.monotonic() - began
     record_property("recovered_s", max(gaps_s.values()))
     print(f"{len(load.accepted)} reports in {seconds:.0f} s, of {per_s * seconds:.0f}")
     check_promises(machines, load, record_property)
     assert max(gaps_s.values()) < GAP_S
+    assert max(silences_s.values()) < SILENCE_S
 
 
 def test_the_rate_of_a_sender_holds_on_all_machines_together(machines: Machines) -> None:

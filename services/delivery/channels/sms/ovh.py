@@ -102,7 +102,7 @@ class OvhSms(SmsGateway):
         self._heard: set[int] = set()
         """Incoming messages that were handed on."""
         self._refused: dict[str, int] = {}
-        """What is polled → status of its last poll, if that failed."""
+        """Kind of record → status of its last poll, if that failed."""
         self._asking: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
