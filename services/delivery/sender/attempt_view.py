@@ -87,15 +87,15 @@ class AttemptOffer:
     order: OfferOrder = (0, 0, 0, 0)
     """Order in which offers get a call slot."""
     observed_s: float = 0.0
-    """Monotonic time when it was read."""
+    """Monotonic time when it was first read."""
     attempt: str = field(init=False)
     room: SlotRoom = field(init=False)
     """Room in which it needs a call slot."""
 
     @property
-    def is_first(self) -> bool:
-        """True for the first message of an incident, and for those that belong to none."""
-        return self.order[1] == 0
+    def follows_another(self) -> bool:
+        """True for a message that never waits, if its incident has an earlier one of these."""
+        return self.order[1] > 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "attempt", self.row.attempts[-1].id)
@@ -349,17 +349,21 @@ class AttemptView:
     def _offer(
         self, realm: str, row: NotificationRow, correlation_id: str, traceparent: str | None
     ) -> None:
+        earlier = None
         if (before := self._offers.pop(row.id, None)) is not None:
-            self.offers.pop(before, None)
+            earlier = self.offers.pop(before, None)
             self.claims.discard(before)
         if row.attempts and row.attempts[-1].state == "planned":
-            attempt, now_s = row.attempts[-1].id, self.monotonic()
+            attempt = row.attempts[-1].id
+            is_new = earlier is None or earlier.attempt != attempt
+            observed_s = self.monotonic() if earlier is None or is_new else earlier.observed_s
             offer = AttemptOffer(
-                realm, row, correlation_id, traceparent, self._order_of(row), now_s
+                realm, row, correlation_id, traceparent, self._order_of(row), observed_s
             )
             self.offers[attempt] = offer
-            if offer.is_first and is_never_waiting(row) and row.attempts[-1].number == 1:
-                self._new_firsts_s.append(now_s)
+            is_first_call = is_never_waiting(row) and row.attempts[-1].number == 1
+            if is_new and is_first_call and not offer.follows_another:
+                self._new_firsts_s.append(observed_s)
             self._offers[row.id] = attempt
             if attempt in self._claims and attempt not in self._used_grants:
                 self.claims.add(attempt)
@@ -486,13 +490,13 @@ class AttemptView:
         return sorted(free, key=lambda offer: offer.order)
 
     def must_wait(self, offer: AttemptOffer) -> bool:
-        """Check whether a second message leaves the processor to first ones of a burst.
+        """Check whether a message must wait for the first messages of other incidents in a burst.
 
         Danger never waits.
         """
         now_s, newest = self.monotonic(), self._new_firsts_s
         return (
-            not offer.is_first
+            offer.follows_another
             and not offer.row.danger
             and len(newest) == BURST_INCIDENTS
             and newest[0] > now_s - BURST_S

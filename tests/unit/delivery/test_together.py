@@ -170,6 +170,17 @@ def test_a_burst_without_end_delays_a_second_message_by_two_seconds(world: World
         world.now_s += BURST_S / BURST_INCIDENTS / 2
 
 
+def test_a_row_that_is_read_again_neither_waits_again_nor_makes_a_burst(world: World) -> None:
+    plan_two_each(world, BURST_INCIDENTS - 1)
+    sender = world.sender()
+    read_log(world, sender)
+    began_s = world.now_s
+    world.now_s += LONGEST_WAIT_S
+    read_log(world, sender)
+    assert list_waiting(sender) == []
+    assert {offer.observed_s for offer in sender.outbox.offers.values()} == {began_s}
+
+
 def test_messages_that_are_no_first_ones_make_no_burst(world: World) -> None:
     for number in range(100, 100 + 2 * BURST_INCIDENTS):
         world.plan(f"n{number}", incident=f"incident-{number}", wave=2, cycle=1)
