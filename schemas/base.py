@@ -105,7 +105,7 @@ class PartFact(RowFact):
     """A fact with those fields of a resource that change with every report.
 
     Its rows are a collection of their own, by the id of the resource. Readers show the newest one
-    in place of the same fields in the row of `part_of` (`schemas.wire.shared`). So a report writes
+    in place of the same fields in the row of `part_of` (`schemas.wire`). So a report writes
     a few numbers, not the whole row.
     """
 

@@ -25,9 +25,9 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 
 import schemas  # noqa: F401  registers every message
+from schemas import wire as ce
 from schemas.base import MESSAGES, Command, Fact, Message
 from schemas.topics import PUBLIC_FACTS, ROUTES, SERVICES, TOPICS, Topic
-from schemas.wire import envelope as ce
 
 PUBLISHED = {wire: cls for wire, cls in MESSAGES.items() if cls.__module__.startswith("schemas.")}
 """Messages of the contract; a test may have registered others."""

@@ -26,9 +26,8 @@ from services.appliance.embedded.running import ServerProcess
 from services.appliance.embedded.store import STOP_TIMEOUT_S, StoreNode
 from services.runtime.kafka import security
 from services.runtime.kafka.topics import provision_topics
-from services.runtime.process.ports import find_free_ports
 from services.runtime.process.settings import Settings
-from services.runtime.process.sockets import choose_socket_folder
+from services.runtime.process.sockets import choose_socket_folder, find_free_ports
 from services.runtime.secrets.keyring import write_private
 from services.runtime.secrets.local_secrets import BROKER_USER, PASSWORD_FILE
 

@@ -25,7 +25,7 @@ from schemas.topics import TOPICS
 from services.appliance.embedded.kafka import KafkaNode, RunningKafka, is_serving
 from services.runtime.kafka.security import get_client_options
 from services.runtime.kafka.topics import build_desired_config
-from services.runtime.process.ports import find_free_ports
+from services.runtime.process.sockets import find_free_ports
 from tests.brokers import make_node
 from tests.waiting import eventually
 

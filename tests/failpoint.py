@@ -9,7 +9,7 @@ import os
 import runpy
 import sys
 
-from services.runtime.process.failpoints import SETTING, set_point
+from services.runtime.process.exits import SETTING, set_point
 
 if __name__ == "__main__":
     set_point(os.environ[SETTING])

@@ -15,7 +15,7 @@ from typing import Final
 from services.appliance.supervisor.forking import ForkServer
 from services.appliance.supervisor.plan import PRELOADED_MODULES
 from services.cli.__main__ import COMMANDS
-from services.runtime.process.failpoints import SETTING
+from services.runtime.process.exits import SETTING
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 SERVICES: Final = ("services.runtime.worker.worker", "services.delivery.app", "services.intake.app")

@@ -24,8 +24,8 @@ from services.appliance.cluster.setup import make_cluster_node
 from services.appliance.embedded.kafka import RunningKafka
 from services.runtime.kafka.security import read_cluster_security, use_security
 from services.runtime.process.cluster import AUTHORITY_FILE, ClusterMember, read_member
-from services.runtime.process.ports import HIGHEST, LOWEST, is_port_free
 from services.runtime.process.settings import Settings
+from services.runtime.process.sockets import HIGHEST, LOWEST, is_port_free
 from services.runtime.secrets.keyring import write_private
 from tests.brokers import LOGIN, give_password, put_provisioned
 from tests.system import VIGIE

@@ -20,8 +20,8 @@ from typing import Any, Self
 import httpx2 as httpx
 import psutil
 
-from services.runtime.process.ports import find_free_ports
 from services.runtime.process.settings import DataDir
+from services.runtime.process.sockets import find_free_ports
 from tests import forked
 from tests.brokers import LOGIN, give_password, put_provisioned
 from tests.waiting import until

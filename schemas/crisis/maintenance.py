@@ -12,9 +12,9 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from schemas import wire
 from schemas.base import Command, Fact, Instant, Message, Model, RowFact, register_message
 from schemas.recurrence import parse_rule
-from schemas.wire import patterns
 from schemas.words import EventType
 
 MAX_PATTERN = 500
@@ -65,7 +65,7 @@ class Matcher(Model):
 
     def takes(self, value: str) -> bool:
         """Return whether it matches this value of its label."""
-        is_match = patterns.matches_whole(self.value, value) if self.regex else value == self.value
+        is_match = wire.matches_whole(self.value, value) if self.regex else value == self.value
         return is_match is self.equal
 
     def matches(self, labels: Mapping[str, str]) -> bool:
@@ -78,7 +78,7 @@ class Matcher(Model):
         Commands are checked; in an older log such an expression matches nothing.
         """
         if self.regex:
-            patterns.check_pattern(self.value)
+            wire.check_pattern(self.value)
 
 
 class Coverage(Model):

@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 import httpx2 as httpx
 import typer
 
-from services.runtime.process.atomic_file import open_atomic_file
+from services.runtime.process.files import open_atomic_file
 from services.runtime.process.settings import Settings
 
 TIMEOUT_S: Final = 30.0

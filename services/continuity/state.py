@@ -40,7 +40,7 @@ from schemas.reassignment import (
     TravelDeclared,
 )
 from schemas.reference import ReferencePublished, Section
-from schemas.wire.shared import share_object
+from schemas.wire import share_object
 from schemas.words import EventType, SiteStatus
 from services.continuity.activities.impact_analysis import ImpactAnalysis, compile_impact_analysis
 from services.continuity.deadlines import DeadlineQueue

@@ -67,13 +67,13 @@ from services.runtime.identity.sessions import Sessions
 from services.runtime.kafka.clients import BrokerAway
 from services.runtime.process import health
 from services.runtime.process.cluster import is_shared
-from services.runtime.process.gc_tuning import freeze_long_lived
 from services.runtime.process.health import Check, create_start_check
+from services.runtime.process.memory import freeze_long_lived
 from services.runtime.process.settings import split_host_port
 from services.runtime.process.tasks import cancel_and_wait
+from services.runtime.secrets.erasure import TextRetention, create_offset_finder
 from services.runtime.secrets.front_mark import FrontMark
 from services.runtime.secrets.keyring import MasterKey
-from services.runtime.secrets.retention import TextRetention, create_offset_finder
 from services.runtime.secrets.vault import Vault
 
 FLUSH_S: Final = 0.5

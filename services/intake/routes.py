@@ -46,10 +46,9 @@ from services.intake.reports.report_rights import PUBLISHED
 from services.intake.reports.reports_api import POST_ONE, ReportApi
 from services.runtime.http.problems import Problem, ProblemError
 from services.runtime.identity.accounts import AccessStore, read_bearer
-from services.runtime.identity.permissions import Permission
+from services.runtime.identity.permissions import Permission, build_forbidden
 from services.runtime.identity.principals import Principal
 from services.runtime.identity.principals import Scope as Limits
-from services.runtime.identity.role_names import build_forbidden
 from services.runtime.identity.sessions import (
     COOKIE,
     CSRF_COOKIE,

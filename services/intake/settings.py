@@ -10,7 +10,7 @@ from typing import Self
 from pydantic import AliasChoices, Field, field_validator, model_validator
 
 from services.runtime.process.settings import HostPort, Settings
-from services.runtime.secrets.certificates import load_chain
+from services.runtime.secrets.files import load_chain
 
 
 def _build_alias(name: str) -> AliasChoices:

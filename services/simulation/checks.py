@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas.base import MESSAGES, MINUTE_MS, PartFact, RowFact
-from schemas.wire.shared import join_part
+from schemas.wire import join_part
 from services.runtime.log.transaction import FactRecord
 from services.simulation.expectations import find_faults
 from services.territory.source import (

@@ -9,7 +9,7 @@ from typing import Any, Final
 import httpx2 as httpx
 import orjson
 
-from services.runtime.process.majority import find_other_fronts
+from services.runtime.process.cluster import find_other_fronts
 from services.runtime.process.settings import Settings
 from services.watch.engine import FrontAway
 

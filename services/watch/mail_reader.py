@@ -22,7 +22,7 @@ from typing import Any, Final, Protocol
 import structlog
 
 from services.runtime.process import metrics
-from services.runtime.process.atomic_file import open_atomic_file
+from services.runtime.process.files import open_atomic_file
 from services.watch.engine import FrontAway
 from services.watch.front import FrontClient, list_fronts
 from services.watch.holds import AloneHolds, FeedHolds

@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from services.runtime.process.settings import Settings, check_url
-from services.runtime.secrets.certificates import create_client_context
+from services.runtime.secrets.files import create_client_context
 
 IMAP_SCHEMES: Final = {"imaps": 993, "imap+starttls": 143}
 TIMEOUT_S: Final = 30.0

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from schemas.catalogue.feeds import FeedList, FeedStatus, LastPost
-from services.runtime.process.atomic_file import open_atomic_file
+from services.runtime.process.files import open_atomic_file
 from services.watch.connector import FeedSpec, list_connectors, pace_samples
 from services.watch.store import FeedRow, FeedStore
 

@@ -21,8 +21,8 @@ from services.appliance.embedded.kafka import RunningKafka
 from services.cli.system.bench import BenchmarkName, run_benchmark
 from services.cli.system.load import CONNECTIONS, LoadResult, Reporter, generate_reports
 from services.cli.system.prepare import prepare_system
-from services.runtime.process.ports import find_free_ports
 from services.runtime.process.settings import Settings
+from services.runtime.process.sockets import find_free_ports
 from tests.system import RunningVigie
 from tests.waiting import until
 

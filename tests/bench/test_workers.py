@@ -23,7 +23,7 @@ import pytest
 
 from schemas.runtime import OpenRealm
 from schemas.topics import PARTITION_COUNT, input_topic, log_topic, partition_of
-from schemas.wire.envelope import Place
+from schemas.wire import Place
 from services.alerts.decider import AlertsDecider
 from services.appliance.embedded.kafka import RunningKafka
 from services.continuity.decider import ContinuityDecider
@@ -34,7 +34,7 @@ from services.runtime.kafka.clients import build_headers, create_idempotent_prod
 from services.runtime.log.chain import apply_input, create_empty_view
 from services.runtime.log.partition_reader import PartitionReader
 from services.runtime.log.snapshots import read_newest_manifests
-from services.runtime.testing.memory import MemoryService
+from services.runtime.testing import MemoryService
 from services.runtime.worker.housekeeping import IDLE_RECORDS
 from tests.bench.test_intake import machine
 from tests.faults.runtime.harness import make_topics, topics_of
@@ -201,7 +201,7 @@ def s04_inputs(service: str) -> list[tuple[bytes, list[tuple[str, bytes]]]]:
             return super().feed_raw(partition, key, value, headers, timestamp)
 
     patch = pytest.MonkeyPatch()
-    patch.setattr("services.runtime.testing.system.MemoryService", Recorded)
+    patch.setattr("services.runtime.testing.MemoryService", Recorded)
     played = scenario("S04")
     MemoryPlayer(played, "92~ex-bench").play(played.opening + MINUTES * 60_000)
     patch.undo()

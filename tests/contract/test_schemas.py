@@ -13,7 +13,7 @@ from referencing import Registry, Resource
 
 import schemas.export as export
 from schemas.base import UnknownType, parse_closed, parse_open
-from schemas.wire.envelope import MARK, Place
+from schemas.wire import MARK, Place
 from services.runtime.kafka.clients import build_headers
 
 GOLDEN = sorted((export.FOLDER / "golden").glob("*.json"))

@@ -27,7 +27,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from schemas.topics import PARTITION_COUNT, TOPICS_BY_NAME, partition_of
 from services.runtime.kafka.security import get_client_options
-from services.runtime.process.failpoints import SETTING, Point
+from services.runtime.process.exits import SETTING, Point
 from services.runtime.process.settings import Settings
 from tests import forked
 from tests.faults.matrix import proves

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from aiohttp import web
 
 from services.cli.system.feed_demo import SAMPLES, open_feed_demo
-from services.runtime.process.ports import find_free_ports
+from services.runtime.process.sockets import find_free_ports
 from services.watch.connector import FetchVerdict, list_connectors
 from services.watch.engine import FeedEngine
 from services.watch.front import FrontClient, HttpFront

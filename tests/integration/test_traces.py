@@ -26,8 +26,8 @@ from schemas.words import Channel
 from services.runtime.decider.inputs import InputMarks
 from services.runtime.identity.accounts import AccessStore
 from services.runtime.kafka.clients import RecordProducer, format_time
-from services.runtime.process.ports import find_free_ports
 from services.runtime.process.settings import Settings
+from services.runtime.process.sockets import find_free_ports
 from services.runtime.secrets.vault import Vault
 from services.territory import load_territory
 from services.territory.publish import open_live_realm

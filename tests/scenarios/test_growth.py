@@ -10,7 +10,7 @@ from schemas.reports import ReportReceived
 from schemas.topics import SERVICES, input_topic, list_destinations, list_public_topics, log_topic
 from schemas.words import EventType
 from services.runtime.kafka.clients import build_headers, encode_message
-from services.runtime.testing.memory import StoredRecord
+from services.runtime.testing import StoredRecord
 from tests.scenarios.memory import MemoryPlayer, scenario
 
 SITES = ("cen-1", "cen-2", "sst-05", "pmi-04", "clg-0920077J", "gym-07", "par-05")

@@ -18,8 +18,7 @@ from schemas.runtime import OpenRealm, RealmOpened, StepRequested
 from schemas.words import Answer
 from services.continuity.reassignment.proposals import Proposals
 from services.runtime.log.transaction import FactRecord, Transaction
-from services.runtime.testing import MemoryService, MemorySystem
-from services.runtime.testing.memory import StoredRecord
+from services.runtime.testing import MemoryService, MemorySystem, StoredRecord
 from services.simulation.milestones import (
     Difference,
     Milestone,

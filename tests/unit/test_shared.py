@@ -8,7 +8,7 @@ from weakref import ref
 import pytest
 
 from schemas.reference import ReferencePublished, Section
-from schemas.wire.shared import share_object
+from schemas.wire import share_object
 from services.alerts.decider import AlertsDecider
 from services.continuity.decider import ContinuityDecider
 from services.runtime.decider.protocol import Decider

@@ -69,7 +69,7 @@ from schemas.reference_changes import (
     ReferenceDrafted,
 )
 from schemas.runtime import DeadlineFailed
-from schemas.wire.shared import share_object
+from schemas.wire import share_object
 from schemas.words import IncidentState, Level, TaskState
 from services.alerts.deadlines import (
     AcknowledgementStale,

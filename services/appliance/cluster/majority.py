@@ -11,9 +11,14 @@ import structlog
 from aiokafka.errors import KafkaError
 
 from services.appliance.cluster.control import ClusterControl, ClusterRefused
-from services.runtime.process.clock import now_ms
-from services.runtime.process.cluster import ClusterMember, read_member
-from services.runtime.process.majority import MajorityState, read_majority, write_majority
+from services.runtime.process.cluster import (
+    ClusterMember,
+    MajorityState,
+    read_majority,
+    read_member,
+    write_majority,
+)
+from services.runtime.process.machine import now_ms
 from services.runtime.process.settings import DataDir
 
 INTERVAL_S: Final = 5.0

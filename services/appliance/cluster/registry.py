@@ -14,7 +14,6 @@ import orjson
 from schemas.topics import TOPICS_BY_NAME
 from services.runtime.kafka.clients import KeyedWriter
 from services.runtime.log.partition_reader import PartitionReader
-from services.runtime.process.clock import now_ms
 from services.runtime.process.cluster import (
     FEED_KEY,
     INVITATION_KEY,
@@ -22,6 +21,7 @@ from services.runtime.process.cluster import (
     MAX_NUMBER,
     Machine,
 )
+from services.runtime.process.machine import now_ms
 from services.runtime.process.settings import Settings
 from services.runtime.secrets.keyring import MasterKey, decrypt, encrypt
 

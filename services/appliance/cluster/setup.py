@@ -23,7 +23,6 @@ from services.appliance.cluster.registry import ClusterRegistry, InvitationRecor
 from services.appliance.embedded.kafka import HEAP_MB, KafkaNode, RunningKafka
 from services.appliance.embedded.node import make_node
 from services.runtime.kafka.security import KafkaSecurity, use_security
-from services.runtime.process.clock import now_ms
 from services.runtime.process.cluster import (
     AUTHORITY_FILE,
     BROKER_CERTIFICATE_FILE,
@@ -33,8 +32,9 @@ from services.runtime.process.cluster import (
     read_member,
     write_member,
 )
-from services.runtime.process.ports import choose_ports, read_ports
+from services.runtime.process.machine import now_ms
 from services.runtime.process.settings import DataDir, Settings, split_host_port
+from services.runtime.process.sockets import choose_ports, read_ports
 from services.runtime.secrets.keyring import MasterKey, write_private
 from services.runtime.secrets.local_secrets import BROKER_USER, PASSWORD_FILE
 

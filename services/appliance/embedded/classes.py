@@ -35,7 +35,7 @@ from services.appliance.embedded.jars import JarsUnavailable, fetch_classpath
 from services.appliance.embedded.java import Java, JavaUnusable, find_java, read_configured_java
 from services.appliance.embedded.kafka import BrokerFailed, KafkaNode, RunningKafka
 from services.runtime.process import logs
-from services.runtime.process.ports import find_free_ports
+from services.runtime.process.sockets import find_free_ports
 
 MIN_JAVA: Final = 25
 """First Java that records and writes such a cache at the end of one run."""

@@ -12,9 +12,9 @@ from services.appliance.embedded.node import make_node
 from services.appliance.supervisor.orphans import end_orphans
 from services.runtime.kafka.security import read_cluster_security, use_security
 from services.runtime.process.cluster import read_member
-from services.runtime.process.lock import DataDirBusy, DataDirLock
-from services.runtime.process.ports import choose_ports, read_ports
+from services.runtime.process.files import DataDirBusy, DataDirLock
 from services.runtime.process.settings import Settings
+from services.runtime.process.sockets import choose_ports, read_ports
 
 
 class NoBroker(Exception):

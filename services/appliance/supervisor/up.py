@@ -51,15 +51,16 @@ from services.runtime.kafka.clients import BrokerAway
 from services.runtime.kafka.security import use_security
 from services.runtime.kafka.topics import BrokerUnreachable, TopicsDiffer, provision_topics
 from services.runtime.process import logs
-from services.runtime.process.cluster import ClusterMember
-from services.runtime.process.lock import DataDirBusy, DataDirLock
+from services.runtime.process.cluster import ClusterMember, read_majority
+from services.runtime.process.files import DataDirBusy, DataDirLock
 from services.runtime.process.machine import get_or_create_machine_name
-from services.runtime.process.majority import read_majority
 from services.runtime.process.memory import schedule_return
-from services.runtime.process.ports import PortBusy, choose_ports, open_listening_socket
 from services.runtime.process.settings import UNIX_PREFIX, DataDir, Settings, split_host_port
 from services.runtime.process.sockets import (
+    PortBusy,
+    choose_ports,
     choose_socket_folder,
+    open_listening_socket,
     open_unix_socket,
     remove_socket_folder,
 )

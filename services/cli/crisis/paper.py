@@ -36,7 +36,7 @@ from services.console.texts.world import FLAG, KIND_ONE
 from services.console.web import times
 from services.delivery.settings import DeliverySettings
 from services.messages.names import TERRITORY
-from services.runtime.process.atomic_file import open_atomic_file
+from services.runtime.process.files import open_atomic_file
 from services.runtime.process.settings import Settings
 from services.territory import Territory, TerritoryInvalid, load_territory
 

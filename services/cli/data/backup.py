@@ -16,8 +16,7 @@ from aiokafka.errors import KafkaError
 from services.appliance.supervisor.alone import NoBroker, run_broker
 from services.cli.client import print_error
 from services.cli.output import print_json
-from services.runtime.backup.backup import BackupRefused, CompletedBackup, back_up
-from services.runtime.backup.consistent_cut import TooBusy
+from services.runtime.backup.backup import BackupRefused, CompletedBackup, TooBusy, back_up
 from services.runtime.backup.contents import VerifiedEnd
 from services.runtime.backup.restore import (
     CompletedRestore,

@@ -15,7 +15,7 @@ from aiokafka.errors import KafkaError
 
 from schemas.base import Command, UnknownType, message_class
 from schemas.reports import ReportReceived
-from schemas.wire.envelope import CE_SOURCE, CE_TYPE
+from schemas.wire import CE_SOURCE, CE_TYPE
 from schemas.words import Certainty
 from services.cli.client import describe_no_answer, find_token
 from services.cli.output import create_group, print_json
@@ -31,7 +31,9 @@ from services.runtime.kafka.clients import (
     RecordProducer,
     choose_partition,
 )
-from services.runtime.kafka.dead_letter_replay import (
+from services.runtime.kafka.dead_letters import (
+    DeadLetter,
+    DeadLetterKind,
     RecordGone,
     build_replay_headers,
     build_row,
@@ -39,7 +41,6 @@ from services.runtime.kafka.dead_letter_replay import (
     read_dead_letters,
     replay_record,
 )
-from services.runtime.kafka.dead_letters import DeadLetter, DeadLetterKind
 from services.runtime.process.settings import Settings
 from services.runtime.secrets.vault import Vault
 

@@ -23,8 +23,8 @@ from services.cli.output import print_json
 from services.runtime.log.chain import Position, advance_position
 from services.runtime.log.heads import HeadsByLog, format_log_name, sign_statement
 from services.runtime.log.partition_reader import PartitionReader
-from services.runtime.process.atomic_file import open_atomic_file
 from services.runtime.process.exits import Stop
+from services.runtime.process.files import open_atomic_file
 from services.runtime.process.settings import Settings
 from services.runtime.secrets.signing import PUBLIC_FILE, PublicKey, SigningKey, SigningKeyInvalid
 from services.runtime.worker.recovery import ANY_LOGIC

@@ -44,7 +44,7 @@ from services.runtime.kafka.clients import BrokerAway
 from services.runtime.kafka.security import read_cluster_security, use_security
 from services.runtime.process import logs
 from services.runtime.process.cluster import ClusterMember, read_member
-from services.runtime.process.lock import DataDirBusy, DataDirLock
+from services.runtime.process.files import DataDirBusy, DataDirLock
 from services.runtime.process.settings import Settings
 from services.territory.days_off import PARIS
 

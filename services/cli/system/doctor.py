@@ -21,7 +21,7 @@ from schemas.base import DAY_MS
 from services.appliance.supervisor.status import read_status
 from services.cli.output import open_console, print_json
 from services.cli.system.status import find_clock_faults
-from services.runtime.process.lock import is_locked
+from services.runtime.process.files import is_locked
 from services.runtime.process.settings import DataDir, Settings, split_host_port
 from services.runtime.secrets.files import describe_wrong_variables
 from services.territory import TerritoryInvalid, load_current_territory

@@ -30,7 +30,7 @@ from services.runtime.http.web_push import PushSettings
 from services.runtime.identity.oidc_settings import OidcSettings
 from services.runtime.kafka.security import KafkaSecurity
 from services.runtime.process.settings import REPOSITORY, Settings
-from services.runtime.secrets.retention import RetentionSettings
+from services.runtime.secrets.erasure import RetentionSettings
 from services.verify.auditor.settings import AuditorSettings
 from services.watch.mailbox import MailboxSettings
 from services.watch.process import WatchSettings

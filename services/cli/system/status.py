@@ -16,9 +16,9 @@ import typer
 
 from services.appliance.supervisor.status import MIN_FREE_MB, read_free_mb, read_status
 from services.cli.output import open_console, print_json
-from services.runtime.process.lock import is_locked
-from services.runtime.process.ports import read_ports
+from services.runtime.process.files import is_locked
 from services.runtime.process.settings import DataDir, Settings
+from services.runtime.process.sockets import read_ports
 
 ANSWER_TIMEOUT_S = 2.0
 """Seconds to wait for broker and console; a status must come while they are down."""

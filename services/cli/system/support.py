@@ -31,7 +31,7 @@ from services.cli.client import print_error
 from services.cli.system.doctor import run_checks
 from services.cli.system.settings_reference import GROUPS, list_own_fields, variable_name
 from services.cli.system.status import list_targets
-from services.runtime.process.atomic_file import open_atomic_file
+from services.runtime.process.files import open_atomic_file
 from services.runtime.process.settings import Settings, find_version
 from services.runtime.secrets.files import describe_wrong_variables
 from services.runtime.secrets.local_secrets import build_header

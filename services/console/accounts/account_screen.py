@@ -10,9 +10,8 @@ from services.console.i18n import N_
 from services.console.texts import words as w
 from services.console.web.screen_context import ScreenData, ScreenPage
 from services.runtime.identity.http_access import read_session
-from services.runtime.identity.permissions import Role
+from services.runtime.identity.permissions import PERSONAL_ACCOUNT, Role, build_forbidden
 from services.runtime.identity.principals import SIMULATED_REALMS
-from services.runtime.identity.role_names import PERSONAL_ACCOUNT, build_forbidden
 
 
 async def build_account_page(x: ScreenData) -> dict[str, Any]:

@@ -24,9 +24,8 @@ from services.console.web.shell import DisplayChoice, render_response
 from services.runtime.http.problems import Language, ProblemError, build_fault
 from services.runtime.identity.accounts import AccessStore, generate_code
 from services.runtime.identity.http_access import read_session
-from services.runtime.identity.permissions import Role
+from services.runtime.identity.permissions import PERSONAL_ACCOUNT, Role, build_forbidden
 from services.runtime.identity.principals import Account, Principal
-from services.runtime.identity.role_names import PERSONAL_ACCOUNT, build_forbidden
 from services.runtime.identity.sessions import (
     PRINTED_CODE_COUNT,
     Session,

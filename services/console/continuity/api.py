@@ -57,8 +57,7 @@ from services.console.resources import (
     Trigger,
 )
 from services.runtime.http.problems import ProblemError, build_fault, build_field_problem
-from services.runtime.identity.permissions import Permission
-from services.runtime.identity.role_names import build_forbidden
+from services.runtime.identity.permissions import Permission, build_forbidden
 from services.runtime.secrets.erasure import PHOTOS_FIELD
 from services.runtime.secrets.vault import VaultTexts, build_attachment_id
 

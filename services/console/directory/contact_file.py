@@ -14,8 +14,13 @@ from pydantic import ValidationError
 
 from schemas.catalogue.channels import CHANNELS
 from schemas.oncall import DAY_MIN, NoteReachability
-from schemas.people.addresses import is_allowed_url, normalize_dialled_number
-from schemas.people.directory import REALM_PREFIX, Contact, ContactPoint
+from schemas.people.directory import (
+    REALM_PREFIX,
+    Contact,
+    ContactPoint,
+    is_allowed_url,
+    normalize_dialled_number,
+)
 from schemas.reference import CONTACT_TOKEN_PREFIX
 from services.console.exports.line_faults import LineFault, TableInvalid
 from services.console.exports.tables import unescape_formula

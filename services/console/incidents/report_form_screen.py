@@ -22,7 +22,7 @@ from services.console.web.pages import WebPage
 from services.console.web.screen_context import find_unknown_value, list_site_choices
 from services.console.web.shell import DisplayChoice
 from services.runtime.identity.permissions import Permission
-from services.runtime.process.majority import read_majority
+from services.runtime.process.cluster import read_majority
 
 
 @dataclass(frozen=True, slots=True)

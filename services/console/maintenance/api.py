@@ -19,7 +19,7 @@ from schemas.crisis.maintenance import (
     PlanMaintenance,
 )
 from schemas.recurrence import RuleInvalid, parse_rule
-from schemas.wire.patterns import PatternInvalid
+from schemas.wire import PatternInvalid
 from schemas.words import EventType
 from services.console.http.answers import DecisionRouter, require_text, send_decision
 from services.console.http.context import (

@@ -16,7 +16,7 @@ import orjson
 
 from schemas.base import MINUTE_MS, Instant
 from schemas.topics import SERVICES, is_live
-from schemas.wire.shared import whole_collections
+from schemas.wire import whole_collections
 from services.console.logbook.lines import LineRecord, is_shown_in, parse_author
 from services.console.read_model import store
 from services.console.read_model.realm_clock import anchor_clock

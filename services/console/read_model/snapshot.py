@@ -1,7 +1,7 @@
 """Read one realm at one time: `CurrentSnapshot` from Redis, `PastSnapshot` from a fold of the logs.
 
 Both follow the row rule and return typed rows, joined with the fields of their part if they have
-one (`schemas.wire.shared`). `CurrentSnapshot` parses a row once and keeps it as long as its bytes
+one (`schemas.wire`). `CurrentSnapshot` parses a row once and keeps it as long as its bytes
 stay the same, so a request costs one round trip to Redis when nothing changed.
 """
 
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 import orjson
 
 from schemas.base import MESSAGES, MINUTE_MS, Instant, Model, RowFact
-from schemas.wire.shared import part_collections
+from schemas.wire import part_collections
 from services.console.http.problems import NotFound
 from services.console.logbook.lines import LineRecord, build_key_after
 from services.console.read_model import store

@@ -35,10 +35,9 @@ from services.console.web.times import PARIS
 from services.runtime.http.problems import Language, ProblemError
 from services.runtime.identity.accounts import AccessStore
 from services.runtime.identity.http_access import cookie_of, get_guest, read_session
-from services.runtime.identity.permissions import Permission
-from services.runtime.identity.role_names import ACCOUNT_OF_REALM, build_forbidden
+from services.runtime.identity.permissions import ACCOUNT_OF_REALM, Permission, build_forbidden
 from services.runtime.identity.sessions import COOKIE
-from services.runtime.process.majority import read_majority
+from services.runtime.process.cluster import read_majority
 
 PARAMETER: Final = "as_of"
 ENROL_PATH = "/compte/second-facteur"

@@ -28,7 +28,7 @@ from services.runtime.http.control_characters import replace_control_characters
 from services.runtime.identity.http_access import GUEST
 from services.runtime.identity.permissions import READ_PERMISSIONS, Permission
 from services.runtime.identity.principals import Principal
-from services.runtime.process.majority import MajorityState
+from services.runtime.process.cluster import MajorityState
 
 CONSOLE: Final = Path(__file__).parent.parent
 STATIC: Final = CONSOLE / "static"

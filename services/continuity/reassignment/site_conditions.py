@@ -15,7 +15,7 @@ from schemas.alerts import Confinement
 from schemas.base import HOUR_MS, MINUTE_MS, Instant
 from schemas.continuity import CauseHeard, SiteHeard
 from schemas.reassignment import RefusedMove, SiteCondition, Situation
-from schemas.wire.shared import share_object
+from schemas.wire import share_object
 from schemas.words import EventType, SiteStatus
 from services.continuity.activities.capacity import get_effective_start
 from services.continuity.activities.impact_analysis import ISOLATION_FLAG

@@ -49,7 +49,7 @@ from services.delivery.sender.sender import SOURCE
 from services.runtime.http.sms_text import decode_text
 from services.runtime.kafka.clients import BrokerAway, RecordProducer
 from services.runtime.process import metrics
-from services.runtime.process.failpoints import ARMED, reach_failpoint
+from services.runtime.process.exits import ARMED, reach_failpoint
 from services.runtime.secrets.vault import TextItem, VaultDirectory, VaultTexts
 
 log = structlog.get_logger(__name__)

@@ -40,8 +40,8 @@ from services.runtime.identity.signed_links import AnswerLinks, ProviderLinks
 from services.runtime.kafka.clients import BrokerAway, RecordProducer
 from services.runtime.log.chain import Position, dump_position, load_position
 from services.runtime.log.reader import HistoryChanged, LogReader
+from services.runtime.process.cluster import find_other_fronts
 from services.runtime.process.exits import stop_for_error
-from services.runtime.process.majority import find_other_fronts
 from services.runtime.process.tasks import cancel_and_wait
 from services.runtime.secrets.keyring import write_private
 from services.runtime.secrets.vault import Vault

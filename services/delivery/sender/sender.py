@@ -56,7 +56,7 @@ from services.runtime.identity.signed_links import (
 from services.runtime.kafka.clients import BrokerAway, RecordProducer
 from services.runtime.log.transaction import Transaction
 from services.runtime.process import metrics, tracing
-from services.runtime.process.failpoints import ARMED, reach_failpoint
+from services.runtime.process.exits import ARMED, reach_failpoint
 from services.runtime.process.tracing import TraceSpan
 from services.runtime.secrets.vault import VaultDirectory, VaultTexts
 

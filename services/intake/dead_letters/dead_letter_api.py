@@ -30,14 +30,16 @@ from services.runtime.http.problems import ProblemError, build_conflict
 from services.runtime.identity.accounts import AccessStore
 from services.runtime.identity.principals import Principal
 from services.runtime.kafka.clients import BrokerAway
-from services.runtime.kafka.dead_letter_replay import (
+from services.runtime.kafka.dead_letters import (
+    TOPIC,
+    DeadLetter,
+    DeadLetterKind,
     RecordGone,
     build_row,
     get_time,
     read_dead_letters,
     replay_record,
 )
-from services.runtime.kafka.dead_letters import TOPIC, DeadLetter, DeadLetterKind
 from services.runtime.secrets.vault import VaultTexts
 
 DEAD_LETTER_PATH: Final = "/api/v1/refused"

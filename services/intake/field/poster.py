@@ -24,8 +24,8 @@ from services.intake.integrations.signals import choose_time
 from services.intake.integrations.times import parse_time
 from services.intake.reports.acceptance import RawBody
 from services.intake.reports.native import build_validation_problem
-from services.runtime.http.client_addresses import find_network
 from services.runtime.http.problems import Problem, build_field_problem
+from services.runtime.http.request_headers import find_network
 from services.runtime.identity.permissions import Permission
 from services.runtime.identity.principals import Principal, Source
 from services.runtime.process import metrics

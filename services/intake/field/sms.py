@@ -81,7 +81,7 @@ from services.runtime.identity.permissions import Permission
 from services.runtime.identity.principals import Principal, Source
 from services.runtime.kafka.clients import BrokerAway
 from services.runtime.process import metrics
-from services.runtime.process.clock import now_ms
+from services.runtime.process.machine import now_ms
 from services.runtime.secrets.vault import TextItem, VaultTexts
 
 NAME: Final = "sms"

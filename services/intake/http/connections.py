@@ -35,8 +35,8 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from services.intake.http.exchange import get_response_language
-from services.runtime.http.client_addresses import find_network, is_within
 from services.runtime.http.problems import MEDIA_TYPE, Problem, build_bilingual
+from services.runtime.http.request_headers import find_network, is_within
 from services.runtime.process import metrics
 
 MAX_HEAD_BYTES: Final = 64 * 1024

@@ -13,7 +13,6 @@ from urllib.parse import parse_qsl, unquote, urlencode
 import orjson
 
 from services.intake.admission import BodyMemory
-from services.runtime.http.client_addresses import is_within
 from services.runtime.http.pagination import MAX_LIMIT
 from services.runtime.http.problems import (
     MEDIA_TYPE,
@@ -23,6 +22,7 @@ from services.runtime.http.problems import (
     build_field_problem,
     choose_language,
 )
+from services.runtime.http.request_headers import is_within
 from services.runtime.identity.signed_links import hide_token
 
 BINARY_TYPE: Final = "application/octet-stream"

@@ -19,7 +19,7 @@ import orjson
 import structlog
 
 from schemas.crisis.maintenance import Matcher
-from schemas.wire.patterns import PatternInvalid, check_pattern, matches_whole
+from schemas.wire import PatternInvalid, check_pattern, matches_whole
 from services.intake.http.exchange import BodyReader, Receive, Scope, Send, send_json, send_response
 from services.intake.http.proxy import ConsoleProxy
 from services.intake.integrations.alertmanager import NAME, stringify_values
@@ -34,9 +34,8 @@ from services.intake.integrations.times import parse_time
 from services.intake.reports.acceptance import RawBody, build_text_id
 from services.runtime.http.problems import Problem, ProblemError, build_bilingual, build_fault
 from services.runtime.identity.accounts import AccessStore
-from services.runtime.identity.permissions import Permission, Role
+from services.runtime.identity.permissions import Permission, Role, build_forbidden
 from services.runtime.identity.principals import Principal
-from services.runtime.identity.role_names import build_forbidden
 from services.runtime.kafka.clients import format_time
 from services.runtime.process.health import Check
 from services.runtime.process.settings import find_version

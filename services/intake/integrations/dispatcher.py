@@ -57,9 +57,8 @@ from services.intake.reports.native import dump_json
 from services.intake.reports.reports_api import BATCH_AT_ONCE
 from services.runtime.http.problems import Problem, ProblemError, build_fault
 from services.runtime.identity.accounts import AccessStore
-from services.runtime.identity.permissions import Permission
+from services.runtime.identity.permissions import BilingualText, Permission, build_forbidden
 from services.runtime.identity.principals import Principal, Source
-from services.runtime.identity.role_names import BilingualText, build_forbidden
 from services.runtime.kafka.clients import BrokerAway
 from services.runtime.process import metrics
 

@@ -9,7 +9,7 @@ import structlog
 from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.topics import RealmNameInvalid, is_live, parse_realm
-from schemas.wire.patterns import PatternInvalid, check_pattern
+from schemas.wire import PatternInvalid, check_pattern
 from schemas.words import EventType
 from services.intake.integrations import cloudevents
 from services.intake.integrations.cap.dialect import CapIntegration

@@ -14,7 +14,7 @@ from hashlib import blake2b
 from typing import Any, Final
 
 from schemas.reports import END_SUFFIX, Lease
-from schemas.wire.patterns import matches_whole
+from schemas.wire import matches_whole
 from services.runtime.identity.principals import Rule, Source
 
 MAX_KEY: Final = 120

@@ -24,10 +24,10 @@ import orjson
 import structlog
 from aiokafka import TopicPartition
 
+from schemas import wire as ce
 from schemas.base import DAY_MS, HOUR_MS, Instant
 from schemas.reports import END_SUFFIX, ReportReceived
 from schemas.topics import PARTITION_COUNT, derive_id, input_topic, urgent_topic
-from schemas.wire import envelope as ce
 from services.intake.reports.native import PreparedReport
 from services.intake.reports.redaction import LogRedactor
 from services.runtime.decider.inputs import InputMarks

@@ -56,7 +56,6 @@ from services.intake.reports.native import (
     parse_report,
     prepare_report,
 )
-from services.runtime.http.idempotency_key import check_key, read_key
 from services.runtime.http.problems import (
     Language,
     Problem,
@@ -64,6 +63,7 @@ from services.runtime.http.problems import (
     build_fault,
     build_field_problem,
 )
+from services.runtime.http.request_headers import check_key, read_key
 from services.runtime.identity.permissions import Permission
 from services.runtime.identity.principals import Principal
 from services.runtime.kafka.clients import format_time

@@ -21,7 +21,7 @@ import structlog
 from pydantic import AwareDatetime, BaseModel, ValidationError
 
 from services.runtime.backup.sealed_file import SealedInvalid, SealedReader, SealedWriter
-from services.runtime.process.atomic_file import open_atomic_file
+from services.runtime.process.files import open_atomic_file
 from services.runtime.secrets.signing import PublicKey, SigningKey, SigningKeyInvalid
 
 FORMAT: Final = "vigie.backup.v1"

@@ -22,11 +22,11 @@ from typing import Any, Final, NamedTuple, Self
 
 from pydantic import ValidationError
 
+from schemas import wire as ce
 from schemas.base import DAY_MS, END_OF_TIME, Instant, Message, UnknownType, parse_open
 from schemas.topics import RealmNameInvalid, is_live, parse_realm, partition_of
 from schemas.topics import log_topic as log_topic  # noqa: PLC0414
-from schemas.wire import envelope as ce
-from schemas.wire.envelope import Place
+from schemas.wire import Place
 from services.runtime.decider.protocol import RETENTION_MS
 from services.runtime.secrets.keyring import (
     INPUTS_SINCE_FILE,

@@ -49,7 +49,7 @@ from schemas.runtime import (
     Tick,
 )
 from schemas.topics import PARTITION_COUNT, ROUTES, derive_id, is_live, parse_realm
-from schemas.wire.envelope import Place
+from schemas.wire import Place
 from services.runtime.decider.inputs import (
     Envelope,
     InputRecord,

@@ -29,7 +29,7 @@ from typing import ClassVar, Final, Generic, Literal, Protocol, Self, TypeVar, c
 from schemas.base import DAY_MS, Command, Fact, Instant, Message
 from schemas.runtime import CommandRefused
 from schemas.topics import derive_id
-from schemas.wire.envelope import Place
+from schemas.wire import Place
 from services.runtime.decider.maps import Map
 
 RETENTION_MS: Final = 7 * DAY_MS

@@ -37,9 +37,13 @@ from services.runtime.identity.principals import (
     normalize_login,
 )
 from services.runtime.kafka.clients import BrokerAway, KeyedWriter
-from services.runtime.kafka.compacted_topic import KeyedEntry, TopicFollower
-from services.runtime.kafka.tombstones import Tombstones, count_unsigned
-from services.runtime.process.clock import now_ms
+from services.runtime.kafka.compacted_topic import (
+    KeyedEntry,
+    Tombstones,
+    TopicFollower,
+    count_unsigned,
+)
+from services.runtime.process.machine import now_ms
 from services.runtime.process.settings import Settings
 from services.runtime.process.tasks import cancel_and_wait
 from services.runtime.secrets.keyring import MasterKey, write_private

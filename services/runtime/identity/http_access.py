@@ -16,9 +16,8 @@ from fastapi import Request
 from schemas.topics import is_live
 from services.runtime.http.problems import ProblemError
 from services.runtime.identity.accounts import AccessStore, read_bearer
-from services.runtime.identity.permissions import Permission, Role
+from services.runtime.identity.permissions import Permission, Role, build_forbidden
 from services.runtime.identity.principals import Principal, Scope
-from services.runtime.identity.role_names import build_forbidden
 from services.runtime.identity.sessions import (
     COOKIE,
     CSRF_COOKIE,

@@ -39,7 +39,7 @@ from services.runtime.identity.oidc_settings import (
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Account, EndedSession, Principal, is_valid_login
 from services.runtime.identity.sessions import Session, Sessions
-from services.runtime.process.clock import now_ms
+from services.runtime.process.machine import now_ms
 from services.runtime.secrets.keyring import MasterKey, decrypt, encrypt
 
 log = structlog.get_logger(__name__)

@@ -43,7 +43,7 @@ from services.runtime.http.problems import (
 from services.runtime.identity.accounts import AccessStore
 from services.runtime.identity.principals import Account, EndedSession, Passkey, Principal
 from services.runtime.identity.sessions import Session, Sessions
-from services.runtime.process.clock import now_ms
+from services.runtime.process.machine import now_ms
 
 CHALLENGE_MS: Final = 5 * MINUTE_MS
 MAX_PASSKEYS: Final = 10

@@ -16,6 +16,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 
+from schemas import wire as ce
 from schemas.base import END_OF_TIME, Instant, Message
 from schemas.topics import (
     LARGE_MESSAGE_BYTES,
@@ -24,8 +25,7 @@ from schemas.topics import (
     is_input_topic,
     partition_of,
 )
-from schemas.wire import envelope as ce
-from schemas.wire.envelope import Place
+from schemas.wire import Place
 from services.runtime.decider.inputs import InputMarks
 from services.runtime.kafka.metadata_update import MetadataUpdate
 from services.runtime.kafka.security import get_client_options

@@ -19,8 +19,7 @@ from typing import IO, Final, NamedTuple, Protocol
 import structlog
 
 from schemas.topics import TOPICS_BY_NAME
-from services.runtime.kafka.compacted_topic import KeyedEntry, TopicFollower
-from services.runtime.kafka.tombstones import count_unsigned
+from services.runtime.kafka.compacted_topic import KeyedEntry, TopicFollower, count_unsigned
 from services.runtime.process.sqlite_cache import open_cache
 from services.runtime.process.tasks import cancel_and_wait, run_in_thread
 

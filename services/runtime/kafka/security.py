@@ -15,10 +15,9 @@ from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from services.runtime.process.cluster import AUTHORITY_FILE, read_member
-from services.runtime.process.ports import read_ports
 from services.runtime.process.settings import Settings
-from services.runtime.secrets.certificates import create_client_context, load_chain
-from services.runtime.secrets.files import FromEnvironment
+from services.runtime.process.sockets import read_ports
+from services.runtime.secrets.files import FromEnvironment, create_client_context, load_chain
 from services.runtime.secrets.local_secrets import BROKER_USER, read_password
 
 

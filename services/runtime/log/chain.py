@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from schemas.base import Instant, UnknownType
 from schemas.runtime import LossDeclared, Rebased
 from schemas.topics import is_published, urgent_topic
-from schemas.wire.envelope import Place
+from schemas.wire import Place
 from services.runtime.decider.inputs import InputRecord, Refusal
 from services.runtime.decider.machine import AppliedInput, Machine
 from services.runtime.decider.maps import Map

@@ -27,11 +27,16 @@ from services.runtime.kafka.security import get_client_options
 from services.runtime.log.chain import Position, advance_position, build_declaration
 from services.runtime.log.missing_records import RecordMissing, retry_until_visible
 from services.runtime.log.partition_reader import PartitionReader
-from services.runtime.log.received_positions import find_position_after, read_watermarks
 from services.runtime.log.snapshots import read_newest_manifests
 from services.runtime.log.transaction import Transaction
 from services.runtime.process.exits import ExitName, Stop
-from services.runtime.worker.recovery import ANY_LOGIC, check_input, find_valid_manifest
+from services.runtime.worker.recovery import (
+    ANY_LOGIC,
+    check_input,
+    find_position_after,
+    find_valid_manifest,
+    read_watermarks,
+)
 
 _EMPTY_KEY: Final = b""
 

@@ -22,14 +22,14 @@ import structlog
 
 from schemas.base import Instant
 from schemas.topics import snapshot_topic as snapshots_topic
-from schemas.wire.envelope import Place
+from schemas.wire import Place
 from services.runtime.decider.maps import Map
 from services.runtime.decider.protocol import AppliedIds, Decider, IdPage, RealmState, Watermark
 from services.runtime.kafka.clients import RecordProducer
 from services.runtime.log.chain import ChainView, Position, dump_position, load_position
 from services.runtime.log.partition_reader import PartitionReader
 from services.runtime.log.transaction import compute_digest
-from services.runtime.process.failpoints import ARMED, reach_failpoint
+from services.runtime.process.exits import ARMED, reach_failpoint
 
 S = TypeVar("S")
 

@@ -44,7 +44,7 @@ class TransactionSource:
     correlation_id: str
     causation_id: str
     place: str | None = None
-    """`Place` of a forwarded fact (`schemas.wire.envelope`)."""
+    """`Place` of a forwarded fact (`schemas.wire`)."""
     place_hash: str | None = None
     """Hash of the source log record that held the forwarded fact."""
     beside: int | None = None

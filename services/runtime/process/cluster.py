@@ -1,6 +1,8 @@
-"""The place of this installation in a cluster of machines, kept in `secrets/cluster.json`.
+"""The place of this installation in a cluster of machines, and its view of the majority.
 
 An installation belongs to a cluster exactly if the file exists.
+
+`vigie up` writes the file, pages read it. Without a cluster there is none.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
+from services.runtime.process.files import open_atomic_file
 from services.runtime.process.settings import Settings
 from services.runtime.secrets.keyring import write_private
 
@@ -136,3 +139,39 @@ def write_member(secrets: Path, member: ClusterMember) -> None:
     """Replace the file. Raises OSError."""
     content = asdict(member)
     write_private(secrets / MEMBER_FILE, json.dumps(content, indent=1).encode(), replace=True)
+
+
+@dataclass(frozen=True, slots=True)
+class MajorityState:
+    """View of a machine on its cluster."""
+
+    has_majority: bool
+    since_ms: int
+    """Time of the last change."""
+    fronts: tuple[str, ...]
+    """Addresses of the fronts of the other machines."""
+
+
+def write_majority(file: Path, state: MajorityState) -> None:
+    """Replace the file. Raises OSError."""
+    with open_atomic_file(file, 0o600) as target:
+        target.write(json.dumps(asdict(state)).encode())
+
+
+def read_majority(file: Path) -> MajorityState | None:
+    """Return the state as it was written last; None without a cluster or a readable file."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        return MajorityState(
+            bool(content["has_majority"]),
+            int(content["since_ms"]),
+            tuple(str(front) for front in content["fronts"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def find_other_fronts(file: Path) -> tuple[str, ...]:
+    """Return the addresses of the other machines' fronts; none without a cluster."""
+    state = read_majority(file)
+    return () if state is None else state.fronts

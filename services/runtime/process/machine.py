@@ -1,12 +1,14 @@
-"""The name of this machine among those that share a Kafka cluster."""
+"""The name and the clock of this machine."""
 
 from __future__ import annotations
 
 import re
 import secrets
 import socket
+import time
 from typing import Final
 
+from schemas.base import Instant
 from services.runtime.process.settings import DataDir
 from services.runtime.secrets.keyring import write_private
 
@@ -28,3 +30,8 @@ def get_or_create_machine_name(data: DataDir) -> str:
     name = f"{host}-{secrets.token_hex(3)}"
     write_private(data.machine, name.encode(), replace=True)
     return name
+
+
+def now_ms() -> Instant:
+    """Return the present time in ms since the epoch."""
+    return time.time_ns() // 1_000_000

@@ -25,9 +25,8 @@ from pydantic import (
 )
 from pydantic_settings import SettingsConfigDict
 
-from services.runtime.process.lock import is_locked
-from services.runtime.secrets.certificates import check_readable
-from services.runtime.secrets.files import FromEnvironment
+from services.runtime.process.files import is_locked
+from services.runtime.secrets.files import FromEnvironment, check_readable
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 DISTRIBUTION: Final = "vigie-crise"

@@ -1,4 +1,4 @@
-"""Sources of settings: flags, the environment, then secret files.
+"""Settings from flags, the environment and secret files; certificates that they name.
 
 An empty variable counts as not set. `VIGIE_SECRETS_DIR` names a folder with one file per variable
 (`vigie_kafka_password`), as Docker and Kubernetes mount them.
@@ -7,6 +7,7 @@ An empty variable counts as not set. `VIGIE_SECRETS_DIR` names a folder with one
 from __future__ import annotations
 
 import os
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -83,3 +84,39 @@ def _format_fault(prefix: str, field: str, why: str) -> str:
     An error about several variables together (`field` is empty) names them itself.
     """
     return why if not field else f"{field if field.startswith(prefix) else prefix + field}: {why}"
+
+
+def load_chain(context: ssl.SSLContext, cert: Path, key: Path) -> None:
+    """Load a certificate and its key, without a passphrase.
+
+    Raises ValueError that names the file.
+    """
+    for path in (cert, key):
+        check_readable(path)
+    try:
+        context.load_cert_chain(cert, key, password="")
+    except OSError as error:
+        raise ValueError(
+            f"{cert} and {key} are no certificate and its key without a passphrase ({error})"
+        ) from error
+
+
+def create_client_context(authority: Path | None) -> ssl.SSLContext:
+    """Return a client's TLS context; None = the authorities of this machine.
+
+    Raises ValueError that names the file.
+    """
+    if authority is not None:
+        check_readable(authority)
+    try:
+        return ssl.create_default_context(cafile=authority)
+    except OSError as error:
+        raise ValueError(f"{authority} holds no certificate ({error})") from error
+
+
+def check_readable(path: Path) -> None:
+    """Check that a file can be read. Raises ValueError."""
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise ValueError(f"no file {path} ({error.strerror})") from error

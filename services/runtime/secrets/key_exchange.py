@@ -17,8 +17,7 @@ import structlog
 from cryptography.exceptions import InvalidTag
 
 from services.runtime.kafka.clients import BrokerAway, KeyedWriter, PendingSend
-from services.runtime.kafka.compacted_topic import KeyedEntry, TopicFollower
-from services.runtime.kafka.tombstones import count_unsigned
+from services.runtime.kafka.compacted_topic import KeyedEntry, TopicFollower, count_unsigned
 from services.runtime.process.machine import get_or_create_machine_name
 from services.runtime.process.settings import Settings
 from services.runtime.process.tasks import cancel_and_wait, run_in_thread

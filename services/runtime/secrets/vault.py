@@ -28,8 +28,8 @@ from services.runtime.kafka.clients import (
     PendingSend,
     choose_key_partition,
 )
+from services.runtime.kafka.compacted_topic import Tombstones
 from services.runtime.kafka.replica import RemovedRecord, Replica, ReplicaItem, ReplicaKeeper
-from services.runtime.kafka.tombstones import Tombstones
 from services.runtime.process.cluster import is_shared
 from services.runtime.process.settings import Settings
 from services.runtime.process.tasks import cancel_and_wait

@@ -27,7 +27,7 @@ from typing import Any, Final, Protocol
 from schemas.base import MINUTE_MS, Instant, Message
 from schemas.runtime import PaceChanged, RealmOpened, StepAccepted, StepSettled, StepTo
 from schemas.topics import SERVICES, is_live, is_published, list_destinations
-from schemas.wire.envelope import Place
+from schemas.wire import Place
 from services.runtime.log.transaction import FactRecord, Transaction
 
 MAX_RESPONSES: Final = 500

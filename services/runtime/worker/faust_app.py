@@ -4,12 +4,15 @@ Each setting answers a trap that was measured (`docs/explanation/log-protocol.md
 runs membership, assignment, fetching and the rebalance hooks. The log, not the group, says from
 where to read. Each message goes straight to the worker, and an exception there ends the process.
 The process keeps its title and stops soon after SIGTERM.
+
+Assignment of partitions that moves those of live realms last.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +21,8 @@ from typing import Any, Final, Protocol
 
 import faust
 import structlog
+from faust.assignor.client_assignment import ClientMetadata
+from faust.assignor.partition_assignor import PartitionAssignor
 from faust.transport.conductor import Conductor
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -28,9 +33,33 @@ from services.runtime.kafka.fetch_throttle import FETCH_INTERVAL_MS, MEMBER_WAIT
 from services.runtime.kafka.group_coordination import GroupCoordination
 from services.runtime.kafka.metadata_update import MetadataUpdate
 from services.runtime.kafka.security import build_faust_credentials
-from services.runtime.process.exits import exit_now, stop_for_error
-from services.runtime.process.failpoints import ARMED, reach_failpoint
-from services.runtime.worker.assignor import LastingAssignor
+from services.runtime.process.exits import ARMED, exit_now, reach_failpoint, stop_for_error
+
+
+class LastingAssignor(PartitionAssignor):
+    """Faust's sticky assignor, with a choice of the partitions that a member gives away.
+
+    A member that comes back gets its share from the others. Faust takes their lowest partitions,
+    which are those of live realms: all decisions waited for a worker that had just started.
+    """
+
+    def assign(self, cluster: Any, member_metadata: Mapping[str, Any]) -> Any:
+        """Return the partitions of each member. Only the leader of the group is asked."""
+        members = {
+            member: self._give_away(cluster, metadata, len(member_metadata))
+            for member, metadata in member_metadata.items()
+        }
+        return super().assign(cluster, members)
+
+    def _give_away(self, cluster: Any, metadata: Any, member_count: int) -> Any:
+        """Return the metadata of a member without its highest partitions beyond its share."""
+        own = ClientMetadata.loads(metadata.user_data)
+        for topic, partitions in own.assignment.actives.items():
+            partition_count = len(cluster.partitions_for_topic(topic) or partitions)
+            share = math.ceil(partition_count / member_count)
+            own.assignment.actives[topic] = sorted(partitions)[:share]
+        return type(metadata)(metadata.version, metadata.subscription, own.dumps())
+
 
 STOP_TIMEOUT_S: Final = 10.0
 """Longest time from SIGTERM to the end of the process.

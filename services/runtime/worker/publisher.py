@@ -24,6 +24,7 @@ import orjson
 import structlog
 from aiokafka import AIOKafkaProducer
 
+from schemas import wire as ce
 from schemas.runtime import InputFailed, InputRefused, Tick
 from schemas.topics import (
     LARGE_MESSAGE_BYTES,
@@ -36,8 +37,7 @@ from schemas.topics import (
     select_urgent_topic,
 )
 from schemas.topics import log_topic as log_topic  # noqa: PLC0414
-from schemas.wire import envelope as ce
-from schemas.wire.envelope import Place
+from schemas.wire import Place
 from services.runtime.decider.inputs import InputMarks, InputRecord, convert_record
 from services.runtime.decider.protocol import Watermark
 from services.runtime.kafka import dead_letters
@@ -51,12 +51,11 @@ from services.runtime.kafka.dead_letters import DeadLetter, DeadLetterKind
 from services.runtime.log.chain import Position, advance_position
 from services.runtime.log.missing_records import retry_until_visible
 from services.runtime.log.partition_reader import PartitionReader
-from services.runtime.log.received_positions import find_position_after, read_watermarks
 from services.runtime.log.snapshots import PublishedPosition
 from services.runtime.log.transaction import FactRecord, Transaction
 from services.runtime.process import metrics, tracing
-from services.runtime.process.exits import stop, stop_for_error
-from services.runtime.process.failpoints import ARMED, reach_failpoint
+from services.runtime.process.exits import ARMED, reach_failpoint, stop, stop_for_error
+from services.runtime.worker.recovery import find_position_after, read_watermarks
 
 MAX_OUTGOING: Final = 5000
 """Limit of sent, unacknowledged records over all partitions, beyond which the feeds wait."""

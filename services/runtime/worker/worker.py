@@ -36,16 +36,26 @@ from services.runtime.log.chain import MAX_IN_FLIGHT, PreparedAppend, apply_inpu
 from services.runtime.log.partition_reader import PartitionReader
 from services.runtime.log.transaction import Transaction, TransactionSource
 from services.runtime.process import health, logs, metrics, tracing
-from services.runtime.process.exits import ExitName, Stop, stop, stop_for_error
-from services.runtime.process.failpoints import ARMED, reach_failpoint
+from services.runtime.process.exits import (
+    ARMED,
+    ExitName,
+    Stop,
+    reach_failpoint,
+    stop,
+    stop_for_error,
+)
 from services.runtime.process.settings import Settings
 from services.runtime.process.tracing import Traces, TraceSpan
 from services.runtime.secrets.keyring import MasterKeyInvalid
 from services.runtime.worker.faust_app import Membership, create_app, run_faust_app
 from services.runtime.worker.housekeeping import Housekeeping
-from services.runtime.worker.owned_partition import OwnedPartition, PendingAppend, Ticker
+from services.runtime.worker.owned_partition import (
+    OwnedPartition,
+    PartitionTakeover,
+    PendingAppend,
+    Ticker,
+)
 from services.runtime.worker.publisher import PublishedRecord, Publisher
-from services.runtime.worker.takeover import PartitionTakeover
 from services.runtime.worker.tuning import Tuning, adapt_tuning
 from services.runtime.worker.urgent_lane import UrgentLaneReader
 

@@ -10,7 +10,7 @@ import signal
 import pytest
 
 from services.appliance.embedded.kafka import RunningKafka
-from services.runtime.process.failpoints import Point
+from services.runtime.process.exits import Point
 from tests.faults.matrix import proves
 from tests.faults.runtime.followed import FollowedLogs
 from tests.faults.runtime.harness import REALMS, Toys, until

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from schemas.commands import SetLevel
 from schemas.topics import input_topic
-from schemas.wire.envelope import CE_ID, CE_SOURCE, CE_TYPE, MARK
+from schemas.wire import CE_ID, CE_SOURCE, CE_TYPE, MARK
 from schemas.words import Level
 from services.cli.__main__ import app
 from services.runtime.decider.inputs import InputMarks

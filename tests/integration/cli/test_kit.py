@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from services.runtime.process.ports import find_free_ports
+from services.runtime.process.sockets import find_free_ports
 from tests.system import ROOT, VIGIE
 from tests.waiting import until
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from services.appliance.embedded.kafka import RunningKafka
-from services.runtime.process.ports import find_free_ports
+from services.runtime.process.sockets import find_free_ports
 from tests.certificates import make_certificate
 from tests.integration.intake.conftest import FrontProcess, records
 

@@ -18,7 +18,7 @@ import httpx2 as httpx
 import pytest
 
 from services.intake.integrations.alertmanager_api import compute_fingerprint
-from services.runtime.process.ports import find_free_ports
+from services.runtime.process.sockets import find_free_ports
 from tests.loopback import serving
 from tests.system import ROOT, RunningVigie
 from tests.waiting import until

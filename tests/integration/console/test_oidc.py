@@ -22,8 +22,8 @@ from services.runtime.identity.oidc_settings import OidcSettings
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Account, Principal, Trace
 from services.runtime.identity.sessions import COOKIE, CSRF_COOKIE
-from services.runtime.process.ports import find_free_ports
 from services.runtime.process.settings import Settings
+from services.runtime.process.sockets import find_free_ports
 from tests.integration.console.serving import Served, served
 from tests.integration.console.test_attacks import cookies_of, sent
 from tests.waiting import until

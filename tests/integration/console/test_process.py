@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 from services.cli.__main__ import app as vigie
 from services.runtime.identity.accounts import AccessStore, create_principal
 from services.runtime.identity.permissions import Role
-from services.runtime.process.ports import find_free_ports
 from services.runtime.process.settings import Settings
+from services.runtime.process.sockets import find_free_ports
 from services.territory import Territory
 from tests.integration.console.conftest import appending, until
 from tests.integration.console.crisis import INCIDENT

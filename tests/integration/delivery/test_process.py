@@ -38,7 +38,7 @@ from schemas.reference import (
 )
 from schemas.runtime import RealmOpened
 from schemas.topics import PARTITION_COUNT, live_partitions, partition_of, urgent_topic
-from schemas.wire.envelope import Place
+from schemas.wire import Place
 from schemas.words import Answer, Channel, Level, NotificationState
 from services.appliance.embedded.kafka import RunningKafka
 from services.runtime.decider.inputs import InputMarks
@@ -50,8 +50,8 @@ from services.runtime.kafka.clients import (
     encode_message,
 )
 from services.runtime.log.reader import LogReader
-from services.runtime.process.ports import find_free_ports
 from services.runtime.process.settings import Settings
+from services.runtime.process.sockets import find_free_ports
 from services.runtime.secrets.vault import TextItem, Vault
 from services.verify.auditor.auditor import Auditor
 from tests import forked

@@ -16,8 +16,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from schemas.topics import TOPICS_BY_NAME
 from services.appliance.embedded.kafka import RunningKafka
 from services.runtime.kafka.security import get_client_options
-from services.runtime.process.ports import find_free_ports
 from services.runtime.process.settings import DataDir
+from services.runtime.process.sockets import find_free_ports
 from tests import forked
 from tests.brokers import LOGIN
 from tests.waiting import eventually

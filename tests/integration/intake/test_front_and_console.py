@@ -15,8 +15,8 @@ from services.appliance.embedded.kafka import RunningKafka
 from services.runtime.http.problems import ProblemError
 from services.runtime.identity.accounts import AccessStore
 from services.runtime.kafka.dead_letters import DeadLetter, DeadLetterKind
-from services.runtime.process.ports import find_free_ports
 from services.runtime.process.settings import Settings
+from services.runtime.process.sockets import find_free_ports
 from services.runtime.secrets.vault import Vault
 from tests.faults.matrix import proves
 from tests.integration.intake.conftest import FrontProcess, Starter, records, report

@@ -22,7 +22,7 @@ import pytest
 
 from services.appliance.supervisor.orphans import find_orphans
 from services.appliance.supervisor.status import read_status
-from services.runtime.process.lock import is_locked
+from services.runtime.process.files import is_locked
 from services.runtime.process.settings import DataDir, split_host_port
 from tests.faults.matrix import proves
 from tests.system import RunningVigie

@@ -14,8 +14,8 @@ from services.runtime.identity.home_realm import KEY, read_home_realm, settle_ho
 from services.runtime.identity.installation import CLAIM_KEY, KeysDiffer, claim_broker
 from services.runtime.kafka.clients import KeyedWriter
 from services.runtime.kafka.topics import BrokerUnreachable, TopicsDiffer, provision_topics
-from services.runtime.process.ports import find_free_ports
 from services.runtime.process.settings import Settings
+from services.runtime.process.sockets import find_free_ports
 from services.runtime.secrets.keyring import MasterKey, encrypt, write_private
 from tests.brokers import RunningStore
 

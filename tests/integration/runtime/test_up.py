@@ -19,7 +19,7 @@ from services.appliance.embedded.kafka import RunningKafka
 from services.appliance.supervisor.orphans import find_orphans
 from services.appliance.supervisor.status import MIN_FREE_MB
 from services.runtime.kafka.topics import provision_topics
-from services.runtime.process.lock import DataDirLock
+from services.runtime.process.files import DataDirLock
 from services.runtime.process.settings import DataDir, Settings
 from tests.faults.matrix import proves
 from tests.system import RunningVigie

@@ -14,7 +14,7 @@ from schemas.base import MINUTE_MS, Command, Fact, Message, RowFact
 from schemas.reference import MeasuresSection, Roster, RosterSection
 from schemas.reports import Measure, ReportReceived, Window
 from schemas.runtime import CommandApplied, CommandRefused, OpenRealm, StepTo, Tick
-from schemas.wire.shared import part_collections
+from schemas.wire import part_collections
 from schemas.words import Certainty, EventType, MsgType
 from services.alerts.decider import AlertsDecider
 from services.alerts.state import State

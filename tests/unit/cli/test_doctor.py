@@ -13,7 +13,7 @@ from services.cli.system.doctor import DoctorFinding
 from services.runtime.identity.accounts import AccessStore, create_principal
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Token
-from services.runtime.process.lock import DataDirLock
+from services.runtime.process.files import DataDirLock
 from services.runtime.process.settings import DataDir, Settings
 
 

@@ -12,7 +12,7 @@ from services.cli import output
 from services.cli.crisis import read
 from services.cli.data import territory_records
 from services.cli.system import doctor, source, status
-from services.runtime.process.lock import DataDirLock
+from services.runtime.process.files import DataDirLock
 from services.runtime.process.settings import DataDir
 
 WORDS = "[/srv/x] est plein [red] [a-1]"

@@ -12,8 +12,7 @@ import pytest
 from services.appliance.cluster import majority
 from services.appliance.cluster.majority import MajorityWatch
 from services.appliance.supervisor import up
-from services.runtime.process.cluster import ClusterMember, Machine
-from services.runtime.process.majority import read_majority
+from services.runtime.process.cluster import ClusterMember, Machine, read_majority
 from services.runtime.process.settings import Settings
 
 MACHINES = tuple(

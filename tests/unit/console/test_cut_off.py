@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from services.console.web.times import to_ms
-from services.runtime.process.majority import MajorityState, write_majority
+from services.runtime.process.cluster import MajorityState, write_majority
 from tests.unit.console.held import Browser, Held, browsing, reference
 
 FRONTS = ("https://nord.example.org", "https://sud.example.org")

@@ -27,7 +27,7 @@ from services.runtime.decider.machine import Machine
 from services.runtime.kafka.clients import build_headers, encode_message
 from services.runtime.log.chain import Position, apply_input
 from services.runtime.log.transaction import Transaction
-from services.runtime.testing.memory import StoredRecord
+from services.runtime.testing import StoredRecord
 from tests.golden.record import FOLDER, REALM
 from tests.state_hash import fold_records
 from tests.unit.alerts.scene import Scene

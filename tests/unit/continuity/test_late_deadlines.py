@@ -8,7 +8,7 @@ from schemas.reassignment import ProposalRequested
 from schemas.reference import ReferencePublished
 from schemas.runtime import RealmOpened, Tick
 from schemas.topics import PARTITION_COUNT, partition_of
-from schemas.wire.envelope import Place
+from schemas.wire import Place
 from schemas.words import Certainty, EventType, SiteStatus
 from services.continuity.decider import ContinuityDecider
 from services.continuity.state import ContinuityState

@@ -27,7 +27,7 @@ from services.continuity.reassignment.proposals import (
 )
 from services.continuity.state import list_proposal_lines
 from services.runtime.kafka.clients import build_headers
-from services.runtime.testing.memory import StoredRecord
+from services.runtime.testing import StoredRecord
 from tests.shipped import territory
 from tests.unit.continuity.world import REALM, World
 

@@ -43,7 +43,7 @@ from schemas.continuity import (
 from schemas.reference import ReferencePublished
 from schemas.runtime import CommandApplied, CommandRefused, RealmOpened, StepTo
 from schemas.topics import PARTITION_COUNT, partition_of
-from schemas.wire.envelope import Place
+from schemas.wire import Place
 from schemas.words import Certainty, EventType, IncidentState, Level, SiteStatus
 from services.continuity.activities.calendars import PARIS
 from services.continuity.decider import ContinuityDecider

@@ -27,7 +27,7 @@ from schemas.people.directory import Contact, ContactPoint
 from schemas.reference import ReferencePublished, Roster, RosterSection
 from schemas.runtime import RealmOpened, Tick
 from schemas.topics import PARTITION_COUNT, partition_of
-from schemas.wire.envelope import Place
+from schemas.wire import Place
 from schemas.words import Channel, Level, NotificationState
 from services import messages
 from services.delivery.channels import CallResult, ChannelDrivers, Outgoing

@@ -16,8 +16,7 @@ from services.runtime.identity.permissions import PERMISSIONS_BY_ROLE, Permissio
 from services.runtime.identity.principals import Account, EndedSession, Principal, Scope
 from services.runtime.identity.sessions import Sessions
 from services.runtime.kafka.clients import BrokerAway
-from services.runtime.kafka.compacted_topic import KeyedEntry
-from services.runtime.kafka.tombstones import Tombstones
+from services.runtime.kafka.compacted_topic import KeyedEntry, Tombstones
 from tests.keyed import MemoryKeyedLog, create_memory_access
 
 

@@ -18,8 +18,8 @@ from services.appliance.supervisor import alone
 from services.appliance.supervisor.forking import ForkServer
 from services.appliance.supervisor.up import UpFailed, UpOptions, _catch_stop_signals, run_system
 from services.cli.system.status import list_targets, status
-from services.runtime.process.ports import choose_ports, read_ports
 from services.runtime.process.settings import Settings
+from services.runtime.process.sockets import choose_ports, read_ports
 
 
 @dataclass

@@ -9,7 +9,7 @@ from aiokafka.coordinator.protocol import ConsumerProtocolMemberMetadata
 from faust.assignor.client_assignment import ClientAssignment, ClientMetadata
 
 from schemas.topics import PARTITION_COUNT, live_partitions
-from services.runtime.worker.assignor import LastingAssignor
+from services.runtime.worker.faust_app import LastingAssignor
 
 TOPIC = "alerts.inputs"
 CLUSTER = SimpleNamespace(partitions_for_topic=lambda _: set(range(PARTITION_COUNT)))

@@ -24,7 +24,7 @@ from typer.testing import CliRunner
 
 from services.cli.__main__ import app
 from services.runtime.backup import restore, sealed_file
-from services.runtime.backup.consistent_cut import Cut, TailRecord, shorten_cuts
+from services.runtime.backup.backup import Cut, TailRecord, shorten_cuts
 from services.runtime.backup.contents import (
     BackupRecord,
     BackupSection,
@@ -41,7 +41,7 @@ from services.runtime.backup.sealed_file import (
     SealedWriter,
     SecretTooShort,
 )
-from services.runtime.process.atomic_file import open_atomic_file
+from services.runtime.process.files import open_atomic_file
 from services.runtime.process.settings import Settings
 from services.runtime.secrets.signing import SigningKey
 
@@ -354,7 +354,7 @@ def test_the_next_backup_removes_only_the_rest_of_a_killed_one(tmp_path: Path) -
 
 _WRITING = """
 import pathlib, sys
-from services.runtime.process.atomic_file import open_atomic_file
+from services.runtime.process.files import open_atomic_file
 with open_atomic_file(pathlib.Path(sys.argv[1])):
     print("writing", flush=True)
     sys.stdin.read()

@@ -30,7 +30,7 @@ from schemas.runtime import (
     Tick,
 )
 from schemas.topics import partition_of
-from schemas.wire.envelope import Place
+from schemas.wire import Place
 from services.runtime.decider.maps import Map
 from services.runtime.decider.protocol import RETENTION_MS
 from services.runtime.kafka.clients import build_headers

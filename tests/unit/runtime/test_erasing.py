@@ -9,8 +9,13 @@ import pytest
 
 from schemas.base import DAY_MS, Instant
 from services.runtime.kafka.clients import BrokerAway
-from services.runtime.secrets.erasure import TextErasure, erase_text, read_erasure
-from services.runtime.secrets.retention import RetentionSettings, TextRetention
+from services.runtime.secrets.erasure import (
+    RetentionSettings,
+    TextErasure,
+    TextRetention,
+    erase_text,
+    read_erasure,
+)
 from services.runtime.secrets.vault import TextItem, build_attachment_id
 from tests.unit.runtime.test_vault import Setup
 

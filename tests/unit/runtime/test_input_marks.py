@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from schemas import wire as ce
 from schemas.base import DAY_MS
 from schemas.runtime import InputDuplicate, InputRefused, OpenRealm, Tick
 from schemas.topics import (
@@ -20,8 +21,7 @@ from schemas.topics import (
     partition_of,
     urgent_topic,
 )
-from schemas.wire import envelope as ce
-from schemas.wire.envelope import Place
+from schemas.wire import Place
 from services.runtime.decider.inputs import (
     MAX_INPUT_AGE_MS,
     UNMARKED_GRACE_MS,

@@ -13,7 +13,7 @@ import pytest
 
 from services.runtime.backup import backup
 from services.runtime.kafka.clients import BrokerAway
-from services.runtime.kafka.tombstones import Tombstones
+from services.runtime.kafka.compacted_topic import Tombstones
 from services.runtime.process.cluster import is_shared
 from services.runtime.process.settings import Settings
 from services.runtime.secrets import key_exchange

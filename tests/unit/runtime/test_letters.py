@@ -11,14 +11,15 @@ import pytest
 
 from schemas.runtime import RealmOpened
 from schemas.topics import PARTITION_COUNT, partition_of
-from schemas.wire.envelope import Place
+from schemas.wire import Place
 from services.runtime.kafka.clients import build_headers, encode_message
-from services.runtime.kafka.dead_letter_replay import (
+from services.runtime.kafka.dead_letters import (
+    DeadLetter,
+    DeadLetterKind,
     build_replay_headers,
     build_row,
     read_dead_letters,
 )
-from services.runtime.kafka.dead_letters import DeadLetter, DeadLetterKind
 from services.runtime.testing import MemoryService
 from services.runtime.worker.publisher import _read_place
 from services.verify.reading import _locate_input
@@ -61,7 +62,7 @@ class OneTopic:
 async def test_letters_are_listed_past_records_that_are_none(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("services.runtime.kafka.dead_letter_replay.PartitionReader", OneTopic)
+    monkeypatch.setattr("services.runtime.kafka.dead_letters.PartitionReader", OneTopic)
     assert [letter async for letter in read_dead_letters("")] == [LETTER]
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from services.runtime.http.idempotency_key import MAX_KEY_CHARS, check_key, read_key
 from services.runtime.http.problems import ProblemError
+from services.runtime.http.request_headers import MAX_KEY_CHARS, check_key, read_key
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,12 @@ import pytest
 
 from services.console.i18n import get_translator
 from services.console.texts import words as w
-from services.runtime.identity.permissions import PERMISSIONS_BY_ROLE, Permission, Role
-from services.runtime.identity.role_names import (
+from services.runtime.identity.permissions import (
+    PERMISSIONS_BY_ROLE,
     PERSONAL_ACCOUNT,
     ROLE_NAMES,
+    Permission,
+    Role,
     build_forbidden,
     list_permitted_roles,
 )

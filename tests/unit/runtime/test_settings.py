@@ -19,7 +19,7 @@ from services.delivery.settings import DeliverySettings
 from services.intake.settings import IntakeSettings
 from services.runtime.identity.oidc_settings import OidcSettings
 from services.runtime.kafka.security import KafkaSecurity
-from services.runtime.process.lock import DataDirLock
+from services.runtime.process.files import DataDirLock
 from services.runtime.process.settings import DataDir, Settings
 from services.runtime.secrets.files import SecretsMissing, describe_wrong_variables
 from services.verify.auditor.settings import AuditorSettings

@@ -11,7 +11,7 @@ from weakref import ref
 import pytest
 
 from schemas.runtime import OpenRealm
-from schemas.wire.envelope import Place
+from schemas.wire import Place
 from services.runtime.decider.maps import Map
 from services.runtime.decider.protocol import AppliedIds, IdPage, RealmState, Watermark
 from services.runtime.kafka.clients import RecordProducer

@@ -37,8 +37,8 @@ from services.appliance.supervisor.status import (
     write_status,
 )
 from services.appliance.supervisor.stream import OutputStream
-from services.runtime.process.lock import DataDirBusy, DataDirLock, is_locked
-from services.runtime.process.ports import PortBusy, choose_ports, open_listening_socket
+from services.runtime.process.files import DataDirBusy, DataDirLock, is_locked
+from services.runtime.process.sockets import PortBusy, choose_ports, open_listening_socket
 from tests.waiting import until
 
 

@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from schemas.runtime import Tick
-from schemas.wire.envelope import CE_TRACEPARENT
+from schemas.wire import CE_TRACEPARENT
 from services.console.http.producer import CommandProducer
 from services.runtime.decider.inputs import InputRecord, input_digest
 from services.runtime.kafka.clients import BrokerAway, build_headers
@@ -188,6 +188,6 @@ def test_an_unreachable_collector_does_no_harm(
 
 @pytest.fixture
 def free_port() -> int:
-    from services.runtime.process.ports import find_free_ports
+    from services.runtime.process.sockets import find_free_ports
 
     return find_free_ports(1)[0]

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from schemas.people.directory import Contact, ContactPoint
 from schemas.words import Channel
+from services.runtime.kafka.compacted_topic import Tombstones
 from services.runtime.kafka.replica import Replica
-from services.runtime.kafka.tombstones import Tombstones
 from services.runtime.process.settings import Settings
 from services.runtime.secrets.keyring import Keyring, MasterKey
 from services.runtime.secrets.vault import (

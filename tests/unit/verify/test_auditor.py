@@ -16,7 +16,7 @@ from schemas.delivery import AttemptOutcome, ClaimAttempt
 from schemas.reference import ReferencePublished, Roster, RosterSection
 from schemas.runtime import RealmOpened, Tick
 from schemas.topics import PARTITION_COUNT, is_published, list_destinations, partition_of
-from schemas.wire.envelope import Place
+from schemas.wire import Place
 from schemas.words import Channel, Level
 from services.delivery.decider import DeliveryDecider
 from services.runtime.log.transaction import Transaction

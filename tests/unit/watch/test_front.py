@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx2 as httpx
 import pytest
 
-from services.runtime.process.majority import MajorityState, write_majority
+from services.runtime.process.cluster import MajorityState, write_majority
 from services.runtime.process.settings import Settings
 from services.watch.engine import FrontAway
 from services.watch.front import FrontClient, HttpFront, get_source_key_file, list_fronts

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from schemas.people.addresses import normalize_dialled_number
+from schemas.people.directory import normalize_dialled_number
 from services.delivery.channels.base import CallResult, Outgoing, compute_validity_min
 from services.delivery.channels.posting import HttpPoster, read_json_pointer
 from services.delivery.channels.sms.origin import SmsOrigin, choose_sms_text

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from schemas.people.addresses import is_e164_number, normalize_dialled_number
+from schemas.people.directory import is_e164_number, normalize_dialled_number
 from services.messages import MessageText
 
 _SHORT_CODE: Final = re.compile(r"\d{5}")

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import orjson
 
-from schemas.people.addresses import normalize_dialled_number
+from schemas.people.directory import normalize_dialled_number
 from services.delivery.channels.base import CallResult, Outgoing
 from services.delivery.channels.posting import HttpPoster, read_json_pointer
 

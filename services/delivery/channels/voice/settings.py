@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 
-from schemas.people.addresses import is_e164_number
+from schemas.people.directory import is_e164_number
 from services.delivery.channels.base import SettingsFault
 from services.runtime.process.settings import Settings, check_url
 

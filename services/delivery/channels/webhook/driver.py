@@ -19,7 +19,7 @@ from typing import Final
 import orjson
 from pydantic import SecretStr, field_validator
 
-from schemas.people.addresses import is_allowed_url
+from schemas.people.directory import is_allowed_url
 from services.delivery.channels.base import CallResult, Outgoing, SettingsFault
 from services.delivery.channels.posting import HttpPoster
 from services.runtime.kafka.clients import format_time

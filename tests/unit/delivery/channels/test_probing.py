@@ -11,7 +11,7 @@ from services.delivery.channels import ProbingDriver
 from services.delivery.channels.email import EmailDriver
 from services.delivery.channels.voice import VoiceDriver
 from services.delivery.channels.webhook import WebhookDriver
-from services.runtime.process.ports import find_free_ports
+from services.runtime.process.sockets import find_free_ports
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.people.addresses import is_e164_number, normalize_dialled_number
+from schemas.people.directory import is_e164_number, normalize_dialled_number
 from schemas.people.replies import parse_reply
 from schemas.words import Answer
 from services.delivery.channels.sms.origin import (

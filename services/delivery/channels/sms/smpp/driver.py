@@ -12,7 +12,7 @@ from typing import Final, Literal, Self
 
 import structlog
 
-from schemas.people.addresses import normalize_dialled_number
+from schemas.people.directory import normalize_dialled_number
 from schemas.words import Channel
 from services.delivery.channels.base import (
     CallResult,

@@ -1,0 +1,150 @@
+"""CloudEvents headers and places of records, shared objects, tokens and foreign patterns.
+
+Every record on an input or public topic has the realm as key, JSON data as value and the headers
+below. `ce_time` is ISO 8601 and only informs; in a live realm the broker's append time is the
+clock.
+
+Matching takes linear time: Python's own engine would practically never end for `(a+)+$` and forty
+letters, and patterns are matched against foreign data, in the decider too.
+
+Twenty exercises would otherwise hold twenty copies of every site, role and plan. A resource and its
+fields that change with every report are two rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from hashlib import blake2b
+from typing import Any, TypeVar
+from weakref import WeakValueDictionary
+
+import re2
+
+from schemas.base import MESSAGES, Model, PartFact
+
+CE_SPECVERSION = "ce_specversion"
+CE_ID = "ce_id"
+CE_SOURCE = "ce_source"
+CE_TYPE = "ce_type"
+CE_TIME = "ce_time"
+CONTENT_TYPE = "content-type"
+CE_AT = "ce_at"
+"""Logical time in ms, simulated realms only.
+
+`recorded_at` from the player, `t` of a StepTo, or the time of the transaction.
+"""
+CE_PLACE = "ce_place"
+"""`service/partition/history/seq/ordinal` of a forwarded fact in its source log."""
+CE_PLACEHASH = "ce_placehash"
+"""Hex hash of the source log record that holds the fact."""
+CE_CORRELATION = "ce_correlationid"
+"""Id of the first input of the causal chain (a report, a command)."""
+CE_CAUSATION = "ce_causationid"
+"""Id of the fact or input that directly caused this one."""
+CE_TRACEPARENT = "ce_traceparent"
+"""W3C trace context of the hop that wrote the record, only while tracing is on.
+
+CloudEvents extension Distributed Tracing. No rule reads it.
+"""
+
+MARK = "vigie_mark"
+"""HMAC-SHA256 (hex) of an input, with the key of the installation.
+
+It covers topic, key, value and all other headers.
+"""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """Place of a forwarded fact in its source log; ordered within (service, partition)."""
+
+    service: str
+    partition: int
+    history: int
+    seq: int
+    ordinal: int
+
+    def __str__(self) -> str:
+        return f"{self.service}/{self.partition}/{self.history}/{self.seq}/{self.ordinal}"
+
+    @classmethod
+    def parse(cls, text: str) -> Place:
+        """Parse the result of str().
+
+        Raises ValueError.
+        """
+        service, *numbers = text.split("/")
+        partition, history, seq, ordinal = (int(n) for n in numbers)
+        return cls(service, partition, history, seq, ordinal)
+
+
+class PatternInvalid(ValueError):
+    """Signal a pattern that RE2 rejects: its syntax, look-around, back-reference or size."""
+
+
+def matches_whole(pattern: str, text: str, *, any_case: bool = False) -> bool:
+    """Return whether the pattern matches the whole text, in linear time.
+
+    An invalid pattern matches nothing.
+    """
+    try:
+        return (
+            _compile_pattern(pattern, any_case).fullmatch(text.encode("utf-8", "replace").decode())
+            is not None
+        )
+    except PatternInvalid:
+        return False
+
+
+def check_pattern(pattern: str) -> None:
+    """Raise PatternInvalid, with an English explanation, for an invalid pattern."""
+    _compile_pattern(pattern, any_case=False)
+
+
+@lru_cache(maxsize=4096)
+def _compile_pattern(pattern: str, any_case: bool) -> Any:
+    options = re2.Options()
+    options.log_errors = False
+    options.case_sensitive = not any_case
+    try:
+        return re2.compile(pattern, options)
+    except (re2.error, UnicodeEncodeError) as error:
+        what = error.args[0]
+        raise PatternInvalid(
+            what.decode("utf-8", "replace") if isinstance(what, bytes) else "not UTF-8"
+        ) from None
+
+
+M = TypeVar("M", bound=Model)
+_shared_objects: WeakValueDictionary[tuple[type[Model], bytes], Model] = WeakValueDictionary()
+
+
+@cache
+def part_collections() -> dict[str, str]:
+    """Map each collection to the collection of its parts."""
+    return {cls.part_of: cls.collection for cls in MESSAGES.values() if issubclass(cls, PartFact)}
+
+
+@cache
+def whole_collections() -> dict[str, str]:
+    """Map each collection of parts to the collection of the whole."""
+    return {part: whole for whole, part in part_collections().items()}
+
+
+def join_part(row: Mapping[str, Any], part: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the row with the fields of its part, if it has one."""
+    return {**row, **part} if part is not None else dict(row)
+
+
+def share_object(data: M) -> M:
+    """Return `data`, or an equal object that is already in memory.
+
+    Models are immutable, so sharing is invisible. Costs milliseconds for a large section.
+    """
+    shared_object = _shared_objects.setdefault(
+        (type(data), blake2b(data.model_dump_json().encode(), digest_size=16).digest()), data
+    )
+    assert isinstance(shared_object, type(data))
+    return shared_object

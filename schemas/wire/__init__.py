@@ -1,1 +1,0 @@
-"""Envelopes, parts of records, shared objects and forms of text on the wire."""
