@@ -76,16 +76,20 @@ class FormedCluster:
 
     async def start(self) -> Self:
         """Create the cluster and wait until three machines hold every topic of the product."""
+        await self.found()
+        for number in NODES[1:]:
+            await self.join(number, self.command(1, "invite"))
+        await eventually(self._are_copies_made, START_S)
+        return self
+
+    async def found(self) -> None:
+        """Create the cluster with its first machine only."""
         data = self.settings(1).data
         data.make()
         await put_provisioned(data.kafka)
         give_password(data.secrets)
         self.command(1, "init", "--address", choose_address(1))
         await self._run_broker(1)
-        for number in NODES[1:]:
-            await self.join(number, self.command(1, "invite"))
-        await eventually(self._are_copies_made, START_S)
-        return self
 
     async def join(self, number: int, invitation: str) -> None:
         """Start a machine with an invitation, which must be the one of this number."""

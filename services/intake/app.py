@@ -64,7 +64,9 @@ from services.intake.settings import IntakeSettings
 from services.runtime.decider.inputs import InputMarks
 from services.runtime.identity.accounts import AccessStore
 from services.runtime.identity.sessions import Sessions
+from services.runtime.kafka.broker_certificate import measure_first_end
 from services.runtime.kafka.clients import BrokerAway
+from services.runtime.kafka.security import get_security
 from services.runtime.process import health
 from services.runtime.process.cluster import is_shared
 from services.runtime.process.health import Check, create_start_check
@@ -298,6 +300,9 @@ class Intake:
         if self.signs is not None:
             self._tasks.append(_start_task("signs", self.signs.run()))
             self._tasks.append(_start_task("retention", self._retain_refused().run()))
+        if (security := get_security()).tls:
+            certificate = measure_first_end(self.settings.kafka, security.ca)
+            self._tasks.append(_start_task("certificate", certificate))
         return self
 
     def _retain_refused(self) -> TextRetention:

@@ -168,6 +168,13 @@ class ClusterControl:
         answer = await self._ask(requests.unregister_broker(number))
         _check_outcome(answer, _BROKER_ID_NOT_REGISTERED)
 
+    async def reload_certificates(self, number: int) -> None:
+        """Make the broker of this connection read its certificates again. Raises ClusterRefused."""
+        answer = await self._ask(requests.reload_certificates(number))
+        for code, message, *_ in answer.responses:
+            if code != NO_ERROR:
+                raise ClusterRefused(message or f"Kafka's error {code}")
+
     async def describe_brokers(self) -> BrokersState:
         """Return the living brokers and where every partition has its copies."""
         answer = (await self._ask(MetadataRequest(None))).to_object()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from services.appliance.cluster.renewal import renew_due
 from services.appliance.embedded.kafka import BrokerFailed, KafkaNode
 from services.runtime.kafka.security import KafkaSecurity
 from services.runtime.process.cluster import (
@@ -68,6 +69,11 @@ class ClusterNode(KafkaNode):
         fifth of its processor time once it is warm.
         """
         return []
+
+    def prepare(self) -> None:
+        """Renew the certificates that are due, too. Raises BrokerFailed, OSError."""
+        renew_due(self.secrets, self.member)
+        KafkaNode.prepare(self)
 
     async def wait_ready(self, timeout_s: float = MEETING_TIMEOUT_S) -> None:
         """Wait until clients are served; this needs a majority. Raises TimeoutError."""

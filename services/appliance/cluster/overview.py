@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,6 +15,13 @@ from services.appliance.cluster.control import (
 from services.appliance.cluster.keeper import find_copies, find_replication
 from services.appliance.cluster.layout import COPIES
 from services.appliance.cluster.registry import ClusterRecords, ClusterRegistry, MachineRecord
+from services.runtime.kafka.broker_certificate import (
+    WARNING_DAYS,
+    count_days,
+    describe_end,
+    find_first_end,
+)
+from services.runtime.kafka.security import get_security
 from services.runtime.process.cluster import ClusterMember
 from services.runtime.process.settings import Settings
 
@@ -38,6 +47,8 @@ class MachineOverview:
     copies: int
     late: int
     """Copies that are not in step."""
+    certificate_days: int | None
+    """Days until the certificate that it presents ends; None if it presents none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +77,24 @@ async def read_overview(settings: Settings, member: ClusterMember) -> ClusterOve
         quorum = await control.describe_quorum()
         brokers = await control.describe_brokers()
         copies = await find_replication(control)
-    return build_overview(member, records, quorum, brokers, copies)
+    certificates = await _count_certificate_days(records)
+    return build_overview(member, records, quorum, brokers, copies, certificates)
+
+
+async def _count_certificate_days(records: ClusterRecords) -> dict[int, int]:
+    """Return the days until the first certificate of each machine ends, by number."""
+    machines = [record for record in records.machines.values() if record.state != "left"]
+    ends = await asyncio.gather(
+        *(
+            find_first_end([machine.broker, machine.controller], get_security().ca)
+            for machine in machines
+        )
+    )
+    return {
+        machine.number: count_days(end)
+        for machine, end in zip(machines, ends, strict=True)
+        if end is not None
+    }
 
 
 def build_overview(
@@ -75,10 +103,14 @@ def build_overview(
     quorum: QuorumState,
     brokers: BrokersState,
     copies: int,
+    certificate_days: Mapping[int, int],
 ) -> ClusterOverview:
     """Return the overview of one moment."""
     present = [record for _, record in sorted(records.machines.items()) if record.state != "left"]
-    machines = tuple(_describe_machine(record, member, quorum, brokers) for record in present)
+    machines = tuple(
+        _describe_machine(record, member, quorum, brokers, certificate_days.get(record.number))
+        for record in present
+    )
     late = [
         partition
         for partition, partition_copies in brokers.partitions.items()
@@ -95,7 +127,11 @@ def build_overview(
 
 
 def _describe_machine(
-    record: MachineRecord, member: ClusterMember, quorum: QuorumState, brokers: BrokersState
+    record: MachineRecord,
+    member: ClusterMember,
+    quorum: QuorumState,
+    brokers: BrokersState,
+    certificate_days: int | None,
 ) -> MachineOverview:
     number = record.number
     controller = quorum.voters.get(number) or quorum.observers.get(number)
@@ -121,6 +157,7 @@ def _describe_machine(
         leads=sum(partition_copies.leader == number for partition_copies in machine_copies),
         copies=find_copies(brokers, number),
         late=sum(number not in partition_copies.in_step for partition_copies in machine_copies),
+        certificate_days=certificate_days,
     )
 
 
@@ -140,6 +177,12 @@ def find_faults(
         faults.append("the copies are being made: until then a report has one")
     elif late:
         faults.append(f"{late} partitions have a copy that is late")
+    faults += [
+        f"the certificate of machine {machine.number} {describe_end(machine.certificate_days)}: it "
+        "should have been renewed, see why in the log of `vigie up` there"
+        for machine in machines
+        if machine.certificate_days is not None and machine.certificate_days < WARNING_DAYS
+    ]
     versions = sorted({machine.version for machine in machines})
     if len(versions) > 1:
         faults.append(f"the machines run different versions: {', '.join(versions)}")

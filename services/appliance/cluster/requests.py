@@ -1,4 +1,4 @@
-"""Requests to Kafka about its quorum that the client library does not bring.
+"""Requests to Kafka about its quorum and brokers that the client library does not bring.
 
 Any broker passes them to the active controller. The forms are those of Kafka 4.3, whose messages
 are published with its source.
@@ -26,7 +26,10 @@ from aiokafka.protocol.types import (
 METADATA_TOPIC: Final = "__cluster_metadata"
 CONTROLLER_LISTENER: Final = "CONTROLLER"
 QUORUM_FEATURE: Final = "kraft.version"
+KEYSTORE_SETTING: Final = "listener.name.sasl_ssl.ssl.keystore.location"
 TIMEOUT_MS: Final = 20_000
+_BROKER_RESOURCE: Final = 4
+_DELETE: Final = 1
 
 
 class ClusterRequest:
@@ -166,6 +169,42 @@ _REMOVE_VOTER: Final = _define_form(
     Schema(("cluster_id", _TEXT), ("voter_id", Int32), ("directory_id", DirectoryId), _TAGS),
     _OUTCOME,
 )
+_CHANGE_SETTINGS: Final = _define_form(
+    44,
+    1,
+    Schema(
+        (
+            "resources",
+            CompactArray(
+                ("resource_type", Int8),
+                ("resource_name", _TEXT),
+                (
+                    "configs",
+                    CompactArray(
+                        ("name", _TEXT), ("config_operation", Int8), ("value", _TEXT), _TAGS
+                    ),
+                ),
+                _TAGS,
+            ),
+        ),
+        ("validate_only", Boolean),
+        _TAGS,
+    ),
+    Schema(
+        ("throttle_time_ms", Int32),
+        (
+            "responses",
+            CompactArray(
+                ("error_code", Int16),
+                ("error_message", _TEXT),
+                ("resource_type", Int8),
+                ("resource_name", _TEXT),
+                _TAGS,
+            ),
+        ),
+        _TAGS,
+    ),
+)
 _UNREGISTER_BROKER: Final = _define_form(64, 0, Schema(("broker_id", Int32), _TAGS), _OUTCOME)
 
 
@@ -194,3 +233,14 @@ def remove_voter(cluster: str, voter: int, directory: bytes) -> ClusterRequest:
 def unregister_broker(broker: int) -> ClusterRequest:
     """Return the request that removes a broker, which is gone for good, from the metadata."""
     return ClusterRequest(_UNREGISTER_BROKER, broker)
+
+
+def reload_certificates(broker: int) -> ClusterRequest:
+    """Return the request, for this very broker, to read its certificate files again.
+
+    A broker reads them when one of its own settings changes, also if it takes back a setting that
+    it does not have. So nothing about paths stays in the metadata of the cluster.
+    """
+    removals: list[Any] = [(KEYSTORE_SETTING, _DELETE, None, {})]
+    resources: list[Any] = [(_BROKER_RESOURCE, str(broker), removals, {})]
+    return ClusterRequest(_CHANGE_SETTINGS, resources, False)

@@ -24,6 +24,7 @@ from services.appliance.cluster.keeper import (
     keep_cluster,
 )
 from services.appliance.cluster.majority import keep_looking
+from services.appliance.cluster.renewal import keep_certificates
 from services.appliance.cluster.setup import make_cluster_node
 from services.appliance.embedded import kafka, store
 from services.appliance.embedded.classes import can_cache
@@ -276,6 +277,7 @@ async def _wait_for_stop(
     tasks = {
         asyncio.create_task(_keep_meeting(options, supervisor)),
         asyncio.create_task(keep_looking(options.settings.data)),
+        asyncio.create_task(keep_certificates(options.settings.data.secrets, options.member)),
     }
     try:
         ended_tasks, _ = await asyncio.wait(

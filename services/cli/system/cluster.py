@@ -221,6 +221,7 @@ def _show_overview(overview: ClusterOverview) -> None:
             "Leads",
             "Copies",
             "Late",
+            "Certificate",
             "Version",
             "Front",
         ],
@@ -246,6 +247,7 @@ def _format_machine(machine: MachineOverview) -> list[str]:
         str(machine.leads),
         str(machine.copies),
         str(machine.late),
+        "" if machine.certificate_days is None else f"{machine.certificate_days} d",
         machine.version,
         machine.front,
     ]

@@ -268,6 +268,41 @@ async def check_broker(settings: Settings) -> list[DoctorFinding]:
     return doctor_findings
 
 
+async def check_certificates(settings: Settings) -> list[DoctorFinding]:
+    """Check that no certificate of a broker ends soon. Finds nothing without TLS."""
+    from services.runtime.kafka.broker_certificate import (
+        WARNING_DAYS,
+        count_days,
+        describe_end,
+        find_first_end,
+    )
+    from services.runtime.kafka.security import get_security
+    from services.runtime.process.cluster import read_member
+
+    security = get_security()
+    if not settings.kafka or not security.tls:
+        return []
+    end = await find_first_end(settings.kafka.split(","), security.ca)
+    if end is None:
+        return []  # The check of the broker tells why
+    days = count_days(end)
+    soon = days < WARNING_DAYS
+    is_own = read_member(settings.data.secrets) is not None
+    act = (
+        "Vigie should have renewed it: find the machine with `vigie cluster status`, see its log"
+        if is_own
+        else "renew the certificate of your broker"
+    )
+    return [
+        DoctorFinding(
+            "certificates",
+            "fault" if days < 0 else "warning" if soon else "ok",
+            f"the first one of a broker or its authority {describe_end(days)}",
+            act if soon else "",
+        )
+    ]
+
+
 async def check_store(settings: Settings) -> list[DoctorFinding]:
     """Check that the store answers and evicts nothing by itself."""
     from redis.exceptions import RedisError
@@ -455,8 +490,12 @@ async def run_checks(settings: Settings) -> list[DoctorFinding]:
         *check_proxy(),
         *check_days_off(settings),
     ]
-    remote: list[Callable[[Settings], Awaitable[list[DoctorFinding]]]] = [check_broker, check_store]
-    for ask, name in zip(remote, ("broker", "store"), strict=True):
+    remote: dict[str, Callable[[Settings], Awaitable[list[DoctorFinding]]]] = {
+        "broker": check_broker,
+        "certificates": check_certificates,
+        "store": check_store,
+    }
+    for name, ask in remote.items():
         try:
             doctor_findings += await asyncio.wait_for(ask(settings), CHECK_TIMEOUT_S)
         except TimeoutError:

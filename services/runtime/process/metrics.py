@@ -53,6 +53,9 @@ class Metric:
 METRICS: dict[str, Metric] = {
     # Every process
     "vigie_build_info": Metric("gauge", "1; the labels are the version", ("version", "python")),
+    "vigie_broker_certificate_end_seconds": Metric(
+        "gauge", "Unix time at which the first certificate of a broker ends, with TLS only"
+    ),
     # Worker: one decider on its log partitions
     "vigie_inputs_total": Metric(
         "counter", "Inputs that got their Transaction, by outcome", ("service", "outcome")

@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import json
+import shutil
 import ssl
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 from cryptography import x509
+from structlog.testing import capture_logs
 
-from services.appliance.cluster.certificates import create_authority, create_broker_certificate
+from services.appliance.cluster.certificates import (
+    AUTHORITY_DAYS,
+    BROKER_DAYS,
+    create_authority,
+    create_broker_certificate,
+    read_certificate,
+    renew_certificates,
+)
 from services.appliance.cluster.keeper import find_front
 from services.appliance.cluster.node import ClusterNode
+from services.appliance.cluster.renewal import renew_due
 from services.appliance.cluster.setup import SetupRefused, parse_address
 from services.appliance.embedded.java import Java
+from services.runtime.kafka.broker_certificate import count_days
 from services.runtime.process.cluster import (
     AUTHORITY_FILE,
+    AUTHORITY_KEY_FILE,
     BROKER_CERTIFICATE_FILE,
     MEMBER_FILE,
     ClusterFileInvalid,
@@ -27,6 +40,7 @@ from services.runtime.process.cluster import (
 from services.runtime.process.settings import Settings
 from services.runtime.worker.tuning import CLUSTER_SESSION_S, Tuning, adapt_tuning
 
+HOST = "127.0.0.2"
 MACHINES = tuple(Machine(n, f"10.0.0.{n}:9093", f"10.0.0.{n}:9094") for n in (1, 2, 3))
 MEMBER = ClusterMember("Kp9", 2, MACHINES)
 
@@ -118,6 +132,58 @@ def test_the_authority_of_a_cluster_stays(tmp_path: Path) -> None:
     before = (tmp_path / AUTHORITY_FILE).read_bytes()
     create_authority(tmp_path)
     assert (tmp_path / AUTHORITY_FILE).read_bytes() == before
+
+
+def test_certificates_are_renewed_at_half_of_their_time(tmp_path: Path) -> None:
+    create_authority(tmp_path, days=AUTHORITY_DAYS // 2 + 2)
+    create_broker_certificate(tmp_path, HOST, days=BROKER_DAYS // 2 + 2)
+    assert renew_certificates(tmp_path, HOST) == []
+    create_broker_certificate(tmp_path, HOST, days=BROKER_DAYS // 2 - 2)
+    assert renew_certificates(tmp_path, HOST) == [BROKER_CERTIFICATE_FILE]
+    assert count_days(read_end(tmp_path / BROKER_CERTIFICATE_FILE)) >= BROKER_DAYS - 1
+
+
+@pytest.mark.parametrize("days", [AUTHORITY_DAYS // 2 - 2, -1])
+def test_machines_renew_their_authority_in_any_order(tmp_path: Path, days: int) -> None:
+    """Each verifies the brokers of all, before and after it has renewed its own copy."""
+    first, second = tmp_path / "1", tmp_path / "2"
+    first.mkdir()
+    create_authority(first, days=days)
+    shutil.copytree(first, second)
+    create_broker_certificate(second, HOST)
+    assert renew_certificates(first, HOST) == [AUTHORITY_FILE, BROKER_CERTIFICATE_FILE]
+    assert count_days(read_end(first / AUTHORITY_FILE)) >= AUTHORITY_DAYS - 1
+    for checking in (first, second):
+        authority = read_certificate(checking / AUTHORITY_FILE)
+        for broker in (first, second):
+            own = read_certificate(broker / BROKER_CERTIFICATE_FILE)
+            own.verify_directly_issued_by(authority)
+            assert own.not_valid_before_utc <= authority.not_valid_before_utc
+
+
+@pytest.mark.parametrize("content", [None, b"", b"-----BEGIN CERTIFICATE-----"])
+def test_a_certificate_that_is_lost_or_damaged_is_made_again(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    create_authority(tmp_path)
+    if content is not None:
+        (tmp_path / BROKER_CERTIFICATE_FILE).write_bytes(content)
+    assert renew_certificates(tmp_path, HOST) == [BROKER_CERTIFICATE_FILE]
+
+
+def test_a_machine_without_the_key_of_its_authority_starts_and_says_why(
+    tmp_path: Path,
+) -> None:
+    create_authority(tmp_path)
+    create_broker_certificate(tmp_path, HOST, days=5)
+    (tmp_path / AUTHORITY_KEY_FILE).unlink()
+    with capture_logs() as lines:
+        renew_due(tmp_path, MEMBER)
+    assert [line["event"] for line in lines] == ["cluster.certificates_not_renewed"]
+
+
+def read_end(file: Path) -> datetime:
+    return read_certificate(file).not_valid_after_utc
 
 
 def read_properties(node: ClusterNode) -> dict[str, str]:

@@ -13,7 +13,11 @@ from tests.unit.cluster.test_registry import make_machine
 
 
 def build(
-    records: ClusterRecords, alive: set[int], partitions: dict[Partition, Copies], copies: int = 3
+    records: ClusterRecords,
+    alive: set[int],
+    partitions: dict[Partition, Copies],
+    copies: int = 3,
+    certificate_days: dict[int, int] | None = None,
 ) -> ClusterOverview:
     machines = tuple(record.machine for record in records.machines.values())
     controllers = tuple(
@@ -25,6 +29,7 @@ def build(
         QuorumState(1, controllers),
         BrokersState(frozenset(alive), partitions),
         copies,
+        certificate_days or {},
     )
 
 
@@ -73,6 +78,16 @@ def test_different_versions_and_other_keys_are_faults() -> None:
         "the machines run different versions",
         "1 records of machines were written with other keys",
     ]
+
+
+def test_a_certificate_that_was_not_renewed_is_named_with_its_machine() -> None:
+    days = {1: 183, 2: 89, 3: -1}
+    overview = build(make_records(1, 2, 3), {1, 2, 3}, FULL, certificate_days=days)
+    assert [fault.split(":")[0] for fault in overview.faults] == [
+        "the certificate of machine 2 ends in 89 days",
+        "the certificate of machine 3 has ended",
+    ]
+    assert [machine.certificate_days for machine in overview.machines] == [183, 89, -1]
 
 
 def test_machines_that_left_are_not_shown() -> None:
