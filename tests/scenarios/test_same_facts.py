@@ -28,6 +28,8 @@ TRANSPORT = frozenset(
     {"StepAccepted", "CommandApplied", "InputDuplicate", "RealmOpened", "ReferencePublished"}
 )
 """Facts about the drive of the history, not about its events."""
+OTHER_TESTS = frozenset({"ReportRead"})
+"""Facts of pages that other tests open in the shared crisis."""
 
 History = dict[str, list[str]]
 
@@ -38,7 +40,7 @@ def as_text(facts: dict[str, list[FactRecord]]) -> History:
         service: [
             json.dumps([f.name, f.at, f.id, f.data], ensure_ascii=False, sort_keys=True)
             for f in facts[service]
-            if f.name not in TRANSPORT
+            if f.name not in TRANSPORT | OTHER_TESTS
         ]
         for service in SERVICES
     }
