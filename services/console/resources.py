@@ -107,7 +107,6 @@ from services.console.sites.overview_resources import (
     Feed,
     KindOfLine,
     Line,
-    LineGroup,
     LogPosition,
     Overview,
     Realm,

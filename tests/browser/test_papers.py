@@ -57,6 +57,30 @@ def test_a_line_is_written_and_corrected_and_both_stay(place: str, visitor: Acco
     expect(line_row).to_contain_text("corrigée")
 
 
+def test_reports_of_many_sites_are_one_row_that_opens_and_stays_open(
+    vigie: RunningVigie, own_realm: str, visitor: Accounts
+) -> None:
+    listed = vigie.get(f"/api/v1/sites?realm={own_realm}&limit=400")["items"]
+    sites = [site["id"] for site in listed if site["id"].startswith("clg-")][:5]
+    for site in sites[:4]:
+        report(vigie, own_realm, site)
+    report(vigie, own_realm, "cen-1", "gas_leak", 5)
+    page = visitor().page(f"/main-courante?realm={own_realm}")
+    lines = page.locator("#lines")
+    cuts = lines.locator("tbody", has=page.locator("tr.lead", has_text="Coupure d’électricité"))
+    expect(cuts.locator("tr.lead")).to_contain_text(re.compile("Coupure d’électricité\\s: 4 sites"))
+    leak = lines.locator("tr:not(.part)", has_text="Fuite de gaz : ")
+    expect(leak.first).to_contain_text("Danger")
+    expect(cuts.locator("tr.part").first).to_be_hidden()
+    cuts.get_by_text("4 lignes").click()
+    expect(cuts.locator("tr.part:visible")).to_have_count(4)
+    report(vigie, own_realm, sites[4])
+    expect(cuts.locator("tr.part:visible")).to_have_count(5)
+    cuts.locator("tr.part").first.get_by_text("Corriger").click()
+    page.get_by_text("À partir de la ligne citée.").wait_for()
+    expect(page.locator("tr.cited").get_by_text("Corriger")).to_be_visible()
+
+
 def test_an_action_of_the_lessons_learned_is_dropped_with_its_reason(
     vigie: RunningVigie, place: str, visitor: Accounts
 ) -> None:

@@ -20,10 +20,12 @@ from services.cli.output import print_json, print_rows, strip_controls
 from services.console.attention.handover_page import TITLES, label_state
 from services.console.i18n import get_translator
 from services.console.logbook.facts.reassignment import format_small_count
-from services.console.logbook.line_list import KIND_LABELS
+from services.console.logbook.line_list import KIND_LABELS, group_lines, summarise_lines
 from services.console.reassignment.page import STATE_LABELS
+from services.console.resources import Line
 from services.console.texts import words as w
 from services.console.texts import world
+from services.console.texts.names import TerritoryNames
 
 PARIS = ZoneInfo("Europe/Paris")
 PAGE_SIZE = 1000
@@ -460,16 +462,20 @@ def timeline(
         typer.Option(
             help=(
                 "fact, decision, action, communication, watch, alarm, note, runtime, impact; "
-                "default: all"
+                "default: all but impact"
             )
         ),
     ] = None,
+    each: Annotated[
+        bool, typer.Option("--each", help="Every line by itself, even if many sites say the same")
+    ] = False,
     limit: Limit = 200,
     as_json: AsJson = False,
 ) -> None:
     """Show the logbook of one incident or of everything, newest first.
 
-    Each line has two times: of the fact and of its recording.
+    Each line has two times: of the fact and of its recording. Lines of ten minutes that differ only
+    in their site are one entry, except those about danger; --each and --json show all.
     """
     path = (
         f"/api/v1/incidents/{quote(resolve_incident(incident, realm), safe='')}/timeline"
@@ -478,7 +484,7 @@ def timeline(
     )
     logbook_page = fetch_list(path, realm, as_of, limit, kind=kind)
     show_list(
-        logbook_page,
+        logbook_page if each or as_json else _gather_lines(logbook_page),
         as_json,
         "Main courante",
         (
@@ -496,6 +502,20 @@ def timeline(
             ),
         ),
     )
+
+
+def _gather_lines(page: Row) -> Row:
+    """Return a page of the logbook with like lines as one item, its id being their number."""
+    items = {item["place"]: item for item in page["items"]}
+    groups = group_lines([Line.model_validate(item) for item in page["items"]])
+    entries = [
+        items[lines[0].place]
+        if len(lines) == 1
+        else items[lines[0].place]
+        | {"id": f"{len(lines)} lignes", "text": summarise_lines(lines, TerritoryNames(), _)}
+        for lines in groups
+    ]
+    return page | {"items": entries}
 
 
 def changes(

@@ -1,13 +1,15 @@
-"""Select the logbook lines of a page, and merge silent sites of one minute into one entry."""
+"""Select the logbook lines of a page, and gather lines that differ only in their site."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from services.console.i18n import N_, Translator
+from services.console.logbook.lines import SITES
 from services.console.resources import Line
 from services.console.texts import words as w
 from services.console.texts import world
@@ -16,6 +18,10 @@ from services.console.texts.names import TerritoryNames
 LATE_MIN: Final = 15
 """Minutes after which a report is shown as late. Rule D7."""
 COMMUNES_SHOWN: Final = 4
+TOGETHER_FOR: Final = timedelta(minutes=10)
+"""Part of the clock in which like lines are read as one. Rule D55."""
+LEAST_TOGETHER: Final = 3
+"""Fewer like lines are read at a glance: each stands alone."""
 SHOWN_KINDS: Final = (
     "fact",
     "decision",
@@ -64,6 +70,7 @@ class LogbookEntry:
     place: str
     report: str | None = None
     """The report of the line; its page shows the text and photos."""
+    danger: bool = False
 
     @property
     def late(self) -> bool:
@@ -103,101 +110,73 @@ def format_author(line: Line, names: TerritoryNames, _: Translator) -> str:
     return w.name_person(line.author, names, _) if line.author != "system" else _("système")
 
 
-def _summarise_silent_sites(lines: Sequence[Line], names: TerritoryNames, _: Translator) -> str:
-    communes = [c for c in dict.fromkeys(names.commune_of(line.site or "") for line in lines) if c]
-    visible_communes = (
-        communes
-        if len(communes) <= COMMUNES_SHOWN
-        else [
-            *communes[: COMMUNES_SHOWN - 1],
-            _("{n} autres communes", n=len(communes) - COMMUNES_SHOWN + 1),
-        ]
+def group_lines(lines: Sequence[Line], apart: Collection[str] = ()) -> list[list[Line]]:
+    """Return the lines in their order, with those that are read as one at the first of them.
+
+    `apart`: ids of lines that stand alone. Lines of danger and of persons always do. Rule D55.
+    """
+    keys = [line.place if line.id in apart else _build_group_key(line) for line in lines]
+    counts = Counter(keys)
+    groups: dict[Hashable, list[Line]] = {}
+    for line, key in zip(lines, keys, strict=True):
+        is_alone = counts[key] < LEAST_TOGETHER
+        groups.setdefault(line.place if is_alone else key, []).append(line)
+    return list(groups.values())
+
+
+def _build_group_key(line: Line) -> Hashable:
+    if line.together is None:
+        return line.place
+    return (
+        line.together,
+        line.source,
+        line.certainty,
+        line.role or line.author,
+        line.late_min > LATE_MIN,
+        line.recorded_at.timestamp() // TOGETHER_FOR.total_seconds(),
     )
-    return _(
-        "{n} sites sans nouvelles à {communes} : levée de doute ouverte",
-        n=len(lines),
-        communes=w.join_words(visible_communes, _),
-    )
+
+
+def summarise_lines(lines: Sequence[Line], names: TerritoryNames, _: Translator) -> str:
+    """Return the sentence of one line, or the one that represents several read as one."""
+    line = lines[0]
+    if len(lines) == 1 or line.together is None:
+        return line.text
+    sites = list(dict.fromkeys(one.site for one in lines if one.site is not None))
+    if len(sites) < 2:
+        return _("{line} ({n} fois)", line=line.text, n=len(lines))
+    where = _.plural("{n} site", "{n} sites", len(sites))
+    communes = [c for c in dict.fromkeys(map(names.commune_of, sites)) if c]
+    if len(communes) > COMMUNES_SHOWN:
+        others = _("{n} autres communes", n=len(communes) - COMMUNES_SHOWN + 1)
+        communes = [*communes[: COMMUNES_SHOWN - 1], others]
+    if communes:
+        where = f"{where} ({w.join_words(communes, _)})"
+    if SITES not in line.together:
+        return _("{what} : {where}", what=line.together, where=where)
+    return line.together.replace(SITES, where)
 
 
 def build_entries(
     lines: Sequence[Line], names: TerritoryNames, _: Translator, limit: int
 ) -> list[LogbookEntry]:
     """Build at most `limit` entries from `lines`, both newest first."""
-    entries: list[LogbookEntry] = []
-    visible_lines = [line for line in lines if _is_shown(line)]
-    together = group_lines(visible_lines)
-    k = 0
-    while k < len(visible_lines) and len(entries) < limit:
-        line = visible_lines[k]
-        run = [line]
-        if line.group is not None and together[line.group.key][0] is not line:
-            k += 1
-            continue
-        if line.type == "SiteStatusChanged" and line.change == "unknown":
-            while k + len(run) < len(visible_lines) and _is_same_minute(
-                line, visible_lines[k + len(run)]
-            ):
-                run.append(visible_lines[k + len(run)])
-        text = (
-            summarise_group(line, together, names, _)
-            if len(run) == 1
-            else _summarise_silent_sites(run, names, _)
-        )
-        entries.append(
-            LogbookEntry(
-                line.id,
-                line.occurred_at,
-                line.recorded_at,
-                line.late_min,
-                label_kind(line, _),
-                text,
-                format_author(line, names, _),
-                line.corrects,
-                line.place,
-                line.report if line.type == "ReportChanged" and len(run) == 1 else None,
-            )
-        )
-        k += len(run)
-    return entries
+    groups = group_lines([line for line in lines if _is_shown(line)])
+    return [_build_entry(group, names, _) for group in groups[:limit]]
 
 
-def group_lines(lines: Sequence[Line]) -> dict[str, list[Line]]:
-    """Return the lines of each group, in their order."""
-    lines_by_group: dict[str, list[Line]] = {}
-    for line in lines:
-        if line.group is not None:
-            lines_by_group.setdefault(line.group.key, []).append(line)
-    return lines_by_group
-
-
-_GROUP_SENTENCES: Final = {
-    "rto": N_("{activity} : RTO consommé à {pct} % sur {n} sites"),
-    "dmia": N_("{activity} : DMIA consommée à {pct} % sur {n} sites"),
-}
-
-
-def summarise_group(
-    line: Line, together: Mapping[str, Sequence[Line]], names: TerritoryNames, _: Translator
-) -> str:
-    """Return the sentence of a line, or the one that represents all lines of its group."""
-    group = line.group
-    count = len(together[group.key]) if group is not None else 1
-    if group is None or count < 2:
-        return line.text
-    if group.kind == "unreached":
-        return _.plural(
-            "{n} appel impossible : aucun canal n’a abouti",
-            "{n} appels impossibles : aucun canal n’a abouti",
-            count,
-        )
-    sentence = _GROUP_SENTENCES.get(group.base, N_("{activity} : alarme sur {n} sites"))
-    activity = names.activity_label(group.activity, _.lang)
-    return _(sentence, activity=activity, pct=group.pct, n=count)
-
-
-def _is_same_minute(a: Line, b: Line) -> bool:
-    same = b.type == a.type and b.change == a.change
-    return same and b.recorded_at.replace(second=0, microsecond=0) == a.recorded_at.replace(
-        second=0, microsecond=0
+def _build_entry(lines: Sequence[Line], names: TerritoryNames, _: Translator) -> LogbookEntry:
+    line = lines[0]
+    return LogbookEntry(
+        line.id,
+        line.occurred_at,
+        line.recorded_at,
+        line.late_min,
+        label_kind(line, _),
+        summarise_lines(lines, names, _),
+        format_author(line, names, _),
+        line.corrects,
+        line.place,
+        line.report if line.type == "ReportChanged" and len(lines) == 1 else None,
+        line.danger,
     )

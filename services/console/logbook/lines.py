@@ -6,7 +6,7 @@ stored without text; the sentence is rendered in the reader's language. Pure. Ru
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from schemas.base import Instant
@@ -20,6 +20,8 @@ from services.runtime.log.transaction import FactRecord, Transaction, Transactio
 SERVICE_ORDER = {"alerts": 0, "continuity": 1, "delivery": 2}
 """Order of lines recorded at the same instant: cause before effect."""
 SYSTEM = "system"
+SITES = "{sites}"
+"""Place of the sites in the sentence of several lines."""
 _FACTS_OF_ALL_SERVICES = {"RealmOpened", "RealmClosed", "ReferencePublished"}
 """Facts that every service records; one line is enough."""
 _LOG_FACTS = {"LossDeclared", "Rebased"}
@@ -145,3 +147,21 @@ def render_line(record: SentenceSource, names: TerritoryNames, lang: str) -> str
     return (
         record.type if line_type is None else line_type.render(record, names, get_translator(lang))
     )
+
+
+def endangers_people(record: SentenceSource) -> bool:
+    """Return whether a line tells of a danger to people."""
+    line_type = load_line_types().get(record.type)
+    return line_type is not None and line_type.endangers is not None and line_type.endangers(record)
+
+
+def render_repeated(record: LineRecord, names: TerritoryNames, lang: str) -> str | None:
+    """Return the sentence of a line with `{sites}` in place of its site.
+
+    None: the line is never read together with others. Rule D55.
+    """
+    line_type = load_line_types().get(record.type)
+    if line_type is None or line_type.repeats is None or not line_type.repeats(record):
+        return None
+    anywhere = record if record.site is None else replace(record, site=SITES)
+    return line_type.render(anywhere, names, get_translator(lang))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -21,7 +21,7 @@ from services.console.logbook.line_list import (
     format_author,
     group_lines,
     label_kind,
-    summarise_group,
+    summarise_lines,
 )
 from services.console.logbook.lines import build_key
 from services.console.read_model.queries import Queries
@@ -38,7 +38,10 @@ from services.runtime.identity.permissions import Permission
 
 NOTES_SCANNED: Final = 200
 """Newest notes to search for the correction of a line."""
-LINES_SHOWN: Final = 60
+ROWS_SHOWN: Final = 60
+"""Rows of a page; lines that are read as one are one row."""
+PAGES_READ: Final = 10
+"""Most pages of lines that are read to fill the rows: a storm writes many that are one row."""
 WRITABLE_KINDS: Final = {
     "note": N_("note"),
     "fact": N_("fait"),
@@ -70,10 +73,22 @@ class LogbookRow:
     """Key of the line that it corrects if that is on the page; otherwise its id."""
     corrected_by: str | None
     place: str
+    danger: bool
+    parts: tuple[LogbookRow, ...] = ()
+    """The lines that this row sums up, newest first."""
 
     @property
     def late(self) -> bool:
         return self.late_min > LATE_MIN
+
+    @property
+    def occurred_from(self) -> datetime:
+        """Time of the first event among the lines of this row."""
+        return min((part.occurred_at for part in self.parts), default=self.occurred_at)
+
+    @property
+    def recorded_from(self) -> datetime:
+        return self.parts[-1].recorded_at if self.parts else self.recorded_at
 
 
 def get_line_key(line: Line) -> str:
@@ -83,19 +98,24 @@ def get_line_key(line: Line) -> str:
 
 
 def build_rows(
-    lines: Sequence[Line], notes: Iterable[Line], names: TerritoryNames, _: Translator
+    lines: Sequence[Line],
+    notes: Iterable[Line],
+    names: TerritoryNames,
+    _: Translator,
+    cited_key: str | None = None,
 ) -> list[LogbookRow]:
-    """Build the lines of one page.
+    """Build the rows of one page; lines that are read as one are the parts of one row.
 
-    `notes` are lines of persons beyond the page, searched for corrections.
+    `notes` are lines of persons beyond the page, searched for corrections. A corrected or cited
+    line stands alone.
     """
     lines_by_id = {line.id: line for line in (*notes, *lines)}
-    together = group_lines(lines)
     corrections = {
         line.corrects: get_line_key(line) for line in lines_by_id.values() if line.corrects
     }
-    return [
-        LogbookRow(
+
+    def build_row(line: Line) -> LogbookRow:
+        return LogbookRow(
             get_line_key(line),
             line.id,
             line.occurred_at,
@@ -103,7 +123,7 @@ def build_rows(
             line.late_min,
             label_kind(line, _),
             line.kind in DECIDED_KINDS or line.change == "verdict",
-            summarise_group(line, together, names, _),
+            line.text,
             format_author(line, names, _),
             world.name_source(line.source, _),
             w.translate_code(w.CERTAINTY, line.certainty, _),
@@ -114,23 +134,29 @@ def build_rows(
             else line.corrects,
             corrections.get(line.id),
             line.place,
+            line.danger,
         )
-        for line in lines
-        if line.group is None or together[line.group.key][0] is line
-    ]
 
+    def build_group(group: Sequence[Line]) -> LogbookRow:
+        row = build_row(group[0])
+        if len(group) == 1:
+            return row
+        parts = tuple(build_row(line) for line in group)
+        return replace(
+            row,
+            text=summarise_lines(group, names, _),
+            occurred_at=max(line.occurred_at for line in group),
+            late_min=max(line.late_min for line in group),
+            parts=parts,
+        )
 
-FULL_PCT: Final = 100
-"""Share of a limit, in per cent, below which an alarm stays hidden by default."""
+    cited = [line.id for line in lines if get_line_key(line) == cited_key]
+    return [build_group(group) for group in group_lines(lines, (*cited, *corrections))]
 
 
 def remove_early_alarms(lines: Sequence[Line]) -> list[Line]:
     """Return the lines without the alarms of limits that are not reached yet."""
-    return [
-        line
-        for line in lines
-        if line.group is None or line.group.kind != "alarm" or line.group.pct >= FULL_PCT
-    ]
+    return [line for line in lines if not line.early]
 
 
 def build_cursor(key: str | None) -> str | None:
@@ -164,24 +190,19 @@ async def build_logbook_page(queries: Queries, request: Request) -> dict[str, An
     cursor = query_params.get("suite") or build_cursor(cited_key)
     if incident is not None:
         await queries.incident(incident)
-    timeline, notes, reference = await asyncio.gather(
-        queries.timeline(
-            incident=incident,
-            kind=("all",) if cited_key else (kind,) if kind else (),
-            texts=True,
-            limit=LINES_SHOWN,
-            cursor=cursor,
-        ),
+    kinds = ("all",) if cited_key else (kind,) if kind else ()
+    (lines, following), notes, reference = await asyncio.gather(
+        _read_rows(queries, incident, kinds, cursor),
         queries.timeline(kind=("note",), texts=True, limit=NOTES_SCANNED),
         queries.reference(),
     )
     _ = get_translator(lang)
-    visible_lines = timeline.items if kind or cited_key else remove_early_alarms(timeline.items)
+    visible_lines = lines if kind or cited_key else remove_early_alarms(lines)
     return {
         **build_frame_context(request, shell),
-        "lines": build_rows(visible_lines, notes.items, reference.names, _),
-        "early": len(timeline.items) - len(visible_lines),
-        "next": timeline.next,
+        "lines": build_rows(visible_lines, notes.items, reference.names, _, cited_key),
+        "early": len(lines) - len(visible_lines),
+        "next": following,
         "kinds": KIND_LABELS,
         "kind": kind,
         "cited": cited_key,
@@ -194,6 +215,22 @@ async def build_logbook_page(queries: Queries, request: Request) -> dict[str, An
         "erasures": _list_erasures(request, shell),
         "who": lambda token: w.name_person(token, reference.names, _),
     }
+
+
+async def _read_rows(
+    queries: Queries, incident: str | None, kinds: Sequence[str], cursor: str | None
+) -> tuple[list[Line], str | None]:
+    """Read lines until they fill the rows of a page; return them and the cursor of the next."""
+    lines: list[Line] = []
+    for _page in range(PAGES_READ):
+        page = await queries.timeline(
+            incident=incident, kind=kinds, texts=True, limit=ROWS_SHOWN, cursor=cursor
+        )
+        lines += page.items
+        cursor = page.next
+        if cursor is None or len(group_lines(lines)) >= ROWS_SHOWN:
+            break
+    return lines, cursor
 
 
 def _list_erasures(request: Request, shell: ScreenShell) -> list[ErasureLine]:

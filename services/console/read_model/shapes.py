@@ -44,7 +44,12 @@ from services.console.incidents.titles import (
     write_maintenance_title,
     write_task_title,
 )
-from services.console.logbook.lines import LineRecord, render_line
+from services.console.logbook.lines import (
+    LineRecord,
+    endangers_people,
+    render_line,
+    render_repeated,
+)
 from services.console.read_model.realm_clock import find_limit, is_standing, show_clock
 from services.console.read_model.reference_index import IndexedReference
 from services.console.reassignment.texts import describe_reassignment_reason
@@ -607,7 +612,11 @@ class Shaper:
             realm=self.realm,
             late_min=max(late, 0),
             text=sentence,
-            group=_find_group(record),
+            together=None
+            if text is not None
+            else render_repeated(record, self.reference.names, self.lang),
+            danger=endangers_people(record),
+            early=record.type == "AlarmRaised" and record.values["pct"] < FULL_PCT,
         )
 
     def pole(
@@ -698,6 +707,8 @@ def _build_idle_clock(base: ClockBase, limit_h: float) -> c.ClockRow:
     return c.ClockRow(base=base, state=ClockState.NEVER, limit_h=limit_h)
 
 
+FULL_PCT: Final = 100
+"""Share of a limit, in per cent, below which an alarm is early: pages hide it by default."""
 _CLOSED_CARDS: Final = frozenset((CardState.DONE, CardState.NOT_APPLICABLE))
 
 
@@ -726,30 +737,3 @@ def _build_card(static: Card, running: Mapping[str, c.CardRow]) -> r.Card:
             if other in running and running[other].state not in _CLOSED_CARDS
         ],
     )
-
-
-def _find_group(record: LineRecord) -> r.LineGroup | None:
-    """Return the group of a line on pages, or None.
-
-    Alarms form a group per activity, share of its limit and minute; failed calls one per minute.
-    """
-    minute = record.recorded_at // 60_000
-    if record.type == "AlarmRaised" and record.site is not None:
-        activity, base, pct = (record.values[name] for name in ("activity", "base", "pct"))
-        return r.LineGroup(
-            key=f"alarm/{activity}/{base}/{pct}/{minute}",
-            kind="alarm",
-            activity=activity,
-            base=base,
-            pct=pct,
-        )
-    if record.type == "AlarmRaised":
-        return r.LineGroup(
-            key=f"alarm/{record.id}",
-            kind="alarm",
-            activity=record.values["activity"],
-            pct=record.values["pct"],
-        )
-    if record.type == "NotificationChanged" and record.change == "failed":
-        return r.LineGroup(key=f"unreached/{minute}", kind="unreached")
-    return None

@@ -53,16 +53,6 @@ KindOfLine: TypeAlias = Literal[
 ]
 
 
-class LineGroup(Resource):
-    """Lines that pages show as one: alarms of one activity, or calls that could not be made."""
-
-    key: str
-    kind: Literal["alarm", "unreached"]
-    activity: str = ""
-    base: str = ""
-    pct: int = 0
-
-
 class Line(Resource):
     """A line of the logbook: the fact, its author, and the times of the event and of its record.
 
@@ -91,7 +81,16 @@ class Line(Resource):
     source: str | None
     corrects: str | None
     place: str = Field(description="service/partition/seq/ordinal of the fact in its log")
-    group: LineGroup | None = Field(default=None, exclude=True)
+    together: str | None = Field(
+        default=None,
+        description=(
+            "the sentence with `{sites}` in place of the site. Pages show lines of one source with "
+            "the same sentence, recorded in the same ten minutes, as one entry. null: a danger, or "
+            "a line of a person, which always stands alone"
+        ),
+    )
+    danger: bool = Field(default=False, exclude=True)
+    early: bool = Field(default=False, exclude=True)
 
 
 class CommandResult(Resource):

@@ -14,6 +14,7 @@ from services.cli.data import territory_records
 from services.cli.system import doctor, source, status
 from services.runtime.process.files import DataDirLock
 from services.runtime.process.settings import DataDir
+from tests.unit.console.test_pages import line
 
 WORDS = "[/srv/x] est plein [red] [a-1]"
 
@@ -68,6 +69,26 @@ def test_characters_that_change_the_direction_of_writing_are_visible(
     shown_words = capsys.readouterr().out
     assert not set(control_characters) & set(shown_words)
     assert "avant\N{REPLACEMENT CHARACTER}" in shown_words
+
+
+def test_the_logbook_of_a_storm_is_one_entry_and_each_line_can_be_had(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    storm = [line(k, "Coupure de courant : {sites}").model_dump(mode="json") for k in range(1, 89)]
+    danger = line(100, None, text="Fuite de gaz : site 100").model_dump(mode="json")
+    monkeypatch.setattr(
+        read, "fetch_list", lambda *_, **__: {"items": [*storm, danger], "next": None}
+    )
+    read.timeline()
+    shown_words = capsys.readouterr().out
+    assert "Coupure de courant : 88 sites" in shown_words
+    assert "88 lignes" in shown_words
+    assert "Fuite de gaz : site 100" in shown_words
+    assert "site 40" not in shown_words
+    read.timeline(each=True)
+    assert "Coupure de courant : site 40" in capsys.readouterr().out
+    read.timeline(as_json=True)
+    assert len(json.loads(capsys.readouterr().out)["items"]) == 89
 
 
 def test_the_reason_of_an_end_is_shown_in_one_line_of_a_pipe(
@@ -246,23 +267,12 @@ def test_codes_of_messages_lines_and_proposals_are_shown_in_words(
         "acknowledged_at": None,
         "why": "channel_not_configured",
     }
-    line = {
-        "id": "l-1",
-        "occurred_at": None,
-        "recorded_at": None,
-        "late_min": 0,
-        "kind": "alarm",
-        "text": "t",
-        "source": None,
-        "certainty": None,
-        "author": "system",
-        "corrects": None,
-    }
+    alarm = line(1, kind="alarm", source=None, text="t").model_dump(mode="json")
     monkeypatch.setattr(
         read,
         "fetch_list",
         lambda path, *_args, **_filters: {
-            "items": [message if "notif" in path else line],
+            "items": [message if "notif" in path else alarm],
             "next": None,
         },
     )

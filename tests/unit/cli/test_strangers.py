@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from services.cli.__main__ import app, main
+from tests.unit.console.test_pages import line
 
 Answering = Callable[[httpx.Request], httpx.Response]
 COMMANDS = (
@@ -132,19 +133,8 @@ def test_text_other_than_utf_8_is_reported(
 def test_text_in_brackets_is_shown(answered: Callable[[Answering], None]) -> None:
     """`[urgent]` was taken for a style and left out of the main courante; `[/]` ended the command."""
     text = "[urgent] site [/] fermé :warning:"
-    line = {
-        "occurred_at": None,
-        "recorded_at": None,
-        "late_min": 0,
-        "kind": "note",
-        "text": text,
-        "source": None,
-        "certainty": None,
-        "author": "p",
-        "id": "l-1",
-        "corrects": None,
-    }
-    answered(lambda _: httpx.Response(200, json={"items": [line], "next": None}))
+    note = line(1, type="NoteAdded", kind="note", text=text).model_dump(mode="json")
+    answered(lambda _: httpx.Response(200, json={"items": [note], "next": None}))
     done = CliRunner().invoke(app, ["timeline"])
     assert done.exit_code == 0, done.exception
     assert text in done.output

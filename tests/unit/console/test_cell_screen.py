@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from services.console.logbook.lines import LineRecord
+from services.console.logbook.lines import LineRecord, build_key
 from services.runtime.secrets.vault import TextItem
 from tests.unit.console.held import Held, browsing
 from tests.unit.console.test_every_screen import (
@@ -353,12 +353,38 @@ async def test_alarms_of_one_activity_are_one_line_and_early_ones_are_folded() -
     realm_state.lines += [alarm(n, NOW - MINUTE + n, s) for n, s in enumerate(sites, 20)]
     browser, _ = browsing(realm_state)
     page_text = (await shown(browser, "/main-courante")).replace("\u00a0", " ")
-    assert (await browser.get(f"/main-courante?realm={REALM}")).text.count("data-recorded=") == 1
-    assert "Accueil des collèges (EDU-02) : RTO consommé à 100 % sur 12 sites" in page_text
+    markup = (await browser.get(f"/main-courante?realm={REALM}")).text
+    assert markup.count('class="lead"') == 1
+    assert markup.count('class="part"') == 12
+    assert re.search(r"Accueil des collèges \(EDU-02\), 12 sites \(.+\) : RTO", page_text)
     assert "12 alarmes avant échéance ne sont pas affichées" in page_text
-    assert "RTO consommé à 50 % sur 12 sites" in (
-        await shown(browser, "/main-courante?genre=alarm")
-    ).replace("\u00a0", " ")
+    assert "RTO consommé à 50 %" not in page_text
+    assert "RTO consommé à 50 %" in (await shown(browser, "/main-courante?genre=alarm")).replace(
+        "\u00a0", " "
+    )
+
+
+async def test_the_logbook_of_a_storm_is_one_row_and_shows_each_danger() -> None:
+    """Reports of ten pages of lines are read for it; a line that is cited or corrected shows."""
+    realm_state = crisis()
+    sites = sorted(realm_state.reference.sites)[:88]
+    values: dict[str, object] = {"type": "outage_power", "severity": 4}
+    realm_state.lines += [
+        told(n, NOW - MINUTE + n, site=s, report=f"r-{n}", values=values)
+        for n, s in enumerate(sites, 1)
+    ]
+    danger = {"type": "outage_power", "severity": 5}
+    realm_state.lines.append(told(100, NOW - MINUTE + 50, site=sites[0], values=danger))
+    browser, _ = browsing(realm_state)
+    markup = (await browser.get(f"/main-courante?realm={REALM}")).text
+    assert re.search(r"Coupure d’électricité\s: 88 sites \(", markup)
+    assert markup.count('<tr class="part"') == 88
+    assert markup.count('<tr id="l-') == 1 + len(crisis().lines)
+    lines = markup.partition('id="lines"')[2]
+    assert lines.count("#s-danger") == 1
+    key = build_key(NOW - MINUTE + 40, "alerts", 40, 0)
+    cited = (await browser.get(f"/main-courante?realm={REALM}&ligne={key}")).text
+    assert f'<tr id="l-{key}" data-key="l-l-40" class="cited"' in cited
 
 
 async def test_failed_calls_are_one_line() -> None:
@@ -379,8 +405,7 @@ async def test_failed_calls_are_one_line() -> None:
     browser, _ = browsing(realm_state)
     for path in ("/main-courante", "/incidents/i-1"):
         page_text = await shown(browser, path)
-        assert "53 appels impossibles" in page_text, path
-        assert page_text.count("Injoignable") == 0, path
+        assert "tous les canaux ont échoué (53 fois)" in page_text.replace("\u00a0", " "), path
 
 
 async def test_a_plan_shows_its_current_value_beside_its_first_value() -> None:

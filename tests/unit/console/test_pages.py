@@ -14,11 +14,11 @@ from services.console.attention.cell_page import (
     SiteLine,
     build_site_line,
     fold_text,
-    group_lines,
 )
+from services.console.attention.cell_page import group_lines as group_site_lines
 from services.console.continuity.clocks import build_bar
 from services.console.i18n import get_translator
-from services.console.logbook.line_list import build_entries
+from services.console.logbook.line_list import build_entries, group_lines, summarise_lines
 from services.console.read_model.shapes import Shaper
 from services.console.resources import Clock, Line
 from services.console.sites.map import compute_extent, is_overlapping, place_labels, push_apart
@@ -64,7 +64,7 @@ def test_danger_comes_first_then_urgent_then_silent_sites_then_the_rest() -> Non
         site("over", "closed", -3),
         site("far", "closed", 90),
     ]
-    groups = group_lines(lines, NOW, _)
+    groups = group_site_lines(lines, NOW, _)
     assert [(g.key, [x.id for x in g.lines]) for g in groups] == [
         ("danger", ["e"]),
         ("limite", ["over", "late"]),
@@ -149,7 +149,7 @@ def test_two_names_on_the_map_do_not_cover_each_other() -> None:
     assert not is_overlapping(boxes[0], boxes[1])
 
 
-def line(k: int, type: str = "SiteStatusChanged", change: str = "unknown", minute: int = 0) -> Line:
+def line(k: int, together: str | None = None, minute: int = 0, **fields: object) -> Line:
     at = NOW.replace(second=0) - timedelta(minutes=minute)
     return Line.model_validate(
         {
@@ -160,30 +160,64 @@ def line(k: int, type: str = "SiteStatusChanged", change: str = "unknown", minut
             "late_min": 0,
             "author": "system",
             "role": None,
-            "kind": "watch",
-            "type": type,
-            "change": change,
-            "text": f"texte {k}",
+            "kind": "fact",
+            "type": "ReportChanged",
+            "change": "applied",
+            "text": f"Coupure de courant : site {k}",
             "incident": None,
-            "site": None,
+            "site": f"site {k}",
             "report": None,
-            "certainty": None,
-            "source": None,
+            "certainty": "confirmed",
+            "source": "site_manager",
             "corrects": None,
             "place": f"alerts/6/{k}/0",
+            "together": together,
         }
+        | fields
     )
 
 
-def test_only_silent_sites_of_one_minute_share_a_line() -> None:
-    entries = build_entries(
-        [line(1), line(2), line(3, minute=2), line(4, "AlarmRaised", "alarm", minute=2)],
-        TerritoryNames(),
-        _,
-        10,
+CUT = "Coupure de courant : {sites}"
+
+
+def test_a_storm_of_reports_is_read_as_one_line_and_dangers_stand_alone() -> None:
+    """The cell could not find the gas leak among 88 power cuts."""
+    status = {"type": "SiteStatusChanged", "source": None, "certainty": None}
+    storm = [
+        one
+        for k in range(1, 177, 2)
+        for one in (line(k, CUT), line(k + 1, "Fermé : {sites}", **status))
+    ]
+    danger = line(200, None, text="Fuite de gaz : site 200")
+    groups = group_lines([*storm[:40], danger, *storm[40:]])
+    assert [len(group) for group in groups] == [88, 88, 1]
+    assert groups[2] == [danger]
+    assert summarise_lines(groups[0], TerritoryNames(), _) == "Coupure de courant : 88 sites"
+    assert {one.id for group in groups for one in group} == {one.id for one in (*storm, danger)}
+
+
+def test_lines_stand_alone_if_they_are_few_late_of_another_time_or_source() -> None:
+    storm = [line(k, CUT) for k in range(1, 5)]
+    others = [
+        line(10, CUT, late_min=40),
+        line(11, CUT, minute=30),
+        line(12, CUT, source="supervision"),
+        line(13, "Odeur de brûlé : {sites}"),
+        line(14, "Odeur de brûlé : {sites}"),
+    ]
+    groups = group_lines([*storm, *others])
+    assert [len(group) for group in groups] == [4, 1, 1, 1, 1, 1]
+    assert [len(group) for group in group_lines(storm, apart=["l2"])] == [3, 1]
+
+
+def test_a_sentence_without_its_site_says_how_many_sites_there_are() -> None:
+    cards = [line(k, "Fiche faite : fermer l’eau") for k in range(1, 4)]
+    assert (
+        summarise_lines(cards, TerritoryNames(), _) == "Fiche faite : fermer l’eau\u00a0: 3 sites"
     )
-    assert [e.id for e in entries] == ["l1", "l3", "l4"]
-    assert entries[0].text.startswith("2 sites sans nouvelles")
+    again = [line(k, CUT, site="site 1") for k in range(1, 4)]
+    assert summarise_lines(again, TerritoryNames(), _) == "Coupure de courant : site 1 (3 fois)"
+    assert [entry.id for entry in build_entries(again, TerritoryNames(), _, 10)] == ["l1"]
 
 
 def test_times_are_those_of_paris_on_both_sides_of_summer() -> None:

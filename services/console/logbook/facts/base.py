@@ -38,6 +38,7 @@ class SentenceSource(Protocol):
 
 
 Renderer = Callable[[SentenceSource, TerritoryNames, Translator], str]
+Predicate = Callable[[SentenceSource], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,10 @@ class LineType:
     """Returns its kind, its own times and the values of its sentence; None: no line."""
     render: Renderer
     """Returns its sentence from the stored values."""
+    repeats: Predicate | None = None
+    """Returns whether close lines that differ only in their site may be read as one."""
+    endangers: Predicate | None = None
+    """Returns whether it tells of a danger to people."""
 
 
 def drop_missing(values: dict[str, Any]) -> dict[str, Any]:
@@ -64,6 +69,10 @@ def get_text_id(reason: str | None) -> str | None:
     return (
         reason.removeprefix("text:") if reason is not None and reason.startswith("text:") else None
     )
+
+
+def has_site(record: SentenceSource) -> bool:
+    return record.site is not None
 
 
 def format_place(record: SentenceSource, names: TerritoryNames) -> str:

@@ -86,6 +86,11 @@ def render_task(record: SentenceSource, names: TerritoryNames, _: Translator) ->
             return _("Sans objet : {task}", task=what)
 
 
+def repeats_task(record: SentenceSource) -> bool:
+    """Return whether a task may be read with those of other sites: it is no order of a person."""
+    return record.site is not None and record.change != "sent"
+
+
 def render_instruction(record: SentenceSource, site: str, _: Translator) -> str:
     if record.change == "sent":
         return _("Consigne envoyée, {site}", site=site)
@@ -340,7 +345,7 @@ def render_note(record: SentenceSource, names: TerritoryNames, _: Translator) ->
 
 
 LINES: Final = {
-    "TaskChanged": LineType(make_task_line, render_task),
+    "TaskChanged": LineType(make_task_line, render_task, repeats_task),
     "ActionChanged": LineType(make_action_line, render_action),
     "NoteAdded": LineType(make_note_line, render_note),
     "HandoverChanged": LineType(make_handover_line, render_handover),

@@ -14,6 +14,7 @@ from services.console.logbook.facts.base import (
     format_local_time,
     format_place,
     get_text_id,
+    has_site,
     join_place,
     pick_fields,
 )
@@ -359,11 +360,11 @@ def render_improvement(record: SentenceSource, names: TerritoryNames, _: Transla
 LINES: Final = {
     "ActivityChanged": LineType(make_activity_line, render_activity),
     "ActivityDeclared": LineType(make_declared_activity_line, render_declared_activity),
-    "AlarmRaised": LineType(make_alarm_line, render_alarm),
+    "AlarmRaised": LineType(make_alarm_line, render_alarm, has_site),
     "AlarmArbitrated": LineType(make_arbitration_line, render_arbitration),
     "StrategyChanged": LineType(make_strategy_line, render_strategy),
     "PlanChanged": LineType(make_plan_line, render_plan),
-    "SiteCardChanged": LineType(make_site_card_line, render_site_card),
+    "SiteCardChanged": LineType(make_site_card_line, render_site_card, has_site),
     "SitrepIssued": LineType(make_sitrep_line, render_sitrep),
     "ImprovementChanged": LineType(make_improvement_line, render_improvement),
 }

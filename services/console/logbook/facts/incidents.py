@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Final
+from typing import Any, Final
 
+from schemas.catalogue.event_types import (
+    EVENT_TYPES,
+    EventKind,
+    endangers_people,
+    may_endanger_people,
+)
 from schemas.crisis.maintenance import Coverage
+from schemas.words import EventType
 from services.console.i18n import N_, Translator
 from services.console.incidents.titles import write_maintenance_title
 from services.console.logbook.facts.base import (
@@ -129,6 +136,22 @@ def render_judgement(record: SentenceSource, names: TerritoryNames, _: Translato
     return _("Annulé. {line}", line=event_text) if v.get("msg_type") == "Cancel" else event_text
 
 
+def repeats_report(record: SentenceSource) -> bool:
+    """Return whether a report may be read with others: no danger, nothing that was refused."""
+    if record.site is None or record.change in ("refused", "failed"):
+        return False
+    return not _is_dangerous(record.values.get("type"), record.values.get("severity") or 1)
+
+
+def _is_dangerous(type: Any, severity: int) -> bool:
+    """Return whether trouble is or may be a danger to people; an unknown type is one."""
+    return (
+        type not in EVENT_TYPES
+        or endangers_people(EventType(type), severity)
+        or may_endanger_people(EventType(type))
+    )
+
+
 def make_site_line(fact: FactRecord) -> Fields:
     r = fact.data["row"]
     causes = r.get("causes") or ()
@@ -159,6 +182,23 @@ def render_site(record: SentenceSource, names: TerritoryNames, _: Translator) ->
         _("{status} : {site}, {causes}", status=status, site=site, causes=causes)
         if causes
         else join_place(status, site, _)
+    )
+
+
+def endangers_report(record: SentenceSource) -> bool:
+    """Return whether a report tells of a danger to people and is neither taken back nor denied."""
+    v = record.values
+    if v.get("msg_type") == "Cancel" or v.get("ended") or record.certainty == "denied":
+        return False
+    row = EVENT_TYPES[EventType(v["type"])] if v.get("type") in EVENT_TYPES else None
+    is_trouble = row is not None and row.kind is EventKind.CAUSE
+    return is_trouble and endangers_people(EventType(v["type"]), v.get("severity") or 1)
+
+
+def repeats_site(record: SentenceSource) -> bool:
+    """Return whether a site's status may be read with others: nobody is in danger there."""
+    return record.change not in ("evacuated", "sheltering") and not any(
+        _is_dangerous(type, 1) for type in record.values.get("types", ())
     )
 
 
@@ -378,8 +418,8 @@ def render_maintenance(record: SentenceSource, names: TerritoryNames, _: Transla
 
 
 LINES: Final = {
-    "ReportChanged": LineType(make_report_line, render_report),
-    "SiteStatusChanged": LineType(make_site_line, render_site),
+    "ReportChanged": LineType(make_report_line, render_report, repeats_report, endangers_report),
+    "SiteStatusChanged": LineType(make_site_line, render_site, repeats_site),
     "IncidentChanged": LineType(make_incident_line, render_incident),
     "LevelChanged": LineType(make_level_line, render_level),
     "TriggerChanged": LineType(make_trigger_line, render_trigger),

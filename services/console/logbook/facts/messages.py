@@ -171,6 +171,11 @@ def render_notification(record: SentenceSource, names: TerritoryNames, _: Transl
             return _("Envoi incertain : {who}, peut-être non reçu", who=who)
 
 
+def repeats_notification(record: SentenceSource) -> bool:
+    """Return whether a failed call may be read with others to the same role."""
+    return record.change == "failed"
+
+
 def make_hold_line(fact: FactRecord) -> Fields:
     r = fact.data["row"]
     return {
@@ -221,7 +226,9 @@ LINES: Final = {
     "EscalationChanged": LineType(make_escalation_line, render_escalation),
     "AnswerRecorded": LineType(make_answer_line, render_answer),
     "RoleUncovered": LineType(make_uncovered_role_line, render_uncovered_role),
-    "NotificationChanged": LineType(make_notification_line, render_notification),
+    "NotificationChanged": LineType(
+        make_notification_line, render_notification, repeats_notification
+    ),
     "HoldChanged": LineType(make_hold_line, render_hold),
     "CallOutChanged": LineType(make_callout_line, render_callout),
 }
