@@ -13,6 +13,9 @@ other clients of its process, which may only wait for records.
 
 A broker that is asked to stop hands over what it leads, but answers no fetch of it before it closes
 its connections. A consumer that waits there for records goes on with the new leader, too.
+
+A consumer has one fetch at a time on each broker, which waits up to 5 s for records. A partition
+that this broker leads from now on would wait behind it.
 """
 
 from __future__ import annotations
@@ -47,8 +50,8 @@ SLOW_ANSWER_S: Final = 1.0
 """Wait for an answer after which the broker may have frozen."""
 DOUBT_AGE_MS: Final = 500
 """The age of the metadata while a broker may have frozen."""
-PATIENT_REQUESTS: Final = (FetchRequest, JoinGroupRequest, SyncGroupRequest)
-"""Requests that a broker answers late by design."""
+PATIENT_REQUESTS: Final = (JoinGroupRequest, SyncGroupRequest)
+"""Requests that a broker answers late by design, as it does fetches."""
 _Target = tuple[object, object]
 _target: ContextVar[_Target] = ContextVar("target")
 """Broker and kind of the connection that the running task opens."""
@@ -93,8 +96,12 @@ class MetadataUpdate:
         """Limits of the connections that are being opened, with their brokers."""
         self._asking: tuple[int, asyncio.Timeout] | None = None
         """The broker that is being asked for the metadata, with the limit of its answer."""
-        self._leaders: set[int] = set()
-        """Brokers that led something when the metadata were read last."""
+        self._led: dict[int, set[TopicPartition]] = {}
+        """Partitions that each broker led when the metadata were read last."""
+        self._fetches: dict[int, FetchRequest] = {}
+        """The last fetch of each broker."""
+        self._fetching: set[int] = set()
+        """Brokers that have not answered their last fetch."""
         self._loop: asyncio.AbstractEventLoop | None = None
         with _updates_lock:
             _updates.add(self)
@@ -118,6 +125,8 @@ class MetadataUpdate:
 
     async def _send_and_watch(self, broker: int, request: Any, **options: Any) -> Any:
         """Send a request, and read the metadata of another broker while its answer is late."""
+        if isinstance(request, FetchRequest):
+            return await self._fetch(broker, request, options)
         if isinstance(request, PATIENT_REQUESTS) or not self._is_clustered():
             return await self._send(broker, request, **options)
         late = asyncio.get_running_loop().call_later(SLOW_ANSWER_S, self._doubt, broker)
@@ -126,6 +135,15 @@ class MetadataUpdate:
         finally:
             late.cancel()
             self._slow.discard(broker)
+
+    async def _fetch(self, broker: int, request: FetchRequest, options: dict[str, Any]) -> Any:
+        """Send a fetch, and remember it while it waits for records."""
+        self._fetches[broker] = request
+        self._fetching.add(broker)
+        try:
+            return await self._send(broker, request, **options)
+        finally:
+            self._fetching.discard(broker)
 
     def _doubt(self, broker: int) -> None:
         """Request the metadata of another broker, also if this one is being asked for them."""
@@ -208,17 +226,20 @@ class MetadataUpdate:
     def _close_useless(self) -> None:
         """Fail the requests that will not be answered, so that they are repeated elsewhere.
 
-        These are requests to brokers that the cluster counts as away, and to those that lead
-        nothing any more.
+        These are requests to brokers that the cluster counts as away, to those that lead nothing
+        any more, and fetches for which others have to wait.
         """
         cluster = self._client.cluster
         present = {broker.nodeId for broker in cluster.brokers()}
-        leaders = {broker for broker in present if cluster.partitions_for_broker(broker)}
+        led = {broker: set(cluster.partitions_for_broker(broker) or ()) for broker in present}
+        leaders = {broker for broker, partitions in self._led.items() if partitions}
         connections = self._find_connected()
-        absent, former_leaders = connections - present, connections & (self._leaders - leaders)
-        self._leaders = leaders
+        absent = connections - present
+        former_leaders = {broker for broker in connections & leaders if not led.get(broker)}
+        useless = former_leaders | self._find_hindering_fetches(led)
+        self._led = led
         for (broker, group), connection in list(self._client._conns.items()):
-            if broker in absent or (broker in former_leaders and group == ConnectionGroup.DEFAULT):
+            if broker in absent or (broker in useless and group == ConnectionGroup.DEFAULT):
                 connection.close()
         for limit, broker in self._connecting.items():
             if broker not in present:
@@ -228,6 +249,27 @@ class MetadataUpdate:
                 others = list(_updates)
             for update in others:
                 update.hear_of_loss(absent | former_leaders)
+
+    def _find_hindering_fetches(self, led: dict[int, set[TopicPartition]]) -> set[int]:
+        """Return the brokers with a running fetch that lacks a partition they lead from now on.
+
+        Only partitions count that this consumer has fetched from another broker.
+        """
+        return {
+            broker
+            for broker in self._fetching
+            if (led.get(broker, set()) - self._led.get(broker, set())) & self._list_fetched(broker)
+        }
+
+    def _list_fetched(self, broker: int) -> set[TopicPartition]:
+        """Return the partitions of the last fetches of other brokers."""
+        return {
+            TopicPartition(topic, partition)
+            for other, request in self._fetches.items()
+            if other != broker
+            for topic, positions in request.topics
+            for partition, *_ in positions
+        }
 
     def _find_connected(self) -> set[Any]:
         connections = list(self._client._conns.items())

@@ -65,12 +65,15 @@ class SeveralBrokers(OneTopicCluster):
         super().__init__(leader=brokers[-1])
         self._brokers = list(brokers)
         self.stopping: set[int] = set()
+        self.led: dict[int, set[int]] = {}
 
     def brokers(self) -> list[Any]:
         return [SimpleNamespace(nodeId=broker) for broker in self._brokers]
 
     def partitions_for_broker(self, broker: int) -> set[TopicPartition] | None:
         """Return the partition that a broker leads, unless it hands it over."""
+        if broker in self.led:
+            return {TopicPartition("known", partition) for partition in self.led[broker]}
         return None if broker in self.stopping else {TopicPartition("known", 0)}
 
     def update_metadata(self, answer: Any) -> None:
@@ -232,6 +235,38 @@ def test_a_broker_that_hands_over_its_partitions_loses_its_connection_once() -> 
     assert client._conns[3, 0].connected()
 
 
+def fetch(*partitions: int) -> FetchRequest:
+    return FetchRequest(5000, 1, 1 << 20, 1, [("known", [(p, 0, 1 << 20) for p in partitions])])
+
+
+@pytest.mark.parametrize(
+    ("led_by_others", "is_open"),
+    [({2: {2, 1}, 3: {3}}, False), ({2: {2, 4}, 3: {3}}, True), ({2: {2}, 3: {3, 1}}, True)],
+    ids=["a partition of the lost broker", "one of another consumer", "another new leader"],
+)
+def test_a_partition_does_not_wait_behind_the_fetch_of_its_new_leader(
+    led_by_others: dict[int, set[int]], is_open: bool
+) -> None:
+    """The fetch of broker 2 waits for records of partition 2 when broker 1 dies."""
+    client: Any = AnsweringClient(1, 2, 3, frozen=(2,))
+    client.cluster.led = {1: {1}, 2: {2}, 3: {3}}
+    update = MetadataUpdate(client)
+
+    async def lose_first() -> None:
+        waiting = asyncio.create_task(client.send(2, fetch(2)))
+        await asyncio.sleep(0)
+        for broker, partition in ((1, 1), (3, 3)):
+            await client.send(broker, fetch(partition))
+        update._close_useless()
+        client.cluster.led = {1: set()} | led_by_others
+        update._close_useless()
+        assert client._conns[2, 0].connected() is is_open
+        assert client._conns[3, 0].connected()
+        waiting.cancel()
+
+    asyncio.run(lose_first())
+
+
 def test_metadata_wait_behind_no_fetch() -> None:
     client: Any = AnsweringClient(1, 2)
     MetadataUpdate(client)
@@ -286,11 +321,10 @@ def test_metadata_that_were_asked_of_a_slow_broker_are_asked_of_another(
 def test_a_broker_that_answers_late_by_design_is_not_doubted() -> None:
     client: Any = AnsweringClient(1, 2, 3, frozen=(3,))
     MetadataUpdate(client)
-    fetch = FetchRequest(5000, 1, 1 << 20, 1, [])
 
     async def send() -> None:
         async with asyncio.timeout(0.1):
-            await client.send(3, fetch)
+            await client.send(3, fetch(0))
 
     with pytest.raises(TimeoutError):
         asyncio.run(send())
