@@ -100,7 +100,7 @@ class Intake:
         self.settings = settings
         master = MasterKey.open(settings.data.secrets)
         self.access = AccessStore.open(settings, "intake", master=master)
-        self.vault = Vault.open(settings, master=master, ack_timeout_s=settings.ack_timeout_s)
+        self.vault = Vault.open(settings, master=master, ack_timeout_s=settings.acknowledgement_s)
         words = LogRedactor(master.derive_key("intake.words"))
         self.ledger = AnswerIndex(settings.answers, words)
         self.marks = InputMarks.open(settings.data.secrets)
@@ -140,7 +140,7 @@ class Intake:
             self.backlog,
             master.derive_key("intake.fingerprints"),
             words,
-            settings.ack_timeout_s,
+            settings.acknowledgement_s,
             self.reserved,
             RealmCheck(settings.live_realm, self.proxy.get_json),
             self.follower,

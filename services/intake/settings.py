@@ -5,12 +5,17 @@ from __future__ import annotations
 import ssl
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from pydantic import AliasChoices, Field, field_validator, model_validator
 
+from services.runtime.process.cluster import is_shared
 from services.runtime.process.settings import HostPort, Settings
 from services.runtime.secrets.files import load_chain
+
+ACK_TIMEOUT_S: Final = 5.0
+SHARED_ACK_TIMEOUT_S: Final = 10.0
+"""Twice the time in which another broker leads at the latest: reports under way survive it."""
 
 
 def _build_alias(name: str) -> AliasChoices:
@@ -42,8 +47,13 @@ class IntakeSettings(Settings):
         default=256, ge=0, validation_alias=_build_alias("in_flight_reserve")
     )
     """Additional reports that may wait, for danger to people only."""
-    ack_timeout_s: float = Field(default=5.0, gt=0, validation_alias=_build_alias("ack_timeout_s"))
-    """Time without an acknowledgement after which the sender is asked to try again."""
+    ack_timeout_s: float | None = Field(
+        default=None, gt=0, validation_alias=_build_alias("ack_timeout_s")
+    )
+    """Time without an acknowledgement after which the sender is asked to try again.
+
+    Empty = 5 s; with several machines 10 s, in which another broker leads.
+    """
     batch_items: int = Field(default=500, ge=1, validation_alias=_build_alias("batch_items"))
     """Reports in one batch."""
     refused_days: int = Field(default=30, ge=1, validation_alias=_build_alias("refused_days"))
@@ -171,6 +181,13 @@ class IntakeSettings(Settings):
     def read(cls) -> Self:
         """Read the settings from the environment."""
         return cls()
+
+    @property
+    def acknowledgement_s(self) -> float:
+        """Longest wait for an acknowledgement."""
+        if self.ack_timeout_s is not None:
+            return self.ack_timeout_s
+        return SHARED_ACK_TIMEOUT_S if is_shared(self) else ACK_TIMEOUT_S
 
     @property
     def answers(self) -> Path:

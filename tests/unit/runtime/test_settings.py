@@ -99,6 +99,16 @@ def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize(
+    ("shared", "value", "wait_s"), [(False, None, 5.0), (True, None, 10.0), (True, 2.0, 2.0)]
+)
+def test_reports_under_way_survive_another_leader_on_several_machines(
+    tmp_path: Path, shared: bool, value: float | None, wait_s: float
+) -> None:
+    settings = IntakeSettings(data_dir=tmp_path, cluster=shared, ack_timeout_s=value)
+    assert settings.acknowledgement_s == wait_s
+
+
+@pytest.mark.parametrize(
     ("kind", "variable", "value"),
     [
         (Settings, "VIGIE_KAFKA", "kafka"),
