@@ -6,9 +6,12 @@ one sentence.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Any, Final, Self
 from urllib.parse import urlencode
 
@@ -21,6 +24,8 @@ from services.runtime.process.settings import Settings
 TIMEOUT_S: Final = 30.0
 CONNECT_TIMEOUT_S: Final = 3.0
 """Longest wait for a connection while other addresses are left to try."""
+HEDGE_S: Final = 2.0
+"""Wait for an answer after which the next address is asked, too."""
 _UNAVAILABLE: Final = frozenset({502, 503, 504})
 _NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout)
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
@@ -29,8 +34,10 @@ _SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
 class FallbackTransport(httpx.BaseTransport):
     """Send each request to the first address that answers, beginning with the last good one.
 
-    A request that a machine refuses for now (502 to 504), or takes and does not answer, goes to the
-    next one if it may be sent twice: it only reads, or it has an Idempotency-Key.
+    A request that may be sent twice (it only reads, or it has an Idempotency-Key) goes to the next
+    address if a machine refuses it for now (502 to 504), breaks it off, or does not answer within
+    `HEDGE_S`. Then the first useful answer counts. A refusal counts if nobody else answers within
+    that time again.
     """
 
     def __init__(self, urls: Sequence[str], transport: httpx.BaseTransport | None = None) -> None:
@@ -39,24 +46,39 @@ class FallbackTransport(httpx.BaseTransport):
         self._last_good = 0
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Return the first useful answer. Raises httpx.RequestError if no address answers."""
-        failure: httpx.RequestError | None = None
+        """Return the first useful answer. Raises httpx.TransportError if no address answers."""
+        many = len(self._urls)
+        addresses = [(self._last_good + attempt) % many for attempt in range(many)]
+        attempts = _Attempts(self._transport)
+        failure: Exception | None = None
         refusal: httpx.Response | None = None
-        for attempt in range(len(self._urls)):
-            at = (self._last_good + attempt) % len(self._urls)
-            try:
-                answer = self._transport.handle_request(_readdress(request, self._urls[at]))
-            except httpx.TransportError as error:
-                if not (isinstance(error, _NOT_SENT) or _may_repeat(request)):
-                    raise
-                failure = error
-                continue
-            if refusal is not None:
-                refusal.close()
-            if not (answer.status_code in _UNAVAILABLE and _may_repeat(request)):
-                self._last_good = at
-                return answer
-            refusal = answer
+        try:
+            while addresses or attempts.running:
+                if addresses:
+                    address = addresses.pop(0)
+                    attempts.begin(address, _readdress(request, self._urls[address]))
+                has_other_way = bool(addresses) or refusal is not None
+                is_hedged = has_other_way and _may_hedge(request)
+                outcome = attempts.wait(HEDGE_S if is_hedged else None)
+                if outcome is None and not addresses:
+                    break
+                if outcome is None:
+                    continue
+                if outcome.answer is None:
+                    failure = outcome.failure
+                    if not (isinstance(failure, _NOT_SENT) or _may_repeat(request)):
+                        break
+                elif outcome.answer.status_code in _UNAVAILABLE and _may_repeat(request):
+                    if refusal is not None:
+                        refusal.close()
+                    refusal = outcome.answer
+                    if attempts.running:
+                        self._last_good = outcome.address  # The other one does not even refuse
+                else:
+                    self._last_good = outcome.address
+                    return outcome.answer
+        finally:
+            attempts.abandon()
         if refusal is not None:
             return refusal
         assert failure is not None, "there is one address at least"
@@ -65,6 +87,64 @@ class FallbackTransport(httpx.BaseTransport):
     def close(self) -> None:
         """Close all connections."""
         self._transport.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """Answer or failure of one attempt."""
+
+    address: int
+    answer: httpx.Response | None = None
+    failure: Exception | None = None
+
+
+class _Attempts:
+    """Attempts of one request, each in a thread that a command does not wait for at its end."""
+
+    def __init__(self, transport: httpx.BaseTransport) -> None:
+        self._transport = transport
+        self._outcomes: SimpleQueue[_Outcome] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._is_abandoned = False
+        self.running = 0
+
+    def begin(self, address: int, request: httpx.Request) -> None:
+        """Send the request without waiting."""
+        self.running += 1
+        threading.Thread(target=self._run, args=(address, request), daemon=True).start()
+
+    def _run(self, address: int, request: httpx.Request) -> None:
+        try:
+            outcome = _Outcome(address, answer=self._transport.handle_request(request))
+        except Exception as error:  # noqa: BLE001  raised again by the waiting thread
+            outcome = _Outcome(address, failure=error)
+        with self._lock:
+            if not self._is_abandoned:
+                self._outcomes.put(outcome)
+            elif outcome.answer is not None:
+                outcome.answer.close()
+
+    def wait(self, patience_s: float | None) -> _Outcome | None:
+        """Return the next outcome, None if it takes longer than that."""
+        try:
+            outcome = self._outcomes.get(timeout=patience_s)
+        except Empty:
+            return None
+        self.running -= 1
+        return outcome
+
+    def abandon(self) -> None:
+        """Close the answers that nobody waits for any more."""
+        with self._lock:
+            self._is_abandoned = True
+            while not self._outcomes.empty():
+                if (answer := self._outcomes.get().answer) is not None:
+                    answer.close()
+
+
+def _may_hedge(request: httpx.Request) -> bool:
+    """Return whether an answer should come soon, and the request may be sent twice."""
+    return _may_repeat(request) and "Prefer" not in request.headers
 
 
 def _may_repeat(request: httpx.Request) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx2 as httpx
@@ -102,6 +103,96 @@ def test_a_report_without_a_key_is_not_sent_again_without_an_answer() -> None:
     ):
         WRITES(client)
     assert hosts == ["one.example"]
+
+
+@pytest.fixture
+def freed() -> Iterator[threading.Event]:
+    """Yield an event that lets silent machines answer; it is set at the end."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+def make_client_of_slow(event: threading.Event, hosts: list[str]) -> httpx.Client:
+    """Return a client of two machines, the first of which answers once the event is set."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        hosts.append(request.url.host)
+        if request.url.host == "one.example":
+            event.wait(60)
+        return httpx.Response(200, json={"host": request.url.host})
+
+    transport = FallbackTransport(URLS, httpx.MockTransport(answer))
+    return httpx.Client(base_url=URLS[0], transport=transport)
+
+
+@pytest.mark.parametrize("request_", [READS, WRITES_ONCE])
+def test_a_machine_that_is_slow_is_not_waited_for(
+    request_: Request, monkeypatch: pytest.MonkeyPatch, freed: threading.Event
+) -> None:
+    monkeypatch.setattr("services.cli.client.HEDGE_S", 0.01)
+    hosts: list[str] = []
+    with make_client_of_slow(freed, hosts) as client:
+        assert request_(client).json()["host"] == "two.example"
+        assert request_(client).json()["host"] == "two.example"
+    assert hosts == ["one.example", "two.example", "two.example"]
+
+
+WAITS: Request = lambda client: client.get(  # noqa: E731
+    "/api/v1/commands/a", headers={"Prefer": "wait=30"}
+)
+
+
+@pytest.mark.parametrize("request_", [WRITES, WAITS])
+def test_a_slow_machine_gets_its_time_if_another_must_not_be_asked(
+    request_: Request, monkeypatch: pytest.MonkeyPatch, freed: threading.Event
+) -> None:
+    monkeypatch.setattr("services.cli.client.HEDGE_S", 0.01)
+    hosts: list[str] = []
+    threading.Timer(0.1, freed.set).start()
+    with make_client_of_slow(freed, hosts) as client:
+        assert request_(client).json()["host"] == "one.example"
+    assert hosts == ["one.example"]
+
+
+def test_the_slow_machine_wins_if_the_other_cannot_accept(
+    monkeypatch: pytest.MonkeyPatch, freed: threading.Event
+) -> None:
+    monkeypatch.setattr("services.cli.client.HEDGE_S", 0.3)
+    with make_client_of_refusing(freed, [], frees=True) as client:
+        assert WRITES_ONCE(client).status_code == 202
+
+
+def test_a_silent_machine_is_asked_last_once_another_has_refused(
+    monkeypatch: pytest.MonkeyPatch, freed: threading.Event
+) -> None:
+    monkeypatch.setattr("services.cli.client.HEDGE_S", 0.01)
+    hosts: list[str] = []
+    with make_client_of_refusing(freed, hosts, frees=False) as client:
+        assert WRITES_ONCE(client).status_code == 503
+        assert WRITES_ONCE(client).status_code == 503
+    assert hosts == ["one.example", "two.example", "two.example", "one.example"]
+
+
+def make_client_of_refusing(
+    event: threading.Event, hosts: list[str], *, frees: bool
+) -> httpx.Client:
+    """Return a client of a machine that accepts once the event is set, and one that refuses.
+
+    With `frees` the refusal sets the event.
+    """
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        hosts.append(request.url.host)
+        if request.url.host == "one.example":
+            event.wait(60)
+            return httpx.Response(202)
+        if frees:
+            event.set()
+        return httpx.Response(503)
+
+    transport = FallbackTransport(URLS, httpx.MockTransport(answer))
+    return httpx.Client(base_url=URLS[0], transport=transport)
 
 
 def test_a_refusal_is_an_answer() -> None:
