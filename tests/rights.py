@@ -451,6 +451,7 @@ FRONT: Final[dict[str, Who]] = {
     "GET /livez": Open.TO_ALL,
     "GET /readyz": Open.TO_ALL,
     "GET /metrics": Open.TO_ALL,
+    "GET /metrics/{process}": Open.TOKEN,
     "GET /-/healthy": Open.TO_ALL,
     "GET /-/ready": Open.TO_ALL,
 }

@@ -40,6 +40,7 @@ from services.intake.field.site_codes import SiteCodes
 from services.intake.field.sms import SmsIntegration
 from services.intake.http.connections import ConnectionLimiter, GuardedConnection
 from services.intake.http.exchange import BodyReader, ForwardedHost
+from services.intake.http.process_metrics import ProcessMetrics
 from services.intake.http.proxy import ConsoleProxy
 from services.intake.integrations.alertmanager_api import AlertmanagerAlerts
 from services.intake.integrations.alertmanager_status import AlertmanagerApi
@@ -261,6 +262,7 @@ class Intake:
             | {"start": self._console_started, "system": create_start_check(settings.data)},
             hsts_s=settings.hsts_s,
             metrics_public=settings.metrics_public,
+            process_metrics=ProcessMetrics(settings.data),
             checks={"console": self._console_ready, "decisions": self.backlog.note},
         )
         self._console_until: float | None = time.monotonic() + CONSOLE_START_S

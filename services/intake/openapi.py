@@ -570,6 +570,14 @@ def build_own_document() -> dict[str, Any]:
         ),
     ):
         add(f"get /{path}", path, summary, unknown, responses=responses, **open_to_all)
+    add(
+        "get /metrics/{process}",
+        "processMetrics",
+        "Show the metrics of one process of this machine, with `secrets/metrics.token`",
+        unknown,
+        responses=_describe_responses("200", "text format", None, "401", "404", "503")
+        | {"200": {"description": "text format", "content": text}},
+    )
     for name, own in [(d.NAME, d.PATHS) for d in load_integrations().values()] + [
         (sms.NAME, sms.PATHS),
         (poster.NAME, poster.PATHS),

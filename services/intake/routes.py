@@ -34,6 +34,7 @@ from services.intake.http.exchange import (
     send_response,
     split_path,
 )
+from services.intake.http.process_metrics import PREFIX, ProcessMetrics
 from services.intake.http.proxy import ConsoleProxy
 from services.intake.integrations.alertmanager_status import AlertmanagerApi
 from services.intake.integrations.dispatcher import Dispatcher
@@ -136,6 +137,7 @@ class FrontApplication:
         live: Mapping[str, Check],
         ready: Mapping[str, Check],
         checks: Mapping[str, Check],
+        process_metrics: ProcessMetrics,
         hsts_s: int = 0,
         metrics_public: bool = True,
     ) -> None:
@@ -152,6 +154,7 @@ class FrontApplication:
         self._health = HealthChecks(live=live, ready=ready, shown_checks=checks)
         self._hsts = (b"strict-transport-security", b"max-age=%d" % hsts_s) if hsts_s else None
         self._metrics_public = metrics_public
+        self._metrics = process_metrics
         self._known_document: dict[str, Any] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -274,6 +277,9 @@ class FrontApplication:
             if path in _TECHNICAL_PATHS:
                 await self._check_technical(scope)
             await self._read(path, scope, send)
+        elif path.startswith(PREFIX):
+            _require_method(method, "GET")
+            await self._show_process_metrics(path.removeprefix(PREFIX), scope, send)
         else:
             await self._pass_on(scope, receive, send)
 
@@ -436,6 +442,12 @@ class FrontApplication:
                         (b"cache-control", b"no-store"),
                     ],
                 )
+
+    async def _show_process_metrics(self, process: str, scope: Scope, send: Send) -> None:
+        authorization = get_header(scope, b"authorization")
+        text = await self._metrics.fetch(process, authorization)
+        content_type = (b"content-type", metrics.CONTENT_TYPE.encode())
+        await send_response(send, 200, text, [content_type, (b"cache-control", b"no-store")])
 
     async def _check_technical(self, scope: Scope) -> None:
         """Check that the caller may read metrics and API documents. Raises ProblemError."""

@@ -682,6 +682,14 @@ def _build_catalogue() -> dict[str, ProblemKind]:
             "The console does not answer. Reports are still accepted.",
         ),
         (
+            "process_away",
+            503,
+            "Processus indisponible",
+            "Process unavailable",
+            "Le processus {process} ne répond pas : `vigie status` donne la raison.",
+            "The process {process} does not answer: `vigie status` tells why.",
+        ),
+        (
             "outcome_unknown",
             503,
             "Issue inconnue",

@@ -13,12 +13,14 @@ import pytest
 from kubernetes_validate import validate
 from ruamel.yaml import YAML
 
-from services.appliance.supervisor.plan import SERVICE_KINDS
+from services.appliance.supervisor.plan import SERVICE_KINDS, list_process_names
 from services.cli.__main__ import _load_command
+from services.intake.http.process_metrics import PREFIX
 from services.intake.settings import IntakeSettings
 from services.runtime.identity.oidc_settings import OidcSettings
 from services.runtime.kafka.security import KafkaSecurity
 from services.runtime.process.settings import REPOSITORY
+from services.runtime.secrets.local_secrets import TOKEN_FILE
 
 pytestmark = pytest.mark.skipif(
     (sys.platform, platform.machine()) != ("linux", "x86_64"),
@@ -42,6 +44,7 @@ with helm.Chart.load(sys.argv[1]) as chart:
             found[name] = str(error)
 json.dump({"lint": helm.lint(sys.argv[1]), "found": found}, sys.stdout)
 """
+PROMETHEUS = {"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 VALUES: dict[str, dict[str, Any]] = {
     "default": {},
@@ -72,6 +75,23 @@ VALUES: dict[str, dict[str, Any]] = {
         "replicas": {kind.name: 2 for kind in SERVICE_KINDS},
         "networkPolicy": {"egress": {"enabled": True}, "from": [{"podSelector": {}}]},
     },
+    "watched": {
+        "workers": 1,
+        "podMonitor": {
+            "enabled": True,
+            "labels": {"release": "prometheus"},
+            "token": {"secret": "vigie-metrics"},
+            "from": [PROMETHEUS],
+        },
+        "networkPolicy": {"from": [{"podSelector": {}}]},
+    },
+    "watched replicas": {
+        "keys": "vigie-keys",
+        "replicas": {"alerts": 1, "console": 1},
+        "podMonitor": {"enabled": True, "from": [PROMETHEUS]},
+    },
+    "no token": {"podMonitor": {"enabled": True}},
+    "no interval": {"podMonitor": {"interval": "often"}},
     "no keys": {"replicas": {"alerts": 1}},
     "no console": {"keys": "vigie-keys", "replicas": {"intake": 1}},
     "no service": {"keys": "vigie-keys", "replicas": {"sender": 1}},
@@ -116,8 +136,17 @@ def find_variables(documents: Documents) -> dict[str, str]:
 
 
 def list_manifests(rendered: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    for name in ("default", "everything", "outside", "replicas"):
+    for name in (
+        "default",
+        "everything",
+        "outside",
+        "replicas",
+        "watched",
+        "watched replicas",
+    ):
         for (kind, _), document in find_documents(rendered, name).items():
+            if kind == "PodMonitor":
+                continue  # Kubernetes learns its schema from the Prometheus Operator
             yield f"{name}: {kind}", document
     for (kind, _), document in read_documents([PLAIN.read_text(encoding="utf-8")]).items():
         yield f"plain: {kind}", document
@@ -135,7 +164,17 @@ def test_helm_has_no_error_to_report(rendered: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["two copies", "a password", "a typo", "no port", "no keys", "no console", "no service"],
+    [
+        "two copies",
+        "a password",
+        "a typo",
+        "no port",
+        "no keys",
+        "no console",
+        "no service",
+        "no token",
+        "no interval",
+    ],
 )
 def test_values_that_cannot_work_are_refused(rendered: dict[str, Any], name: str) -> None:
     assert isinstance(rendered["found"][name], str)
@@ -318,6 +357,55 @@ def test_a_front_passes_pages_on_to_the_consoles(rendered: dict[str, Any]) -> No
     assert variables["watch"]["VIGIE_URL"] == "http://vigie:8092"
     service = find_documents(rendered, "replicas")["Service", "vigie-console"]["spec"]
     assert service["ports"] == [{"name": "http", "port": 8093, "targetPort": "http"}]
+
+
+@pytest.mark.parametrize(("name", "workers"), [("watched", 1), ("watched replicas", 2)])
+def test_prometheus_reads_every_process_of_the_whole_pod_with_the_token(
+    rendered: dict[str, Any], name: str, workers: int
+) -> None:
+    documents = find_documents(rendered, name)
+    spec = documents["PodMonitor", "vigie"]["spec"]
+    whole = documents["Deployment", "vigie"]["spec"]["template"]
+    assert spec["selector"]["matchLabels"].items() <= whole["metadata"]["labels"].items()
+    ports = [port["name"] for port in whole["spec"]["containers"][0]["ports"]]
+    endpoints = spec["podMetricsEndpoints"]
+    assert [e["path"] for e in endpoints] == [
+        f"{PREFIX}{process}" for process in list_process_names(workers)
+    ]
+    for endpoint in endpoints:
+        assert endpoint["port"] in ports
+        secret = "vigie-metrics" if name == "watched" else "vigie-keys"
+        assert endpoint["authorization"] == {"credentials": {"name": secret, "key": TOKEN_FILE}}
+        labels = {r["targetLabel"]: r["replacement"] for r in endpoint["relabelings"]}
+        assert labels == {"process": endpoint["path"].removeprefix(PREFIX), "job": "vigie"}
+
+
+def test_prometheus_reads_replicas_at_their_health_port(rendered: dict[str, Any]) -> None:
+    documents = find_documents(rendered, "watched replicas")
+    spec = documents["PodMonitor", "vigie-replicas"]["spec"]
+    (endpoint,) = spec["podMetricsEndpoints"]
+    (rule,) = spec["selector"]["matchExpressions"]
+    assert (rule["operator"], rule["values"]) == ("NotIn", ["vigie", "store"])
+    for service in ("alerts", "console"):
+        template = documents["StatefulSet", f"vigie-{service}"]["spec"]["template"]
+        labels = template["metadata"]["labels"]
+        assert spec["selector"]["matchLabels"].items() <= labels.items()
+        assert labels[rule["key"]] not in rule["values"]
+        ports = [port["name"] for port in template["spec"]["containers"][0]["ports"]]
+        assert endpoint["port"] in ports
+        policy = documents["NetworkPolicy", f"vigie-{service}"]["spec"]["ingress"]
+        assert policy[-1] == {
+            "ports": [{"port": 9092, "protocol": "TCP"}],
+            "from": [PROMETHEUS],
+        }
+
+
+def test_prometheus_may_reach_a_front_that_few_may_reach(rendered: dict[str, Any]) -> None:
+    documents = find_documents(rendered, "watched")
+    (rule,) = documents["NetworkPolicy", "vigie"]["spec"]["ingress"]
+    assert rule["from"] == [{"podSelector": {}}, PROMETHEUS]
+    assert documents["PodMonitor", "vigie"]["metadata"]["labels"]["release"] == "prometheus"
+    assert not [key for key in find_documents(rendered, "default") if key[0] == "PodMonitor"]
 
 
 def test_the_image_names_itself_and_its_licence() -> None:
