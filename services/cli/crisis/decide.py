@@ -42,6 +42,8 @@ Expected = Annotated[
     int | None, typer.Option("--if-version", help="Decide only if the version is still this one")
 ]
 OfSite = Annotated[str | None, typer.Option("--site", help="Site, for a card with one per site")]
+Plan = Annotated[str, typer.Argument(help="Id of the plan, from `vigie plans`")]
+Card = Annotated[str, typer.Argument(help="Id of the card, from `vigie plan show`")]
 Force = Annotated[bool, typer.Option("--force", help="Decide against a condition; needs a reason")]
 
 
@@ -237,7 +239,7 @@ def hold(
 
 @decision("log", "Ligne ajoutée")
 def note(
-    text: str,
+    text: Annotated[str, typer.Argument(help="Text of the line, stored encrypted")],
     incident: OfIncident = None,
     realm: Realm = None,
     corrects: Annotated[str | None, typer.Option(help="Id of the line to correct")] = None,
@@ -251,7 +253,7 @@ def note(
     source: Annotated[
         str | None, typer.Option(help="Kind of source: prefecture, enedis, …")
     ] = None,
-    certainty: Annotated[Certainty | None, typer.Option()] = None,
+    certainty: Annotated[Certainty | None, typer.Option(help="How sure the line is")] = None,
 ) -> Body:
     """Write a line in the logbook (main courante)."""
     at = parse_time(occurred_at) if occurred_at else None
@@ -314,19 +316,19 @@ card = create_group("Start, finish or skip an action card.")
 
 @card.command("start")
 @decision("plans/{plan}/cards/{card}/start", "Fiche commencée")
-def start_card(plan: str, card: str, site: OfSite = None) -> None:
+def start_card(plan: Plan, card: Card, site: OfSite = None) -> None:
     """Start a card; for a site that a person chooses, open it there."""
 
 
 @card.command("done")
 @decision("plans/{plan}/cards/{card}/done", "Fiche faite")
-def done_card(plan: str, card: str, site: OfSite = None, reason: Reason = None) -> None:
+def done_card(plan: Plan, card: Card, site: OfSite = None, reason: Reason = None) -> None:
     """Complete a card; `vigie plan complete` also takes its evidence."""
 
 
 @card.command("not-applicable")
 @decision("plans/{plan}/cards/{card}/not-applicable", "Fiche sans objet")
 def skip_card(
-    plan: str, card: str, reason: Annotated[str, typer.Option(help="Reason")], site: OfSite = None
+    plan: Plan, card: Card, reason: Annotated[str, typer.Option(help="Reason")], site: OfSite = None
 ) -> None:
     """Skip a card that does not apply."""

@@ -38,7 +38,7 @@ Propose = Annotated[
     ),
 ]
 Why = Annotated[str | None, typer.Option(help="Reason of the proposal; stored encrypted")]
-Most = Annotated[int, typer.Option("--limit", min=1, max=200)]
+Most = Annotated[int, typer.Option("--limit", min=1, max=200, help="Largest number of rows")]
 
 
 def dependencies(

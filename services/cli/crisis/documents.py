@@ -38,7 +38,9 @@ def cap(
         str | None,
         typer.Option(help="Realm for a message of status Exercise; default: the live realm"),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON document, as in the API")
+    ] = False,
 ) -> None:
     """Post a CAP message and print the ids of its reports, or the reason for none."""
     query = f"?realm={quote(realm, safe='')}" if realm else ""
@@ -202,12 +204,13 @@ def retex(
 
 
 improvement = create_group("Improvement actions of lessons learned.")
+Improvement = Annotated[str, typer.Argument(help="Id of the action, from `vigie improvement list`")]
 
 
 @improvement.command("add")
 @decision("improvements", "Action décidée")
 def add_improvement(
-    text: str,
+    text: Annotated[str, typer.Argument(help="What has to be done")],
     owner: Annotated[str, typer.Option(help="Role that owns it, as in escalade.yaml")],
     due: Annotated[str, typer.Option(help="ISO 8601")],
     incident: OfIncident = None,
@@ -224,13 +227,13 @@ def add_improvement(
 
 @improvement.command("done")
 @decision("improvements/{id}/done", "Action faite")
-def done_improvement(id: str, reason: Reason = None) -> None:
+def done_improvement(id: Improvement, reason: Reason = None) -> None:
     """Complete an improvement action."""
 
 
 @improvement.command("drop")
 @decision("improvements/{id}/drop", "Action abandonnée")
-def drop_improvement(id: str, reason: Annotated[str, typer.Option(help="Reason")]) -> None:
+def drop_improvement(id: Improvement, reason: Annotated[str, typer.Option(help="Reason")]) -> None:
     """Drop an improvement action."""
 
 

@@ -64,7 +64,7 @@ def add(
         list[str] | None, typer.Option(help="May be repeated, like all options below")
     ] = None,
     kind: Annotated[list[str] | None, typer.Option(help="Kind of site")] = None,
-    pole: Annotated[list[str] | None, typer.Option()] = None,
+    pole: Annotated[list[str] | None, typer.Option(help="Id of a pôle")] = None,
     type: Annotated[list[str] | None, typer.Option(help="outage_power, outage_it, …")] = None,
     source: Annotated[
         list[str] | None, typer.Option(help="Kind of source, or id of a registered source")
@@ -111,6 +111,7 @@ def add(
 @app.command("end")
 @decision("maintenance/{window}/end", "Travaux terminés", is_versioned=True)
 def end(
-    window: str, reason: Annotated[str | None, typer.Option(help="Reason; stored encrypted")] = None
+    window: Annotated[str, typer.Argument(help="Id of the window, from `vigie maintenance list`")],
+    reason: Annotated[str | None, typer.Option(help="Reason; stored encrypted")] = None,
 ) -> None:
     """End a window now and for good; incidents that are still open call again."""

@@ -9,7 +9,15 @@ import typer
 
 from schemas.words import CardState
 from services.cli.client import call_api
-from services.cli.crisis.decide import Body, Force, Reason, decision, quote_path
+from services.cli.crisis.decide import (
+    Body,
+    Card,
+    Force,
+    Plan,
+    Reason,
+    decision,
+    quote_path,
+)
 from services.cli.crisis.documents import download_document, write_file
 from services.cli.crisis.read import (
     AsJson,
@@ -31,7 +39,6 @@ _ = get_translator("fr")
 DEEDS_SHOWN = 10
 
 plan = create_group("Show a plan and its cards, decide on it.")
-Plan = Annotated[str, typer.Argument(help="Id of the plan, from `vigie plans`")]
 
 
 @plan.command("show")
@@ -201,7 +208,7 @@ def list_cards(
 @decision("plans/{id}/cards/{card}:complete", "Fiche faite")
 def complete_card(
     id: Plan,
-    card: Annotated[str, typer.Argument(help="Id of the card, from `vigie plan show`")],
+    card: Card,
     site: Annotated[str | None, typer.Option(help="Site, for a card with one per site")] = None,
     number: Annotated[float | None, typer.Option(help="Evidence: a number")] = None,
     at: Annotated[str | None, typer.Option(help="Evidence: a time, ISO 8601")] = None,
@@ -216,23 +223,26 @@ def complete_card(
 @plan.command("activate")
 @decision("plans/{plan}/activate", "{plan} activé", is_versioned=True)
 def activate(
-    plan: str,
+    plan: Plan,
     realm: Realm = None,
     incident: OfIncident = None,
-    level: Annotated[int | None, typer.Option(min=0, max=4)] = None,
+    level: Annotated[
+        int | None,
+        typer.Option(min=0, max=4, help="Level of the plan; default: the proposed one"),
+    ] = None,
     reason: Reason = None,
 ) -> Body:
-    """Activate a proposed plan."""
+    """Activate a plan, proposed or not."""
     return {"incident": resolve_incident(incident, realm), "level": level, "reason": reason}
 
 
 @plan.command("refuse")
 @decision("plans/{plan}/refuse", "{plan} refusé", is_versioned=True)
-def refuse(plan: str, reason: Reason = None) -> None:
+def refuse(plan: Plan, reason: Reason = None) -> None:
     """Refuse a proposed plan."""
 
 
 @plan.command("stand-down")
 @decision("plans/{plan}/stand-down", "{plan} levé", is_versioned=True)
-def stand_down(plan: str, reason: Reason = None, force: Force = False) -> None:
+def stand_down(plan: Plan, reason: Reason = None, force: Force = False) -> None:
     """Stand a plan down."""

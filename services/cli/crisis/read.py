@@ -261,8 +261,8 @@ def incidents(
         list[str] | None, typer.Option(help="open, acknowledged, closed, merged")
     ] = None,
     level: Annotated[int | None, typer.Option(min=0, max=4, help="Lowest level")] = None,
-    site: Annotated[str | None, typer.Option()] = None,
-    pole: Annotated[str | None, typer.Option()] = None,
+    site: Annotated[str | None, typer.Option(help="Site id")] = None,
+    pole: Annotated[str | None, typer.Option(help="Id of a pôle")] = None,
     commune: Annotated[str | None, typer.Option(help="INSEE code")] = None,
     type: Annotated[
         str | None, typer.Option(help="Family (power) or type of a cause (outage_power)")
@@ -294,8 +294,8 @@ def sites(
         list[str] | None,
         typer.Option(help="normal, degraded, closed, evacuated, sheltering, unknown"),
     ] = None,
-    kind: Annotated[str | None, typer.Option()] = None,
-    pole: Annotated[str | None, typer.Option()] = None,
+    kind: Annotated[str | None, typer.Option(help="Kind of site, e.g. college")] = None,
+    pole: Annotated[str | None, typer.Option(help="Id of a pôle")] = None,
     commune: Annotated[str | None, typer.Option(help="INSEE code")] = None,
     incident: OfIncident = None,
     q: Annotated[str | None, typer.Option(help="Search in names")] = None,
@@ -322,7 +322,7 @@ def activities(
     state: Annotated[
         list[str] | None, typer.Option(help="nominal, threatened, degraded, interrupted, restored")
     ] = None,
-    pole: Annotated[str | None, typer.Option()] = None,
+    pole: Annotated[str | None, typer.Option(help="Id of a pôle")] = None,
     criticality: Annotated[
         int | None, typer.Option(min=1, max=4, help="Largest number of the criticality")
     ] = None,
@@ -357,7 +357,7 @@ def activities(
 def plans(
     state: Annotated[list[str] | None, typer.Option(help="valid, proposed, active, …")] = None,
     incident: OfIncident = None,
-    pole: Annotated[str | None, typer.Option()] = None,
+    pole: Annotated[str | None, typer.Option(help="Id of a pôle")] = None,
 ) -> None:
     """List plans with state, reason and cards."""
 
@@ -445,8 +445,10 @@ def notifications(
         list[str] | None, typer.Option(help="planned, accepted, answered, failed, …")
     ] = None,
     incident: OfIncident = None,
-    escalation: Annotated[str | None, typer.Option()] = None,
-    role: Annotated[str | None, typer.Option()] = None,
+    escalation: Annotated[str | None, typer.Option(help="Id of an escalation")] = None,
+    role: Annotated[
+        str | None, typer.Option(help="Role of the organisation, e.g. astreinte_technique")
+    ] = None,
 ) -> None:
     """List notifications with channel, state and answer, newest first."""
 

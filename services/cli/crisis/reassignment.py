@@ -33,6 +33,7 @@ from services.runtime.process.settings import Settings
 from services.territory import TerritoryInvalid, load_territory
 
 app = create_group("Staff reassignment when sites close or staff is missing.")
+Proposal = Annotated[str, typer.Argument(help="Id of the proposal, from `vigie reassignments`")]
 MAX_SHOWN_LINES = 40
 MISSING_LABELS: Final = {"people": "d’agents", "seats": "de places"}
 
@@ -100,7 +101,7 @@ Lines = Annotated[
 
 @app.command()
 @decision("reassignments/{proposal}/approve", "Approuvé, les ordres partent", is_versioned=True)
-def approve(proposal: str, line: Lines = None, reason: Given = None) -> Body:
+def approve(proposal: Proposal, line: Lines = None, reason: Given = None) -> Body:
     """Approve lines of a proposal; their orders go out at once.
 
     Exits with 1 if the proposal is outdated; `vigie reassignments` shows the one in force.
@@ -110,14 +111,14 @@ def approve(proposal: str, line: Lines = None, reason: Given = None) -> Body:
 
 @app.command()
 @decision("reassignments/{proposal}/decline", "Écarté", is_versioned=True)
-def decline(proposal: str, line: Lines = None, reason: Given = None) -> Body:
+def decline(proposal: Proposal, line: Lines = None, reason: Given = None) -> Body:
     """Decline lines of a proposal, with a reason."""
     return {"lines": line or None, "reason": reason}
 
 
 @app.command()
 def announce(
-    proposal: str,
+    proposal: Proposal,
     start: Annotated[
         bool,
         typer.Option(
@@ -169,7 +170,9 @@ def compute(
 @app.command()
 @decision("reassignments/{line}/{what}", "Noté")
 def step(
-    line: str,
+    line: Annotated[
+        str, typer.Argument(help="Id of the line, from `vigie reassignments PROPOSAL`")
+    ],
     what: Annotated[str, typer.Argument(help="accept, refuse, arrive or release")],
     also: Annotated[
         list[str] | None,

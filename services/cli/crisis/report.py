@@ -31,7 +31,10 @@ UnknownSite = Annotated[
 
 def report(
     type: Annotated[EventType, typer.Option(help="Type of the report")],
-    severity: Annotated[int, typer.Option(min=1, max=5)],
+    severity: Annotated[
+        int,
+        typer.Option(min=1, max=5, help="Severity; 5 is the gravest and may mean danger to people"),
+    ],
     site: Annotated[str | None, typer.Option(help="Site id")] = None,
     commune: Annotated[str | None, typer.Option(help="INSEE code")] = None,
     realm: Annotated[str | None, typer.Option(help="Default: the live realm")] = None,
@@ -55,7 +58,9 @@ def report(
         str | None, typer.Option(help="Idempotency-Key; a repeated key has no second effect")
     ] = None,
     unknown_site: UnknownSite = False,
-    as_json: Annotated[bool, typer.Option("--json")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON document, as in the API")
+    ] = False,
 ) -> None:
     """Post one report and print its id.
 
@@ -136,7 +141,9 @@ def line(
         str | None, typer.Option(help="Idempotency-Key; a repeated key has no second effect")
     ] = None,
     unknown_site: UnknownSite = False,
-    as_json: Annotated[bool, typer.Option("--json")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON document, as in the API")
+    ] = False,
 ) -> None:
     """Report in the words of a text message for a caller, and print the id of the report.
 

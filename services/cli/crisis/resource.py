@@ -103,7 +103,7 @@ def suggest(
 @decision("resource-requests", "Demande envoyée")
 def ask(
     kind: Annotated[str, typer.Argument(help="generator, pump, water, meals, people, …")],
-    quantity: Annotated[int, typer.Argument(min=1)],
+    quantity: Annotated[int, typer.Argument(min=1, help="How many")],
     site: Annotated[str, typer.Option(help="For which site")],
     metier: Annotated[str | None, typer.Option(help="Job family, for people")] = None,
     start: Annotated[

@@ -115,7 +115,7 @@ def draft(
     template: Annotated[str | None, typer.Option(help="Id of a template")] = None,
     text: Text = None,
     file: TextFile = None,
-    title: Annotated[str | None, typer.Option()] = None,
+    title: Annotated[str | None, typer.Option(help="Title of the statement")] = None,
     plain: Annotated[bool | None, typer.Option("--plain", help="Plain language (FALC)")] = None,
     incident: Annotated[str | None, typer.Option(help="Id or number of an incident")] = None,
     rumour: Annotated[str | None, typer.Option(help="Report that it answers")] = None,
@@ -141,7 +141,7 @@ def revise(
     statement: Statement,
     text: Text = None,
     file: TextFile = None,
-    title: Annotated[str | None, typer.Option()] = None,
+    title: Annotated[str | None, typer.Option(help="Title of the statement")] = None,
 ) -> Body:
     """Replace the text of a draft, or of a refused statement."""
     return {"text": read_words(text, file), "title": title}

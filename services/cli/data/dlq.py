@@ -92,10 +92,10 @@ def _run(coroutine: Any) -> Any:
 @app.command("list")
 def list_letters(
     realm: Annotated[str | None, typer.Option(help="Only this realm")] = None,
-    lane: Annotated[DeadLetterKind | None, typer.Option(help="Only this lane")] = None,
-    limit: Annotated[
-        int, typer.Option(min=1, help="Largest number of letters, newest first")
-    ] = 100,
+    lane: Annotated[
+        DeadLetterKind | None, typer.Option(help="Only dead letters of this kind")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Largest number of rows, newest first")] = 100,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False,
 ) -> None:
     """List the newest dead letters."""

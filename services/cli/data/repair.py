@@ -113,8 +113,9 @@ def repair(
 ) -> None:
     """Show damaged logs; with a decision, append it to them.
 
-    Stop the services first. Exits with 1 while damage remains. A loss that only a reader noticed
-    needs --service and --partition.
+    A process that stopped by a damage needs no stop; other workers of its service do. With `vigie
+    up` stopped, the broker is started alone. Exits with 1 while damage remains. A loss that only a
+    reader noticed needs --service and --partition.
     """
     if lose and again:
         raise typer.BadParameter("--accept-loss or --rebase, one at a time")

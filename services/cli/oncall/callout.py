@@ -19,11 +19,18 @@ from services.cli.crisis.read import (
     Realm,
     build_query,
     format_local_time,
+    listing,
     resolve_incident,
 )
 from services.cli.output import create_group, print_json
+from services.console.i18n import get_translator
+from services.console.messages.page import label_state
+from services.console.texts.words import CHANNEL, translate_code
 
-app = create_group("Send one message to many people: draft, start, show, stop.")
+_ = get_translator("fr")
+
+app = create_group("Send one message to many people: draft, list, start, show, stop.")
+Callout = Annotated[str, typer.Argument(help="Id of the call-out, from `vigie callout list`")]
 
 
 @app.command("draft")
@@ -77,20 +84,38 @@ def draft(
     show(str(result["result"]["callout"]), realm, as_json=as_json)
 
 
+@app.command("list")
+@listing(
+    "/api/v1/callouts",
+    "Diffusions d’alerte et recensements",
+    (
+        ("Rédigée", lambda one: format_local_time(one["drafted_at"])),
+        ("État", lambda one: label_state(one["state"], one["started_at"] is not None, _)),
+        ("Sites", lambda one: str(len(one["sites"]))),
+        ("Personnes", lambda one: str(one["people"])),
+        ("Prévenues", lambda one: str(one["handed"])),
+        ("Échecs", lambda one: str(one["failed"])),
+        ("Identifiant", lambda one: one["id"]),
+    ),
+)
+def list_callouts() -> None:
+    """List call-outs and headcounts, newest first."""
+
+
 @app.command("start")
 @decision("callouts/{id}/start", "Diffusion d’alerte lancée")
-def start(id: str, reason: Reason = None) -> None:
+def start(id: Callout, reason: Reason = None) -> None:
     """Start a call-out."""
 
 
 @app.command("stop")
 @decision("callouts/{id}/stop", "Diffusion d’alerte arrêtée")
-def stop(id: str, reason: Reason = None) -> None:
+def stop(id: Callout, reason: Reason = None) -> None:
     """Stop a call-out: nobody else is notified."""
 
 
 @app.command("show")
-def show(id: str, realm: Realm = None, as_of: AsOf = None, as_json: AsJson = False) -> None:
+def show(id: Callout, realm: Realm = None, as_of: AsOf = None, as_json: AsJson = False) -> None:
     """Show costs and progress of a call-out."""
     where = f"/api/v1/callouts/{quote(id, safe='')}" + build_query(realm, as_of)
     callout = call_api("GET", where)
@@ -103,11 +128,12 @@ def _show_callout(callout: dict[str, Any]) -> None:
     from services.cli.output import open_console
 
     console = open_console()
-    console.print(f"Appel général {callout['id']} · {callout['state']}", highlight=False)
+    state = label_state(callout["state"], callout["started_at"] is not None, _)
+    console.print(f"Diffusion d’alerte {callout['id']} · {state}", highlight=False)
     for e in callout["estimates"]:
         long = f" ({e['parts']} SMS par personne)" if e["parts"] > 1 else ""
         console.print(
-            f"  {e['channel']}: {e['people']} personnes, {e['seconds'] // 60} min {e['seconds'] % 60:02}, {e['cost_cents'] / 100:.2f} €{long}"
+            f"  {translate_code(CHANNEL, e['channel'], _)} : {e['people']} personnes, {e['seconds'] // 60} min {e['seconds'] % 60:02}, {e['cost_cents'] / 100:.2f} €{long}"
         )
     if callout["unreachable"]:
         console.print(f"  {callout['unreachable']} personnes sans aucun de ces canaux", style="red")

@@ -34,7 +34,10 @@ def start(
 
 @app.command("close")
 @decision("headcounts/{id}/close", "Recensement clos")
-def close(id: str, reason: Reason = None) -> None:
+def close(
+    id: Annotated[str, typer.Argument(help="Id of the headcount, from `vigie headcount list`")],
+    reason: Reason = None,
+) -> None:
     """Close a headcount by decision."""
 
 

@@ -226,10 +226,15 @@ def override(
 @decision("oncall/swaps", "Échange enregistré")
 def swap(
     role: Annotated[str, typer.Argument(help="Role of the organisation")],
-    start: Annotated[str, typer.Option("--from")],
-    end: Annotated[str, typer.Option("--to")],
-    other_start: Annotated[str, typer.Option("--with-from")],
-    other_end: Annotated[str, typer.Option("--with-to")],
+    start: Annotated[
+        str,
+        typer.Option(
+            "--from", help="Begin of the first span: ISO 8601; without offset, Paris time"
+        ),
+    ],
+    end: Annotated[str, typer.Option("--to", help="End of the first span")],
+    other_start: Annotated[str, typer.Option("--with-from", help="Begin of the second span")],
+    other_end: Annotated[str, typer.Option("--with-to", help="End of the second span")],
     reason: Annotated[str, typer.Option(help="Reason; stored encrypted")],
     scope: Scope = None,
     deputy: Deputy = False,

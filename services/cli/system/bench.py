@@ -34,7 +34,7 @@ def bench(
         ),
     ],
     rate: Annotated[float, typer.Option(min=1, help="Reports per second")] = 100.0,
-    seconds: Annotated[float, typer.Option(min=1)] = 10.0,
+    seconds: Annotated[float, typer.Option(min=1, help="Length of the measurement")] = 10.0,
     realm: Annotated[
         str | None, typer.Option(help="Realm to report into; default: a new test realm")
     ] = None,

@@ -93,16 +93,23 @@ def build_callout_views(
     return [_build_callout_view(one, names, _) for one in callouts]
 
 
+def label_state(state: str, has_begun: bool, _: Translator) -> str:
+    """Return the words for the state of a call-out; an abandoned draft has reached nobody."""
+    return _(_present_state(state, has_begun)[0])
+
+
+def _present_state(state: str, has_begun: bool) -> tuple[str, str, str]:
+    return _STATE_LABELS[state] if has_begun or state != "stopped" else _ABANDONED
+
+
 def _build_callout_view(one: CallOut, names: TerritoryNames, _: Translator) -> CallOutView:
     has_begun, is_headcount = one.started_at is not None, one.kind == "headcount"
-    state, icon, tone = (
-        _STATE_LABELS[one.state] if has_begun or one.state != "stopped" else _ABANDONED
-    )
+    _state, icon, tone = _present_state(one.state, has_begun)
     title = _title(one, describe_recipients(one, names, _), _)
     return CallOutView(
         callout=one,
         title=title,
-        state=_(state),
+        state=label_state(one.state, has_begun, _),
         icon=icon,
         tone=tone,
         done=one.answered if is_headcount else one.handed,

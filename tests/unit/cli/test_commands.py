@@ -64,6 +64,23 @@ def test_a_command_that_is_listed_runs_as_itself() -> None:
     assert CliRunner().invoke(app, ["nothing"]).exit_code == 2
 
 
+def list_options_without_help(node: Any, path: str) -> list[str]:
+    """List the options and arguments of a command and its subcommands that explain nothing."""
+    unexplained = [f"{path} {one.name}" for one in node.params if not getattr(one, "help", None)]
+    for name, command in getattr(node, "commands", {}).items():
+        unexplained += list_options_without_help(command, f"{path} {name}")
+    return unexplained
+
+
+def test_every_option_and_argument_explains_itself() -> None:
+    unexplained = [
+        option
+        for name in COMMANDS
+        for option in list_options_without_help(_load_command(name), name)
+    ]
+    assert unexplained == []
+
+
 def test_no_command_offers_to_change_the_shell() -> None:
     """Some groups offered `--install-completion`, for a program of the name of the group."""
     assert not [

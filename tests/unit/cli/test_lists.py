@@ -103,6 +103,7 @@ def test_a_list_is_read_to_its_end(command: str) -> None:
             ("acknowledged", "proposed", "closed"),
         ),
         ("improvement list", ("à faire", "Coordonnateur PCA"), ("open", "coordinateur_pca")),
+        ("callout list", ("En cours", "co-1"), ("running",)),
     ],
 )
 def test_states_are_shown_in_words(
@@ -131,9 +132,20 @@ def test_states_are_shown_in_words(
         "due_at": "2027-03-01T08:00:00Z",
         "state": "open",
     }
+    callout = {
+        "id": "co-1",
+        "state": "running",
+        "drafted_at": "2027-02-11T08:00:00Z",
+        "started_at": "2027-02-11T08:01:00Z",
+        "sites": ["cen-1"],
+        "people": 3,
+        "handed": 2,
+        "failed": 1,
+    }
     answers = {
         "changes": {"since": "2027-02-11T08:00:00Z", "items": moved},
         "improvements": {"items": [action], "next": None},
+        "callouts": {"items": [callout], "next": None},
     }
     door = httpx.MockTransport(
         lambda request: httpx.Response(200, json=answers[request.url.path.rpartition("/")[2]])
