@@ -4,10 +4,10 @@ Every record on an input or public topic has the realm as key, JSON data as valu
 below. `ce_time` is ISO 8601 and only informs; in a live realm the broker's append time is the
 clock.
 
-Matching takes linear time: Python's own engine would practically never end for `(a+)+$` and forty
+Foreign patterns are matched by RE2, as Alertmanager writes them. Matching takes linear time: Python's own engine would practically never end for `(a+)+$` and forty
 letters, and patterns are matched against foreign data, in the decider too.
 
-Twenty exercises would otherwise hold twenty copies of every site, role and plan. A resource and its
+Realms share equal reference data: twenty exercises would otherwise hold twenty copies of every site, role and plan. A resource and its
 fields that change with every report are two rows.
 """
 
@@ -54,6 +54,7 @@ MARK = "vigie_mark"
 
 It covers topic, key, value and all other headers.
 """
+_shared_objects: WeakValueDictionary[tuple[type[Model], bytes], Model] = WeakValueDictionary()
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -118,7 +119,6 @@ def _compile_pattern(pattern: str, any_case: bool) -> Any:
 
 
 M = TypeVar("M", bound=Model)
-_shared_objects: WeakValueDictionary[tuple[type[Model], bytes], Model] = WeakValueDictionary()
 
 
 @cache

@@ -18,8 +18,7 @@ import pytest
 from aiokafka.errors import KafkaError
 
 from services.appliance.embedded.classes import make_cache
-from services.appliance.embedded.jars import fetch_classpath
-from services.appliance.embedded.java import find_java, read_configured_java
+from services.appliance.embedded.java import fetch_classpath, find_java, read_configured_java
 from services.appliance.embedded.kafka import BrokerFailed, KafkaNode, RunningKafka
 from services.appliance.embedded.node import make_node as embedded_node
 from services.appliance.embedded.running import ServerProcess

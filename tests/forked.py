@@ -18,7 +18,11 @@ from services.cli.__main__ import COMMANDS
 from services.runtime.process.exits import SETTING
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-SERVICES: Final = ("services.runtime.worker.worker", "services.delivery.app", "services.intake.app")
+SERVICES: Final = (
+    "services.runtime.worker.worker",
+    "services.delivery.__main__",
+    "services.intake.app",
+)
 """Code of the processes that die at failpoints."""
 COMMAND_MODULES: Final = (
     *sorted({object.partition(":")[0] for object in COMMANDS.values()}),

@@ -11,7 +11,7 @@ from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from typing import Any, Final
 from uuid import NAMESPACE_URL, uuid5
 
-from services.appliance.embedded.jars import LockedJar, read_locked_jars
+from services.appliance.embedded.java import LockedJar, read_locked_jars
 
 ROOT: Final = "vigie-crise"
 EXTRAS: Final = frozenset({"hiredis"})

@@ -1,11 +1,16 @@
-"""Kinds of source.
+"""Kinds of source, and the state of the official feeds.
 
-They decide independence (D6) and the right to declare measures (D76).
+Kinds of source decide independence (D6) and the right to declare measures (D76). The watch writes
+the state of the feeds, the console shows it.
 """
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Final
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, ConfigDict
 
 SOURCE_KINDS: Final = frozenset(
     {
@@ -65,3 +70,75 @@ Any other name is free text and might be a person's.
 
 COLOURS: Final = ("vert", "jaune", "orange", "rouge")
 """Colours of a vigilance, mildest first."""
+
+
+PARIS: Final = ZoneInfo("Europe/Paris")
+LATE_PERIODS: Final = 2
+"""A feed counts as silent once it was not understood for this many of its periods."""
+LINE_OBJECT: Final = "line:IDFM:"
+"""Prefix of a transport line in the object of a report; the id of the line follows."""
+WRITTEN_WITHIN: Final = timedelta(seconds=60)
+"""An older state says that the watch itself does not run."""
+
+
+class _FeedPart(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class LastPost(_FeedPart):
+    """The newest report that the front took from a feed."""
+
+    headline: str
+    at: datetime | None
+
+
+class FeedStatus(_FeedPart):
+    """State of one feed."""
+
+    name: str
+    title: str
+    enabled: bool
+    verdict: str
+    """Result of the last fetch; empty before the first."""
+    fault: str
+    edition: str
+    edition_at: datetime | None
+    """Time when the issuer made the edition that was read last."""
+    fetched_at: datetime | None
+    understood_at: datetime | None
+    """Last fetch that was fresh and understood."""
+    enabled_at: datetime | None
+    poll_s: int
+    stale_after_s: int
+    heartbeat_s: int
+    hours: tuple[int, int] | None = None
+    word: str
+    """Last word of the feed, in French."""
+    last_post: LastPost | None
+    waiting: int
+    """Reports that the front has not taken yet."""
+    read_by: str = ""
+    """Name of the machine of a cluster that reads the feed; empty on a single machine."""
+
+    def is_late(self, now: datetime) -> bool:
+        """Return whether a feed that is on was not understood for two of its periods."""
+        since = self.understood_at or self.enabled_at
+        if not self.enabled or since is None:
+            return False
+        allowed_age = timedelta(seconds=LATE_PERIODS * self.poll_s)
+        if self.hours is not None:
+            local = now.astimezone(PARIS)
+            opening = local.replace(hour=self.hours[0], minute=0, second=0, microsecond=0)
+            if not self.hours[0] <= local.hour < self.hours[1]:
+                return False
+            since = max(since, opening)
+        return now - since > allowed_age
+
+
+class FeedList(_FeedPart):
+    """State of all feeds."""
+
+    written_at: datetime
+    items: tuple[FeedStatus, ...]
+    samples: bool = False
+    """Samples are played in place of the publishers."""

@@ -19,6 +19,8 @@ from schemas.words import Channel
 REALM_PREFIX: Final = "realm:"
 """Start of the items of people of another realm than the home realm; no token begins so."""
 _Minute = Annotated[int, Field(ge=0, le=DAY_MIN)]
+_E164: Final = re.compile(r"\+[1-9]\d{6,14}")
+_FRENCH: Final = re.compile(r"33[1-9]\d{8}")
 
 
 class ContactPoint(Model):
@@ -82,10 +84,6 @@ class Contact(Model):
             Reach(channel=c, verified_at=p.verified_at, quiet=p.quiet) for c, p in newest.items()
         )
         return ReachRow(id=self.person, points=tuple(points))
-
-
-_E164: Final = re.compile(r"\+[1-9]\d{6,14}")
-_FRENCH: Final = re.compile(r"33[1-9]\d{8}")
 
 
 def is_e164_number(text: str) -> bool:

@@ -18,8 +18,8 @@ from schemas.continuity import (
 )
 from schemas.crisis.maintenance import LeasesRenewed
 from schemas.reports import ReportReceived
-from services.alerts.actions import lifecycle
-from services.alerts.causes import leases, maintenance
+from services.alerts import actions, obligations
+from services.alerts.causes import leases, suppression
 from services.alerts.commands.dispatcher import apply_command
 from services.alerts.deadlines import (
     KEYS,
@@ -51,8 +51,7 @@ from services.alerts.escalation import cell_staffing, notifications, readiness, 
 from services.alerts.escalation.oncall import renew_verification
 from services.alerts.evolve import evolve, rebuild_indexes
 from services.alerts.incidents import incident_lifecycle, zones
-from services.alerts.levels import levels, triggers
-from services.alerts.obligations import clocks
+from services.alerts.levels import levels
 from services.alerts.pipeline import (
     on_cause_due,
     on_report_due,
@@ -135,7 +134,7 @@ class AlertsDecider:
             ):
                 renew_verification(draft, person, channel)
                 responses.apply_answer(draft, notification, person, answer, instead)
-                lifecycle.apply_answer(draft, notification, person, answer, instead)
+                actions.apply_answer(draft, notification, person, answer, instead)
                 update_derived_state(draft)
             case Unreachable(notification=notification):
                 responses.on_notification_unreachable(draft, notification)
@@ -192,9 +191,9 @@ def _apply_deadline(draft: AlertsDecision, key: AlertsDeadline) -> None:  # noqa
         case AllClearDue(incident):
             zones.on_all_clear_due(draft, incident)
         case ActionDue(action):
-            lifecycle.on_action_due(draft, action)
+            actions.on_action_due(draft, action)
         case ObligationDue(clock):
-            clocks.on_obligation_due(draft, clock)
+            obligations.on_obligation_due(draft, clock)
         case EscalationDue(escalation):
             steps.on_escalation_due(draft, escalation)
         case AcknowledgementStale(escalation):
@@ -214,7 +213,7 @@ def _apply_deadline(draft: AlertsDecision, key: AlertsDeadline) -> None:  # noqa
         case IndexDecayed(index):
             draft.touch(index)
         case WindowDue(window):
-            maintenance.on_window_due(draft, window)
+            suppression.on_window_due(draft, window)
         case ReferenceChangeDue(change):
             versions.on_change_due(draft, change)
         case LeaseDue(report):
@@ -292,7 +291,7 @@ def _request_attention(draft: AlertsDecision, attention_request: AttentionReques
     ):
         return  # in the digest of the yellow vigilances (D72)
     reason = (
-        triggers.find_reason(draft, attention_request.plan)
+        levels.find_reason(draft, attention_request.plan)
         if attention_request.code == "plan_proposed" and attention_request.plan is not None
         else None
     )

@@ -31,8 +31,9 @@ from services.alerts.reference.territory import SHOWN_REPORTS, TerritoryIndex
 from services.alerts.reports.report_facts import parse_number
 from services.alerts.rows import SuppressionReason
 from services.alerts.state import State
+from services.runtime.decider.command_checks import check_version
 from services.runtime.decider.maps import Map
-from services.runtime.decider.protocol import Decision, Firing, Input
+from services.runtime.decider.protocol import Decision, Firing, Input, RefusedCommand
 
 
 class Order(NamedTuple):
@@ -481,3 +482,26 @@ def _close_task(draft: AlertsDecision, row: TaskRow, **values: Any) -> None:
 def complete_task(draft: AlertsDecision, row: TaskRow, author: str, outcome: str | None) -> None:
     """Mark a task as done by a person."""
     _close_task(draft, row, state=TaskState.DONE, taken_by=row.taken_by or author, outcome=outcome)
+
+
+def get_incident(draft: AlertsDecision, id: str, expected: int | None = None) -> IncidentRow:
+    """Return an incident; refuse an unknown one (404) or another version than `expected` (412)."""
+    if id not in draft.state.incidents:
+        raise RefusedCommand(404, "incident_not_found", incident=id)
+    row = draft.state.incidents[id]
+    check_version(row, expected)
+    return row
+
+
+def require_open(row: IncidentRow) -> IncidentRow:
+    """Return the incident if it is open; refuse it otherwise (409)."""
+    if row.state not in OPEN:
+        raise RefusedCommand(409, "incident_not_open", state=row.state.value)
+    return row
+
+
+def get_report(draft: AlertsDecision, id: str) -> ReportRow:
+    """Return a report; refuse an unknown one (404)."""
+    if id not in draft.state.reports:
+        raise RefusedCommand(404, "report_not_found", report=id)
+    return draft.state.reports[id]

@@ -16,9 +16,10 @@ from schemas.crisis.causes import Cause, SilenceChanged
 from schemas.reports import ReportReceived
 from schemas.topics import is_live
 from schemas.words import EventType, MsgType, ReportState
+from services.alerts import obligations
 from services.alerts.causes import cause_lifecycle, restoration, site_status, suppression
+from services.alerts.causes.cause_impact import is_count_of_day, merge_values, unite_windows
 from services.alerts.causes.cause_lifecycle import ReportEffect
-from services.alerts.causes.merging import is_count_of_day, merge_values, unite_windows
 from services.alerts.causes.restoration import list_communes_of_cause
 from services.alerts.causes.site_status import list_evacuated_sites
 from services.alerts.decision import AlertsDecision, cancel_task, open_task
@@ -29,15 +30,19 @@ from services.alerts.incidents import incident_lifecycle, zones
 from services.alerts.incidents.correlation import Placement, choose_incident
 from services.alerts.incidents.incident_lifecycle import open_level_incident
 from services.alerts.levels import levels
-from services.alerts.obligations import clocks
 from services.alerts.reference.territory import (
     ALL_CLEAR_MEASURE,
     CAUSE_TYPES,
     CAUSELESS_TYPES,
     PLACE_DUE_MS,
 )
-from services.alerts.reports import entitlement, verification
-from services.alerts.reports.late_reports import date_arrival
+from services.alerts.reports import verification
+from services.alerts.reports.judgement import (
+    ask_for_confirmation,
+    date_arrival,
+    hold_unentitled_parts,
+    release_held_parts,
+)
 from services.alerts.reports.report_facts import (
     DENIED,
     PLACE_FLAGS,
@@ -54,7 +59,7 @@ from services.alerts.reports.report_facts import (
     is_site_report,
     list_communes,
 )
-from services.alerts.reports.withdrawals import (
+from services.alerts.reports.verification import (
     answer_place_questions,
     apply_cancellation,
     close_questions,
@@ -525,7 +530,7 @@ def update_derived_state(
     levels.propose_lowering(draft, ended_causes)
     changed_incidents = draft.changed_incidents
     draft.flush()
-    clocks.start_by_rules(draft, changed_incidents)
+    obligations.start_by_rules(draft, changed_incidents)
     escalations.update_escalations(draft, rises)
     notifications.tell_managers(draft)
     notifications.tell_of_withdrawals(draft)
@@ -557,11 +562,11 @@ def receive_report(draft: AlertsDecision, report: ReportReceived) -> None:
         row = copy_with(row, {"confirmation": "confirmed", "why": (Why(code="confirmed"),)})
     if (name := get_measure_name(row)) is not None and name not in draft.state.rules.measures_read:
         row = copy_with(row, {"flags": (*row.flags, "unknown_measure")})
-    row, confirmed_reports = entitlement.hold_unentitled_parts(draft, row)
+    row, confirmed_reports = hold_unentitled_parts(draft, row)
     for first in confirmed_reports:
         confirm_held_parts(draft, draft.state.reports[first], None)
     judge_report(draft, row)
-    entitlement.ask_for_confirmation(draft, row.id)
+    ask_for_confirmation(draft, row.id)
 
 
 def _resolve_references(draft: AlertsDecision, report: ReportReceived) -> tuple[str, ...]:
@@ -626,7 +631,7 @@ def confirm_report(draft: AlertsDecision, report: ReportRow, by: str | None) -> 
     of the report; a second source does not. Rule D76, entitled sources.
     """
     if by is not None:
-        report = entitlement.release_held_parts(report)
+        report = release_held_parts(report)
     why = (
         *(w for w in report.why if w.code != "unconfirmed"),
         Why(code="manual" if by else "confirmed", at=draft.now),
@@ -650,7 +655,7 @@ def confirm_held_parts(draft: AlertsDecision, report: ReportRow, by: str | None)
         cause_lifecycle.withdraw_reports_of_source(
             draft, cause, report, draft.now, DENIED + report.id
         )
-    row = entitlement.release_held_parts(report)
+    row = release_held_parts(report)
     judge_report(
         draft, copy_with(row, {"verified_by": by or report.verified_by, "why": why}), is_repeat=True
     )
@@ -672,9 +677,9 @@ def link_site(draft: AlertsDecision, report: ReportRow, site: str, by: str) -> N
     values: dict[str, Any] = {"site": site, "flags": remaining_flags, "verified_by": by}
     if "commune_unknown" in report.flags:
         values |= {"commune": None, "zone": ()}
-    row, _ = entitlement.hold_unentitled_parts(draft, copy_with(report, values))
+    row, _ = hold_unentitled_parts(draft, copy_with(report, values))
     if report.confirmation == "denied" or "cancelled" in remaining_flags:
         draft.emit(ReportChanged(row=row))
     else:
         judge_report(draft, row, is_repeat=True)
-        entitlement.ask_for_confirmation(draft, row.id)
+        ask_for_confirmation(draft, row.id)

@@ -103,7 +103,7 @@ COMMANDS_BY_PANEL = {
         "oncall": "services.cli.oncall.oncall:app",
         "readiness": "services.cli.oncall.oncall:readiness",
         "drill": "services.cli.oncall.oncall:drill",
-        "headcount": "services.cli.oncall.headcount:app",
+        "headcount": "services.cli.oncall.callout:headcount_app",
     },
     "Exercises": {
         "play": "services.cli.exercises.play:play",

@@ -55,7 +55,7 @@ from services.console.incidents import api as incidents_api
 from services.console.incidents import reports_api
 from services.console.ledger import api as ledger_api
 from services.console.live import api as live_api
-from services.console.live import presence_api
+from services.console.live import presence
 from services.console.live.presence import PresenceStore
 from services.console.live.stream import StreamHub
 from services.console.logbook import api as logbook_api
@@ -123,7 +123,7 @@ ROUTERS: Final = (
     attention_api.router,
     incidents_api.router,
     instructions_api.router,
-    presence_api.router,
+    presence.router,
     sites_api.router,
     continuity_api.router,
     directory_api.router,

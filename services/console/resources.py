@@ -97,18 +97,23 @@ from services.console.resource_base import (
     to_datetime,
     to_instant,
 )
-from services.console.sites.overview_resources import (
+from services.console.sites.resources import (
     AlarmRate,
     Audit,
     AuditBreach,
+    Cause,
     Change,
     Changes,
     CommandResult,
+    Commune,
     Feed,
     KindOfLine,
     Line,
     LogPosition,
+    Map,
     Overview,
+    Pole,
     Realm,
+    Site,
+    SiteHeadcount,
 )
-from services.console.sites.resources import Cause, Commune, Map, Pole, Site, SiteHeadcount

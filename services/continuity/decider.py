@@ -34,6 +34,7 @@ from schemas.crisis.contingency import ContingencyChanged, ContingencyComputed
 from schemas.reassignment import ProposalComputed
 from schemas.reference import ReferencePublished
 from schemas.words import Certainty, SiteStatus
+from services.continuity import resources
 from services.continuity.activities.assessment import (
     ActivityChange,
     list_activities_of_site,
@@ -67,7 +68,6 @@ from services.continuity.evolve import evolve
 from services.continuity.plans import plans, site_cards, sitreps
 from services.continuity.reassignment import orders
 from services.continuity.reassignment.site_conditions import FLOOD_KIND, TRANSIT_FLAG
-from services.continuity.resources import requests, stocks
 from services.continuity.state import (
     NO_LOCAL_CLOCKS,
     RECORDED_SECTIONS,
@@ -410,7 +410,7 @@ def _on_reference(draft: ContinuityDecision, publication: ReferencePublished) ->
     plans.update_plans(draft, before.plans if before is not None else {})
     sitreps.schedule_sitrep(draft)
     recheck_all_metrics(draft)
-    stocks.relist_stocks(draft)
+    resources.relist_stocks(draft)
     orders.schedule_dropped_lines(draft)
     orders.schedule_review(draft)
 
@@ -468,6 +468,6 @@ def _apply_deadline(draft: ContinuityDecision, key: ContinuityDeadline) -> None:
         case UncountedDue():
             orders.schedule_review(draft)
         case RequestDue(request):
-            requests.on_request_due(draft, request)
+            resources.on_request_due(draft, request)
         case _:
             assert_never(key)

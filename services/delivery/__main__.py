@@ -1,5 +1,22 @@
 """Run the delivery service: `python -m services.delivery`."""
 
-from services.delivery.app import main
+from __future__ import annotations
 
-main()
+from services.delivery.decider import DeliveryDecider
+from services.delivery.sender.process import SenderThread
+from services.delivery.settings import DeliverySettings
+from services.runtime.process import logs, tracing
+from services.runtime.worker.worker import run_worker
+
+
+def main() -> None:
+    """Run until a signal stops it. Raise pydantic.ValidationError for invalid settings."""
+    logs.configure_logging("delivery")
+    tracing.configure_tracing("delivery")
+    settings = DeliverySettings()
+    with SenderThread(settings):
+        run_worker(DeliveryDecider(), settings)
+
+
+if __name__ == "__main__":
+    main()

@@ -26,7 +26,7 @@ from schemas.oncall import LaddersDrilled, ReachabilityChanged
 from schemas.reference import ReferencePublished, Section
 from schemas.topics import is_live
 from services.delivery.callouts.steps import apply_headcount, on_callout_due
-from services.delivery.commands.dispatcher import apply_command, on_hold_end
+from services.delivery.commands import apply_command, on_hold_end
 from services.delivery.deadlines import (
     KEYS,
     AttemptDue,
@@ -53,10 +53,8 @@ from services.delivery.notifications.notification_lifecycle import (
     urge_notification,
     withdraw_notification,
 )
-from services.delivery.replies.card_answers import confirm_card_answer
-from services.delivery.replies.text_answers import answer_text
-from services.delivery.snapshot_codec import DumpedState, dump_state, load_state
-from services.delivery.state import DeliveryState
+from services.delivery.replies.answers import answer_text, confirm_card_answer
+from services.delivery.state import DeliveryState, DumpedState, dump_state, load_state
 from services.runtime.decider.protocol import Deadline, Firing, Input
 
 _KEPT_SECTIONS = (

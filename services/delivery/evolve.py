@@ -40,7 +40,7 @@ from services.delivery.notifications.channel_policies import (
     DeliveryRules,
     compile_policies,
 )
-from services.delivery.state import DeliveryState
+from services.delivery.state import DeliveryState, parse_channels
 from services.runtime.decider.maps import Map
 from services.runtime.decider.protocol import Deadlines
 
@@ -308,8 +308,3 @@ def evolve_loss(state: DeliveryState, now: Instant) -> DeliveryState:
         if attempts.find_open_attempt(row):
             agenda = agenda.arm(OutcomeLost(row.id), now)
     return replace(state, agenda=agenda, lost_at=now)
-
-
-def parse_channels(names: object) -> tuple[Channel, ...]:
-    assert isinstance(names, (list, tuple))
-    return tuple(Channel(name) for name in names if name in Channel.__members__.values())

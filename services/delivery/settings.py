@@ -11,11 +11,11 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from services.delivery.channels.chat.settings import ChatSettings
-from services.delivery.channels.email.settings import EmailSettings
+from services.delivery.channels.chat import ChatSettings
+from services.delivery.channels.email import EmailSettings
 from services.delivery.channels.sms.settings import SmsSettings
-from services.delivery.channels.voice.settings import VoiceSettings
-from services.delivery.channels.webhook.driver import WebhookSettings
+from services.delivery.channels.voice import VoiceSettings
+from services.delivery.channels.webhook import WebhookSettings
 from services.runtime.http.web_push import PushSettings
 from services.runtime.process.settings import PublicUrl
 

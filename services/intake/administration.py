@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import time
 from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeVar
@@ -56,6 +55,7 @@ from services.runtime.identity.principals import (
 )
 from services.runtime.identity.principals import Scope as Limits
 from services.runtime.identity.sessions import PRINTED_CODE_COUNT, Sessions
+from services.runtime.process.machine import now_ms
 
 LINK_LIFE_MS: Final = 7 * DAY_MS
 """So long an identity of the provider may take an account that an administrator has released."""
@@ -248,7 +248,7 @@ class Administration:
             )
             principal = principal.model_copy(update={"rate_per_s": new_token.rate_per_s})
         days = self._life_of(principal) if new_token.days is None else new_token.days
-        expires = time.time_ns() // 1_000_000 + days * DAY_MS if days else None
+        expires = now_ms() + days * DAY_MS if days else None
         token_id, token = await self._access.create_token(principal, expires_at=expires)
         self._access.trace(author, "token.created", token_id)
         log.info(
@@ -311,7 +311,7 @@ class Administration:
 
     async def _new_code(self, login: str, author: Principal) -> dict[str, Any]:
         account = self._account(login)
-        expires = time.time_ns() // 1_000_000 + CODE_LIFE_MS
+        expires = now_ms() + CODE_LIFE_MS
         code = await self._access.issue_code(account.id, expires_at=expires)
         self._access.trace(author, "code.issued", account.id)
         log.info("user.code_issued", user=account.id, author=author.id)
@@ -329,9 +329,7 @@ class Administration:
             await self._access.end_sessions(account.id)
         elif verb == "link":
             await self._access.put(
-                account.model_copy(
-                    update={"link_until": time.time_ns() // 1_000_000 + LINK_LIFE_MS}
-                )
+                account.model_copy(update={"link_until": now_ms() + LINK_LIFE_MS})
             )
         elif verb == "unlink":
             await self._access.put(

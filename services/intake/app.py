@@ -51,14 +51,13 @@ from services.intake.integrations.heartbeats import HeartbeatMonitor
 from services.intake.integrations.registry import SourceRegistry
 from services.intake.integrations.shared_signs import SignExchange
 from services.intake.integrations.source_stats import SourceStats
-from services.intake.photos.photo_api import PhotoApi
+from services.intake.photos import PhotoApi
 from services.intake.reports.acceptance import InputAppender, ReportReceiver
 from services.intake.reports.answer_follower import AnswerFollower
 from services.intake.reports.deduplication import AnswerIndex, KnownReport
 from services.intake.reports.geography import TerritoryMap
-from services.intake.reports.realm_check import RealmCheck
 from services.intake.reports.redaction import LogRedactor
-from services.intake.reports.report_rights import ReservedMeasures
+from services.intake.reports.report_checks import RealmCheck, ReservedMeasures
 from services.intake.reports.reports_api import ReportApi
 from services.intake.routes import Authenticator, FrontApplication
 from services.intake.settings import IntakeSettings
@@ -71,6 +70,7 @@ from services.runtime.kafka.security import get_security
 from services.runtime.process import health
 from services.runtime.process.cluster import is_shared
 from services.runtime.process.health import Check, create_start_check
+from services.runtime.process.machine import now_ms
 from services.runtime.process.memory import freeze_long_lived
 from services.runtime.process.settings import split_host_port
 from services.runtime.process.tasks import cancel_and_wait
@@ -272,11 +272,11 @@ class Intake:
     def _note_exceeded(self, sender: str) -> None:
         """Mark a source that exceeds its rate. People are not listed there."""
         if self.access.source(sender) is not None:
-            self.book.count_over_rate(sender, time.time_ns() // 1_000_000)
+            self.book.count_over_rate(sender, now_ms())
 
     def charge_elsewhere(self, report: KnownReport) -> None:
         """Count a report that another front has just accepted against its sender's rate."""
-        age_ms = time.time_ns() // 1_000_000 - report.recorded_at
+        age_ms = now_ms() - report.recorded_at
         if age_ms > CHARGED_MS or self.receiver.is_under_way(report.report_id):
             return
         principal = self.access.principal(report.sender)

@@ -30,7 +30,7 @@ from services.intake.field import poster, sms
 from services.intake.integrations.cap.dialect import MEDIA_TYPES, CapIntegration
 from services.intake.integrations.discovery import load_integrations
 from services.intake.integrations.registry import NewSource, SourceChange
-from services.intake.photos.image import JPEG, PNG
+from services.intake.photos import JPEG, PNG
 from services.intake.reports.native import BatchItem, NativeReport
 from services.intake.reports.reports_api import TypedLine
 from services.runtime.http.api_subjects import list_tags

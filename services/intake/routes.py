@@ -16,9 +16,8 @@ import structlog
 
 from services.intake.administration import Administration, describe_principal
 from services.intake.dead_letters import dead_letter_api
-from services.intake.dead_letters.corrections import CORRECTED_BY
 from services.intake.dead_letters.dead_letter_api import DEFAULT_LIMIT, DeadLetterApi
-from services.intake.dead_letters.dead_letter_store import UnknownSenders
+from services.intake.dead_letters.dead_letter_store import CORRECTED_BY, UnknownSenders
 from services.intake.http.exchange import (
     ClientDisconnected,
     Receive,
@@ -39,11 +38,9 @@ from services.intake.http.proxy import ConsoleProxy
 from services.intake.integrations.alertmanager_status import AlertmanagerApi
 from services.intake.integrations.dispatcher import Dispatcher
 from services.intake.openapi import merge_documents
-from services.intake.photos import photo_api
-from services.intake.photos.photo_api import PhotoApi
+from services.intake.photos import PHOTO_PATH, PhotoApi
 from services.intake.reports.deduplication import AnswerIndex, KnownReport
-from services.intake.reports.realm_check import KNOWN_REALM
-from services.intake.reports.report_rights import PUBLISHED
+from services.intake.reports.report_checks import KNOWN_REALM, PUBLISHED
 from services.intake.reports.reports_api import POST_ONE, ReportApi
 from services.runtime.http.problems import Problem, ProblemError
 from services.runtime.identity.accounts import AccessStore, read_bearer
@@ -240,7 +237,7 @@ class FrontApplication:
             path, method, scope, receive, send
         ):
             pass
-        elif path == photo_api.PHOTO_PATH or path.startswith(f"{photo_api.PHOTO_PATH}/"):
+        elif path == PHOTO_PATH or path.startswith(f"{PHOTO_PATH}/"):
             await self._attachment(path, method, scope, receive, send)
         elif self._alertmanager.serves(path, method):
             await self._alertmanager.handle(scope, receive, send)
@@ -400,7 +397,7 @@ class FrontApplication:
     async def _attachment(
         self, path: str, method: str, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        if path == photo_api.PHOTO_PATH:
+        if path == PHOTO_PATH:
             _require_method(method, "POST")
             await self._photos.post(
                 await self._caller(scope, Permission.REPORT_POST), scope, receive, send
@@ -409,7 +406,7 @@ class FrontApplication:
             _require_method(method, "GET")
             await self._photos.get(
                 await self._caller(scope, Permission.REPORT_RAW),
-                path.removeprefix(f"{photo_api.PHOTO_PATH}/"),
+                path.removeprefix(f"{PHOTO_PATH}/"),
                 send,
             )
 

@@ -20,9 +20,9 @@ from schemas.delivery import BundledItem, NotificationRow
 from schemas.people.replies import HELP_TEMPLATES, UNPARSED_REPLY_TEMPLATE
 from schemas.ranks import SITE_MANAGER_ROLE
 from services.messages.names import MessageNames
-from services.messages.phrases import Phrases
-from services.messages.rendering import (
+from services.messages.phrases import (
     MissingValue,
+    Phrases,
     Value,
     Values,
     count_droppable,

@@ -12,8 +12,7 @@ from schemas.callouts import AGENT
 from schemas.continuity import CardReference
 from schemas.delivery import NotificationRow
 from services.messages.names import MessageNames
-from services.messages.phrases import Phrases, describe_reason
-from services.messages.rendering import cut_words
+from services.messages.phrases import Phrases, cut_words, describe_reason
 
 Facts = Mapping[str, str | int | float | bool | None]
 CALL_TEMPLATES: Final = ("incident_wave", "level_raised", "answer_stale")

@@ -1,6 +1,7 @@
 """Run deciders in memory, alone or together, without Kafka.
 
-They give the same facts per service, without a broker.
+They use the `Machine`, `append` and `fold` of the real worker, and are composed like publishers and
+conductor compose them on Kafka. So they give the same facts per service.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from schemas.reference import SectionData
 from schemas.reference_changes import Foreseen, PlanTime
-from services.simulation.milestones import (
+from services.simulation.history import (
     Difference,
     HistorySummary,
     compare_summaries,

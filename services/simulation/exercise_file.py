@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from schemas.people.responders import RespondersInvalid, parse_responders
-from services.simulation.exercise_actions import read_actions
+from services.simulation.exercise_actions import read_actions, read_requests
 from services.simulation.exercise_events import read_events
 from services.simulation.exercise_reading import (
     PARIS,
@@ -24,7 +24,6 @@ from services.simulation.exercise_reading import (
     quote_value,
     to_plain_value,
 )
-from services.simulation.exercise_requests import read_requests
 from services.simulation.expectations import (
     find_faults,
     find_pointless_conditions,

@@ -8,19 +8,22 @@ from functools import lru_cache
 from pathlib import Path
 
 from schemas import reference as ref
-from services.territory.contacts import read_contacts
 from services.territory.measures import read_measure_rules
-from services.territory.obligations import read_obligations
-from services.territory.places import read_activities, read_communes, read_sites
+from services.territory.obligations import read_obligations, read_statements
+from services.territory.places import (
+    read_activities,
+    read_communes,
+    read_sites,
+    read_transport,
+    read_watched_names,
+)
 from services.territory.plan_checks import PlanChecks
 from services.territory.plans import read_contact_ids, read_plans, split_contents
 from services.territory.policy import read_channel_rules, read_policy
 from services.territory.resources import read_resources
-from services.territory.roster import read_roster
+from services.territory.roster import read_contacts, read_roster
 from services.territory.source import SourceFile, SourceProblem, to_plain_value
 from services.territory.staffing import read_staffing
-from services.territory.statements import read_statements
-from services.territory.transport import read_transport, read_watched_names
 
 
 class TerritoryInvalid(ValueError):

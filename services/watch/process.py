@@ -24,8 +24,7 @@ from services.watch.front import FrontClient, HttpFront, list_fronts
 from services.watch.holds import AloneHolds, FeedHolds
 from services.watch.mail_reader import MailMemory, find_mailbox_name, watch_mailbox
 from services.watch.mailbox import MailboxSettings
-from services.watch.status import describe_feeds, write_status
-from services.watch.store import FeedStore
+from services.watch.store import FeedStore, describe_feeds, write_status
 from services.watch.transport import FeedTransport
 from services.watch.watched import WatchedTerritory, WatchedUnreadable, load_watched
 

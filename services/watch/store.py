@@ -3,6 +3,8 @@
 A report is written here before it is sent, and marked after the front has it. So a kill at any
 moment loses nothing, and what is sent again has the same key. In a cluster the file also holds the
 states that other machines shared (`services.watch.sharing`).
+
+The page of feeds, the API and the command line read the state of each feed as described here.
 """
 
 from __future__ import annotations
@@ -10,13 +12,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import orjson
 
+from schemas.catalogue.sources import FeedList, FeedStatus, LastPost
+from services.runtime.process.files import open_atomic_file
 from services.runtime.process.sqlite_cache import open_cache
-from services.watch.connector import FeedBody, FetchVerdict, Memory, Post, Reading
+from services.watch.connector import (
+    FeedBody,
+    FeedSpec,
+    FetchVerdict,
+    Memory,
+    Post,
+    Reading,
+    list_connectors,
+    pace_samples,
+)
 
 KEPT_DRIFTS: Final = 10
 KEPT_POSTS: Final = 200
@@ -379,3 +393,51 @@ class FeedStore:
             "INSERT OR REPLACE INTO body VALUES (?, ?, ?, ?, ?)",
             (name, body.request, body.content, body.validators, body.headers),
         )
+
+
+def describe_feeds(store: FeedStore, now: datetime, *, samples: bool = False) -> FeedList:
+    """Return the state of all feeds, by name."""
+    specs = [c.spec for c in list_connectors()]
+    items = [
+        describe_feed(pace_samples(spec) if samples else spec, store.get(spec.name), store)
+        for spec in specs
+    ]
+    return FeedList(written_at=now, items=tuple(items), samples=samples)
+
+
+def describe_feed(spec: FeedSpec, row: FeedRow, store: FeedStore) -> FeedStatus:
+    last = store.find_last_post(spec.name)
+    post = None
+    if last is not None:
+        post = LastPost(headline=str(last[0].get("headline", "")), at=_to_time(last[1]))
+    return FeedStatus(
+        name=spec.name,
+        title=spec.title,
+        enabled=row.enabled,
+        verdict=row.verdict,
+        fault=row.fault,
+        edition=row.edition,
+        edition_at=_to_time(row.edition_at),
+        fetched_at=_to_time(row.fetched_at),
+        understood_at=_to_time(row.understood_at),
+        enabled_at=_to_time(row.enabled_at),
+        poll_s=spec.poll_s,
+        stale_after_s=spec.stale_after_s,
+        heartbeat_s=spec.heartbeat_s,
+        hours=spec.hours,
+        word=row.word,
+        last_post=post,
+        waiting=len(store.list_unsent(spec.name)),
+        read_by=store.get_hold(spec.name).machine,
+    )
+
+
+def write_status(file: Path, feeds: FeedList) -> None:
+    """Replace the file that the console shows. Raises OSError."""
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with open_atomic_file(file, 0o600) as target:
+        target.write(feeds.model_dump_json().encode())
+
+
+def _to_time(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

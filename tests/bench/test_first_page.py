@@ -20,7 +20,7 @@ import psutil
 import pytest
 from aiohttp import web
 
-from services.cli.system.load import LoadResult, Reporter
+from services.cli.system.bench import LoadResult, Reporter
 from tests.bench.test_intake import machine
 from tests.shipped import FOLDER, territory
 from tests.system import RunningVigie

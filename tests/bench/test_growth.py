@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from schemas.topics import TOPICS_BY_NAME
-from services.cli.system.load import Reporter
+from services.cli.system.bench import Reporter
 from services.runtime.process.settings import DataDir
 from tests.bench.test_intake import SITES, machine
 from tests.system import RunningVigie

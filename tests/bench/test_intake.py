@@ -18,8 +18,14 @@ import psutil
 import pytest
 
 from services.appliance.embedded.kafka import RunningKafka
-from services.cli.system.bench import BenchmarkName, run_benchmark
-from services.cli.system.load import CONNECTIONS, LoadResult, Reporter, generate_reports
+from services.cli.system.bench import (
+    CONNECTIONS,
+    BenchmarkName,
+    LoadResult,
+    Reporter,
+    generate_reports,
+    run_benchmark,
+)
 from services.cli.system.prepare import prepare_system
 from services.runtime.process.settings import Settings
 from services.runtime.process.sockets import find_free_ports

@@ -18,14 +18,10 @@ from services.continuity.contingency.ranking import (
     select_worst,
 )
 from services.continuity.contingency.sensitivity import GainBaseline, rank_gains
-from services.continuity.reassignment.model import (
-    SolveChoice,
-    SolveOptions,
-    solve_situation_program,
-)
 from services.continuity.reassignment.model.approved import compute_bounds
-from services.continuity.reassignment.model.greedy import solve_greedily
+from services.continuity.reassignment.model.lexicographic import SolveChoice, solve_greedily
 from services.continuity.reassignment.model.moves import find_moves
+from services.continuity.reassignment.model.plan import SolveOptions, solve_situation_program
 from services.continuity.reassignment.model.program import build_program
 from services.continuity.reassignment.model.situation import ModelSituation, Quantities
 from tests.shipped import territory

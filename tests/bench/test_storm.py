@@ -19,7 +19,7 @@ import httpx2 as httpx
 import pytest
 
 from services.appliance.embedded.kafka import RunningKafka
-from services.cli.system.load import LoadResult, Reporter, generate_reports, watch_live_stream
+from services.cli.system.bench import LoadResult, Reporter, generate_reports, watch_live_stream
 from services.cli.system.prepare import prepare_system
 from services.runtime.log.partition_reader import PartitionReader
 from services.runtime.process.settings import Settings

@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 
 from services.cli.system.settings_reference import list_variables
 from services.runtime.process.settings import REPOSITORY
-from services.simulation.reference_change import apply_patch, read_patch
+from services.simulation.replay import apply_patch, read_patch
 from tests.shipped import territory
 
 PAGES = (

@@ -23,8 +23,7 @@ import pytest
 
 from schemas.topics import PARTITION_COUNT, SERVICES, log_topic, partition_of
 from services.runtime.log.chain import Position, advance_position
-from services.runtime.log.missing_records import VISIBLE_S
-from services.runtime.log.partition_reader import PartitionReader
+from services.runtime.log.partition_reader import VISIBLE_S, PartitionReader
 from services.runtime.log.transaction import Transaction
 from services.runtime.worker.recovery import ANY_LOGIC
 from tests.cluster import NODES, Cluster

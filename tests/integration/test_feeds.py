@@ -9,13 +9,13 @@ from datetime import UTC, datetime, timedelta
 
 from aiohttp import web
 
-from services.cli.system.feed_demo import SAMPLES, open_feed_demo
+from services.cli.system.feed import SAMPLES, open_feed_demo
 from services.runtime.process.sockets import find_free_ports
 from services.watch.connector import FetchVerdict, list_connectors
 from services.watch.engine import FeedEngine
 from services.watch.front import FrontClient, HttpFront
 from services.watch.process import WatchSettings
-from services.watch.sample_server import FIRST_STEP, create_sample_app
+from services.watch.samples import FIRST_STEP, create_sample_app
 from services.watch.store import FeedStore
 from services.watch.transport import FeedTransport
 from services.watch.watched import load_watched

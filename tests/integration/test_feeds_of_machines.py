@@ -17,13 +17,13 @@ import pytest
 from aiohttp import web
 
 from services.appliance.embedded.kafka import RunningKafka
-from services.cli.system.feed_demo import SAMPLES
+from services.cli.system.feed import SAMPLES
 from services.runtime.process.settings import DataDir
 from services.runtime.secrets.keyring import MasterKey
 from services.watch.connector import list_connectors
 from services.watch.engine import ALIVE_TYPE
 from services.watch.front import get_source_key_file
-from services.watch.sample_server import FIRST_STEP, STEP, create_sample_app
+from services.watch.samples import FIRST_STEP, STEP, create_sample_app
 from services.watch.store import FeedStore
 from tests import forked
 from tests.brokers import LOGIN

@@ -30,7 +30,7 @@ from schemas.topics import is_live
 from schemas.words import Answer, Channel
 from services.alerts.decider import AlertsDecider
 from services.continuity.decider import ContinuityDecider
-from services.delivery.channels import CallResult, ChannelDrivers, Outgoing
+from services.delivery.channels.base import CallResult, ChannelDrivers, Outgoing
 from services.delivery.decider import DeliveryDecider
 from services.delivery.sender.attempt_view import AttemptView, GrantedCall
 from services.delivery.sender.sender import Sender

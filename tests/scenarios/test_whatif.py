@@ -19,7 +19,7 @@ from schemas.words import Answer
 from services.continuity.reassignment.proposals import Proposals
 from services.runtime.log.transaction import FactRecord, Transaction
 from services.runtime.testing import MemoryService, MemorySystem, StoredRecord
-from services.simulation.milestones import (
+from services.simulation.history import (
     Difference,
     Milestone,
     compare_summaries,
@@ -33,8 +33,13 @@ from services.simulation.recording import (
     _describe_behaviour,
     _is_outside,
 )
-from services.simulation.reference_change import ChangeInvalid, apply_patch
-from services.simulation.replay import count_matching_facts, initial_reference, replay_recording
+from services.simulation.replay import (
+    ChangeInvalid,
+    apply_patch,
+    count_matching_facts,
+    initial_reference,
+    replay_recording,
+)
 from tests.scenarios.memory import MemoryPlayer, scenario
 
 UNTIL_MIN = 25

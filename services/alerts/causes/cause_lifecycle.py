@@ -13,7 +13,7 @@ from schemas.base import Instant, copy_with
 from schemas.catalogue.event_types import endangers_people
 from schemas.crisis.causes import Cause, CauseChanged, Members
 from schemas.words import MsgType
-from services.alerts.causes.merging import (
+from services.alerts.causes.cause_impact import (
     count_persons,
     is_count_of_day,
     is_daily,
@@ -37,7 +37,7 @@ from services.alerts.reference.territory import (
     find_end_of_day,
     format_day,
 )
-from services.alerts.reports.late_reports import find_newest_cause, find_superseding_event
+from services.alerts.reports.judgement import find_newest_cause, find_superseding_event
 from services.alerts.reports.report_facts import (
     are_windows_over,
     build_subject_key,

@@ -12,6 +12,7 @@ from schemas.base import Instant, copy_with
 from schemas.crisis.causes import Cause
 from schemas.reports import episode_key
 from schemas.words import EventType
+from services.alerts.causes.cause_impact import rebuild_cause
 from services.alerts.causes.cause_lifecycle import (
     apply_report,
     find_open_cause,
@@ -21,9 +22,8 @@ from services.alerts.causes.cause_lifecycle import (
     mark_contested,
     record_with_deadline,
 )
-from services.alerts.causes.merging import rebuild_cause
 from services.alerts.decision import AlertsDecision, open_task
-from services.alerts.reports.late_reports import find_newest_end, is_superseded_by
+from services.alerts.reports.judgement import find_newest_end, is_superseded_by
 from services.alerts.reports.report_facts import (
     DENIED,
     WITHDRAWN,

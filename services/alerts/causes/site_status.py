@@ -21,7 +21,7 @@ from schemas.crisis.causes import Cause, SilenceChanged, SiteMarked
 from schemas.words import Certainty
 from schemas.words import EventType as T
 from schemas.words import SiteStatus as S
-from services.alerts.causes.site_impact import CauseImpact
+from services.alerts.causes.cause_impact import CauseImpact
 from services.alerts.decision import AlertsDecision, Order, cancel_task, open_task
 from services.alerts.incidents import zones
 from services.alerts.reference.territory import (

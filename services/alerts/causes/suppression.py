@@ -3,17 +3,21 @@
 Suppressed causes stay visible; danger to people is never suppressed. A cause is suppressed together
 with its reports. An incident is suppressed while all its reports are, and calls people as soon as
 one is not. Rules D64, maintenance windows, and D65, inhibition.
+
+When a window begins, pauses or ends, its causes are judged again, in batches.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
 
 from schemas.alerts import FlagChanged, ReportRow, Why
 from schemas.base import HOUR_MS, MINUTE_MS, copy_with
 from schemas.catalogue.event_types import endangers_people
 from schemas.crisis.causes import Cause
-from schemas.crisis.maintenance import Coverage, LeaseChanged
+from schemas.crisis.maintenance import Coverage, LeaseChanged, MaintenanceChanged, MaintenanceRow
+from schemas.recurrence import find_occurrence, parse_rule
 from services.alerts.causes import cause_lifecycle as causes
 from services.alerts.decision import AlertsDecision
 from services.alerts.incidents import incident_lifecycle
@@ -23,6 +27,8 @@ from services.alerts.rows import SuppressionReason, sort_by_id
 
 RULE_OF_REASON = {"maintenance": "D64", "inhibited": "D65"}
 """Reason of the suppression → code of the rule."""
+CAUSES_PER_DEADLINE: Final = 25
+"""Causes that one deadline judges: their effects must fit into one Transaction."""
 
 
 def _is_dangerous(cause: Cause) -> bool:
@@ -262,3 +268,87 @@ def _update_leases(draft: AlertsDecision) -> None:
 def _find_explaining_report(draft: AlertsDecision, cause: Cause) -> tuple[str, ...]:
     by = draft.state.causes.get(cause.inhibited_by or "")
     return by.reports[:1] if by is not None else ()
+
+
+def compute_window_state(draft: AlertsDecision, row: MaintenanceRow) -> MaintenanceRow:
+    """Return the window as of now: state, current or next occurrence, and next change."""
+    occurrence = None
+    if row.over_at is None:
+        occurrence = find_occurrence(
+            row.starts_at, row.ends_at, parse_rule(row.rrule) if row.rrule else None, draft.now
+        )
+    if occurrence is None:
+        return copy_with(
+            row,
+            {
+                "state": "over",
+                "begins_at": None,
+                "until_at": None,
+                "next_at": None,
+                "over_at": row.over_at or draft.now,
+            },
+        )
+    active = occurrence.start <= draft.now
+    return copy_with(
+        row,
+        {
+            "state": "active" if active else "planned",
+            "begins_at": occurrence.start,
+            "until_at": occurrence.end,
+            "next_at": occurrence.end if active else occurrence.start,
+        },
+    )
+
+
+def record_window(draft: AlertsDecision, row: MaintenanceRow, change: str) -> None:
+    """Record a window that a person planned or changed.
+
+    Its next deadline is due at once and judges the causes that it covers.
+    """
+    new = copy_with(compute_window_state(draft, row), {"sweep": row.sweep + 1})
+    draft.emit(MaintenanceChanged(row=copy_with(new, {"next_at": draft.now}), change=change))
+
+
+def on_window_due(draft: AlertsDecision, id: str) -> None:
+    """Apply a due deadline: the window begins, pauses, ends, or judges its next batch of causes."""
+    old = draft.state.maintenance[id]
+    row = copy_with(compute_window_state(draft, old), {"sweep": old.sweep + 1})
+    draft.emit(MaintenanceChanged(row=row, change=_name_change(old, row)))
+    outdated_causes = list(_list_outdated_causes(draft, row))
+    draft.stirred.update(dict.fromkeys(c.id for c in outdated_causes[:CAUSES_PER_DEADLINE]))
+    draft.doubtful.update(
+        c.site for c in outdated_causes[:CAUSES_PER_DEADLINE] if c.site is not None
+    )
+    if len(outdated_causes) > CAUSES_PER_DEADLINE:
+        draft.emit(
+            MaintenanceChanged(
+                row=copy_with(row, {"next_at": draft.now, "sweep": row.sweep + 1}), change="sweep"
+            )
+        )
+
+
+def _name_change(old: MaintenanceRow, new: MaintenanceRow) -> str:
+    if new.state == old.state and new.begins_at == old.begins_at:
+        return "sweep"
+    return {"active": "begun", "planned": "paused", "over": "over"}[new.state]
+
+
+def _list_outdated_causes(draft: AlertsDecision, row: MaintenanceRow) -> Iterator[Cause]:
+    """Yield the open causes with a coverage by this window that is not up to date.
+
+    Walks over all causes: windows begin and end rarely.
+    """
+    state = draft.state
+    for ids in (
+        *(ids for _, ids in sorted(state.site_causes.items())),
+        *(sorted(ids) for _, ids in sorted(state.placeless.items())),
+    ):
+        for cause in (state.causes[c] for c in ids):
+            is_concerned = row.id in cause.maintenance or is_cause_covered(
+                row.covers, cause, draft.territory
+            )
+            if is_concerned and compute_suppression(draft, cause) != (
+                cause.maintenance,
+                cause.inhibited_by,
+            ):
+                yield cause

@@ -12,12 +12,17 @@ from schemas.base import Command
 from schemas.crisis import actions as a
 from schemas.ranks import SITE_MANAGER_ROLE, may_work_card
 from schemas.words import ActionState
-from services.alerts.actions import lifecycle
+from services.alerts import actions
 from services.alerts.commands import reports
-from services.alerts.decision import AlertsDecision, find_open_task, open_task
+from services.alerts.decision import (
+    AlertsDecision,
+    find_open_task,
+    get_incident,
+    get_report,
+    open_task,
+)
 from services.alerts.escalation import notifications
 from services.alerts.escalation.steps import list_called_people
-from services.alerts.lookups import get_incident, get_report
 from services.alerts.reference.territory import INSTRUCTION_DUE_MS
 from services.runtime.decider.protocol import CommandResult, RefusedCommand
 
@@ -90,7 +95,7 @@ def request_action(draft: AlertsDecision, command: a.RequestAction) -> CommandRe
         requested_at=draft.now,
         due_at=command.due_at,
     )
-    lifecycle.open_action(draft, row)
+    actions.open_action(draft, row)
     return _build_result(draft, row.id)
 
 
@@ -111,7 +116,7 @@ def resolve_assignee(draft: AlertsDecision, assignee: str) -> tuple[str, str | N
             raise RefusedCommand(409, "assignee_scope_missing", assignee=assignee)
         return role, scope or None, None
     if draft.territory.channels(assignee) or assignee in draft.state.reach:
-        return (*lifecycle.find_named_role(draft, assignee), assignee)
+        return (*actions.find_named_role(draft, assignee), assignee)
     raise RefusedCommand(404, "assignee_not_found", assignee=assignee)
 
 
@@ -128,14 +133,14 @@ def accept_action(draft: AlertsDecision, command: a.AcceptAction) -> CommandResu
     _check_answerer(draft, command, row)
     if row.accepted_by == command.author:
         raise RefusedCommand(409, "action_not_requested", state=row.state.value)
-    lifecycle.accept(draft, row, command.author)
+    actions.accept(draft, row, command.author)
     return _build_result(draft, row.id)
 
 
 def decline_action(draft: AlertsDecision, command: a.DeclineAction) -> CommandResult:
     row = _get_open_action(draft, command.action)
     _check_answerer(draft, command, row)
-    lifecycle.decline(draft, row, command.author, command.reason)
+    actions.decline(draft, row, command.author, command.reason)
     return _build_result(draft, row.id)
 
 
@@ -151,7 +156,7 @@ def complete_action(draft: AlertsDecision, command: a.CompleteAction) -> Command
         return reports.complete_task(draft, completion)
     row = _get_open_action(draft, command.action)
     _check_answerer(draft, command, row)
-    lifecycle.complete(draft, row, command.author)
+    actions.complete(draft, row, command.author)
     return _build_result(draft, row.id)
 
 
@@ -161,7 +166,7 @@ def cancel_action(draft: AlertsDecision, command: a.CancelAction) -> CommandResu
     is_entitled = command.role in CELL_ROLES or _is_of_cell(command)
     if not is_entitled and command.author != row.requested_by:
         raise RefusedCommand(403, "not_requester", action=row.id)
-    lifecycle.cancel(draft, row, command.author, command.reason)
+    actions.cancel(draft, row, command.author, command.reason)
     return _build_result(draft, row.id)
 
 

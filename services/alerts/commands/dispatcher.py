@@ -22,26 +22,23 @@ from schemas.crisis import stimuli as e
 from schemas.people import attendance as t
 from schemas.reference import PublishReference
 from schemas.runtime import CommandApplied
+from services.alerts import obligations
 from services.alerts.commands import (
     actions,
-    escalation,
+    communication,
     handovers,
     incidents,
-    level,
+    levels,
     maintenance,
-    obligations,
     oncall,
     reference,
     reports,
     stimuli,
 )
-from services.alerts.communication import questions, statements
 from services.alerts.decision import AlertsDecision
 from services.alerts.escalation import responses
 from services.runtime.decider.command_checks import is_program
 from services.runtime.decider.protocol import CommandResult, RefusedCommand
-
-__all__ = ["apply_command"]
 
 ANSWERING_ROLE: Final = "on_call"
 """Role of an answer by link or reply, without an account."""
@@ -115,9 +112,9 @@ def _check_right(draft: AlertsDecision, command: Command, roles: frozenset[str])
 
 
 _RULES: Final[dict[type[Command], _Rule]] = {
-    c.AcknowledgeIncident: _Rule(escalation.acknowledge, _FIELD_ROLES, is_work=False),
-    c.EscalateIncident: _Rule(escalation.escalate, _FIELD_ROLES),
-    c.ReapplyPolicy: _Rule(escalation.reapply_policy, _CELL_ROLES),
+    c.AcknowledgeIncident: _Rule(levels.acknowledge, _FIELD_ROLES, is_work=False),
+    c.EscalateIncident: _Rule(levels.escalate, _FIELD_ROLES),
+    c.ReapplyPolicy: _Rule(levels.reapply_policy, _CELL_ROLES),
     c.ResolveIncident: _Rule(incidents.resolve, _CELL_ROLES),
     c.ReopenIncident: _Rule(incidents.reopen, _CELL_ROLES),
     c.MergeIncidents: _Rule(incidents.merge, _CELL_ROLES),
@@ -129,7 +126,7 @@ _RULES: Final[dict[type[Command], _Rule]] = {
     c.MarkReportsRead: _Rule(reports.mark_read, _CELL_ROLES, is_work=False),
     c.PreviewConfirmation: _Rule(reports.preview_confirmation, _FIELD_ROLES, is_work=False),
     c.InstructSite: _Rule(actions.instruct_site, _CELL_ROLES),
-    c.SetLevel: _Rule(level.set_level, _CELL_ROLES),
+    c.SetLevel: _Rule(levels.set_level, _CELL_ROLES),
     c.TakeTask: _Rule(reports.take_task, _FIELD_ROLES),
     c.CompleteTask: _Rule(reports.complete_task, _FIELD_ROLES),
     a.RequestAction: _Rule(actions.request_action, _CELL_ROLES),
@@ -140,16 +137,16 @@ _RULES: Final[dict[type[Command], _Rule]] = {
     m.PlanMaintenance: _Rule(maintenance.plan_window, _CELL_ROLES | {maintenance.SOURCE_ROLE}),
     m.ChangeMaintenance: _Rule(maintenance.change_window, _CELL_ROLES | {maintenance.SOURCE_ROLE}),
     m.EndMaintenance: _Rule(maintenance.end_window, _CELL_ROLES | {maintenance.SOURCE_ROLE}),
-    s.DraftStatement: _Rule(statements.draft_statement, _CELL_ROLES),
-    s.ReviseStatement: _Rule(statements.revise_statement, _CELL_ROLES),
-    s.ReaddressStatement: _Rule(statements.readdress_statement, _CELL_ROLES),
-    s.SubmitStatement: _Rule(statements.submit_statement, _CELL_ROLES),
-    s.ValidateStatement: _Rule(statements.validate_statement, _CELL_ROLES),
-    s.RefuseStatement: _Rule(statements.refuse_statement, _CELL_ROLES),
-    s.PublishStatement: _Rule(statements.publish_statement, _CELL_ROLES),
-    s.RetractStatement: _Rule(statements.retract_statement, _CELL_ROLES),
-    s.ReceiveQuestion: _Rule(questions.receive_question, _CELL_ROLES | {"liaison"}),
-    s.AnswerQuestion: _Rule(questions.answer_question, _CELL_ROLES),
+    s.DraftStatement: _Rule(communication.draft_statement, _CELL_ROLES),
+    s.ReviseStatement: _Rule(communication.revise_statement, _CELL_ROLES),
+    s.ReaddressStatement: _Rule(communication.readdress_statement, _CELL_ROLES),
+    s.SubmitStatement: _Rule(communication.submit_statement, _CELL_ROLES),
+    s.ValidateStatement: _Rule(communication.validate_statement, _CELL_ROLES),
+    s.RefuseStatement: _Rule(communication.refuse_statement, _CELL_ROLES),
+    s.PublishStatement: _Rule(communication.publish_statement, _CELL_ROLES),
+    s.RetractStatement: _Rule(communication.retract_statement, _CELL_ROLES),
+    s.ReceiveQuestion: _Rule(communication.receive_question, _CELL_ROLES | {"liaison"}),
+    s.AnswerQuestion: _Rule(communication.answer_question, _CELL_ROLES),
     h.DraftHandover: _Rule(handovers.draft_handover, _CELL_ROLES),
     h.ReviseHandover: _Rule(handovers.revise_handover, _CELL_ROLES),
     h.SignHandover: _Rule(handovers.sign_handover, _CELL_ROLES),

@@ -7,7 +7,7 @@ from typing import Any, Final
 from schemas.base import Command, copy_with
 from schemas.crisis import handovers as h
 from services.alerts.commands.actions import resolve_assignee
-from services.alerts.communication.statements import sign
+from services.alerts.commands.communication import sign
 from services.alerts.decision import AlertsDecision, complete_open_task
 from services.alerts.escalation.notifications import inform_people, inform_roles
 from services.runtime.decider.command_checks import (

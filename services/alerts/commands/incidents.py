@@ -10,15 +10,14 @@ from schemas.base import Instant, copy_with
 from schemas.catalogue.event_types import endangers_people
 from schemas.words import IncidentState, Level, MsgType
 from services.alerts.causes.cause_lifecycle import record_with_deadline
-from services.alerts.decision import AlertsDecision
+from services.alerts.decision import AlertsDecision, get_incident, get_report, require_open
 from services.alerts.escalation import escalations, steps
 from services.alerts.incidents import incident_lifecycle, zones
 from services.alerts.levels.levels import CRISIS, TERRITORY, Rises
 from services.alerts.levels.metrics.people import list_headcounts
-from services.alerts.lookups import get_incident, get_report, require_open
 from services.alerts.pipeline import update_derived_state
 from services.alerts.reference.territory import SILENT_REPORT_TYPES
-from services.alerts.reports import withdrawals
+from services.alerts.reports import verification
 from services.alerts.reports.report_facts import get_measure_name, get_site
 from services.alerts.rows import sort_by_id
 from services.runtime.decider.command_checks import require_reason
@@ -41,7 +40,7 @@ def resolve(draft: AlertsDecision, command: c.ResolveIncident) -> CommandResult:
     if not command.reason and (missing := _count_missing_people(draft, incident.id)):
         raise RefusedCommand(409, "people_missing", people=missing)
     incident_lifecycle.close_incident(draft, incident.id, draft.now)
-    withdrawals.close_place_questions(draft, incident.id, "closed")
+    verification.close_place_questions(draft, incident.id, "closed")
     own = steps.find_escalation(draft, incident.id)
     if own is not None:
         escalations.end_escalation(draft, own, None, "ended", "closed")
@@ -166,7 +165,7 @@ def merge_into(draft: AlertsDecision, a: IncidentRow, b: IncidentRow) -> None:
         zones.move_zone(draft, zone, b.id)
     communes = {*a.communes, *b.communes}
     if members or not communes.isdisjoint(draft.territory.communes):
-        withdrawals.close_place_questions(draft, b.id, "placed")
+        verification.close_place_questions(draft, b.id, "placed")
     draft.regrouped.add(b.id)
     for site in members:
         draft.doubtful.add(site)

@@ -7,7 +7,7 @@ from schemas.crisis import maintenance as m
 from schemas.crisis.maintenance import MaintenanceRow
 from schemas.recurrence import find_occurrence, parse_rule
 from schemas.words import DANGER_TYPES
-from services.alerts.causes import maintenance
+from services.alerts.causes import suppression
 from services.alerts.decision import AlertsDecision
 from services.runtime.decider.command_checks import check_version
 from services.runtime.decider.protocol import CommandResult, RefusedCommand
@@ -32,14 +32,14 @@ def plan_window(draft: AlertsDecision, command: m.PlanMaintenance) -> CommandRes
         planned_at=draft.now,
         changed_at=draft.now,
     )
-    maintenance.record_window(draft, row, "planned")
+    suppression.record_window(draft, row, "planned")
     return _build_result(draft, row.id)
 
 
 def change_window(draft: AlertsDecision, command: m.ChangeMaintenance) -> CommandResult:
     row = _get_window(draft, command.window, command.expected, command.author, command.role)
     _check_window(draft, command)
-    maintenance.record_window(
+    suppression.record_window(
         draft,
         copy_with(
             row,
@@ -62,7 +62,7 @@ def change_window(draft: AlertsDecision, command: m.ChangeMaintenance) -> Comman
 
 def end_window(draft: AlertsDecision, command: m.EndMaintenance) -> CommandResult:
     row = _get_window(draft, command.window, command.expected, command.author, command.role)
-    maintenance.record_window(
+    suppression.record_window(
         draft,
         copy_with(
             row,

@@ -20,11 +20,10 @@ from services.alerts.causes.cause_lifecycle import (
     record_with_deadline,
 )
 from services.alerts.commands.incidents import merge_into
-from services.alerts.decision import AlertsDecision
+from services.alerts.decision import AlertsDecision, get_incident, get_report
 from services.alerts.evolve import OPEN
-from services.alerts.lookups import get_incident, get_report
 from services.alerts.pipeline import update_derived_state
-from services.alerts.reports import withdrawals
+from services.alerts.reports import verification
 from services.alerts.reports.report_facts import PLACE_FLAGS
 from services.runtime.decider.command_checks import get_row
 from services.runtime.decider.protocol import CommandResult, RefusedCommand
@@ -90,7 +89,7 @@ def deny_report(draft: AlertsDecision, command: c.DenyReport) -> CommandResult:
     row = get_report(draft, command.report)
     if row.confirmation == "denied":
         raise RefusedCommand(409, "denied_already", report=row.id)
-    withdrawals.deny_report(draft, row, command.author)
+    verification.deny_report(draft, row, command.author)
     update_derived_state(draft)
     return {"report": row.id}
 

@@ -30,7 +30,7 @@ from services.alerts.reference.territory import (
     TRANSIT_STOPS,
     build_supplier_flag,
 )
-from services.alerts.reports.entitlement import is_service_wide
+from services.alerts.reports.judgement import is_service_wide
 from services.alerts.reports.report_facts import (
     WITHDRAWN,
     are_windows_over,

@@ -1,20 +1,21 @@
-"""Check the readiness of a live realm each morning and after each change.
+"""Check the readiness of a live realm each morning and after each change; run the monthly drill.
 
-Urgent gaps are announced and become tasks. Rule D38, readiness.
+Urgent gaps are announced and become tasks. The drill computes the reach of every step; nobody is
+called. Rule D38, readiness.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
-from schemas.base import HOUR_MS
-from schemas.oncall import DrillRow, HoleRow, LaddersDrilled, ReadinessProved, ReadinessRow
-from schemas.reference import ReadinessRule
+from schemas.base import HOUR_MS, Instant
+from schemas.oncall import DrillRow, HoleRow, LaddersDrilled, ReadinessProved, ReadinessRow, RungRow
+from schemas.reference import DEPUTIES, ReadinessRule, Wave
 from services.alerts.decision import AlertsDecision, cancel_task, list_open_tasks, open_task
 from services.alerts.escalation import notifications
+from services.alerts.escalation.steps import format_role
 from services.alerts.evolve.oncall import get_readiness_rule
-from services.oncall.drill import prove_steps
 from services.oncall.readiness import (
     MAX_GAPS,
     ReadinessProof,
@@ -23,11 +24,73 @@ from services.oncall.readiness import (
     gap_key,
     merge_reach,
 )
-from services.oncall.schedule import local_day
+from services.oncall.schedule import OnCallPair, ScopedRole, local_day
 
+MAX_NAMED_ROLES: Final = 50
 MAX_TASKS: Final = 50
 """Most open tasks about gaps, more than a person can handle in a day; the report holds all gaps."""
 _KIND: Final = "readiness_hole"
+
+
+def prove_steps(prover: ReadinessProver, at: Instant) -> tuple[RungRow, ...]:
+    """Prove every step of every escalation, escalations in order.
+
+    A row counts the roles of the step, those that somebody would answer, and the slowest time.
+    """
+    ladders = sorted(prover.policy.ladders.items())
+    return tuple(
+        _prove_step(prover, ladder, wave, waves[0], at)
+        for ladder, waves in ladders
+        for wave in waves
+    )
+
+
+def _prove_step(
+    prover: ReadinessProver, ladder: str, wave: Wave, first: Wave, at: Instant
+) -> RungRow:
+    calls = prover.calling(ladder, wave)
+    posts, reached_count, late = 0, 0, 0
+    silent: list[str] = []
+    slowest: float | None = None
+    for post, pair in _list_called_roles(prover, wave, first, at):
+        posts += 1
+        person, _, minutes = prover.find_reached(pair, calls, at)
+        if person is None or minutes is None:
+            silent.append(format_role(*post))
+            continue
+        reached_count += 1
+        late += minutes > calls.after_min + calls.ack_min
+        slowest = minutes if slowest is None else max(slowest, minutes)
+    return RungRow(
+        ladder=ladder,
+        wave=wave.wave,
+        posts=posts,
+        reached=reached_count,
+        late=late,
+        slowest_min=slowest,
+        silent=tuple(sorted(silent)[:MAX_NAMED_ROLES]),
+    )
+
+
+def _list_called_roles(
+    prover: ReadinessProver, wave: Wave, first: Wave, at: Instant
+) -> Iterator[tuple[ScopedRole, OnCallPair]]:
+    """Yield each role and scope that a step calls, once, with the pair on call.
+
+    A role of pôles or sites yields all of them: an incident may hit any.
+    """
+    handled_roles: set[ScopedRole] = set()
+    for who in wave.who:
+        deputies = who == DEPUTIES
+        for role in (
+            r for name in (first.who if deputies else (who,)) for r in prover.roles_of(name)
+        ):
+            for scope in prover.rota.scopes(role) or (None,):
+                if (role, scope) in handled_roles:
+                    continue
+                handled_roles.add((role, scope))
+                pair = prover.rota.pair(role, scope, at)
+                yield (role, scope), OnCallPair(pair.deputy, None) if deputies else pair
 
 
 def build_checker(draft: AlertsDecision) -> ReadinessProver | None:
@@ -171,7 +234,7 @@ def _send_digest(draft: AlertsDecision, roles: tuple[str, ...], proof: Readiness
 
 def _update_tasks(draft: AlertsDecision, urgent: list[HoleRow]) -> None:
     """Open a task for the owner of each role with an urgent gap; void those of filled gaps."""
-    posts = dict.fromkeys(_format_role(h) for h in urgent)
+    posts = dict.fromkeys(format_role(h.role, h.scope) for h in urgent)
     for row in [t for t in list_open_tasks(draft, _KIND) if t.post not in posts]:
         cancel_task(draft, _KIND, row.post or "", "filled")
     for hole in urgent:
@@ -185,12 +248,8 @@ def _update_tasks(draft: AlertsDecision, urgent: list[HoleRow]) -> None:
         open_task(
             draft,
             _KIND,
-            post=_format_role(hole),
+            post=format_role(hole.role, hole.scope),
             site=site.id if site else None,
             due_at=hole.start,
             owner=owner,
         )
-
-
-def _format_role(hole: HoleRow) -> str:
-    return hole.role if hole.scope is None else f"{hole.role}:{hole.scope}"

@@ -89,7 +89,17 @@ from services.alerts.deadlines import (
     WindowDue,
     YellowDigestDue,
 )
-from services.alerts.evolve.causes import evolve_cause, evolve_cause_fact
+from services.alerts.evolve.causes import (
+    evolve_all_clear,
+    evolve_cause,
+    evolve_cause_fact,
+    evolve_marks,
+    evolve_settled_deadline,
+    evolve_silence,
+    evolve_site_contact,
+    evolve_zone,
+    update_counts,
+)
 from services.alerts.evolve.oncall import (
     build_rota,
     evolve_answer,
@@ -102,15 +112,6 @@ from services.alerts.evolve.oncall import (
     evolve_staffing,
 )
 from services.alerts.evolve.reports import build_arrival_key, evolve_report, report_read
-from services.alerts.evolve.sites import (
-    evolve_all_clear,
-    evolve_marks,
-    evolve_settled_deadline,
-    evolve_silence,
-    evolve_site_contact,
-    evolve_zone,
-    update_counts,
-)
 from services.alerts.levels.rulebook import get_rulebook
 from services.alerts.reference.territory import REARM_MS
 from services.alerts.rows import Changes
@@ -409,8 +410,6 @@ def _drop_versions(
         else drafts
     )
 
-
-__all__ = ["OPEN", "evolve", "rebuild_indexes"]
 
 _V = TypeVar("_V")
 

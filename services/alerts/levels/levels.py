@@ -4,6 +4,8 @@ Every branch of a predicate is a threshold: it fires once, is latched, and is ar
 hour below its margin. A level goes up at once and down only by a person's decision. Level rules are
 evaluated for each incident that the input touched, by the effects of that incident alone, and for
 the whole territory. Rules D27 to D31.
+
+Triggers make a plan proposed. Rules D31, D49 and D70.
 """
 
 from __future__ import annotations
@@ -47,6 +49,9 @@ from services.alerts.reference.territory import (
 TERRITORY = "territory"
 CRISIS = Level.N3
 """Level from which the escalation belongs to the realm, and inhibition ends. Rules D32 and D65."""
+_HAZARDS: Final = frozenset({*PHENOMENON_KIND.values(), "weather"})
+"""Families that a vigilance opens: they last while it is at least orange."""
+_YELLOW_RANK: Final = rank_colour(COLOURS[1])
 
 
 @dataclass(slots=True)
@@ -355,11 +360,6 @@ def is_level_held(draft: AlertsDecision, level: Level, scope: str | None) -> boo
     )
 
 
-_HAZARDS: Final = frozenset({*PHENOMENON_KIND.values(), "weather"})
-"""Families that a vigilance opens: they last while it is at least orange."""
-_YELLOW_RANK: Final = rank_colour(COLOURS[1])
-
-
 def propose_lowering(draft: AlertsDecision, cause_ids: Iterable[str]) -> None:
     """Propose to lower incidents that lost their last cause; take back those with a new one.
 
@@ -417,3 +417,28 @@ def _list_open_causes(draft: AlertsDecision, row: IncidentRow) -> Iterable[str]:
         yield from draft.state.site_causes.get(site, ())
     for of_type in draft.state.placeless.values():
         yield from of_type
+
+
+def list_held_triggers(draft: AlertsDecision, plan: str) -> list[TriggerRow]:
+    """List the triggers of a plan that hold, its stand-down left out."""
+    return [
+        row
+        for row in draft.state.triggers.values()
+        if row.plan == plan and row.state == "held" and not row.id.endswith(":stand-down")
+    ]
+
+
+def find_reason(draft: AlertsDecision, plan: str) -> str | None:
+    """Return the first reason of a plan's highest held trigger as JSON, or None.
+
+    The message of the proposal carries it. Reports and time stay out: the words need neither.
+    """
+    held_triggers = list_held_triggers(draft, plan)
+    highest = max(held_triggers, key=lambda row: (row.level, row.since, row.id), default=None)
+    measured_reasons = (
+        [] if highest is None else [why for why in highest.why if why.metric is not None]
+    )
+    if not measured_reasons:
+        return None
+    reason: Why = measured_reasons[0].model_copy(update={"reports": (), "at": None})
+    return reason.model_dump_json(exclude_defaults=True)

@@ -29,7 +29,7 @@ from schemas.predicates import (
     list_measured,
 )
 from schemas.words import EventType, Level, PlanState
-from services.alerts.causes.site_impact import CauseImpactCache
+from services.alerts.causes.cause_impact import CauseImpactCache
 from services.alerts.levels.metrics import bind_metric, find_metric_type
 from services.alerts.levels.metrics.base import (
     ALL,

@@ -1,4 +1,4 @@
-"""One question to verify the reports of one trouble: later reports join it. Rule D6.
+"""Ask one question to verify reports; take back reports that a later one or a person withdraws.
 
 A task names the first report as `report` and those that joined it, oldest first, as `candidates`.
 """
@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from schemas.alerts import ReportRow, TaskChanged, TaskRow, list_asked_reports
+from schemas.alerts import ReportChanged, ReportRow, TaskChanged, TaskRow, Why, list_asked_reports
 from schemas.base import copy_with
 from schemas.catalogue.event_types import endangers_people
-from schemas.words import TaskState
+from schemas.crisis.causes import SilenceChanged
+from schemas.words import EventType, IncidentState, TaskState
+from services.alerts.causes import cause_lifecycle, restoration
 from services.alerts.decision import (
     AlertsDecision,
     cancel_task,
@@ -18,7 +20,17 @@ from services.alerts.decision import (
     list_open_tasks,
     open_task,
 )
-from services.alerts.reports.report_facts import build_subject_key, get_site
+from services.alerts.declarations import flags
+from services.alerts.incidents import incident_lifecycle
+from services.alerts.reference.territory import CAUSE_TYPES, CLOSURE_TYPES, LEAVE_ORDER_TYPES
+from services.alerts.reports.report_facts import (
+    DENIED,
+    build_subject_key,
+    get_site,
+    is_danger_without_place,
+    is_placeless,
+    list_communes,
+)
 
 MAX_JOINED: Final = 49
 """Most reports that join one question: its record stays small."""
@@ -108,3 +120,190 @@ def _is_graver(row: ReportRow, than: ReportRow) -> bool:
     return endangers_people(row.type, row.severity) and not endangers_people(
         than.type, than.severity
     )
+
+
+def is_replacing(new: EventType, old: EventType) -> bool:
+    """Return whether an Update of one type replaces a report of the other.
+
+    The types are the same, or two closures: a closed site may be closed in part later. A gas leak
+    does not replace a report of damage.
+    """
+    return new is old or (new in CLOSURE_TYPES and old in CLOSURE_TYPES)
+
+
+def deny_report(draft: AlertsDecision, report: ReportRow, by: str | None) -> None:
+    """Deny a report by a person, or by a cancellation that names it.
+
+    A confirmed report is withdrawn with its cause, except for the reports of other sources. Rule
+    D4, duplicates.
+    """
+    if (
+        report.confirmation == "confirmed"
+        and (cause := cause_lifecycle.find_open_cause(draft, report)) is not None
+    ):
+        cause_lifecycle.withdraw_reports_of_source(
+            draft, cause, report, draft.now, DENIED + report.id
+        )
+    settle_verification(draft, report, "denied")
+    cancel_task(draft, "link_site", report.id, "denied")
+    why = (*report.why, Why(code="manual" if by else "D3", at=draft.now))
+    draft.emit(
+        ReportChanged(
+            row=copy_with(report, {"confirmation": "denied", "verified_by": by, "why": why})
+        )
+    )
+    if report.confirmation == "confirmed":
+        _restore_withdrawn_endings(draft, report.id)
+        flags.withdraw_declarations(draft, report.id)
+        _recount_incidents(draft, (report.id,))
+    _end_unconfirmed_silence(draft, get_site(report))
+
+
+def apply_cancellation(draft: AlertsDecision, row: ReportRow) -> None:
+    """Apply a cancellation.
+
+    With references: withdraw those reports and lift their causes. Without references: its measure
+    or colour is applied elsewhere; a cancellation without either opens a task for a person. Rule
+    D3, cancellations.
+    """
+    if row.references:
+        for reference in row.references:
+            report = draft.state.reports.get(reference)
+            if report is None:
+                continue
+            if report.confirmation in ("rumour", "unconfirmed"):
+                deny_report(draft, report, None)
+                continue
+            if (cause := cause_lifecycle.find_open_cause(draft, report)) is not None:
+                restoration.withdraw_report(draft, cause, row)
+            cancel_task(draft, "link_site", report.id, "cancelled")
+        flag_references(draft, row, "cancelled")
+        for reference in row.references:
+            _restore_withdrawn_endings(draft, reference)
+            flags.withdraw_declarations(draft, reference)
+        _recount_incidents(draft, row.references)
+    elif not (row.colour or (row.measure is not None and row.measure.value is not None)):
+        open_task(
+            draft,
+            "link_denial",
+            report=row.id,
+            site=get_site(row),
+            candidates=_list_nearby_rumours(draft, row),
+        )
+
+
+def _recount_incidents(draft: AlertsDecision, references: tuple[str, ...]) -> None:
+    """Recount the incidents of withdrawn reports, and note them for the people in charge."""
+    incident_lifecycle.recount_customers(draft, references)
+    for reference in references:
+        report, incident = draft.state.reports.get(reference), draft.incident_of(reference)
+        if report is not None and report.type in CAUSE_TYPES and incident is not None:
+            incident_lifecycle.recount_danger(draft, incident)
+            draft.withdrawn.add(incident)
+
+
+def _restore_withdrawn_endings(draft: AlertsDecision, reference: str) -> None:
+    """Restore the site and its closed incidents after a withdrawn reopening or order to leave."""
+    report = draft.state.reports.get(reference)
+    ends = report is not None and (
+        report.type is EventType.REOPENING or report.type in LEAVE_ORDER_TYPES
+    )
+    if report is None or not ends or report.confirmation not in ("confirmed", "denied"):
+        return
+    for cause in restoration.restore_causes(draft, report):
+        incident = draft.resolve_incident(cause.incident)
+        if incident is not None and draft.incident(incident).state is IncidentState.CLOSED:
+            incident_lifecycle.reopen_incident(draft, incident)
+
+
+def close_questions(draft: AlertsDecision, row: ReportRow) -> None:
+    """Close the questions about unconfirmed reports that a confirmed Update replaces.
+
+    Rule D3, updates.
+    """
+    for reference in row.references:
+        report = draft.state.reports.get(reference)
+        if (
+            report is None
+            or report.confirmation not in ("unconfirmed", "rumour")
+            or "superseded" in report.flags
+        ):
+            continue
+        settle_verification(draft, report, "replaced")
+        cancel_task(draft, "link_site", report.id, "replaced")
+        draft.emit(ReportChanged(row=copy_with(report, {"flags": (*report.flags, "superseded")})))
+        _end_unconfirmed_silence(draft, get_site(report))
+
+
+def answer_place_questions(draft: AlertsDecision, row: ReportRow, incident: str) -> None:
+    """Close the questions where a danger is that a new report with a place answers.
+
+    It answers for the reports that it names. Without any it answers for its incident, if one
+    question is open there: of two dangers without a place, nobody knows which one it means.
+    Rule D8, unknown places.
+    """
+    questions = _list_place_questions(draft, incident)
+    answered_reports = [report for report in questions if report.id in row.references]
+    if not row.references and row.verified_by is None and len(questions) == 1:
+        answered_reports = questions
+    for report in answered_reports:
+        cancel_task(draft, "link_site", report.id, "placed")
+
+
+def close_place_questions(draft: AlertsDecision, incident: str, outcome: str) -> None:
+    """Close the questions where the dangers of an incident are, by a decision about it."""
+    for report in _list_place_questions(draft, incident):
+        cancel_task(draft, "link_site", report.id, outcome)
+
+
+def _list_place_questions(draft: AlertsDecision, incident: str) -> list[ReportRow]:
+    """Return the reports of an incident that tell of danger without a place, and wait for one.
+
+    Those with an unknown site or area wait for a link alone: they have no effect at a site before.
+    """
+    reports = (
+        draft.state.reports.get(task.report or "") for task in list_open_tasks(draft, "link_site")
+    )
+    return [
+        report
+        for report in reports
+        if report is not None
+        and draft.incident_of(report.id) == incident
+        and is_danger_without_place(report)
+        and not is_placeless(report)
+    ]
+
+
+def flag_references(draft: AlertsDecision, row: ReportRow, flag: str) -> None:
+    for reference in row.references:
+        report = draft.state.reports.get(reference)
+        if report is None or flag in report.flags or report.confirmation != "confirmed":
+            continue
+        if flag == "cancelled" or (
+            is_replacing(row.type, report.type) and row.occurred_at >= report.occurred_at
+        ):  # an older Update replaces nothing (D7)
+            draft.emit(ReportChanged(row=copy_with(report, {"flags": (*report.flags, flag)})))
+
+
+def _list_nearby_rumours(draft: AlertsDecision, row: ReportRow) -> tuple[str, ...]:
+    """Return open rumours of the same commune, or without a place, newest first, at most 10."""
+    here, rumours = frozenset(list_communes(row, draft.territory)), list[ReportRow]()
+    for id in draft.state.rumours:
+        rumour = draft.state.reports[id]
+        there = list_communes(rumour, draft.territory)
+        if not here or not there or not here.isdisjoint(there):
+            rumours.append(rumour)
+    return tuple(r.id for r in sorted(rumours, key=lambda r: (-r.recorded_at, r.id)))[:10]
+
+
+def _end_unconfirmed_silence(draft: AlertsDecision, site: str | None) -> None:
+    """Show the site's status again when its only report was unconfirmed and is settled now."""
+    silence = draft.state.silences.get(site) if site is not None else None
+    if (
+        site is not None
+        and silence is not None
+        and silence.rule == "unconfirmed"
+        and site not in draft.state.doubts
+    ):
+        draft.emit(SilenceChanged(site=site, rule=None))
+        draft.doubtful.add(site)

@@ -31,8 +31,14 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
 
-from services.appliance.embedded.jars import JarsUnavailable, fetch_classpath
-from services.appliance.embedded.java import Java, JavaUnusable, find_java, read_configured_java
+from services.appliance.embedded.java import (
+    JarsUnavailable,
+    Java,
+    JavaUnusable,
+    fetch_classpath,
+    find_java,
+    read_configured_java,
+)
 from services.appliance.embedded.kafka import BrokerFailed, KafkaNode, RunningKafka
 from services.runtime.process import logs
 from services.runtime.process.sockets import find_free_ports

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from services.appliance.embedded.classes import find_cache
-from services.appliance.embedded.jars import fetch_classpath
-from services.appliance.embedded.java import find_java, read_configured_java
+from services.appliance.embedded.java import fetch_classpath, find_java, read_configured_java
 from services.appliance.embedded.kafka import KafkaNode, check_folder
 from services.runtime.secrets.local_secrets import get_or_create_password
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from services.appliance.embedded.jars import JarsUnavailable
-from services.appliance.embedded.java import JavaUnusable
+from services.appliance.embedded.java import JarsUnavailable, JavaUnusable
 from services.appliance.embedded.kafka import BrokerFailed, KafkaNode, RunningKafka
 from services.appliance.embedded.node import make_node
 from services.appliance.supervisor.orphans import end_orphans

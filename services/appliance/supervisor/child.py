@@ -13,8 +13,13 @@ import structlog
 
 from services.appliance.embedded.leash import wrap_command
 from services.appliance.supervisor.forking import ForkedProcess, ForkFailed, ForkServer
-from services.appliance.supervisor.plan import PROBE_S, NotAlive, ProcessPlan
-from services.appliance.supervisor.priority import read_waiting_s, set_priority
+from services.appliance.supervisor.plan import (
+    PROBE_S,
+    NotAlive,
+    ProcessPlan,
+    read_waiting_s,
+    set_priority,
+)
 from services.appliance.supervisor.status import ProcessStatus, State, format_now
 from services.appliance.supervisor.stream import OutputStream
 from services.runtime.process.exits import EXITS

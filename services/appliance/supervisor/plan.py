@@ -1,7 +1,12 @@
-"""The processes of the system on one machine, their stop order and their readiness probes."""
+"""The processes of the system on one machine, their stop order and their readiness probes.
+
+Processes that compute and show wait for those that accept and store. See
+`docs/adr/0028-give-accepting-processes-priority.md`.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from collections.abc import Awaitable, Callable
@@ -17,20 +22,38 @@ from services.appliance.embedded.kafka import KafkaNode
 from services.appliance.embedded.store import StoreNode
 from services.appliance.supervisor.forkserver import ARENAS
 from services.appliance.supervisor.orphans import SUPERVISOR_VARIABLE
-from services.appliance.supervisor.priority import (
-    ACCEPTING_NICENESS,
-    CALLING_NICENESS,
-    DECIDING_NICENESS,
-    FORESEEING_NICENESS,
-    SHOWING_NICENESS,
-)
 from services.appliance.supervisor.status import SystemAddresses
 from services.runtime.process.settings import Settings
 from services.runtime.secrets.local_secrets import build_header
 
+ACCEPTING_NICENESS: Final = -15
+"""Niceness of the processes between a report and its 202.
+
+It applies if the system grants it (root, `LimitNICE=`, CAP_SYS_NICE).
+"""
+CALLING_NICENESS: Final = -15
+"""Niceness of the process that calls people.
+
+With less, a whole storm is decided before the first people are called.
+"""
+DECIDING_NICENESS: Final = -5
+"""Niceness of the process that decides incidents.
+
+With -10, a 202 takes a second at 500 reports/s. With 0, decisions fall far behind on a full
+machine.
+"""
+SHOWING_NICENESS: Final = 10
+"""Niceness of the processes that show and that follow activities.
+
+With 5, decisions wait for pictures and first calls come late.
+"""
+FORESEEING_NICENESS: Final = 15
+"""Niceness of forecasts and audits."""
+_ATTEMPTS: Final = 5
+_RETRY_S: Final = 0.15
+"""Pause between two requests: Linux accepts ten a second from all users except root."""
 Probe = Callable[[], Awaitable[str | None]]
 """Returns None if ready, else the reason. Raises `NotAlive` without any answer."""
-
 PROBE_S = 3.0
 KEPT_CONNECTION_S: Final = 30.0
 """Seconds without a probe after which its connection is closed."""
@@ -39,6 +62,77 @@ WAITS_FOR_MACHINES: Final = "waits for most of the other machines of the cluster
 SAMPLES_VARIABLE = "VIGIE_FEEDS_SAMPLES"
 FRONT_PROCESS = "intake"
 """The process that accepts reports."""
+PRELOADED_MODULES = (
+    "services.runtime.worker.worker",
+    "services.alerts.__main__",
+    "services.continuity.__main__",
+    "services.delivery.__main__",
+    "services.intake.app",
+    "services.console.__main__",
+    "services.console.read_model.projector",
+    "services.continuity.reassignment.planner_process",
+    "services.cli.system.conductor",
+    "services.cli.system.prepare",
+    "services.verify.auditor.auditor",
+    "services.watch.process",
+    "services.delivery.channels.push",
+    "faust.app.router",
+    "faust.assignor.partition_assignor",
+    "faust.tables.manager",
+    "httpcore2",
+)
+"""Modules that the fork server imports once: the code of every service.
+
+The last ones are libraries that import parts of themselves only when they are used.
+"""
+
+
+async def set_priority(pid: int, nice: int) -> None:
+    """Set the niceness (-20 … 19) of a process that leads a session, and of its threads.
+
+    Refused changes are skipped. If `sched_autogroup` is on, Linux weighs sessions against each
+    other, and the niceness of a process only within its own.
+    """
+    if not nice:
+        return
+    for thread in _list_threads(pid):
+        try:
+            os.setpriority(os.PRIO_PROCESS, thread, nice)
+        except OSError:
+            pass  # It has ended, or the system does not grant it
+    for _ in range(_ATTEMPTS):
+        if _set_session_niceness(pid, nice):
+            return
+        await asyncio.sleep(_RETRY_S)
+
+
+def read_waiting_s(pid: int) -> float:
+    """Return the seconds that the main thread of a process has waited for a processor.
+
+    0 if the system does not report it.
+    """
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii").split()[1]) / 1e9
+    except (OSError, IndexError, ValueError):
+        return 0.0
+
+
+def _list_threads(pid: int) -> list[int]:
+    try:
+        return [int(thread.name) for thread in Path(f"/proc/{pid}/task").iterdir()]
+    except OSError:
+        return []  # It has ended, or this is another system
+
+
+def _set_session_niceness(pid: int, nice: int) -> bool:
+    """Set the niceness of a session; return False to try again."""
+    try:
+        Path(f"/proc/{pid}/autogroup").write_text(str(nice), encoding="ascii")
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass  # It has ended, the system does not grant it, or this is another system
+    return True
 
 
 class NotAlive(Exception):
@@ -204,30 +298,6 @@ class ServiceKind:
     Then come continuity and the display, then forecasts and audits.
     """
 
-
-PRELOADED_MODULES = (
-    "services.runtime.worker.worker",
-    "services.alerts.app",
-    "services.continuity.app",
-    "services.delivery.app",
-    "services.intake.app",
-    "services.console.__main__",
-    "services.console.read_model.projector",
-    "services.continuity.reassignment.planner_process",
-    "services.cli.system.conductor",
-    "services.cli.system.prepare",
-    "services.verify.auditor.auditor",
-    "services.watch.process",
-    "services.delivery.channels.push.driver",
-    "faust.app.router",
-    "faust.assignor.partition_assignor",
-    "faust.tables.manager",
-    "httpcore2",
-)
-"""Modules that the fork server imports once: the code of every service.
-
-The last ones are libraries that import parts of themselves only when they are used.
-"""
 
 SERVICE_KINDS = (
     ServiceKind(

@@ -1,4 +1,4 @@
-"""Output of `vigie up`: to the terminal, or to a file with the lines of all processes.
+"""Output of `vigie up`: the progress of a start, then the lines of all processes.
 
 If verbose, each line of a process goes to the terminal with its name, in its colour. If quiet, it
 goes to `up.log` in the log folder, and the terminal shows the start, warnings and the summary.
@@ -13,11 +13,13 @@ from __future__ import annotations
 import io
 import queue
 import re
+import shutil
 import sys
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TextIO
+from typing import Final, Protocol, TextIO
 
 COLOURS = (36, 35, 34, 33, 32, 96, 95, 94, 93, 92)
 NAME_WIDTH = 12
@@ -29,6 +31,9 @@ _ALERT_LEVEL = re.compile(r"\[(?:\x1b\[[0-9;]*m)*(?:warning|error|critical)\b")
 """Level in a readable log line, perhaps in colour."""
 _COLOUR_CODE = re.compile(r"\x1b\[[0-9;]*m")
 _CLEAR_LINE = "\r\x1b[K"
+REDRAW_S: Final = 0.2
+"""Least seconds between two updates of a terminal's line within a step."""
+WIDTH: Final = 79
 
 
 class OutputStream:
@@ -144,3 +149,49 @@ class NamedOutput(io.TextIOBase):
 
     def isatty(self) -> bool:
         return self._stream.colour
+
+
+class ProgressOutput(Protocol):
+    """The part of `OutputStream` that this needs."""
+
+    @property
+    def interactive(self) -> bool: ...
+
+    def plain(self, text: str) -> None: ...
+
+    def status(self, text: str) -> None: ...
+
+
+class StartProgress:
+    """Display of the current step of the start."""
+
+    def __init__(self, out: ProgressOutput) -> None:
+        self._out = out
+        self._step = ""
+        self._drawn_at = 0.0
+        self._began = time.monotonic()
+
+    def step(self, text: str) -> None:
+        """Begin a step: a line of its own in a file, in place on a terminal."""
+        self._step = text
+        if self._out.interactive:
+            self._draw("")
+        else:
+            self._out.plain(f"  {text} …")
+
+    def detail(self, text: str) -> None:
+        """Show the progress of the step, on a terminal only."""
+        if self._out.interactive and time.monotonic() - self._drawn_at >= REDRAW_S:
+            self._draw(text)
+
+    def clear_line(self) -> None:
+        """Clear the terminal's line for the next output."""
+        if self._out.interactive:
+            self._out.status("")
+
+    def _draw(self, detail: str) -> None:
+        self._drawn_at = time.monotonic()
+        seconds = round(self._drawn_at - self._began)
+        width = min(shutil.get_terminal_size().columns - 1, WIDTH)
+        line = f"  {self._step} … {detail}".rstrip()
+        self._out.status(f"{line[: width - 6]} {seconds:>3} s")

@@ -28,8 +28,7 @@ from services.appliance.cluster.renewal import keep_certificates
 from services.appliance.cluster.setup import make_cluster_node
 from services.appliance.embedded import kafka, store
 from services.appliance.embedded.classes import can_cache
-from services.appliance.embedded.jars import JarsUnavailable
-from services.appliance.embedded.java import JavaUnusable
+from services.appliance.embedded.java import JarsUnavailable, JavaUnusable
 from services.appliance.embedded.kafka import BrokerFailed, KafkaNode
 from services.appliance.embedded.node import make_node
 from services.appliance.embedded.store import StoreFailed, StoreNode
@@ -38,14 +37,13 @@ from services.appliance.supervisor.child import SupervisedProcess
 from services.appliance.supervisor.forking import ForkServer
 from services.appliance.supervisor.orphans import end_orphans
 from services.appliance.supervisor.plan import ProcessPlan
-from services.appliance.supervisor.progress import StartProgress
 from services.appliance.supervisor.status import (
     MIN_FREE_MB,
     SystemAddresses,
     read_free_mb,
     read_status,
 )
-from services.appliance.supervisor.stream import NamedOutput, OutputStream
+from services.appliance.supervisor.stream import NamedOutput, OutputStream, StartProgress
 from services.appliance.supervisor.supervisor import Supervisor
 from services.appliance.supervisor.systemd import SystemdUnit
 from services.runtime.kafka.clients import BrokerAway

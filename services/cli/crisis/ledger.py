@@ -24,7 +24,7 @@ from services.cli.crisis.read import (
 )
 from services.cli.output import create_group
 from services.console.i18n import get_translator
-from services.console.ledger import words
+from services.console.ledger.words import COST_KIND, COST_UNIT
 from services.console.texts import words as w
 
 app = create_group("Costs: lines, sums, tables and the document to print.")
@@ -43,7 +43,7 @@ def _format_amount(eur: float | None) -> str:
 
 
 def _format_quantity(line: Row) -> str:
-    unit = w.translate_code(words.COST_UNIT, line["unit"], _)
+    unit = w.translate_code(COST_UNIT, line["unit"], _)
     return f"{w.format_number(line['quantity'], 'fr')} {unit}"
 
 
@@ -59,7 +59,7 @@ def _collect_filters(
     "Dépenses",
     (
         ("Date", lambda line: format_local_time(line["at"])),
-        ("Nature", lambda line: w.translate_code(words.COST_KIND, line["kind"], _)),
+        ("Nature", lambda line: w.translate_code(COST_KIND, line["kind"], _)),
         ("Objet", lambda line: line["what"]),
         ("Quantité", _format_quantity),
         ("Montant", lambda line: _format_amount(line["amount_eur"])),

@@ -20,7 +20,7 @@ from schemas.words import Certainty
 from services.cli.client import describe_no_answer, find_token
 from services.cli.output import create_group, print_json
 from services.console.logbook.lines import build_author_source
-from services.intake.dead_letters.corrections import CORRECTOR_HEADER
+from services.intake.dead_letters.dead_letter_store import CORRECTOR_HEADER
 from services.runtime.decider.inputs import REFUSAL_CODE as UNSIGNED
 from services.runtime.decider.inputs import InputMarks
 from services.runtime.identity.accounts import LOCAL_ADMIN

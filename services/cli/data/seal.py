@@ -15,8 +15,7 @@ import orjson
 import typer
 from aiokafka.errors import KafkaError
 
-from schemas.topics import PARTITION_COUNT, SERVICES
-from schemas.topics import log_topic as log_topic  # noqa: PLC0414
+from schemas.topics import PARTITION_COUNT, SERVICES, log_topic
 from services.appliance.supervisor.alone import NoBroker, run_broker
 from services.cli.client import print_error
 from services.cli.output import print_json

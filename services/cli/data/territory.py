@@ -28,7 +28,7 @@ from services.runtime.decider.inputs import InputMarks
 from services.runtime.kafka.clients import BrokerAway, RecordProducer
 from services.runtime.process.settings import Settings
 from services.territory import Territory, TerritoryInvalid
-from services.territory.days_off import PARIS, calendar_warnings, write_days_off
+from services.territory.official_days import PARIS, calendar_warnings, write_days_off
 from services.territory.publish import publish_territory
 
 app = create_group("Reference data: check a folder, propose it, or load it at once.")

@@ -21,7 +21,6 @@ from services.cli.output import open_console, print_json
 from services.runtime.process.settings import Settings
 from services.runtime.secrets.signing import PUBLIC_FILE, PublicKey
 from services.verify.bundle import verify_bundle
-from services.verify.convergence import ConvergenceJudge, read_rows
 from services.verify.laws import (
     LAWS,
     Findings,
@@ -33,7 +32,7 @@ from services.verify.laws import (
     check_reassignments,
     check_reports,
 )
-from services.verify.reading import VerifiedLogs
+from services.verify.reading import ConvergenceJudge, VerifiedLogs, read_rows
 
 
 async def judge_logs(settings: Settings, patience_s: float) -> tuple[Findings, VerifiedLogs]:

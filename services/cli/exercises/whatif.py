@@ -22,7 +22,7 @@ from services.runtime.kafka.clients import format_time
 from services.runtime.process.exits import Stop
 from services.runtime.process.settings import Settings
 from services.simulation.effects import Comparison, compare_replays
-from services.simulation.milestones import Difference
+from services.simulation.history import Difference
 from services.simulation.recording import (
     ForkPoint,
     NotRecorded,
@@ -30,8 +30,7 @@ from services.simulation.recording import (
     list_realms,
     read_recording,
 )
-from services.simulation.reference_change import ChangeInvalid, apply_patch, read_patch
-from services.simulation.replay import initial_reference
+from services.simulation.replay import ChangeInvalid, apply_patch, initial_reference, read_patch
 from services.territory import TerritoryInvalid, load_territory
 
 _ = get_translator("fr")

@@ -20,7 +20,7 @@ def bounce() -> None:
     Exits with 0 if done or not about a mail of Vigie, with 75 to try again later.
     """
     from services.cli.client import ApiClient, ApiRefused, VigieUnreachable
-    from services.delivery.channels.email.bounces import read_bounce
+    from services.delivery.channels.email import read_bounce
     from services.runtime.process.settings import Settings
 
     bounced_mail = read_bounce(sys.stdin.buffer.read())

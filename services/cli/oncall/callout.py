@@ -1,6 +1,8 @@
-"""`vigie callout`: send one message to many people.
+"""`vigie callout` and `vigie headcount`: one message to many people, or a question to all of a site.
 
 A draft shows the cost; nothing is sent before `start`.
+
+Rule D37.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from urllib.parse import quote, urlencode
 import typer
 
 from services.cli.client import call_api, open_api, print_error
-from services.cli.crisis.decide import Key, Reason, decision
+from services.cli.crisis.decide import Body, Key, Reason, decision
 from services.cli.crisis.read import (
     AsJson,
     AsOf,
@@ -146,3 +148,46 @@ def _show_callout(callout: dict[str, Any]) -> None:
         f"{callout['spent_cents'] / 100:.2f} € dépensés"
         + (f", fin vers {format_local_time(callout['eta_at'])}" if callout["eta_at"] else "")
     )
+
+
+headcount_app = create_group("Headcounts: ask everybody at a site whether they are safe.")
+
+
+@headcount_app.command("start")
+@decision("headcounts", "Recensement lancé : vigie headcount list")
+def start_headcount(
+    site: Annotated[list[str], typer.Argument(help="Sites")],
+    incident: OfIncident = None,
+    channel: Annotated[
+        list[str] | None,
+        typer.Option(help="Channel, in order of preference [app, sms, voice]; may be repeated"),
+    ] = None,
+    realm: Realm = None,
+) -> Body:
+    """Start a headcount."""
+    return {"sites": site, "incident": resolve_incident(incident, realm), "channels": channel}
+
+
+@headcount_app.command("close")
+@decision("headcounts/{id}/close", "Recensement clos")
+def close_headcount(
+    id: Annotated[str, typer.Argument(help="Id of the headcount, from `vigie headcount list`")],
+    reason: Reason = None,
+) -> None:
+    """Close a headcount by decision."""
+
+
+@headcount_app.command("list")
+def list_headcounts(realm: Realm = None, as_of: AsOf = None, as_json: AsJson = False) -> None:
+    """List headcounts with their counts, newest first."""
+    where = "/api/v1/headcounts" + build_query(realm, as_of)
+    headcount_page = call_api("GET", where)
+    if as_json:
+        print_json(headcount_page)
+        return
+    for h in headcount_page["items"]:
+        pct = round(100 * h["answered"] / h["people"]) if h["people"] else 0
+        typer.echo(
+            f"{h['id']} {h['state']} {', '.join(h['sites'])}: {h['answered']}/{h['people']} ({pct} %), "
+            f"en sécurité {h['safe']}, besoin d’aide {h['help']}, absents {h['away']}, relances {h['reminded']}"
+        )

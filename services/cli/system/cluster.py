@@ -35,8 +35,7 @@ from services.appliance.cluster.setup import (
     invite_machine,
     join_cluster,
 )
-from services.appliance.embedded.jars import JarsUnavailable
-from services.appliance.embedded.java import JavaUnusable
+from services.appliance.embedded.java import JarsUnavailable, JavaUnusable
 from services.appliance.embedded.kafka import BrokerFailed
 from services.appliance.supervisor.orphans import end_orphans
 from services.cli.output import create_group, print_json, print_rows
@@ -46,7 +45,7 @@ from services.runtime.process import logs
 from services.runtime.process.cluster import ClusterMember, read_member
 from services.runtime.process.files import DataDirBusy, DataDirLock
 from services.runtime.process.settings import Settings
-from services.territory.days_off import PARIS
+from services.territory.official_days import PARIS
 
 app = create_group("Three machines that are one Vigie: init, invite, join, status, leave, replace.")
 LEAVE_TIMEOUT_S: Final = 900.0

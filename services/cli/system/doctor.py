@@ -25,7 +25,7 @@ from services.runtime.process.files import is_locked
 from services.runtime.process.settings import DataDir, Settings, split_host_port
 from services.runtime.secrets.files import describe_wrong_variables
 from services.territory import TerritoryInvalid, load_current_territory
-from services.territory.days_off import PARIS, calendar_warnings
+from services.territory.official_days import PARIS, calendar_warnings
 
 State = Literal["ok", "warning", "fault"]
 LOW_DISK_MB: Final = 2_048

@@ -15,7 +15,7 @@ from typing import Annotated, Final
 
 import typer
 
-from services.appliance.embedded.jars import JarsUnavailable, fetch_classpath
+from services.appliance.embedded.java import JarsUnavailable, fetch_classpath
 from services.cli.client import print_error
 from services.cli.crisis.paper import build_pack, build_plans
 from services.console.directory.contact_file import DirectoryInvalid, read_contacts

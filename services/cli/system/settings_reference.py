@@ -19,11 +19,11 @@ from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
 from services.cli.oncall.ldap_settings import LdapSettings
-from services.delivery.channels.chat.settings import ChatSettings
-from services.delivery.channels.email.settings import EmailSettings
+from services.delivery.channels.chat import ChatSettings
+from services.delivery.channels.email import EmailSettings
 from services.delivery.channels.sms.settings import SmsSettings
-from services.delivery.channels.voice.settings import VoiceSettings
-from services.delivery.channels.webhook.driver import WebhookSettings
+from services.delivery.channels.voice import VoiceSettings
+from services.delivery.channels.webhook import WebhookSettings
 from services.delivery.settings import DeliverySettings
 from services.intake.settings import IntakeSettings
 from services.runtime.http.web_push import PushSettings
@@ -31,7 +31,7 @@ from services.runtime.identity.oidc_settings import OidcSettings
 from services.runtime.kafka.security import KafkaSecurity
 from services.runtime.process.settings import REPOSITORY, Settings
 from services.runtime.secrets.erasure import RetentionSettings
-from services.verify.auditor.settings import AuditorSettings
+from services.verify.auditor.verdict import AuditorSettings
 from services.watch.mailbox import MailboxSettings
 from services.watch.process import WatchSettings
 

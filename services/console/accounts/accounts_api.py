@@ -6,7 +6,6 @@ An import opens accounts and gives each a one-time code; it changes no right. Ru
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
 from typing import Annotated, Final
 
@@ -56,6 +55,7 @@ from services.runtime.identity.principals import (
     normalize_login,
 )
 from services.runtime.kafka.clients import BrokerAway
+from services.runtime.process.machine import now_ms
 
 router = APIRouter(prefix="/api/v1/accounts", tags=["accounts"])
 Administrator = Annotated[Principal, Depends(require_permission(Permission.ACCESS_ADMIN))]
@@ -242,7 +242,7 @@ async def _open_account(access: AccessStore, author: Principal, row: AccountRow)
     )
     await access.add_account(principal, row.login)
     access.trace(author, "account.created", principal.id)
-    expires_at = time.time_ns() // 1_000_000 + CODE_LIFE_MS
+    expires_at = now_ms() + CODE_LIFE_MS
     code = await access.issue_code(principal.id, expires_at=expires_at)
     access.trace(author, "code.issued", principal.id)
     return AccountCode(login=row.login, role=row.role, code=code)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import time
 from typing import Annotated, Any, Final
 
 import structlog
@@ -30,6 +29,7 @@ from services.runtime.identity.http_access import require_permission
 from services.runtime.identity.permissions import Permission
 from services.runtime.identity.principals import Principal
 from services.runtime.kafka.clients import BrokerAway
+from services.runtime.process.machine import now_ms
 from services.runtime.secrets.vault import RealmDirectory, VaultDirectory
 
 router = APIRouter(prefix="/api/v1/me/push", tags=["people"])
@@ -84,9 +84,7 @@ async def subscribe_browser(request: Request, me: CalledPerson, body: Subscripti
     async with _change_lock:
         contact = await people.get(person) or Contact(person=person)
         if body.address not in contact.addresses(Channel.APP):
-            point = ContactPoint(
-                channel=Channel.APP, address=body.address, verified_at=time.time_ns() // 1_000_000
-            )
+            point = ContactPoint(channel=Channel.APP, address=body.address, verified_at=now_ms())
             other_points = [
                 p
                 for p in contact.points

@@ -17,10 +17,10 @@ from services.console.attention.next_step import (
     choose_role,
     follows_queue,
 )
-from services.console.attention.pole_rows import POLE_ROLES
+from services.console.attention.queries import POLE_ROLES
 from services.console.commissioning.checks import judge_conditions
-from services.console.commissioning.page import list_missing
 from services.console.commissioning.reading import read_deeds
+from services.console.commissioning.screen import list_missing
 from services.console.continuity.arbitrations import list_arbitrations
 from services.console.continuity.clocks import split_passed_clocks
 from services.console.continuity.plan_rights import (

@@ -1,16 +1,18 @@
 """Judge the conditions of a new installation: each from a deed, none ticked by hand. Pure.
 
-Rule D111.
+Deeds are done before the first crisis; their values are here, too. Rule D111.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
-from services.console.commissioning.deeds import PreparationDeeds
+from schemas.delivery import ProbeRow
+from schemas.oncall import DrillRow, ReadinessRow
+from services.console.feeds.resources import OfficialFeeds
 from services.console.i18n import N_, Translator
 from services.console.oncall.schedule import has_no_provider
 from services.console.resource_base import to_datetime
@@ -30,6 +32,55 @@ STATE_LABELS: Final[Mapping[CheckState, str]] = {
     "partly": N_("en partie"),
     "open": N_("à faire"),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class LiveRealm:
+    """The preparation of a live realm, as its log tells it."""
+
+    version: str | None = None
+    """Version of the reference data in force."""
+    sites: int = 0
+    plans: int = 0
+    approval_times: Mapping[str, datetime] = field(default_factory=dict)
+    """Version → time when a second person approved it."""
+    on_call: frozenset[str] = frozenset()
+    """Holders and deputies of all roles now, as tokens."""
+    readiness: ReadinessRow | None = None
+    drill: DrillRow | None = None
+    """The newest drill."""
+    probe: ProbeRow | None = None
+    """The newest test of the channels that ended."""
+    exercise_at: datetime | None = None
+    """Opening of the newest exercise where something was reported."""
+
+
+@dataclass(frozen=True, slots=True)
+class PersonalAccounts:
+    """Open accounts of people."""
+
+    total: int = 0
+    deciding: int = 0
+    """Accounts with the right to approve changes: two people are needed for one."""
+    protected_count: int = 0
+    """Accounts with a second factor."""
+
+
+@dataclass(frozen=True, slots=True)
+class PreparationDeeds:
+    """Everything that the conditions are computed from."""
+
+    now: datetime
+    live: LiveRealm
+    accounts: PersonalAccounts
+    reachable: frozenset[str]
+    """People on call with a number or an address in the directory."""
+    confirmation_times: Mapping[str, datetime]
+    """Version of the reference data → time when a person confirmed it."""
+    backup_at: datetime | None
+    feeds: OfficialFeeds
+    sources: Sequence[Mapping[str, Any]] | None
+    """Sources as the front lists them; None if it was not asked, or does not answer."""
 
 
 @dataclass(frozen=True, slots=True)

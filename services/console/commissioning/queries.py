@@ -9,7 +9,7 @@ from schemas import reference as ref
 from schemas.oncall import ReadinessRow
 from schemas.reference_changes import ReferenceChangeRow
 from schemas.topics import RealmKind, is_demonstration
-from services.console.commissioning.deeds import LiveRealm
+from services.console.commissioning.checks import LiveRealm
 from services.console.directory.view import list_role_holders
 from services.console.oncall.queries import OnCallQueries
 from services.console.oncall.schedule import find_newest_probe

@@ -11,8 +11,8 @@ from typing import Final
 
 from fastapi import Request
 
-from services.console.commissioning.deeds import LiveRealm, PersonalAccounts, PreparationDeeds
-from services.console.feeds.listing import list_feeds, read_feeds
+from services.console.commissioning.checks import LiveRealm, PersonalAccounts, PreparationDeeds
+from services.console.feeds.resources import list_feeds, read_feeds
 from services.console.http.problems import RealmUnknown
 from services.console.read_model.queries import Queries
 from services.console.resource_base import to_datetime

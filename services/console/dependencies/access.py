@@ -12,7 +12,7 @@ from typing import Final
 
 from schemas import alerts as a
 from schemas.base import Instant
-from schemas.catalogue.feeds import LINE_OBJECT
+from schemas.catalogue.sources import LINE_OBJECT
 from schemas.words import EventType, MsgType
 from services.console.dependencies.network import DependencyNetwork
 

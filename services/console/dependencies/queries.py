@@ -16,12 +16,18 @@ from schemas import alerts as a
 from schemas import continuity as c
 from schemas import oncall as o
 from schemas.base import Instant
-from schemas.catalogue.meals import compute_meals_served
+from schemas.crisis.causes import compute_meals_served
 from schemas.words import LIBRARY_STATES, ActivityState, PlanState
 from services.console.dependencies import resources as d
 from services.console.dependencies.access import find_interrupted_lines, list_activity_access
 from services.console.dependencies.drawing import name_failure, name_resource
-from services.console.dependencies.hidden import UndeclaredDependency, find_hidden_dependencies
+from services.console.dependencies.hidden import (
+    RealmVersions,
+    RowVersion,
+    UndeclaredDependency,
+    collect_crises,
+    find_hidden_dependencies,
+)
 from services.console.dependencies.losses import EvaluatedLoss, LossEvaluator, RankedLosses
 from services.console.dependencies.network import (
     FULL_PCT,
@@ -30,7 +36,6 @@ from services.console.dependencies.network import (
     PresentState,
     ResourceKind,
 )
-from services.console.dependencies.recorded_crises import RealmVersions, RowVersion, collect_crises
 from services.console.http.problems import NotFound
 from services.console.i18n import Translator, get_translator
 from services.console.read_model.history import Chronicle

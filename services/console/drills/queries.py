@@ -17,14 +17,18 @@ from services.console.dependencies.losses import EvaluatedLoss, LossEvaluator
 from services.console.dependencies.network import DependencyNetwork
 from services.console.dependencies.queries import index_reference
 from services.console.drills import resources as d
-from services.console.drills.composition import ComposedDrill, compose_drill
+from services.console.drills.composition import (
+    ComposedDrill,
+    PlanWeakness,
+    compose_drill,
+    rank_weaknesses,
+)
 from services.console.drills.progress import (
     ExerciseRun,
     RoleProgress,
     follow_roles,
     measure_first_actions,
 )
-from services.console.drills.weakness import PlanWeakness, rank_weaknesses
 from services.console.http.problems import NotFound, RealmUnknown
 from services.console.i18n import Translator, get_translator
 from services.console.proof.judgement import EXERCISE_DAYS, ProofFacts

@@ -27,8 +27,7 @@ from schemas.base import Instant
 from schemas.topics import PARTITION_COUNT, SERVICES, log_topic, partition_of
 from services.console.documents.document import Document
 from services.console.documents.telling import CELL_TYPES
-from services.console.evidence.bundle import Bundle
-from services.console.evidence.logs import LogExcerpt, write_log
+from services.console.evidence.bundle import Bundle, LogExcerpt, write_log
 from services.console.logbook.lines import SERVICE_ORDER, parse_author
 from services.console.read_model.queries import ReadModel
 from services.console.resources import Incident, Line, Notification, Report, format_iso, to_datetime

@@ -15,6 +15,14 @@ _DESCRIPTION: Final = (
     "csv: the whole list as a table (UTF-8 with BOM, semicolons), whatever `limit` says; "
     "default: by `Accept`, else json"
 )
+TABLE_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"content": {CSV: {"schema": {"type": "string"}}}}
+}
+"""Response contents of a table for the OpenAPI document, beside JSON."""
+MAP_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"content": {CSV: {"schema": {"type": "string"}}, GEOJSON: {"schema": {"type": "object"}}}}
+}
+"""Response contents of a map for the OpenAPI document, beside JSON."""
 
 
 def choose_form(accept: str | None, forms: tuple[ListForm, ...]) -> ListForm:
@@ -66,11 +74,3 @@ TableForm = Annotated[ListForm, Depends(_choose_table_form)]
 """Form of a list that is also a table."""
 MapForm = Annotated[ListForm, Depends(_choose_map_form)]
 """Form of a list that is also a table and a map."""
-TABLE_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
-    200: {"content": {CSV: {"schema": {"type": "string"}}}}
-}
-"""Response contents of a table for the OpenAPI document, beside JSON."""
-MAP_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
-    200: {"content": {CSV: {"schema": {"type": "string"}}, GEOJSON: {"schema": {"type": "object"}}}}
-}
-"""Response contents of a map for the OpenAPI document, beside JSON."""

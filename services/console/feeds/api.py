@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 
 from fastapi import APIRouter, Request
 
-from services.console.feeds.listing import list_feeds, read_feeds
-from services.console.feeds.resources import OfficialFeeds
+from services.console.feeds.resources import OfficialFeeds, list_feeds, read_feeds
 from services.console.http.context import LogReader
 
 router = APIRouter(prefix="/api/v1/feeds", tags=["sources"])

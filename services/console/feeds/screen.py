@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from services.console.feeds.listing import list_feeds, read_feeds
-from services.console.feeds.resources import OfficialFeed, OfficialFeeds
+from services.console.feeds.resources import OfficialFeed, OfficialFeeds, list_feeds, read_feeds
 from services.console.i18n import N_, Translator
 from services.console.web.screen_context import ScreenData, ScreenPage
 from services.runtime.identity.permissions import Permission

@@ -1,7 +1,7 @@
 """Compress pages and live streams (RFC 9110 8.4), for phones on weak networks.
 
 Whole pages and pieces of a live stream, never content that is already encoded. A page with many
-readers is one object (`services.console.web.render_cache`), so it is compressed once. No page holds
+readers is one object (`services.console.web.routes`), so it is compressed once. No page holds
 a secret beside text that a stranger chose (the CSRF token is in a cookie), so its length leaks
 nothing.
 """

@@ -33,9 +33,9 @@ from services.console.http.context import (
     set_etag,
 )
 from services.console.http.scopes import check_incident
+from services.console.incidents.resources import MOST
 from services.console.logbook.api import Note, add_note
 from services.console.resources import Explanation, Incident, KindOfLine, Line, Page
-from services.console.sites.receipts import MOST
 from services.runtime.identity.permissions import Permission
 
 router = DecisionRouter(prefix="/api/v1/incidents", tags=["incidents"])

@@ -11,13 +11,13 @@ from schemas import continuity as c
 from schemas.words import EventType
 from services.console import resources as r
 from services.console.incidents.cap import CapWriter
+from services.console.incidents.resources import has_receipt
 from services.console.incidents.titles import write_incident_title
 from services.console.read_model.query_base import UNLIMITED, OpenedRealm, QueryBase
 from services.console.read_model.reference_index import IndexedReference
 from services.console.read_model.shapes import OPEN_STATES
 from services.console.read_model.snapshot import RealmSnapshot
 from services.console.resources import Page
-from services.console.sites.receipts import has_receipt
 from services.runtime.http.pagination import paginate
 
 INCIDENTS_CACHED: Final = 20_000

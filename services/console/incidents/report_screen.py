@@ -9,9 +9,9 @@ import structlog
 from schemas.reports import Measure
 from schemas.words import EventType, MsgType, ReportState
 from services.console.i18n import N_, Translator
+from services.console.incidents.resources import has_receipt
 from services.console.logbook.erasures import format_erasure
 from services.console.resources import Report, Site, to_instant
-from services.console.sites.receipts import has_receipt
 from services.console.sites.site_screen import load_instructions
 from services.console.texts import words as w
 from services.console.texts import world

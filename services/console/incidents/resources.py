@@ -1,9 +1,15 @@
-"""Resources of reports, incidents, their escalations and levels."""
+"""Resources of reports, incidents, their escalations and levels; reports that get a receipt.
+
+A report of people gets a receipt once the cell has read it. Rule D98.
+"""
 
 from __future__ import annotations
 
+from typing import Final
+
 from pydantic import Field
 
+from schemas.alerts import ReportRow
 from schemas.reports import Measure
 from schemas.words import (
     Certainty,
@@ -17,6 +23,11 @@ from schemas.words import (
 )
 from services.console.continuity.resources import PathStep
 from services.console.resource_base import Interval, Reason, Resource, Time
+
+OF_PEOPLE: Final = frozenset({"native", "sms", "poster"})
+"""Dialects in which people report. A machine waits for no receipt."""
+MOST: Final = 200
+"""Reports that one reading marks: the next one goes on."""
 
 
 class Ladder(Resource):
@@ -278,3 +289,8 @@ class Explanation(Resource):
     sites: dict[str, list[Reason]]
     activities: dict[str, list[list[PathStep]]]
     plans: dict[str, list[Reason]]
+
+
+def has_receipt(report: ReportRow | Report) -> bool:
+    """Tell whether somebody at a site waits to know that the cell has read the report."""
+    return report.site is not None and report.dialect in OF_PEOPLE

@@ -25,10 +25,10 @@ from services.console.exports.tables import (
 from services.console.http.context import Cursor, Limit, LogReader
 from services.console.http.fair_queue import ExpensiveWork
 from services.console.i18n import N_, Translator, get_translator
-from services.console.ledger import words
 from services.console.ledger.lines import CostKind
 from services.console.ledger.queries import LedgerFilter
 from services.console.ledger.resources import LedgerLine, LedgerTotals
+from services.console.ledger.words import COST_KIND, COST_UNIT
 from services.console.resources import Page
 from services.console.texts import words as w
 from services.console.texts.names import TerritoryNames
@@ -37,10 +37,10 @@ from services.console.texts.names import TerritoryNames
 def list_ledger_columns(names: TerritoryNames, _: Translator) -> Columns[LedgerLine]:
     return (
         Column(N_("Date (Paris)"), lambda line: line.at),
-        Column(N_("Nature"), lambda line: w.translate_code(words.COST_KIND, line.kind, _)),
+        Column(N_("Nature"), lambda line: w.translate_code(COST_KIND, line.kind, _)),
         Column(N_("Objet"), lambda line: line.what),
         Column(N_("Quantité"), lambda line: line.quantity),
-        Column(N_("Unité"), lambda line: w.translate_code(words.COST_UNIT, line.unit, _)),
+        Column(N_("Unité"), lambda line: w.translate_code(COST_UNIT, line.unit, _)),
         Column(N_("Prix unitaire (€)"), lambda line: line.unit_price_eur),
         Column(N_("Montant (€)"), lambda line: line.amount_eur),
         Column(N_("Prix provisoire"), lambda line: line.draft),

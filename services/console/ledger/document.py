@@ -18,8 +18,8 @@ from services.console.documents.document import (
 )
 from services.console.documents.facts import name_realm
 from services.console.i18n import Translator
-from services.console.ledger import words
 from services.console.ledger.resources import LedgerLine, LedgerSum, LedgerTotals
+from services.console.ledger.words import COST_KIND, COST_UNIT
 from services.console.resources import Realm
 from services.console.texts import words as w
 from services.console.texts.names import TerritoryNames, shorten_site_name
@@ -145,8 +145,8 @@ def _build_lines(x: LedgerSheetFacts) -> DocumentSection:
 
 
 def _build_row(line: LedgerLine, names: TerritoryNames, _: Translator) -> TableRow:
-    kind = w.translate_code(words.COST_KIND, line.kind, _)
-    unit = w.translate_code(words.COST_UNIT, line.unit, _)
+    kind = w.translate_code(COST_KIND, line.kind, _)
+    unit = w.translate_code(COST_UNIT, line.unit, _)
     amount = (
         "–" if line.amount_eur is None else w.format_euros(round(line.amount_eur * 100), _.lang)
     )

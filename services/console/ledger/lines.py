@@ -22,7 +22,7 @@ from schemas.reassignment import ReassignmentRow
 from schemas.words import Channel
 from services.console.documents.retex.facts import TELEWORK, count_agent_days, is_completed_move
 from services.console.web import times
-from services.logistics.ranking import measure_distance_km
+from services.logistics import measure_distance_km
 
 CENT: Final = Decimal("0.0001")
 """Smallest part of an amount: a message costs fractions of a cent."""

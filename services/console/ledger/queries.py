@@ -17,7 +17,6 @@ from services.console.documents.document import Document
 from services.console.i18n import Translator, get_translator
 from services.console.incidents.titles import write_incident_title
 from services.console.ledger import resources as r
-from services.console.ledger import words
 from services.console.ledger.document import LedgerSheetFacts, draft_ledger_document
 from services.console.ledger.lines import (
     CostFacts,
@@ -29,6 +28,7 @@ from services.console.ledger.lines import (
     sum_groups,
     sum_lines,
 )
+from services.console.ledger.words import COST_KIND
 from services.console.read_model.query_base import (
     UNLIMITED,
     OpenedRealm,
@@ -76,7 +76,7 @@ class LedgerNames:
     translator: Translator
 
     def name_kind(self, kind: str) -> str:
-        return w.translate_code(words.COST_KIND, kind, self.translator)
+        return w.translate_code(COST_KIND, kind, self.translator)
 
     def name_incident(self, id: str) -> str:
         return self.incidents.get(id, id) if id else self.translator("Sans incident")

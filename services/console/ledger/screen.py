@@ -6,9 +6,9 @@ import asyncio
 from typing import Any, Final
 
 from services.console.i18n import N_
-from services.console.ledger import words
 from services.console.ledger.lines import CostKind
 from services.console.ledger.queries import LedgerFilter
+from services.console.ledger.words import COST_KIND, COST_UNIT
 from services.console.texts import words as w
 from services.console.web.screen_context import ScreenData, ScreenPage
 from services.runtime.identity.permissions import Permission
@@ -42,8 +42,8 @@ async def build_ledger_page(x: ScreenData) -> dict[str, Any]:
         "choice": choice,
         "chosen": filters,
         "price": lambda euros: w.format_unit_price(euros, x.shell.lang),
-        "cost_kind": words.COST_KIND,
-        "cost_unit": words.COST_UNIT,
+        "cost_kind": COST_KIND,
+        "cost_unit": COST_UNIT,
         "names": x.names,
     }
 

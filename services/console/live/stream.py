@@ -29,10 +29,11 @@ from services.console.http.problems import ReadModelFrozen
 from services.console.live.row_events import JoinedReports, render_events
 from services.console.read_model import store
 from services.console.read_model.queries import ReadModel, Rebuilding, StoreUnavailable
-from services.console.read_model.query_base import now_ms, require_epoch
+from services.console.read_model.query_base import require_epoch
 from services.console.read_model.store import Client
 from services.console.resources import format_iso, to_datetime
 from services.runtime.process import metrics
+from services.runtime.process.machine import now_ms
 
 PING_S: Final = 5.0
 """Longest turn of the reader without changes."""

@@ -7,7 +7,6 @@ it with a reason, a second person approves or declines. All are logbook lines. R
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Annotated, Final, Self
 from weakref import WeakValueDictionary
 
@@ -32,6 +31,7 @@ from services.console.logbook.erasures import ErasureProposal, Erasures, Erasure
 from services.console.resources import Erasure, Page, to_datetime
 from services.runtime.identity.accounts import AccessStore
 from services.runtime.identity.permissions import Permission
+from services.runtime.process.machine import now_ms
 
 router = APIRouter(prefix="/api/v1", tags=["texts"])
 ReportEraser = Annotated[DecisionContext, Depends(require_decision(Permission.DIRECTORY_WRITE))]
@@ -123,7 +123,7 @@ async def _decide_erasure(
     erasures, by, at = (
         Erasures(author.request.app.state.texts),
         get_author(author.principal),
-        time.time_ns() // 1_000_000,
+        now_ms(),
     )
     if body.approve:
         proposal = await erasures.approvable(subject, by)

@@ -17,6 +17,7 @@ from schemas.crisis.communication import QuestionRow, StatementRow
 from schemas.words import EventType, MsgType
 from services.console import resources as r
 from services.console.http.problems import NotFound, RealmUnknown
+from services.console.incidents.resources import has_receipt
 from services.console.incidents.titles import write_refusal
 from services.console.logbook.erasures import format_erasure
 from services.console.logbook.lines import LineRecord, build_key_after
@@ -26,7 +27,6 @@ from services.console.read_model.query_base import UNLIMITED, OpenedRealm, Query
 from services.console.read_model.shapes import Shaper
 from services.console.read_model.store import translate_store_errors
 from services.console.resources import Page, to_datetime
-from services.console.sites.receipts import has_receipt
 from services.console.texts.names import TerritoryNames
 from services.runtime.http.pagination import decode_cursor, encode_cursor
 from services.runtime.secrets.erasure import read_erasure

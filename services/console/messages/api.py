@@ -33,7 +33,7 @@ from services.console.http.context import (
 )
 from services.console.http.decisions import get_author
 from services.console.http.scopes import check_incident
-from services.console.messages.texts import Wording
+from services.console.messages.queries import Wording
 from services.console.resources import Escalation, Hold, Notification, Page, Task
 from services.runtime.identity.permissions import Permission
 

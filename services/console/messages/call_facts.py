@@ -20,8 +20,7 @@ from services.console.resources import Notification
 from services.console.texts import words as w
 from services.console.texts.names import TerritoryNames
 from services.console.web import times
-from services.messages import MessageNames as MessageNames  # noqa: PLC0414
-from services.messages import load_phrases
+from services.messages import MessageNames, load_phrases
 from services.messages.names import TERRITORY
 from services.messages.values import describe_incident, describe_place, describe_sites
 

@@ -1,8 +1,14 @@
-"""Queries about tasks, notifications, escalations, call-outs, and the hold on sending."""
+"""Queries about tasks, notifications, escalations, call-outs, and the hold on sending.
+
+A notification is shown with its texts as delivery sends them, or would send them. Rule D70, message
+content. The link is masked, so that readers cannot answer for the person. The mask has the length of a real
+link, so that texts are shortened in the same way.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from schemas import alerts as a
@@ -10,20 +16,58 @@ from schemas import calling
 from schemas import callouts as o
 from schemas import delivery as d
 from schemas.base import Instant
+from schemas.delivery import NotificationRow
+from schemas.topics import parse_realm
 from schemas.words import TaskState
 from services.console import resources as r
-from services.console.messages.texts import Wording, compose_texts
 from services.console.read_model.query_base import (
     UNLIMITED,
     OpenedRealm,
     QueryBase,
     get_snapshot_time,
 )
-from services.console.resources import Page
+from services.console.resources import Page, Texts
+from services.messages import MessageNames, compose_message, load_phrases
+from services.messages.names import TERRITORY
 from services.runtime.http.pagination import paginate
+from services.runtime.identity.signed_links import compute_token_length
 
+_MASK_CHARACTER = "x"
 INSTRUCTION: Final = "instruction"
 """Kind of the task with which a site confirms an instruction (D99)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """Settings for texts in a list: the public address, and the right to read free text."""
+
+    public_url: str
+    free_texts: bool
+
+
+def compose_texts(
+    row: NotificationRow,
+    realm: str,
+    names: MessageNames,
+    lang: str,
+    public_url: str,
+    cell_text: str | None,
+) -> Texts:
+    """Compose the texts of one notification; `cell_text` is the free text of the cell."""
+    here = replace(names, territory=TERRITORY.get(parse_realm(realm)[0], ""))
+    link = (
+        f"{public_url}/a/{_MASK_CHARACTER * compute_token_length(realm, row.person)}"
+        if row.answer_expected
+        else None
+    )
+    text = compose_message(row, here, load_phrases(lang), link, cell_text, public_url=public_url)
+    return Texts(
+        sms=text.sms,
+        voice=text.voice,
+        push=f"{text.push_title}\n{text.push}",
+        email_subject=text.subject,
+        email_body=text.plain(),
+    )
 
 
 def is_overdue(task: a.TaskRow, at: Instant) -> bool:

@@ -14,10 +14,10 @@ from services.console.read_model.query_base import (
     QueryBase,
     get_known,
     get_snapshot_time,
-    now_ms,
 )
 from services.console.resources import Page
 from services.runtime.http.pagination import paginate
+from services.runtime.process.machine import now_ms
 
 
 class OnCallQueries(QueryBase):

@@ -18,7 +18,7 @@ from services.console.logbook.lines import LineRecord
 from services.console.messages.queries import MessageQueries
 from services.console.read_model.query_base import UNLIMITED
 from services.console.resources import to_datetime
-from services.console.sites.overview_queries import OverviewQueries
+from services.console.sites.queries import OverviewQueries
 
 LINES_READ: Final = 4_000
 """Newest logbook lines to search for the time of a state change."""

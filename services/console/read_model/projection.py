@@ -7,7 +7,6 @@ positions are still those it starts from.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
@@ -34,6 +33,7 @@ from services.console.read_model.row_effects import (
 from services.console.read_model.store import Batch
 from services.runtime.log.chain import Position
 from services.runtime.log.transaction import Transaction
+from services.runtime.process.machine import now_ms
 
 
 class Accepted(Protocol):
@@ -137,7 +137,7 @@ class Projection:
 
     realms: dict[str, dict[str, Any]]
     """Realm → its fields; updated in place, so a batch that fails requires a new Projection."""
-    clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
+    clock_ms: Callable[[], int] = now_ms
     """Clock of the machine, comparable with the broker's append times."""
     heard: dict[str, set[str]] = field(init=False)
     """Service → realms with records in its log so far."""

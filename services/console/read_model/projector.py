@@ -24,8 +24,7 @@ from aiokafka.errors import KafkaError
 from redis.exceptions import LockError, OutOfMemoryError, RedisError
 
 from schemas.base import UnknownType
-from schemas.topics import PARTITION_COUNT, SERVICES
-from schemas.topics import log_topic as log_topic  # noqa: PLC0414
+from schemas.topics import PARTITION_COUNT, SERVICES, log_topic
 from services.console.read_model import store
 from services.console.read_model.projection import Projection, load_position
 from services.console.read_model.store import Batch, Client, EpochLost, PositionMoved, Store

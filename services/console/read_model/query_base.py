@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import sqlite3
-import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -39,6 +38,7 @@ from services.console.sites.geometry import Outlines
 from services.runtime.http.pagination import paginate
 from services.runtime.http.problems import ProblemError
 from services.runtime.log.partition_reader import PartitionReader
+from services.runtime.process.machine import now_ms
 from services.runtime.process.tasks import run_in_thread
 from services.runtime.secrets.vault import VaultTexts
 
@@ -351,10 +351,6 @@ def require_epoch(epoch: bytes | None, state: bytes | None) -> str:
     if epoch is None or state != b"live":
         raise Rebuilding
     return epoch.decode()
-
-
-def now_ms() -> Instant:
-    return time.time_ns() // 1_000_000
 
 
 def get_known(things: Mapping[str, Any], id: str) -> Any:

@@ -12,7 +12,7 @@ from schemas import reference as ref
 from schemas.card_scopes import list_selected_sites
 from services.console.texts.names import TerritoryNames
 from services.logistics import ResourceCatalogue
-from services.messages import MessageNames as MessageNames  # noqa: PLC0414
+from services.messages import MessageNames
 
 _SECTION: TypeAdapter[ref.SectionData] = TypeAdapter(ref.SectionData)
 

@@ -1,6 +1,8 @@
 """Page `/donnees/fiches/{kind}/{id}`: the form that proposes a change of one record. Rule D86.
 
 A schedule shows the effect of the values in its address, before they are proposed.
+
+An activity lists its agents by site and métier, with the forms that change them.
 """
 
 from __future__ import annotations
@@ -12,16 +14,19 @@ from typing import Any, Final
 
 from fastapi import Request
 
+from schemas import reference as ref
 from schemas.reference_changes import FieldValue, RecordEdit, RecordKind
 from services.console.http.fair_queue import ExpensiveWork
 from services.console.http.problems import NotFound
 from services.console.i18n import Translator
+from services.console.read_model.reference_index import IndexedReference
 from services.console.reference.conditions import ConditionForm, build_condition_form
 from services.console.reference.page import describe_forecast
 from services.console.reference.record_edits import check_change, compute_coverage, prepare_version
 from services.console.reference.record_names import (
     PLACES,
     build_form_address,
+    build_new_form_address,
     find_record_address,
     label_field,
     name_choice,
@@ -29,20 +34,88 @@ from services.console.reference.record_names import (
     show_value,
 )
 from services.console.reference.record_rights import may_propose_record
+from services.console.reference.records_api import try_version
 from services.console.reference.resources import Coverage
-from services.console.reference.staffing_view import build_activity_staffing
-from services.console.reference.trials import try_version
 from services.console.resources import RecordChoice, RecordFieldState, RecordState
 from services.console.web.screen_context import ScreenData, ScreenPage
 from services.runtime.http.problems import FieldFault, Language, ProblemError
 from services.runtime.identity.permissions import Permission
 from services.territory.editing.conditions import parse_number
 from services.territory.editing.new_records import NEW_FIELDS
+from services.territory.editing.record_places import build_staff_id
 from services.territory.editing.records import RECORDS
 
 _LINE_CHARACTERS: Final = 70
 _MOST_ROWS: Final = 12
 _FREE_SLOTS: Final = 3
+SCHEDULE_KINDS: Final = (RecordKind.ON_CALL, RecordKind.ROTATION)
+_PREFIX: Final = "values."
+
+
+@dataclass(frozen=True, slots=True)
+class StaffLine:
+    """Agents of one métier on one site."""
+
+    site: str
+    metier: str
+    staff: int
+    minimum: int
+    form: str
+    """Address of the form that changes them."""
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityStaffing:
+    """Agents of an activity, and its rule of reassignment."""
+
+    lines: list[StaffLine]
+    rule: str
+    """Address of the form of the rule; empty: there is none."""
+    new_rule: str
+    """Address of the form of a new rule, to which the activity is added."""
+    new: str
+    """Address of the form of new agents, to which the activity is added."""
+
+    @property
+    def staff(self) -> int:
+        return sum(line.staff for line in self.lines)
+
+    @property
+    def minimum(self) -> int:
+        return sum(line.minimum for line in self.lines)
+
+    @property
+    def sites(self) -> int:
+        return len({line.site for line in self.lines})
+
+
+def build_activity_staffing(
+    reference: IndexedReference, activity: str, lang: str
+) -> ActivityStaffing:
+    """Build the agents of an activity, by the name of their site."""
+    sections = [s for s in reference.sections if isinstance(s, ref.Staffing)]
+    names = reference.names
+    lines = [
+        StaffLine(
+            site=names.site(cell.site),
+            metier=names.metier(cell.metier, lang),
+            staff=cell.staff,
+            minimum=cell.minimum,
+            form=build_form_address(
+                RecordKind.STAFFING, build_staff_id(activity, cell.site, cell.metier)
+            ),
+        )
+        for section in sections
+        for cell in section.cells
+        if cell.activity == activity
+    ]
+    has_rule = any(rule.activity == activity for s in sections for rule in s.rules)
+    return ActivityStaffing(
+        lines=sorted(lines, key=lambda line: (line.site, line.metier)),
+        rule=build_form_address(RecordKind.REASSIGNMENT, activity) if has_rule else "",
+        new_rule=build_new_form_address(RecordKind.REASSIGNMENT),
+        new=build_new_form_address(RecordKind.STAFFING),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +207,6 @@ async def _try_conditions(x: ScreenData, id: str, form: ConditionForm) -> Sequen
     return describe_forecast(foreseen, x._, x.names)
 
 
-SCHEDULE_KINDS: Final = (RecordKind.ON_CALL, RecordKind.ROTATION)
-
-
 @dataclass(frozen=True, slots=True)
 class Effect:
     """Effect of the values in the address of a form, or why they are refused."""
@@ -174,9 +244,6 @@ def read_given_values(
         else:
             form_values[field.name] = texts[-1]
     return form_values
-
-
-_PREFIX: Final = "values."
 
 
 async def _read_again(x: ScreenData, record: RecordState) -> dict[str, FieldValue]:

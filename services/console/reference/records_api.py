@@ -2,19 +2,26 @@
 
 A change of one record is a change of the reference data like others (rule D63): a second person
 approves it at `/reference/changes/{id}/approve`, which prepares the version then.
+
+A version is tried on recorded crises before it is proposed. The replay runs in a process of its own, because it takes the processor for seconds.
 """
 
 from __future__ import annotations
 
 import asyncio
+import sys
+from collections.abc import Sequence
 from typing import Annotated, Final
 
+import orjson
+import structlog
 from fastapi import Depends, Path
 from fastapi.responses import Response
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from schemas import reference_changes as c
 from schemas.reference import SectionData
+from schemas.reference_changes import Foreseen
 from services.console.http.answers import (
     DecisionRouter,
     find_repeated_answer,
@@ -43,7 +50,6 @@ from services.console.reference.record_edits import (
 )
 from services.console.reference.record_view import find_record_pole
 from services.console.reference.reviews import build_confirmation
-from services.console.reference.trials import try_version
 from services.console.resources import (
     Page,
     RecordEntry,
@@ -55,9 +61,46 @@ from services.console.resources import (
 from services.runtime.identity.permissions import Permission
 from services.territory.editing.records import has_ruled_field
 
-router = DecisionRouter(prefix="/api/v1/reference/records", tags=["reference"])
+CRISES: Final = 5
+BUDGET_S: Final = 10.0
+"""Seconds after which no further crisis is replayed."""
+TIMEOUT_S: Final = 20.0
+"""Seconds after which the proposal goes without a trial; a page waits 30 seconds."""
+log = structlog.get_logger(__name__)
 RecordId = Annotated[str, Path(max_length=128, description="a card: `PLAN.CARD`")]
 RecordProposer = Annotated[DecisionContext, Depends(require_decision(Permission.REFERENCE_DECIDE))]
+CONFIRMED: Final = "Relu sans changement"
+
+
+async def try_version(sections: Sequence[SectionData]) -> Foreseen | None:
+    """Return the effect of a version on the newest recorded crises; None if it took too long."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "services.simulation.trial_worker",
+        str(CRISES),
+        str(BUDGET_S),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    payload = orjson.dumps([section.model_dump(mode="json") for section in sections])
+    try:
+        output, _ = await asyncio.wait_for(process.communicate(payload), TIMEOUT_S)
+    except TimeoutError:
+        output = b""
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    try:
+        return Foreseen.model_validate_json(output)
+    except ValidationError:
+        log.warning("reference.trial_failed", status=process.returncode)
+        return None
+
+
+router = DecisionRouter(prefix="/api/v1/reference/records", tags=["reference"])
 
 
 class RecordProposal(DecisionBody):
@@ -214,7 +257,6 @@ async def _preview(
 
 
 reviews_router = DecisionRouter(prefix="/api/v1/reference/reviews", tags=["reference"])
-CONFIRMED: Final = "Relu sans changement"
 
 
 @reviews_router.get(

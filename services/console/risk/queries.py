@@ -15,12 +15,12 @@ from schemas import alerts as a
 from schemas import continuity as c
 from schemas.base import Instant
 from schemas.crisis.resource_requests import ResourceRequestRow
+from services.console.dependencies.hidden import RowVersion
 from services.console.dependencies.queries import (
     index_reference,
     read_present_state,
     select_crisis_realms,
 )
-from services.console.dependencies.recorded_crises import RowVersion
 from services.console.i18n import get_translator
 from services.console.read_model.history import Chronicle
 from services.console.read_model.query_base import OpenedRealm, QueryBase, get_snapshot_time
@@ -28,9 +28,12 @@ from services.console.read_model.snapshot import RealmSnapshot
 from services.console.read_model.time_travel import History
 from services.console.resource_base import to_datetime
 from services.console.risk import resources as b
-from services.console.risk.cases import GENERATOR, LearnedLaws, RiskFacts, build_cases
-from services.console.risk.observations import (
+from services.console.risk.cases import (
+    GENERATOR,
+    LearnedLaws,
     Observations,
+    RiskFacts,
+    build_cases,
     observe_answers,
     observe_arrivals,
     observe_returns,

@@ -26,8 +26,13 @@ from services.continuity.activities.capacity import (
     list_onsets,
     list_true_flags,
 )
-from services.continuity.activities.clocks import InterruptionChange, compute_limits, read_clocks
-from services.continuity.activities.forecast import find_breach, forecast_restoration
+from services.continuity.activities.clocks import (
+    InterruptionChange,
+    compute_limits,
+    find_breach,
+    forecast_restoration,
+    read_clocks,
+)
 from services.continuity.activities.impact_analysis import FULL_SHARE, ActivityNeed
 from services.continuity.activities.local_clocks import find_next_local_change, update_local_clocks
 from services.continuity.activities.metrics import note_changed_metrics

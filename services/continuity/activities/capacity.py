@@ -7,8 +7,8 @@ from heapq import nsmallest
 from typing import Final, NamedTuple
 
 from schemas.base import Instant
-from schemas.catalogue.meals import compute_meals_served
 from schemas.continuity import CauseHeard, DependencyHeard
+from schemas.crisis.causes import compute_meals_served
 from services.continuity.activities.impact_analysis import (
     FULL_SHARE,
     ISOLATION_FLAG,

@@ -3,11 +3,14 @@
 A clock measures an interruption from the `occurred_at` of the cause that took the activity under
 its MBCO until the activity is back. An activity that is interrupted again within 60 min keeps its
 clock; the time in between is a pause and does not count *(decided)*.
+
+The forecast says when an interrupted activity is back, and whether that breaches its DMIA. Rule D45.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container
+from bisect import bisect_left
+from collections.abc import Collection, Container, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import ceil
@@ -17,6 +20,7 @@ from schemas.base import DAY_MS, HOUR_MS, MINUTE_MS, Instant
 from schemas.continuity import ClockRow
 from schemas.words import ClockBase, ClockState
 from services.continuity.activities.calendars import OpenHours
+from services.continuity.activities.capacity import CapacityOnset, compute_points_left
 from services.continuity.activities.impact_analysis import ActivityNeed
 
 SAME_CLOCK_MS: Final = 60 * MINUTE_MS
@@ -347,3 +351,36 @@ def _compute_next_at(limit: ClockLimit, mark_at: Instant | None, now: Instant) -
     """Return the next percentage, opening or closing, whichever comes first."""
     edge = limit.calendar.next_edge(now) if limit.calendar is not None else None
     return min((at for at in (mark_at, edge) if at is not None and at > now), default=None)
+
+
+def forecast_restoration(need: ActivityNeed, acting: list[CapacityOnset]) -> Instant | None:
+    """Return the instant when capacity is expected to reach the MBCO again.
+
+    It is the latest end among the causes that must end for it. If some of these have no announced
+    end, it is the latest announced one, because the activity cannot be back before *(decided)*.
+    None: no end is announced.
+    """
+    ends = sorted({onset.end for onset in acting if onset.end is not None})
+    if not ends:
+        return None
+
+    def back_by(end: Instant) -> bool:
+        return (
+            compute_points_left(need, [o for o in acting if o.end is None or o.end > end])
+            >= need.minimum
+        )
+
+    first = bisect_left(ends, True, key=back_by)
+    return ends[min(first, len(ends) - 1)]
+
+
+def find_latest_end(ends: Sequence[Instant | None]) -> Instant | None:
+    """Return the latest announced end; each cause alone stops the one site."""
+    return max((end for end in ends if end is not None), default=None)
+
+
+def find_breach(expected: Instant | None, limit_at: Instant | None, now: Instant) -> Instant | None:
+    """Return the limit if the expected end lies after it and it has not passed yet."""
+    if expected is None or limit_at is None or limit_at <= now or expected <= limit_at:
+        return None
+    return limit_at

@@ -27,10 +27,11 @@ from services.continuity.activities.clocks import (
     ClockPair,
     InterruptionChange,
     compute_limits,
+    find_breach,
+    find_latest_end,
     list_raised_alarms,
     read_clocks,
 )
-from services.continuity.activities.forecast import find_breach, find_latest_end
 from services.continuity.activities.impact_analysis import FULL_SHARE, ActivityNeed
 from services.continuity.activities.reasons import Path, build_path
 from services.continuity.decision import ContinuityDecision

@@ -15,7 +15,6 @@ from schemas.ranks import may_act
 from schemas.words import EventType
 from services.continuity.activities.assessment import schedule_settlement, select_arrived_lines
 from services.continuity.decision import ContinuityDecision, require_role
-from services.continuity.reassignment.horizon import is_too_late
 from services.continuity.reassignment.orders import (
     TELEWORK,
     find_open_proposal,
@@ -30,6 +29,7 @@ from services.continuity.reassignment.site_conditions import (
     describe_situation,
     is_hit,
     is_telework_working,
+    is_too_late,
 )
 from services.continuity.state import ContinuityState, find_decided_lines, list_proposal_lines
 from services.runtime.decider.command_checks import require_reason

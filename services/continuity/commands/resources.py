@@ -12,9 +12,9 @@ from typing import Any, Final
 from schemas.base import MINUTE_MS, Command, Instant
 from schemas.crisis import resource_requests as res
 from schemas.ranks import may_act, may_count
+from services.continuity import resources
+from services.continuity import resources as req
 from services.continuity.decision import ContinuityDecision
-from services.continuity.resources import requests as req
-from services.continuity.resources import stocks
 from services.logistics import Suggestion, estimate_partner_offer, estimate_stock_offer, rank_offers
 from services.runtime.decider.command_checks import check_version, get_row, require_reason
 from services.runtime.decider.protocol import CommandResult, RefusedCommand
@@ -168,13 +168,13 @@ def _reserve(
     stock = get_row(draft.bia.resources.stocks, id, "stock_not_found")
     if (stock.kind, stock.metier) != (row.kind, row.metier):
         raise RefusedCommand(409, "other_resource", stock=id, kind=stock.kind)
-    free = stocks.count_available(draft, stock)
+    free = resources.count_available(draft, stock)
     quantity = min(row.quantity, free) if requested_quantity is None else requested_quantity
     if quantity > row.quantity:
         raise RefusedCommand(409, "offer_too_large", asked=quantity, quantity=row.quantity)
     if free == 0 or quantity > free:
         raise RefusedCommand(409, "stock_short", stock=id, available=free)
-    stocks.reserve_stock(draft, stock, quantity)
+    resources.reserve_stock(draft, stock, quantity)
     need = req.build_need(row)
     return estimate_stock_offer(draft.bia.resources, stock, need, quantity, draft.now)
 
@@ -207,8 +207,8 @@ def commit_resource(draft: ContinuityDecision, command: res.CommitResource) -> C
     rest = [offer for offer in row.open_offers if offer.id not in committed_offers]
     for offer in row.open_offers:
         if offer.id in committed_offers:
-            stocks.engage_stock(draft, offer, committed_offers[offer.id].quantity)
-    stocks.free_reservations(draft, rest)
+            resources.engage_stock(draft, offer, committed_offers[offer.id].quantity)
+    resources.free_reservations(draft, rest)
     offers = tuple(
         committed_offers.get(offer.id, offer)
         for offer in req.close_offers(row.offers, rest, res.OfferState.WITHDRAWN)
@@ -301,7 +301,7 @@ def arrive_resource(draft: ContinuityDecision, command: res.ArriveResource) -> C
     _require_state(row, _State.EN_ROUTE)
     used_up = draft.bia.resources.is_consumable(row.kind)
     if used_up:
-        stocks.use_up(draft, row.committed_offers)
+        resources.use_up(draft, row.committed_offers)
     row = req.record_request(
         draft,
         row,
@@ -322,7 +322,7 @@ def release_resource(draft: ContinuityDecision, command: res.ReleaseResource) ->
     row = _find_request(draft, command)
     _require_state(row, _State.IN_PLACE)
     if not row.used_up:
-        stocks.return_to_stock(draft, row.committed_offers)
+        resources.return_to_stock(draft, row.committed_offers)
     row = req.record_request(
         draft,
         row,
@@ -343,8 +343,8 @@ def cancel_resource(draft: ContinuityDecision, command: res.CancelResource) -> C
     _require_state(
         row, _State.REQUESTED, _State.OFFERED, _State.UNFILLED, _State.COMMITTED, _State.EN_ROUTE
     )
-    stocks.free_reservations(draft, row.open_offers)
-    stocks.return_to_stock(draft, row.committed_offers)
+    resources.free_reservations(draft, row.open_offers)
+    resources.return_to_stock(draft, row.committed_offers)
     open_offers = [*row.open_offers, *row.committed_offers]
     row = req.record_request(
         draft,
@@ -366,11 +366,11 @@ def count_stock(draft: ContinuityDecision, command: res.CountStock) -> CommandRe
     """Record a count of a stock, never below its promised quantity."""
     _require_worker(command)
     stock = get_row(draft.bia.resources.stocks, command.stock, "stock_not_found")
-    row = stocks.get_stock_row(draft, stock)
+    row = resources.get_stock_row(draft, stock)
     promised_quantity = row.reserved + row.engaged
     if command.quantity < promised_quantity:
         raise RefusedCommand(409, "stock_promised", stock=stock.id, promised=promised_quantity)
-    row = stocks.record_count(draft, stock, command.quantity, command.author)
+    row = resources.record_count(draft, stock, command.quantity, command.author)
     return {"stock": row.id, "quantity": row.quantity, "available": row.available}
 
 

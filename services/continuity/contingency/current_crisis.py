@@ -25,10 +25,8 @@ from services.continuity.contingency.ranking import (
 )
 from services.continuity.reassignment.model.approved import compute_bounds
 from services.continuity.reassignment.model.explain import StaffGap, list_unmet_gaps
-from services.continuity.reassignment.model.greedy import solve_greedily
-from services.continuity.reassignment.model.lexicographic import solve_program
-from services.continuity.reassignment.model.moves import OWN_WORK, find_moves
-from services.continuity.reassignment.model.previous import PreviousLine
+from services.continuity.reassignment.model.lexicographic import solve_greedily, solve_program
+from services.continuity.reassignment.model.moves import OWN_WORK, PreviousLine, find_moves
 from services.continuity.reassignment.model.program import Program, build_program
 from services.continuity.reassignment.model.situation import (
     ModelSituation,

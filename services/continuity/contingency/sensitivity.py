@@ -16,7 +16,7 @@ from typing import Final, Literal
 from schemas.reference import ReassignmentRule, Site, StaffCell, Staffing
 from services.continuity.contingency.current_crisis import CrisisContingency
 from services.continuity.contingency.ranking import NOTHING_UNMET, LossKind, SiteLoss, Unmet
-from services.continuity.reassignment.model.previous import PreviousLine
+from services.continuity.reassignment.model.moves import PreviousLine
 from services.continuity.reassignment.model.situation import ModelSituation, SiteCapacityState
 from services.continuity.reassignment.model.tables import ReferenceTables
 

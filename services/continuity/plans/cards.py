@@ -14,10 +14,10 @@ from schemas.reference import Plan
 from schemas.words import CardState
 from services.continuity.deadlines import SiteCardsDue
 from services.continuity.decision import ContinuityDecision
-from services.continuity.plans.card_times import compute_card_due
 from services.continuity.plans.site_cards import (
     CLOSED_STATES,
     OPENED_PER_STEP,
+    compute_card_due,
     find_next_site_deadline,
     find_reference_card,
     get_asked_time,

@@ -1,4 +1,6 @@
-"""Open a card per site or person, in bounded steps, and remind each owner once. Rule D84.
+"""Open a card per site or person, in bounded steps, and remind each owner once.
+
+Rules D50 and D84.
 
 A card with a scope has one `SiteCardRow` per selected site or member of a group. A deadline opens
 them (`cards:<plan>`), at most `OPENED_PER_STEP` in one Transaction. One deadline for all plans
@@ -26,11 +28,13 @@ from schemas.plans import Card, CardOrigin, CardPhase, CardScope
 from schemas.ranks import SITE_MANAGER_ROLE
 from schemas.reference import Plan, Site
 from schemas.words import ACTIVE_PLAN_STATES, CardState, SiteStatus
+from services.continuity.activities.calendars import compute_local_instant, get_local_day
+from services.continuity.activities.impact_analysis import STRIKE_FLAG
 from services.continuity.deadlines import CardRemindersDue, SiteCardsDue
 from services.continuity.decision import ContinuityDecision
-from services.continuity.plans.card_times import compute_card_due
 from services.continuity.state import NO_SITE_CARDS, ContinuityState
 
+_STRIKE_DAY_STARTS_MIN: Final = 6 * 60
 OPENED_PER_STEP: Final = 150
 """Site cards that one step opens or changes: a row has up to 500 bytes, a Transaction 256 KB."""
 REMINDERS_PER_STEP: Final = 100
@@ -42,6 +46,41 @@ REMINDER_PAUSE_MS: Final = 30 * MINUTE_MS
 """Shortest time between two messages to the same owner about its cards."""
 OPEN_STATES: Final = frozenset((CardState.WAITING, CardState.TO_DO, CardState.DOING))
 CLOSED_STATES: Final = frozenset((CardState.DONE, CardState.NOT_APPLICABLE))
+
+
+def compute_card_due(state: ContinuityState, plan: Plan, card: Card, since: Instant) -> Instant:
+    """Return when a card is due; `since` is the start of its delay, unless its origin is a day.
+
+    A forecast threshold without a forecast counts from `since`, and is never before it.
+    """
+    start = find_card_origin(state, plan, card, since)
+    delay = card.t_min * MINUTE_MS
+    return start + (max(delay, 0) if card.origin is CardOrigin.FORECAST_THRESHOLD else delay)
+
+
+def find_card_origin(state: ContinuityState, plan: Plan, card: Card, since: Instant) -> Instant:
+    """Return the start of `t_min` of a card.
+
+    This is `since`, 06:00 on the strike day that the notice names, or the next time of day that
+    the card names.
+    """
+    if card.origin is CardOrigin.LOCAL_TIME and card.local_min is not None:
+        return _find_next_local_time(since, card.local_min)
+    if card.origin is not CardOrigin.STRIKE_DAY and (
+        plan.card_origin is None or card.phase is not None
+    ):
+        return since
+    notice = state.dependencies.get(STRIKE_FLAG)
+    if notice is None or notice.speaks_of is None:
+        return since
+    return compute_local_instant(get_local_day(notice.speaks_of), _STRIKE_DAY_STARTS_MIN)
+
+
+def _find_next_local_time(after: Instant, minute: int) -> Instant:
+    """Return the first instant from `after` on with this minute of a local day."""
+    day = get_local_day(after)
+    today = compute_local_instant(day, minute)
+    return today if today >= after else compute_local_instant(day + 1, minute)
 
 
 def site_card_id(plan: str, card: str, owner: str) -> str:

@@ -41,9 +41,9 @@ from services.continuity.deadlines import (
     UncountedDue,
 )
 from services.continuity.decision import ContinuityDecision
-from services.continuity.reassignment.horizon import compute_line_times
 from services.continuity.reassignment.recalls import list_recalled_lines
 from services.continuity.reassignment.site_conditions import (
+    compute_line_times,
     describe_situation,
     find_confined_sites,
     find_main_incident,

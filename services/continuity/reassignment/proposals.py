@@ -17,15 +17,15 @@ from schemas.base import MINUTE_MS, Instant, Message
 from services.continuity.evolve import evolve
 from services.continuity.reassignment.model.explain import StaffGap
 from services.continuity.reassignment.model.lexicographic import SolveChoice
-from services.continuity.reassignment.model.plan import ProposedLine, SolvedProposal, SolveOptions
-from services.continuity.reassignment.model.plan import solve_situation_program as solve_situation
-from services.continuity.reassignment.model.previous import (
+from services.continuity.reassignment.model.moves import (
     DISPLACED,
     RELEASABLE,
     TELEWORK,
     LineKey,
     PreviousLine,
 )
+from services.continuity.reassignment.model.plan import ProposedLine, SolvedProposal, SolveOptions
+from services.continuity.reassignment.model.plan import solve_situation_program as solve_situation
 from services.continuity.reassignment.model.situation import (
     ModelSituation,
     SiteCapacityState,

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from schemas.reassignment import ACTIVE_LINE_STATES, KeptRow, LineRow, ReassignmentRow
-from services.continuity.reassignment.model.previous import LineKey
+from services.continuity.reassignment.model.moves import LineKey
 from services.continuity.reassignment.model.situation import ModelSituation, Quantities
 from services.continuity.reassignment.model.tables import ReferenceTables
 

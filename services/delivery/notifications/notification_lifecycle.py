@@ -31,8 +31,7 @@ from services.delivery.notifications.bundling import (
     select_covered_messages,
 )
 from services.delivery.notifications.channel_policies import build_planned_row
-from services.delivery.replies.card_answers import ANSWER_REASONS, record_answer
-from services.delivery.replies.unparsed_replies import build_help, note_reply
+from services.delivery.replies.answers import ANSWER_REASONS, build_help, note_reply, record_answer
 from services.delivery.simulated_channels import SIMULATED_RUN
 from services.delivery.state import DeliveryState
 

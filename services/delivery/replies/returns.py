@@ -35,10 +35,9 @@ from schemas.people.replies import (
 )
 from schemas.topics import input_topic, select_urgent_topic
 from schemas.words import Answer, CardChange, Channel, EventType
-from services.delivery.channels.base import Inbox, Outgoing, TextPart
+from services.delivery.channels.base import AS_WRITTEN, Inbox, Outgoing, TextPart, list_readings
 from services.delivery.channels.sms.origin import normalize_provider_number
-from services.delivery.replies.receipt_references import AS_WRITTEN, list_readings
-from services.delivery.replies.unparsed_replies import HELP_PERIOD_MS
+from services.delivery.replies.answers import HELP_PERIOD_MS
 from services.delivery.sender.attempt_view import (
     AttemptView,
     CardList,

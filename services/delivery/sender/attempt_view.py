@@ -39,8 +39,8 @@ from schemas.delivery import (
 from schemas.reference import ReferencePublished
 from schemas.topics import is_live, parse_realm
 from schemas.words import Channel
+from services.delivery.channels.base import build_reference_key
 from services.delivery.notifications.channel_policies import get_urgency, is_never_waiting
-from services.delivery.replies.receipt_references import build_reference_key
 from services.delivery.sender.outcomes import SlotRoom, get_room
 from services.messages import MessageNames
 from services.messages.composition import read_card_list

@@ -28,7 +28,7 @@ from schemas.delivery import (
 )
 from schemas.topics import input_topic, is_live
 from schemas.words import Channel
-from services.delivery.channels import CallResult, ChannelDrivers, Outgoing, ProbingDriver
+from services.delivery.channels.base import CallResult, ChannelDrivers, Outgoing, ProbingDriver
 from services.delivery.notifications.attempts import NO_OUTCOME
 from services.delivery.sender.attempt_view import (
     AttemptOffer,

@@ -19,7 +19,7 @@ import structlog
 from aiokafka.errors import KafkaError
 
 from schemas.topics import TOPICS_BY_NAME, partition_of
-from services.intake.dead_letters.corrections import (
+from services.intake.dead_letters.dead_letter_store import (
     CORRECTOR_HEADER,
     check_correction,
     get_author_token,

@@ -3,29 +3,34 @@
 A refused message goes to `dead-letters` (lane `refused`) with its bytes encrypted in `texts`,
 within a quota per source and day. The bytes are erased after 30 days. The last 20 messages per
 stranger's address stay in memory, without bodies.
+
+A corrected replay names its author and counts as unconfirmed. The front sets `CORRECTED_BY` while it routes such a message. The receiver writes it into the report
+of any integration.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
-import time
 from collections import OrderedDict, deque
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any, Final
 
+import orjson
 import structlog
 
 from schemas.base import DAY_MS, Instant
 from schemas.topics import derive_id
 from services.intake.admission import DailyQuota
 from services.intake.reports.deduplication import AnswerIndex
-from services.runtime.http.problems import CATALOGUE, Problem
+from services.runtime.http.problems import CATALOGUE, Problem, ProblemError, build_fault
 from services.runtime.identity.principals import Principal
 from services.runtime.kafka.clients import BrokerAway, RecordProducer
 from services.runtime.kafka.dead_letters import TOPIC, DeadLetter, DeadLetterKind
 from services.runtime.process import metrics
+from services.runtime.process.machine import now_ms
 from services.runtime.secrets.vault import TextItem, VaultTexts
 
 MAX_QUEUED: Final = 200
@@ -42,6 +47,13 @@ PATIENCE_S: Final = 600.0
 REFUSED_PREFIX: Final = "refused-"
 """Beginning of the id of a refused message in `texts`."""
 log = structlog.get_logger(__name__)
+CORRECTED_BY: Final[ContextVar[str | None]] = ContextVar("corrected_by", default=None)
+"""Token of the person that corrected the message; None for an unchanged one."""
+CORRECTOR_HEADER: Final = "vigie_corrected_by"
+"""Kafka header of a record that is replayed with a corrected value."""
+TOKEN_CHARS: Final = 64
+UNREADABLE_CODE: Final = "not_json"
+"""Code of a dead letter without readable fields: all of it may change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +106,7 @@ class DeadLetterStore:
             metrics.count("vigie_dead_letters_total", service="intake", reason="over_quota")
             return
         try:
-            self._queue.put_nowait(replace(refusal, at=refusal.at or time.time_ns() // 1_000_000))
+            self._queue.put_nowait(replace(refusal, at=refusal.at or now_ms()))
         except asyncio.QueueFull:
             metrics.count("vigie_dead_letters_total", service="intake", reason="not_kept")
 
@@ -140,7 +152,7 @@ class DeadLetterStore:
                 )
 
     async def _write(self, refusal: RefusedMessage) -> None:
-        letter = build_dead_letter(refusal, self._realm, refusal.at or time.time_ns() // 1_000_000)
+        letter = build_dead_letter(refusal, self._realm, refusal.at or now_ms())
         if letter.text_id is not None:
             await self._texts.put(letter.text_id, TextItem({}, refusal.body, refusal.content_type))
             self._ledger.schedule_erasure(letter.text_id, letter.at)
@@ -157,9 +169,7 @@ class DeadLetterStore:
         """Erase the bytes of messages refused more than `days` ago, hourly until cancelled."""
         while True:
             try:
-                for text_id in self._ledger.refused_before(
-                    time.time_ns() // 1_000_000 - self._days * DAY_MS
-                ):
+                for text_id in self._ledger.refused_before(now_ms() - self._days * DAY_MS):
                     await self._texts.erase(text_id)
                     self._ledger.forget_erased(text_id)
             except (BrokerAway, sqlite3.Error, OSError) as error:
@@ -233,7 +243,7 @@ class UnknownSenders:
         address_messages = self._seen.setdefault(address, deque(maxlen=MAX_PER_ADDRESS))
         self._seen.move_to_end(address)
         address_messages.append(
-            {"at": time.time_ns() // 1_000_000, "method": method, "path": path[:200], "code": code}
+            {"at": now_ms(), "method": method, "path": path[:200], "code": code}
         )
         if len(self._seen) > MAX_ADDRESSES:
             self._seen.popitem(last=False)
@@ -247,3 +257,45 @@ class UnknownSenders:
                 for a, address_messages in reversed(self._seen.items())
             ],
         }
+
+
+def get_author_token(author: Principal) -> str:
+    """Return the token of a person in the log."""
+    return author.person or author.id
+
+
+def check_correction(letter: DeadLetter, original: bytes | None, new_body: bytes) -> None:
+    """Refuse a correction that changes a field that was not refused. Raises ProblemError `invalid`.
+
+    Without a readable original, all fields may change.
+    """
+    before, after = _parse_fields(original), _parse_fields(new_body)
+    if letter.code == UNREADABLE_CODE or before is None or after is None:
+        return
+    refused_fields = list_refused_fields(letter)
+    changed_fields = {
+        name for name in before.keys() | after.keys() if before.get(name) != after.get(name)
+    }
+    why = (
+        "n’avait pas été refusé : ce champ ne change pas",
+        "was not refused: this field may not change",
+    )
+    if unchangeable := sorted(changed_fields - refused_fields):
+        raise ProblemError(
+            "invalid",
+            faults=tuple(build_fault(name[:64], "unchanged", *why) for name in unchangeable[:20]),
+        )
+
+
+def list_refused_fields(letter: DeadLetter) -> set[str]:
+    """Return the top-level fields named in the detail of a dead letter."""
+    field_parts = (part.partition(": ") for part in letter.detail.split(", "))
+    return {field.partition(".")[0] for field, separator, _ in field_parts if separator}
+
+
+def _parse_fields(body: bytes | None) -> dict[str, Any] | None:
+    try:
+        document = orjson.loads(body or b"")
+    except orjson.JSONDecodeError:
+        return None
+    return document if isinstance(document, dict) else None

@@ -8,18 +8,23 @@ while, so that a repetition of the provider has no effect.
 The parts of a long text wait for one another here, a minute at most; then those that came are read.
 A part that comes later still completes the report. Danger to people in the parts that came is
 reported at once, and the others complete that report.
+
+A handset uses its references again: parts are joined in the order of their arrival, and a part
+whose place is filled begins another text.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import cached_property
 from hashlib import sha256
-from typing import Final
+from itertools import chain, groupby
+from typing import Any, Final
 
 import structlog
 
@@ -31,23 +36,119 @@ from schemas.people.replies import (
     TEXT_PART_PREFIX,
     TEXT_PART_WAIT_MS,
 )
-from services.intake.field.long_texts import ArrivedPart, LongText, join_parts
 from services.intake.field.short_line import read_line
 from services.intake.field.sms import NAME, SmsIntegration
 from services.intake.field.sms_messages import AcceptedReport, SmsMessage
 from services.intake.integrations.dispatcher import TRANSIENT_STATUSES, Dispatcher
 from services.runtime.http.problems import ProblemError
+from services.runtime.http.sms_text import decode_text
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Principal, Scope, Source
 from services.runtime.kafka.clients import BrokerAway
 from services.runtime.secrets.vault import TextItem, VaultTexts
 
+GAP: Final = "[…]"
+"""Stands for missing parts between and behind those that came."""
+MISSING_BEGINNING: Final = "[suite d’un SMS]"
+"""Stands for a missing first part: the next word is no keyword and no answer."""
+INCOMPLETE: Final = "[SMS incomplet]"
 READ_INTERVAL_S: Final = 0.5
 GIVE_UP_MS: Final = HOUR_MS
 """Age of a text, beyond the limits of strangers, from which it is kept as refused."""
 PROVIDER_ID: Final = "provider.sms"
 """Sender of these texts in lists, where a registered gateway has its own name."""
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class ArrivedPart:
+    """A stored part."""
+
+    id: str
+    fields: dict[str, Any]
+
+    @property
+    def number(self) -> int:
+        """Place in the text, from 1."""
+        return int(self.fields["number"])
+
+    @property
+    def at(self) -> Instant:
+        """Time of arrival."""
+        return int(self.fields["at"])
+
+    @cached_property
+    def text_key(self) -> tuple[object, ...]:
+        """Key that the parts of a text share: sender, reference, number of parts, way."""
+        gateway = self.fields.get("gateway", {}).get("id")
+        realms = tuple(self.fields.get("realms", ()))
+        names = ("from", "reference", "total")
+        return (*(self.fields[name] for name in names), gateway, realms)
+
+
+@dataclass(frozen=True)
+class LongText:
+    """The parts of one text that came."""
+
+    total: int
+    parts: dict[int, ArrivedPart] = field(default_factory=dict)
+
+    @property
+    def first(self) -> ArrivedPart:
+        """The part that came first."""
+        return min(self.parts.values(), key=_order_of_arrival)
+
+    @property
+    def is_whole(self) -> bool:
+        """Return whether no part is missing."""
+        return len(self.parts) == self.total
+
+    @property
+    def words(self) -> str:
+        """Return the words, with marks in place of missing parts."""
+        numbers = sorted(self.parts)
+        if self.is_whole:
+            return _decode([self.parts[number] for number in numbers])
+        texts = [] if 1 in self.parts else [MISSING_BEGINNING]
+        for _, run in groupby(enumerate(numbers), key=lambda pair: pair[1] - pair[0]):
+            texts += [_decode([self.parts[number] for _, number in run]), GAP]
+        if self.total in self.parts:
+            texts.pop()
+        return " ".join((*texts, INCOMPLETE))
+
+    def has_room(self, part: ArrivedPart) -> bool:
+        """Return whether a part may belong to this text."""
+        is_recent = part.at - self.first.at < ARRIVED_TEXT_KEPT_MS
+        return part.number not in self.parts and is_recent
+
+
+def join_parts(parts: Iterable[ArrivedPart]) -> list[LongText]:
+    """Join parts to texts, in order of arrival."""
+    texts: dict[tuple[object, ...], list[LongText]] = {}
+    for part in sorted(parts, key=_order_of_arrival):
+        candidates = texts.setdefault(part.text_key, [])
+        text = next((one for one in candidates if one.has_room(part)), None)
+        if text is None:
+            text = LongText(int(part.fields["total"]))
+            candidates.append(text)
+        text.parts[part.number] = part
+    return sorted(chain(*texts.values()), key=lambda text: text.first.at)
+
+
+def _order_of_arrival(part: ArrivedPart) -> tuple[Instant, int, str]:
+    return part.at, part.number, part.id
+
+
+def _decode(parts: Sequence[ArrivedPart]) -> str:
+    """Decode neighbours: those in one alphabet together, for a character may span two of them."""
+    texts = list[str]()
+    for data_coding, run in groupby(parts, key=lambda part: part.fields.get("data_coding")):
+        if data_coding is None:
+            texts += [str(part.fields["words"]) for part in run]
+        else:
+            octets = b"".join(bytes.fromhex(part.fields["octets"]) for part in run)
+            texts.append(decode_text(octets, int(data_coding)))
+    return "".join(texts)
 
 
 class PartReading(StrEnum):

@@ -19,9 +19,8 @@ from schemas.catalogue.event_types import endangers_people
 from schemas.words import Certainty, EventType
 from services.intake.field.rate_limits import AnonymousLimits, AnonymousReport, describe_others
 from services.intake.integrations.dispatcher import Dispatcher
-from services.intake.integrations.request import IntegrationRequest, Reply
+from services.intake.integrations.request import IntegrationRequest, Reply, parse_time
 from services.intake.integrations.signals import choose_time
-from services.intake.integrations.times import parse_time
 from services.intake.reports.acceptance import RawBody
 from services.intake.reports.native import build_validation_problem
 from services.runtime.http.problems import Problem, build_field_problem

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from services.intake.integrations.request import IntegrationRequest, Reply, get_first_text
+from services.intake.integrations.request import (
+    IntegrationRequest,
+    Reply,
+    get_first_text,
+    parse_time,
+)
 from services.intake.integrations.signals import (
     RequestPart,
     Transition,
     TransitionState,
     shorten_key,
 )
-from services.intake.integrations.times import parse_time
 from services.runtime.http.problems import Problem, ProblemError, build_field_problem
 from services.runtime.identity.principals import Source
 

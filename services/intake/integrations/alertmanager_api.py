@@ -13,9 +13,13 @@ from typing import Any, Final
 from schemas.reports import Lease
 from services.intake.integrations.alertmanager import NAME, SEVERITY_BY_LABEL, stringify_values
 from services.intake.integrations.dispatcher import Dispatcher
-from services.intake.integrations.request import IntegrationRequest, Reply, get_first_text
+from services.intake.integrations.request import (
+    IntegrationRequest,
+    Reply,
+    get_first_text,
+    parse_time,
+)
 from services.intake.integrations.signals import RequestPart, Transition, TransitionState
-from services.intake.integrations.times import parse_time
 from services.intake.reports.native import convert_to_milliseconds
 from services.runtime.http.problems import Problem, ProblemError, build_field_problem
 from services.runtime.identity.permissions import Permission

@@ -29,8 +29,12 @@ from services.intake.integrations.alertmanager_api import (
     read_labels,
 )
 from services.intake.integrations.dispatcher import TRANSIENT_STATUSES
-from services.intake.integrations.request import IntegrationRequest, list_keys, read_request
-from services.intake.integrations.times import parse_time
+from services.intake.integrations.request import (
+    IntegrationRequest,
+    list_keys,
+    parse_time,
+    read_request,
+)
 from services.intake.reports.acceptance import RawBody, build_text_id
 from services.runtime.http.problems import Problem, ProblemError, build_bilingual, build_fault
 from services.runtime.identity.accounts import AccessStore

@@ -10,8 +10,12 @@ from typing import Final
 from lxml import etree
 
 from services.intake.http.xml import parse_xml
-from services.intake.integrations.forms import read_fields
-from services.intake.integrations.request import IntegrationRequest, Reply, get_first_text
+from services.intake.integrations.request import (
+    IntegrationRequest,
+    Reply,
+    get_first_text,
+    read_fields,
+)
 from services.intake.integrations.signals import (
     Transition,
     TransitionState,

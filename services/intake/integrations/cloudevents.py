@@ -17,14 +17,18 @@ import orjson
 
 from schemas.words import EventType
 from services.intake.integrations.generic import read_document
-from services.intake.integrations.request import IntegrationRequest, Reply, get_first_text
+from services.intake.integrations.request import (
+    IntegrationRequest,
+    Reply,
+    get_first_text,
+    parse_time,
+)
 from services.intake.integrations.signals import (
     ForwardedReport,
     RequestPart,
     Transition,
     shorten_key,
 )
-from services.intake.integrations.times import parse_time
 from services.intake.reports.native import dump_json
 from services.runtime.http.problems import Problem, ProblemError, build_fault, build_field_problem
 from services.runtime.identity.principals import Source

@@ -61,6 +61,7 @@ from services.runtime.identity.permissions import BilingualText, Permission, bui
 from services.runtime.identity.principals import Principal, Source
 from services.runtime.kafka.clients import BrokerAway
 from services.runtime.process import metrics
+from services.runtime.process.machine import now_ms
 
 
 @runtime_checkable
@@ -250,7 +251,7 @@ class Dispatcher:
     def heard(self, principal: Principal) -> None:
         """Record a sign of life of a source."""
         if self._access.source(principal.id) is not None:
-            self.book.heard(principal.id, time.time_ns() // 1_000_000)
+            self.book.heard(principal.id, now_ms())
 
     async def _holder(self, keys: Sequence[str]) -> Principal | None:
         for key in keys:
@@ -400,7 +401,7 @@ class Dispatcher:
         problem_codes: set[str] = set()
         for error in problems:
             if error.problem.code in problem_codes:
-                self.book.count_refused(principal.id, error.problem, time.time_ns() // 1_000_000)
+                self.book.count_refused(principal.id, error.problem, now_ms())
             else:
                 self.keep(principal, error.problem, _build_raw(dialect, request), request.address)
                 problem_codes.add(error.problem.code)
@@ -410,7 +411,7 @@ class Dispatcher:
 
         `address` is the path and query for a replay.
         """
-        self.book.count_refused(principal.id, problem, time.time_ns() // 1_000_000)
+        self.book.count_refused(principal.id, problem, now_ms())
         self._refused.keep(
             RefusedMessage(principal, problem, raw.body, raw.content_type, raw.dialect, address)
         )

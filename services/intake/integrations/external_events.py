@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -30,8 +29,13 @@ from aiokafka.errors import KafkaError
 from schemas.base import Instant
 from schemas.topics import TOPICS_BY_NAME
 from services.intake.admission import UNLIMITED
-from services.intake.dead_letters.corrections import CORRECTED_BY, CORRECTOR_HEADER, TOKEN_CHARS
-from services.intake.dead_letters.dead_letter_store import DeadLetterStore, RefusedMessage
+from services.intake.dead_letters.dead_letter_store import (
+    CORRECTED_BY,
+    CORRECTOR_HEADER,
+    TOKEN_CHARS,
+    DeadLetterStore,
+    RefusedMessage,
+)
 from services.intake.http.exchange import BINARY_TYPE
 from services.intake.integrations import cloudevents
 from services.intake.integrations.dispatcher import TRANSIENT_STATUSES, Dispatcher
@@ -49,6 +53,7 @@ from services.runtime.kafka.fetch_throttle import (
 )
 from services.runtime.log.partition_reader import stop_consumer
 from services.runtime.process import metrics, tracing
+from services.runtime.process.machine import now_ms
 
 TOPIC: Final = "events.external"
 RETRY_S: Final = 0.5
@@ -103,9 +108,7 @@ class ExternalEventReader:
                 await consumer.beginning_offsets(partitions),
                 await consumer.end_offsets(partitions),
             )
-            young = await consumer.offsets_for_times(
-                dict.fromkeys(partitions, time.time_ns() // 1_000_000 - KEPT_MS)
-            )
+            young = await consumer.offsets_for_times(dict.fromkeys(partitions, now_ms() - KEPT_MS))
             starts = self._starts(begins, ends, young)
             consumer.assign(partitions)
             for tp, start in starts.items():
@@ -161,7 +164,7 @@ class ExternalEventReader:
             try:
                 request = convert_record(record)
                 principal, source = await self._speaker(cloudevents.read_source(request))
-                self._book.heard(principal.id, time.time_ns() // 1_000_000)
+                self._book.heard(principal.id, now_ms())
                 CORRECTED_BY.set(read_corrector(record))
                 await self._machines.take_all(
                     principal,
@@ -222,7 +225,7 @@ class ExternalEventReader:
 
     async def _refuse(self, record: Any, principal: Principal, problem: Problem) -> None:
         metrics.count("vigie_reports_total", dialect=cloudevents.NAME, status=str(problem.status))
-        self._book.count_refused(principal.id, problem, time.time_ns() // 1_000_000)
+        self._book.count_refused(principal.id, problem, now_ms())
         place = (TOPIC, record.partition, record.offset)
         await self._refused.keep_now(
             RefusedMessage(
@@ -247,7 +250,7 @@ def read_timestamp(record: Any) -> Instant | None:
 
     A wrong unit or clock must not affect the order of lists or the erasure.
     """
-    now = time.time_ns() // 1_000_000
+    now = now_ms()
     return record.timestamp if now - KEPT_MS < record.timestamp <= now else None
 
 

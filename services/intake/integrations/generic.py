@@ -8,15 +8,19 @@ from __future__ import annotations
 import unicodedata
 from typing import Any, Final
 
-from services.intake.integrations.forms import read_fields
-from services.intake.integrations.request import IntegrationRequest, Reply, get_first_text
+from services.intake.integrations.request import (
+    IntegrationRequest,
+    Reply,
+    get_first_text,
+    parse_time,
+    read_fields,
+)
 from services.intake.integrations.signals import (
     Transition,
     TransitionState,
     derive_key_from_text,
     flatten_document,
 )
-from services.intake.integrations.times import parse_time
 from services.runtime.http.problems import Problem, build_field_problem
 from services.runtime.identity.principals import Source
 

@@ -5,8 +5,13 @@ from __future__ import annotations
 from typing import Any, Final
 
 from services.intake.integrations import alertmanager
-from services.intake.integrations.forms import read_fields, read_pairs
-from services.intake.integrations.request import IntegrationRequest, Reply, get_first_text
+from services.intake.integrations.request import (
+    IntegrationRequest,
+    Reply,
+    get_first_text,
+    read_fields,
+    read_pairs,
+)
 from services.intake.integrations.signals import (
     Transition,
     TransitionState,

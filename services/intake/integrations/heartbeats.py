@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-import time
 from dataclasses import replace
 from typing import Any, Final
 
@@ -33,6 +32,7 @@ from services.runtime.identity.accounts import AccessStore
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Principal, Source
 from services.runtime.kafka.clients import BrokerAway, format_time
+from services.runtime.process.machine import now_ms
 
 VIGIE_PRINCIPAL: Final = Principal(
     id="vigie", role=Role.SOURCE, speaks_as="systeme", label="Vigie itself"
@@ -70,7 +70,7 @@ class HeartbeatMonitor:
         await self._ledger.caught_up.wait()
         await self._access.caught_up.wait()
         while True:
-            await self.check(time.time_ns() // 1_000_000)
+            await self.check(now_ms())
             await asyncio.sleep(CHECK_S)
 
     async def check(self, now: Instant) -> None:

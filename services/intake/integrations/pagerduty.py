@@ -10,9 +10,13 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from services.intake.integrations.alertmanager import SEVERITY_BY_LABEL, stringify_values
-from services.intake.integrations.request import IntegrationRequest, Reply, get_first_text
+from services.intake.integrations.request import (
+    IntegrationRequest,
+    Reply,
+    get_first_text,
+    parse_time,
+)
 from services.intake.integrations.signals import Transition, TransitionState, flatten_document
-from services.intake.integrations.times import parse_time
 from services.runtime.http.problems import Problem, build_field_problem
 from services.runtime.identity.principals import Source
 

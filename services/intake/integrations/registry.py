@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Annotated, Any, Final
 
 import structlog
@@ -24,6 +23,7 @@ from services.runtime.http.problems import (
 from services.runtime.identity.accounts import AccessStore, create_principal
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Principal, Rule, Scope, Source
+from services.runtime.process.machine import now_ms
 
 KEY_BYTES: Final = 20
 _RECORD_FIELDS: Final = {
@@ -144,7 +144,7 @@ class SourceRegistry:
         ).model_copy(update={"rate_per_s": new_source.rate_per_s})
         record = Source(
             id=principal.id,
-            created_at=time.time_ns() // 1_000_000,
+            created_at=now_ms(),
             **new_source.model_dump(include=_RECORD_FIELDS),
             rules=new_source.rules,
             type=new_source.type
@@ -239,7 +239,7 @@ class SourceRegistry:
         return self._describe(record)
 
     def _describe(self, record: Source) -> dict[str, Any]:
-        health, now = self._machines.book.health(record.id), time.time_ns() // 1_000_000
+        health, now = self._machines.book.health(record.id), now_ms()
         principal = self._access.principal(record.id)
         limit = None if principal is None else self._machines.rates.limit_of(principal)
         return record.model_dump(mode="json") | {

@@ -1,20 +1,26 @@
-"""Read requests of other programs, and describe the responses."""
+"""Read requests of other programs, their fields and times, and describe the responses.
+
+Times are RFC 3339 with any number of digits, `+0000`, `+00:00Z`, and epoch seconds or milliseconds.
+"""
 
 from __future__ import annotations
 
 import base64
 import binascii
+import re
 import time
 from codecs import BOM_UTF8
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from hashlib import blake2b
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
 import orjson
+from python_multipart.exceptions import FormParserError, MultipartParseError
+from python_multipart.multipart import MultipartParser, parse_options_header
 
 from services.intake.dead_letters.dead_letter_api import FIRST_RECEIVED_AT, ORIGINAL_SENDER
 from services.intake.http.exchange import Scope, get_client_address, redact_url
@@ -22,6 +28,14 @@ from services.runtime.http.problems import ProblemError, build_fault, build_fiel
 from services.runtime.identity.principals import Principal
 
 MAX_FIELDS: Final = 200
+_RFC3339: Final = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?\s*(?:(Z|z)|([+-])(\d\d):?(\d\d)(?:Z)?)?"
+)
+_EPOCH: Final = re.compile(r"[0-9]{10}(?:\.[0-9]{1,9})?|[0-9]{13}")
+"""Seconds or milliseconds as written in form fields."""
+_MIN_MILLISECONDS: Final = 100_000_000_000
+"""Epoch numbers beyond this are milliseconds."""
+MAX_PARTS: Final = 100
 
 
 @dataclass(frozen=True)
@@ -166,3 +180,131 @@ def list_keys(request: IntegrationRequest) -> list[str]:
         value for value in (request.headers.get("x-token"), request.query.get("token")) if value
     ]
     return [key for key in keys if key]
+
+
+def parse_time(value: Any) -> datetime | None:
+    """Read an aware time, or return None if unreadable: a wrong clock must not lose the message.
+
+    A time without an offset is UTC. The year 1 (Go's zero time) is no time.
+    """
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, str) and _EPOCH.fullmatch(value.strip()):
+        value = float(value)
+    if isinstance(value, int | float):
+        try:
+            return datetime.fromtimestamp(
+                value / 1000 if abs(value) > _MIN_MILLISECONDS else value, UTC
+            )
+        except (ValueError, OverflowError, OSError):
+            return None
+    if not isinstance(value, str) or (time_match := _RFC3339.fullmatch(value.strip())) is None:
+        return None
+    year, month, day, hour, minute, second, fraction, _, sign, hours, minutes = time_match.groups()
+    try:
+        at = datetime(
+            int(year),
+            int(month),
+            int(day),
+            int(hour),
+            int(minute),
+            int(second or 0),
+            int((fraction or "0").ljust(6, "0")[:6]),
+            tzinfo=UTC,
+        )
+        if sign:
+            offset = timedelta(hours=int(hours), minutes=int(minutes))
+            at = at - offset if sign == "+" else at + offset
+    except (ValueError, OverflowError):
+        return None
+    return at if at.year > 1 else None
+
+
+def read_fields(request: IntegrationRequest) -> dict[str, Any]:
+    """Return the fields of body and query. Raises ProblemError.
+
+    The body has priority, and the first value of a name.
+    """
+    pairs: dict[str, Any] = dict(reversed(read_pairs(request)))
+    return pairs | request.json_object() if _is_json(request) else pairs
+
+
+def read_pairs(request: IntegrationRequest) -> list[tuple[str, str]]:
+    """Return fields of a form or multipart body, then of the query. Raises ProblemError.
+
+    Names may repeat.
+    """
+    query_pairs = [(name, value) for name, value in request.query_params if name != "token"]
+    if _is_json(request):
+        return query_pairs
+    return (
+        _read_multipart(request) if request.kind == "multipart/form-data" else request.form_pairs()
+    ) + query_pairs
+
+
+def _is_json(request: IntegrationRequest) -> bool:
+    return request.kind == "application/json" or request.body.lstrip()[:1] == b"{"
+
+
+def _read_multipart(request: IntegrationRequest) -> list[tuple[str, str]]:
+    """Read fields of a multipart body, without files. Raises ProblemError `invalid`.
+
+    Header lines and their number are limited.
+    """
+    boundary = parse_options_header(request.headers["content-type"])[1].get(b"boundary", b"")
+    if not boundary:
+        raise build_field_problem(
+            "content-type",
+            "boundary",
+            "multipart sans « boundary »",
+            "multipart without a boundary",
+        )
+    parts: list[_MultipartField] = []
+
+    def begin() -> None:
+        if len(parts) >= MAX_PARTS:
+            raise MultipartParseError(f"more than {MAX_PARTS} parts")
+        parts.append(_MultipartField())
+
+    def end_header() -> None:
+        parts[-1].close_header()
+
+    try:
+        parser = MultipartParser(
+            boundary,
+            {
+                "on_part_begin": begin,
+                "on_header_field": lambda data, start, end: parts[-1].title.extend(data[start:end]),
+                "on_header_value": lambda data, start, end: parts[-1].value.extend(data[start:end]),
+                "on_header_end": end_header,
+                "on_part_data": lambda data, start, end: parts[-1].content.extend(data[start:end]),
+            },
+        )
+        parser.write(request.body)
+        parser.finalize()
+    except (FormParserError, ValueError):
+        raise build_field_problem(
+            "body", "multipart", "multipart illisible", "unreadable multipart body"
+        ) from None
+    return [
+        (part.name, part.content.decode("utf-8", "replace"))
+        for part in parts
+        if part.name is not None
+    ]
+
+
+@dataclass(slots=True)
+class _MultipartField:
+    title: bytearray = field(default_factory=bytearray)
+    value: bytearray = field(default_factory=bytearray)
+    content: bytearray = field(default_factory=bytearray)
+    name: str | None = None
+    """Name of the field; None for a file or a part without a name."""
+
+    def close_header(self) -> None:
+        if self.title.lower() == b"content-disposition":
+            options = parse_options_header(bytes(self.value))[1]
+            name = None if b"filename" in options else options.get(b"name")
+            self.name = None if name is None else name.decode("utf-8", "replace")
+        self.title.clear()
+        self.value.clear()

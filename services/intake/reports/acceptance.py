@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -30,7 +29,7 @@ from schemas.reports import ReportReceived
 from schemas.topics import derive_id, is_live, select_urgent_topic
 from schemas.words import Certainty, MsgType
 from services.intake.admission import UNLIMITED, Admission, DecisionLag, ReportRateLimiter
-from services.intake.dead_letters.corrections import CORRECTED_BY
+from services.intake.dead_letters.dead_letter_store import CORRECTED_BY
 from services.intake.reports.answer_follower import AnswerFollower
 from services.intake.reports.deduplication import (
     TOPIC,
@@ -43,9 +42,8 @@ from services.intake.reports.deduplication import (
     identify_report,
 )
 from services.intake.reports.native import PreparedReport
-from services.intake.reports.realm_check import RealmCheck
 from services.intake.reports.redaction import LogRedactor, RedactedReport, get_episode_prefix
-from services.intake.reports.report_rights import ReservedMeasures
+from services.intake.reports.report_checks import RealmCheck, ReservedMeasures
 from services.runtime.decider.inputs import InputMarks
 from services.runtime.http.problems import FieldFault, ProblemError
 from services.runtime.identity.principals import Principal
@@ -57,6 +55,7 @@ from services.runtime.kafka.clients import (
     choose_partition,
 )
 from services.runtime.process import tracing
+from services.runtime.process.machine import now_ms
 from services.runtime.secrets.vault import OWN_WORDS_FIELD, TextItem, VaultTexts
 
 REPORT_WIRE_TYPE: Final = ReportReceived.wire_type()
@@ -329,7 +328,7 @@ class ReportReceiver:
                 id=id,
                 source=f"/{sender}",
                 at=None,
-                time_ms=time.time_ns() // 1_000_000,
+                time_ms=now_ms(),
             )
             try:
                 async with asyncio.timeout(self._timeout_s):
@@ -422,7 +421,7 @@ class ReportReceiver:
             id=report_id,
             source=f"/{principal.id}",
             at=None if is_live(realm) else claim.at,
-            time_ms=time.time_ns() // 1_000_000,
+            time_ms=now_ms(),
             traceparent=traceparent,
         )
         place = get_partition_number(topic, partition)

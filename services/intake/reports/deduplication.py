@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-import time
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
@@ -32,6 +31,7 @@ from services.intake.reports.native import PreparedReport
 from services.intake.reports.redaction import LogRedactor
 from services.runtime.decider.inputs import InputMarks
 from services.runtime.kafka.clients import create_groupless_consumer
+from services.runtime.process.machine import now_ms
 from services.runtime.process.sqlite_cache import open_cache
 from services.runtime.process.tasks import run_in_thread
 
@@ -347,7 +347,7 @@ class AnswerIndex:
             self._db.execute("DELETE FROM unanswered WHERE id = ?", (UUID(report_id).bytes,))
 
     def _store(self, reports: Sequence[KnownReport], nexts: dict[int, int]) -> None:
-        seen_at = time.time_ns() // 1_000_000
+        seen_at = now_ms()
         rows = [
             (
                 UUID(k.report_id).bytes,
@@ -408,7 +408,7 @@ class AnswerIndex:
                 await consumer.beginning_offsets(partitions),
                 await consumer.end_offsets(partitions),
             )
-            now = time.time_ns() // 1_000_000
+            now = now_ms()
             horizon = now - KEPT_MS
             young = await consumer.offsets_for_times(dict.fromkeys(partitions, horizon))
             positions = self.get_positions()
@@ -472,7 +472,7 @@ class AnswerIndex:
 
     def outdate(self, realm: str, sender: str, names: Collection[str]) -> None:
         """Mark referenced messages that have not arrived as outdated. Raises sqlite3.Error."""
-        noted_at = time.time_ns() // 1_000_000
+        noted_at = now_ms()
         with self._write:
             rows = [(realm, sender, self._words.hash_text(name), noted_at) for name in names]
             self._db.executemany("INSERT OR IGNORE INTO outdated VALUES (?, ?, ?, ?)", rows)

@@ -34,7 +34,7 @@ from schemas.catalogue.event_types import endangers_people
 from schemas.topics import RealmNameInvalid, is_live, parse_realm
 from schemas.words import Certainty, EventType, MsgType
 from services.intake.reports.geography import TerritoryMap, list_place_warnings
-from services.intake.reports.report_rights import (
+from services.intake.reports.report_checks import (
     check_places,
     check_poles,
     check_scope,

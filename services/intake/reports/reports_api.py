@@ -68,6 +68,7 @@ from services.runtime.identity.permissions import Permission
 from services.runtime.identity.principals import Principal
 from services.runtime.kafka.clients import format_time
 from services.runtime.process import metrics
+from services.runtime.process.machine import now_ms
 from services.runtime.secrets.erasure import read_erasure
 from services.runtime.secrets.vault import VaultTexts
 
@@ -260,7 +261,7 @@ class ReportApi:
         if other_author is not None:
             claim = add_author(claim, other_author)
         if is_new:
-            claim = date_on_arrival(claim, time.time_ns() // 1_000_000)
+            claim = date_on_arrival(claim, now_ms())
         receipt = await self._receiver.accept(claim, principal, key, raw)
         return replace(receipt, warnings=claim.warnings)
 

@@ -11,16 +11,14 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from services.oncall.migration.mapping import (
+    DAY_S,
     Mapping,
     MigratedPerson,
     MigratedStep,
     Migration,
+    NotMigrated,
     Outcome,
     RoleAssignment,
-)
-from services.oncall.migration.spans import (
-    DAY_S,
-    NotMigrated,
     Turns,
     build_rotation,
     find_zone,

@@ -13,10 +13,8 @@ from services.oncall.migration.mapping import (
     MigratedPerson,
     MigratedStep,
     Migration,
-    Outcome,
-)
-from services.oncall.migration.spans import (
     NotMigrated,
+    Outcome,
     Turns,
     build_rotation,
     find_zone,

@@ -4,8 +4,7 @@ The order makes sure that nothing in the file depends on something that is missi
 
 1. The position in `events.external`: it advances only after the reports made from it are
    acknowledged.
-2. A consistent cut of the logs (`services.runtime.backup.backup`), then the ends of their
-   inputs, which hold everything that the logs have applied.
+2. A consistent cut of the logs (`find_consistent_cuts`), then the ends of their inputs, which hold everything that the logs have applied.
 3. The ends of everything else. A text is written with the report that names it, and the front
    answers only after both, so every text of an answered report is included.
 4. The records up to those ends, then the keyring: keys are durable before the text that is sealed
@@ -14,8 +13,6 @@ The order makes sure that nothing in the file depends on something that is missi
 Records in inputs and dead letters that come from beyond the cut are left out, because publishers
 and conductor send them again. Public topics, snapshots and the store are left out, because they are
 made again from the logs.
-
-Find the end of a backup of a running system: a consistent cut of the logs.
 
 A cut is consistent if no log in the backup has applied a fact that is not in the backup. The ends
 of the logs are read one after the other while everything moves, so a receiver may have applied a
@@ -42,8 +39,14 @@ from typing import Any, Final, NamedTuple
 
 from schemas import wire as ce
 from schemas.runtime import CONDUCTOR
-from schemas.topics import PARTITION_COUNT, SERVICES, TOPICS_BY_NAME, input_topics, is_live
-from schemas.topics import log_topic as log_topic  # noqa: PLC0414
+from schemas.topics import (
+    PARTITION_COUNT,
+    SERVICES,
+    TOPICS_BY_NAME,
+    input_topics,
+    is_live,
+    log_topic,
+)
 from schemas.wire import Place
 from services.runtime.backup.contents import (
     BLOCK_BYTES,
@@ -57,6 +60,7 @@ from services.runtime.log.chain import Position, advance_position, is_urgent
 from services.runtime.log.partition_reader import PartitionReader
 from services.runtime.process.cluster import CLUSTER_FILES, is_shared
 from services.runtime.process.files import open_atomic_file
+from services.runtime.process.machine import now_ms
 from services.runtime.process.settings import DataDir, Settings
 from services.runtime.secrets.local_secrets import PASSWORD_FILE as PASSWORD
 from services.runtime.secrets.mailbox import TOPIC as KEYRING_TOPIC
@@ -69,6 +73,13 @@ TAIL_RECORDS: Final = 5000
 ReachedPosition = tuple[int, int]
 """(history, seq) of a log."""
 BEFORE_FIRST: Final[ReachedPosition] = (0, 0)
+OTHER_TOPICS: Final = ("events.external", "dead-letters", "texts", "directory", "access")
+SOURCES_FILE: Final = "intake/sources.db"
+KEYRING_FILE: Final = "secrets/keyring.db"
+TERRITORY_FILE: Final = "run/territory.json"
+KEYS_TIMEOUT_S: Final = 30.0
+POLL_S: Final = 0.1
+ReportProgress = Callable[[str], None]
 
 
 class Cut(NamedTuple):
@@ -157,15 +168,6 @@ async def _read_tail(
     return Cut(bounds[1], (at.history, at.seq)), steps
 
 
-OTHER_TOPICS: Final = ("events.external", "dead-letters", "texts", "directory", "access")
-SOURCES_FILE: Final = "intake/sources.db"
-KEYRING_FILE: Final = "secrets/keyring.db"
-TERRITORY_FILE: Final = "run/territory.json"
-KEYS_TIMEOUT_S: Final = 30.0
-POLL_S: Final = 0.1
-ReportProgress = Callable[[str], None]
-
-
 class BackupRefused(Exception):
     """There is nothing to back up, or a backup is impossible, as the message explains."""
 
@@ -200,7 +202,7 @@ async def back_up(
 
 async def _write(settings: Settings, out: ContentsWriter, say: ReportProgress) -> dict[str, Any]:
     data = settings.data
-    began = time.time_ns() // 1_000_000
+    began = now_ms()
     with _copy_database(data, SOURCES_FILE) as sources:
         cuts = await find_consistent_cuts(settings.kafka)
         async with PartitionReader(settings.kafka) as reader:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -22,8 +21,7 @@ from uuid import uuid4
 from aiokafka.admin import AIOKafkaAdminClient
 
 from schemas.runtime import Rebased
-from schemas.topics import LARGE_MESSAGE_BYTES, ROUTES, TOPICS, TOPICS_BY_NAME, Retention
-from schemas.topics import log_topic as log_topic  # noqa: PLC0414
+from schemas.topics import LARGE_MESSAGE_BYTES, ROUTES, TOPICS, TOPICS_BY_NAME, Retention, log_topic
 from services.runtime.backup.backup import TERRITORY_FILE
 from services.runtime.backup.contents import BackupRecord, BackupSection, VerifiedEnd, read_contents
 from services.runtime.backup.sealed_file import SealedInvalid, SealedReader
@@ -33,6 +31,7 @@ from services.runtime.kafka.topics import provision_topics
 from services.runtime.log.chain import Position, advance_position, build_declaration
 from services.runtime.log.partition_reader import PartitionReader
 from services.runtime.process.cluster import is_cluster_record
+from services.runtime.process.machine import now_ms
 from services.runtime.process.settings import DataDir, Settings
 from services.runtime.worker.recovery import ANY_LOGIC
 
@@ -264,7 +263,7 @@ async def _check_arrival(kafka: str, manifest: dict[str, Any]) -> None:
 
 async def _rebase(kafka: str, manifest: dict[str, Any], cluster: str) -> int:
     """Append `Rebased` to every log partition that holds records. Raises RestoreRefused."""
-    run, now, count = uuid4().hex[:16], time.time_ns() // 1_000_000, 0
+    run, now, count = uuid4().hex[:16], now_ms(), 0
     producer = create_idempotent_producer(kafka)
     await producer.start()
     try:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hmac
 import struct
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,9 +24,9 @@ from pydantic import ValidationError
 from schemas import wire as ce
 from schemas.base import DAY_MS, END_OF_TIME, Instant, Message, UnknownType, parse_open
 from schemas.topics import RealmNameInvalid, is_live, parse_realm, partition_of
-from schemas.topics import log_topic as log_topic  # noqa: PLC0414
 from schemas.wire import Place
 from services.runtime.decider.protocol import RETENTION_MS
+from services.runtime.process.machine import now_ms
 from services.runtime.secrets.keyring import (
     INPUTS_SINCE_FILE,
     MasterKey,
@@ -340,7 +339,7 @@ def _read_start_time(secrets: Path) -> Instant:
     """
     path = secrets / INPUTS_SINCE_FILE
     if not path.exists():
-        write_private(path, b"%d" % (time.time_ns() // 1_000_000 + UNMARKED_GRACE_MS))
+        write_private(path, b"%d" % (now_ms() + UNMARKED_GRACE_MS))
     text = path.read_bytes().strip()
     if not text.isdigit() or len(text) > _DIGITS:
         raise InputsSinceInvalid(

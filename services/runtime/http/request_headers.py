@@ -10,6 +10,7 @@ from typing import Final
 from services.runtime.http.problems import ProblemError, build_fault
 
 MAX_KEY_CHARS: Final = 128
+Network = IPv4Network | IPv6Network
 
 
 def read_key(header: str | None) -> str | None:
@@ -40,9 +41,6 @@ def check_key(key: str) -> str:
             ),
         )
     return key
-
-
-Network = IPv4Network | IPv6Network
 
 
 @lru_cache(maxsize=4096)

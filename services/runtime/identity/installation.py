@@ -7,7 +7,6 @@ for the others. So the first start leaves a claim on the topic `access`, sealed 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from typing import Final
 
@@ -18,6 +17,7 @@ from schemas.topics import TOPICS_BY_NAME
 from services.runtime.identity.accounts import TOPIC
 from services.runtime.kafka.clients import KeyedWriter
 from services.runtime.log.partition_reader import PartitionReader
+from services.runtime.process.machine import now_ms
 from services.runtime.process.settings import Settings
 from services.runtime.secrets.keyring import MasterKey, decrypt, encrypt
 
@@ -57,7 +57,7 @@ async def claim_broker(settings: Settings) -> None:
 
 async def _write_claim(settings: Settings, seal_key: bytes, *, is_first: bool) -> None:
     """Claim the broker. The first claim in order wins if two machines claim a new one at once."""
-    text = orjson.dumps({"claimed_at": time.time_ns() // 1_000_000})
+    text = orjson.dumps({"claimed_at": now_ms()})
     writer = KeyedWriter(settings.kafka)
     try:
         await writer.put(TOPIC, CLAIM_KEY, encrypt(seal_key, text, CLAIM_KEY.encode()))

@@ -3,7 +3,7 @@
 A permission only opens a command. The decider itself refuses a rank that may not decide a plan or
 level (`schemas.ranks`). Rules D49 and D59.
 
-It names the refused role and the roles that have the permission.
+The problem for a missing permission names the refused role and the roles that have it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,16 @@ from enum import StrEnum
 from typing import Final
 
 from services.runtime.http.problems import Language, ProblemError
+
+BilingualText = Mapping[Language, str]
+ACCOUNT_OF_REALM: Final[BilingualText] = {
+    "fr": "un compte qui voit ce territoire ou cet exercice",
+    "en": "an account that sees this territory or exercise",
+}
+PERSONAL_ACCOUNT: Final[BilingualText] = {
+    "fr": "un compte personnel",
+    "en": "an account of one’s own",
+}
 
 
 class Role(StrEnum):
@@ -167,7 +177,6 @@ reports, and sets maintenance windows for itself.
 """
 
 
-BilingualText = Mapping[Language, str]
 ROLE_NAMES: Final[Mapping[Role, BilingualText]] = {
     Role.ADMIN: {"fr": "Administrateur", "en": "Administrator"},
     Role.COORDINATOR: {"fr": "Coordonnateur PCA", "en": "Continuity coordinator"},
@@ -182,14 +191,6 @@ ROLE_NAMES: Final[Mapping[Role, BilingualText]] = {
     Role.SOURCE: {"fr": "Source automatique", "en": "Automatic source"},
     Role.POSTER: {"fr": "Affiche d’un site", "en": "Poster of a site"},
     Role.AUDITOR: {"fr": "Auditeur", "en": "Auditor"},
-}
-ACCOUNT_OF_REALM: Final[BilingualText] = {
-    "fr": "un compte qui voit ce territoire ou cet exercice",
-    "en": "an account that sees this territory or exercise",
-}
-PERSONAL_ACCOUNT: Final[BilingualText] = {
-    "fr": "un compte personnel",
-    "en": "an account of one’s own",
 }
 
 

@@ -35,6 +35,7 @@ from services.runtime.identity.principals import (
     Principal,
     normalize_login,
 )
+from services.runtime.process.machine import now_ms
 
 COOKIE: Final = "vigie_session"
 CSRF_COOKIE: Final = "vigie_csrf"
@@ -83,7 +84,7 @@ class Session:
         Raises ProblemError `proof_needed`.
         """
         if self.expires_at - SESSION_LIFETIME_MS + RECENT_LOGIN_MS < (
-            time.time_ns() // 1_000_000 if now is None else now
+            now_ms() if now is None else now
         ):
             raise ProblemError("proof_needed")
 
@@ -351,9 +352,7 @@ class Sessions:
 
         `expires_at` is that of the session that this one replaces.
         """
-        expires = (
-            time.time_ns() // 1_000_000 + SESSION_LIFETIME_MS if expires_at is None else expires_at
-        )
+        expires = now_ms() + SESSION_LIFETIME_MS if expires_at is None else expires_at
         id = f"{ENROLLING_PREFIX if enrolling else ''}{secrets.token_urlsafe(18)}"
         body = f"{principal.id}.{id}.{expires}.{self._epoch(principal.id)}"
         session = self.read(f"{body}.{self._mac('session', body)}")
@@ -366,9 +365,9 @@ class Sessions:
         if not body or not hmac.compare_digest(mac.encode(), self._mac("session", body).encode()):
             return None
         principal_id, session_id, expires, epoch = body.rsplit(".", 3)
-        if int(expires) <= (
-            time.time_ns() // 1_000_000 if now is None else now
-        ) or self._access.is_session_closed(session_id):
+        if int(expires) <= (now_ms() if now is None else now) or self._access.is_session_closed(
+            session_id
+        ):
             return None
         principal = self._access.principal(principal_id)
         if principal is None or int(epoch) != self._epoch(principal_id):

@@ -30,6 +30,8 @@ from schemas.wire import Place
 from services.runtime.decider.inputs import InputMarks
 from services.runtime.kafka.metadata_update import MetadataUpdate
 from services.runtime.kafka.security import get_client_options
+from services.runtime.process.machine import now_ms
+from services.runtime.process.tasks import retrieve_exception
 
 ACK_TIMEOUT_S: Final = 5.0
 log = structlog.get_logger(__name__)
@@ -311,7 +313,7 @@ class RecordProducer:
             id=id,
             source=source,
             correlation_id=correlation_id,
-            time_ms=time.time_ns() // 1_000_000,
+            time_ms=now_ms(),
             traceparent=traceparent,
         )
         return await self.send_raw(
@@ -414,7 +416,7 @@ class KeyedWriter:
                 )
         except (KafkaError, TimeoutError, OSError) as error:
             raise _build_away_error(topic, error) from error
-        acknowledgement.add_done_callback(_retrieve_exception)
+        acknowledgement.add_done_callback(retrieve_exception)
         return PendingSend(topic, acknowledgement, until)
 
     async def connect(self) -> None:
@@ -453,9 +455,3 @@ class KeyedWriter:
 
 def _build_away_error(topic: str, error: Exception) -> BrokerAway:
     return BrokerAway(f"topic {topic}: no acknowledgement ({type(error).__name__})")
-
-
-def _retrieve_exception(acknowledgement: asyncio.Future[Any]) -> None:
-    """Retrieve the exception of a send without a waiter, so that asyncio does not log it."""
-    if not acknowledgement.cancelled():
-        acknowledgement.exception()

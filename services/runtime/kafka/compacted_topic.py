@@ -1,10 +1,7 @@
 """Compacted topics as tables (`access`, `texts`, `directory`).
 
-The newest record of a key is its value, a null value erases it.
-
-Signed erasures on keyed topics (`access`, `texts`, `directory`).
-
-A null value does not show its author: any program that may write to Kafka could delete tokens, open
+The newest record of a key is its value, an erasure ends it. Erasures are signed: a null value does
+not show its author: any program that may write to Kafka could delete tokens, open
 closed sessions again and erase texts. So an erasure is a record with a MAC over topic and key, and
 stays on the topic as the newest value of its key. A bare null is ignored. See
 `docs/adr/0049-sign-erasures.md`.
@@ -37,6 +34,11 @@ RETRY_S: Final = 0.5
 POLL_MS: Final = 1000
 """Longest wait for records before the follower looks at its position; a record ends it."""
 log = structlog.get_logger(__name__)
+KEY_PURPOSE: Final = "tombstones"
+MAGIC: Final = b"\0vigie\0T"
+MARK_BYTES: Final = 16
+MAC_BYTES: Final = 32
+_LENGTH: Final = len(MAGIC) + MARK_BYTES + MAC_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,13 +169,6 @@ class TopicFollower:
                 return True
         except (TimeoutError, KafkaError, OSError):
             return False
-
-
-KEY_PURPOSE: Final = "tombstones"
-MAGIC: Final = b"\0vigie\0T"
-MARK_BYTES: Final = 16
-MAC_BYTES: Final = 32
-_LENGTH: Final = len(MAGIC) + MARK_BYTES + MAC_BYTES
 
 
 class Tombstones:

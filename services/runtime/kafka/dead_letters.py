@@ -5,12 +5,11 @@ authenticated sender. *unreadable*: a decider could not read its input, or it wa
 *failed*: `decide` raised. The value is one line of JSON, a newline, and the original bytes. Bytes
 that may hold free text are not here but encrypted in `texts`, under `text_id`.
 
-Read dead letters and replay a record, for the command line and the front.
+The command line and the front read dead letters and replay a record.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,9 +23,12 @@ from schemas.base import DAY_MS, END_OF_TIME, Instant
 from schemas.topics import TOPICS_BY_NAME, partition_of
 from services.runtime.kafka.clients import RecordHeaders, RecordProducer, format_time
 from services.runtime.log.partition_reader import PartitionReader
+from services.runtime.process.machine import now_ms
 
 TOPIC: Final = "dead-letters"
 NO_REALM: Final = "-"
+_LATEST: Final = END_OF_TIME - DAY_MS
+"""A day before the last moment that every time zone can express."""
 
 
 class DeadLetterKind(StrEnum):
@@ -93,10 +95,6 @@ class DeadLetter:
 _HEAD: Final = tuple(name for name in DeadLetter.__dataclass_fields__ if name != "body")
 
 
-_LATEST: Final = END_OF_TIME - DAY_MS
-"""A day before the last moment that every time zone can express."""
-
-
 class RecordGone(Exception):
     """The record of a dead letter is no longer on its topic."""
 
@@ -156,7 +154,7 @@ def build_replay_headers(letter: DeadLetter, type: str | None = None) -> RecordH
         if name not in (ce.CE_PLACE, ce.CE_PLACEHASH, ce.MARK)
     }
     if ce.CE_TIME in headers:
-        headers[ce.CE_TIME] = format_time(time.time_ns() // 1_000_000)
+        headers[ce.CE_TIME] = format_time(now_ms())
     if type is not None:
         headers[ce.CE_TYPE] = type
     headers.setdefault(ce.CE_ID, letter.input_id or letter.id)

@@ -19,13 +19,16 @@ import structlog
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
-from schemas.topics import PARTITION_COUNT, ROUTES
-from schemas.topics import log_topic as log_topic  # noqa: PLC0414
+from schemas.topics import PARTITION_COUNT, ROUTES, log_topic
 from services.runtime.kafka.clients import create_groupless_consumer
 from services.runtime.kafka.fetch_throttle import FETCH_INTERVAL_MS, FetchThrottle
 from services.runtime.log.chain import MAX_IGNORED_RUN, Position, advance_position
-from services.runtime.log.missing_records import RecordMissing, retry_until_visible
-from services.runtime.log.partition_reader import PartitionReader, stop_consumer
+from services.runtime.log.partition_reader import (
+    PartitionReader,
+    RecordMissing,
+    retry_until_visible,
+    stop_consumer,
+)
 from services.runtime.log.transaction import Transaction, compute_digest
 from services.runtime.process import metrics, tracing
 from services.runtime.process.exits import Stop

@@ -7,7 +7,6 @@ first; one that still runs exits with `append.conflict` and folds the log again.
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
 from functools import partial
@@ -18,18 +17,21 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from schemas.runtime import LossDeclared, Rebased
-from schemas.topics import PARTITION_COUNT, input_topics, urgent_topic
+from schemas.topics import PARTITION_COUNT, input_topics, log_topic, urgent_topic
 from schemas.topics import input_topic as inputs_topic
-from schemas.topics import log_topic as log_topic  # noqa: PLC0414
 from services.runtime.decider.inputs import convert_record, input_digest
 from services.runtime.kafka.clients import RecordProducer
 from services.runtime.kafka.security import get_client_options
 from services.runtime.log.chain import Position, advance_position, build_declaration
-from services.runtime.log.missing_records import RecordMissing, retry_until_visible
-from services.runtime.log.partition_reader import PartitionReader
+from services.runtime.log.partition_reader import (
+    PartitionReader,
+    RecordMissing,
+    retry_until_visible,
+)
 from services.runtime.log.snapshots import read_newest_manifests
 from services.runtime.log.transaction import Transaction
 from services.runtime.process.exits import ExitName, Stop
+from services.runtime.process.machine import now_ms
 from services.runtime.worker.recovery import (
     ANY_LOGIC,
     check_input,
@@ -209,7 +211,7 @@ async def _append_declaration(
         at,
         fact,
         partition=partition,
-        now=time.time_ns() // 1_000_000,
+        now=now_ms(),
         run=uuid4().hex[:16],
         history=history,
     )

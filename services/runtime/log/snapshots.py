@@ -9,7 +9,6 @@ written are not written again. State is immutable, so a thread encodes it.
 from __future__ import annotations
 
 import asyncio
-import time
 import zlib
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -30,6 +29,7 @@ from services.runtime.log.chain import ChainView, Position, dump_position, load_
 from services.runtime.log.partition_reader import PartitionReader
 from services.runtime.log.transaction import compute_digest
 from services.runtime.process.exits import ARMED, reach_failpoint
+from services.runtime.process.machine import now_ms
 
 S = TypeVar("S")
 
@@ -272,7 +272,7 @@ class SnapshotWriter(Generic[S]):
             slot,
             view.position,
             self._decider.logic,
-            time.time_ns() // 1_000_000,
+            now_ms(),
             {
                 realm: {part: chunks for part, (_, chunks) in parts.items()}
                 for realm, parts in after.items()

@@ -1,8 +1,7 @@
 """The place of this installation in a cluster of machines, and its view of the majority.
 
-An installation belongs to a cluster exactly if the file exists.
-
-`vigie up` writes the file, pages read it. Without a cluster there is none.
+An installation belongs to a cluster exactly if `secrets/cluster.json` exists. `vigie up` writes its
+view of the majority to `run/cluster.json`, pages read it. Without a cluster there is none.
 """
 
 from __future__ import annotations

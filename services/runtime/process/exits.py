@@ -36,6 +36,30 @@ ExitName = Literal[
     "chain.stuck",
     "logic.newer",
 ]
+_REPAIR_LOG = "check the broker's disk; then `vigie repair --accept-loss`"
+_REPAIR_INPUT = (
+    "check the broker's disk; then `vigie repair --rebase` (ids deduplicate what was applied "
+    "already)"
+)
+Point = Literal[
+    "before-decide",
+    "after-append",
+    "before-publish",
+    "after-publish",
+    "before-commit",
+    "during-snapshot",
+    "during-takeover",
+    "before-claim",
+    "after-claim",
+    "before-call",
+    "after-call",
+    "after-outcome",
+    "after-text",
+]
+SETTING: Final = "VIGIE_FAILPOINT"
+ARMED: Final = bool(os.environ.get(SETTING))
+_point = ""
+_remaining_passes = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +74,6 @@ class Exit:
         """True if a restart alone may help."""
         return self.code in (70, 71)
 
-
-_REPAIR_LOG = "check the broker's disk; then `vigie repair --accept-loss`"
-_REPAIR_INPUT = (
-    "check the broker's disk; then `vigie repair --rebase` (ids deduplicate what was applied "
-    "already)"
-)
 
 EXITS: Final[dict[ExitName, Exit]] = {
     "append.failed": Exit(70, "the broker refused a Transaction or its producer was fenced", ""),
@@ -125,27 +143,6 @@ def stop_for_error(error: BaseException, otherwise: ExitName) -> NoReturn:
     if isinstance(error, Stop):
         stop(error.name, error.detail)
     stop(otherwise, f"{type(error).__name__}: {error}", error=error)
-
-
-Point = Literal[
-    "before-decide",
-    "after-append",
-    "before-publish",
-    "after-publish",
-    "before-commit",
-    "during-snapshot",
-    "during-takeover",
-    "before-claim",
-    "after-claim",
-    "before-call",
-    "after-call",
-    "after-outcome",
-    "after-text",
-]
-SETTING: Final = "VIGIE_FAILPOINT"
-ARMED: Final = bool(os.environ.get(SETTING))
-_point = ""
-_remaining_passes = 0
 
 
 def set_point(setting: str) -> None:

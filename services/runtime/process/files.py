@@ -1,6 +1,6 @@
 """Files of an installation: atomic replacement, and one `vigie up` per data directory.
 
-So the lock is never stale.
+The kernel releases the lock with its holder, so it is never stale.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ from typing import IO, Final
 STALE_PART_S: Final = 60.0
 """Age of an unlocked, unwritten part file after which its writer counts as killed."""
 _PART_NAME: Final = re.compile(r"\..+\.[0-9a-f]{8}\.vigie-part")
+LOCK_ATTEMPTS: Final = 5
+LOCK_RETRY_S: Final = 0.02
+"""Pause between attempts: `is_locked` in another process takes the lock for a moment."""
 
 
 @contextmanager
@@ -72,11 +75,6 @@ def _remove_stale_parts(folder: Path) -> None:
                 with part.open("rb") as part_file:
                     if _lock_part(part_file):
                         part.unlink()
-
-
-LOCK_ATTEMPTS: Final = 5
-LOCK_RETRY_S: Final = 0.02
-"""Pause between attempts: `is_locked` in another process takes the lock for a moment."""
 
 
 class DataDirBusy(RuntimeError):

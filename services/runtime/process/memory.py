@@ -16,6 +16,11 @@ from typing import Final
 
 SETTLED_S: Final = 30.0
 """Seconds after its start from which a process frees little more."""
+THRESHOLDS: Final = (10_000, 10, 10)
+"""Collection thresholds. Rendering a page keeps some thousands of objects alive.
+
+With Python's 700 they all grow old before they are freed.
+"""
 
 
 def return_freed_memory() -> None:
@@ -27,13 +32,6 @@ def return_freed_memory() -> None:
 def schedule_return() -> None:
     """Return freed memory once the running loop has worked for a while."""
     asyncio.get_running_loop().call_later(SETTLED_S, return_freed_memory)
-
-
-THRESHOLDS: Final = (10_000, 10, 10)
-"""Collection thresholds. Rendering a page keeps some thousands of objects alive.
-
-With Python's 700 they all grow old before they are freed.
-"""
 
 
 def freeze_long_lived() -> None:

@@ -20,6 +20,7 @@ MAX_PATH_BYTES: Final = 103
 _MAX_NAME_BYTES: Final = 16
 """Bytes for the name of a socket and the slash before it."""
 _BACKLOG: Final = 512
+LOWEST, HIGHEST = 10_000, 32_768
 
 
 def choose_socket_folder(run: Path) -> Path:
@@ -75,9 +76,6 @@ def _is_private_folder(folder: Path) -> bool:
         and folder_stat.st_uid == os.geteuid()
         and not folder_stat.st_mode & 0o077
     )
-
-
-LOWEST, HIGHEST = 10_000, 32_768
 
 
 class PortBusy(OSError):

@@ -64,3 +64,9 @@ async def run_in_thread(do: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -
         if not running.cancelled():
             running.exception()
         raise
+
+
+def retrieve_exception(future: asyncio.Future[Any]) -> None:
+    """Retrieve the exception of a result that nobody awaits, so that asyncio does not log it."""
+    if not future.cancelled():
+        future.exception()

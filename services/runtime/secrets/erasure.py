@@ -1,15 +1,12 @@
 """Erase texts on request, and those older than the installation keeps them.
 
 Erasing deletes the key of a text, so no copy of it can be read. The mark replaces the text under
-the same id and holds nothing of its text. Rule D58, personal data.
-
-Rule D58, personal data.
+the same id and holds nothing of its text. By default all texts are kept. Rule D58, personal data.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -22,12 +19,20 @@ from pydantic import Field
 from schemas.base import DAY_MS, Instant
 from schemas.topics import TOPICS_BY_NAME
 from services.runtime.kafka.clients import BrokerAway, create_groupless_consumer
+from services.runtime.process.machine import now_ms
 from services.runtime.process.settings import Settings
 from services.runtime.secrets.vault import TextItem, VaultTexts, build_attachment_id
 
 ERASURE_FIELD: Final = "erased"
 PHOTOS_FIELD: Final = "attachments"
 """Field of a report's text: ids of its photos."""
+TOPIC: Final = "texts"
+SWEEP_S: Final = 3600.0
+UNMARKED_PREFIXES: Final = ("attachment-", "refused-")
+"""Kinds of texts that leave no mark when they are erased: nobody looks for one."""
+log = structlog.get_logger(__name__)
+FindOffsets = Callable[[Instant], Awaitable[Mapping[int, int]]]
+"""Returns partition → the first offset that is not older than a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +60,6 @@ async def erase_text(texts: VaultTexts, text_id: str, at: Instant, reason: str) 
         await texts.erase(build_attachment_id(str(photo)))
     await texts.erase(text_id)
     await texts.put(text_id, TextItem({ERASURE_FIELD: {"at": at, "reason": reason}}))
-
-
-TOPIC: Final = "texts"
-SWEEP_S: Final = 3600.0
-UNMARKED_PREFIXES: Final = ("attachment-", "refused-")
-"""Kinds of texts that leave no mark when they are erased: nobody looks for one."""
-log = structlog.get_logger(__name__)
-
-FindOffsets = Callable[[Instant], Awaitable[Mapping[int, int]]]
-"""Returns partition → the first offset that is not older than a time."""
 
 
 class RetentionSettings(Settings):
@@ -102,7 +97,7 @@ class TextRetention:
         """Erase old texts once an hour, until cancelled."""
         while self._days_by_prefix:
             try:
-                await self.sweep(time.time_ns() // 1_000_000)
+                await self.sweep(now_ms())
             except (BrokerAway, KafkaError, OSError) as error:
                 log.info("retention.postponed", why=f"{type(error).__name__}: {error}")
             await asyncio.sleep(SWEEP_S)

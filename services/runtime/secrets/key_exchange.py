@@ -18,9 +18,9 @@ from cryptography.exceptions import InvalidTag
 
 from services.runtime.kafka.clients import BrokerAway, KeyedWriter, PendingSend
 from services.runtime.kafka.compacted_topic import KeyedEntry, TopicFollower, count_unsigned
-from services.runtime.process.machine import get_or_create_machine_name
+from services.runtime.process.machine import get_or_create_machine_name, now_ms
 from services.runtime.process.settings import Settings
-from services.runtime.process.tasks import cancel_and_wait, run_in_thread
+from services.runtime.process.tasks import cancel_and_wait, retrieve_exception, run_in_thread
 from services.runtime.secrets.keyring import MasterKey
 from services.runtime.secrets.mailbox import (
     MAX_KEYS,
@@ -62,7 +62,7 @@ async def dismiss_machine(settings: Settings, machine: str) -> None:
     mailbox = Mailbox(MasterKey.open(settings.data.secrets))
     writer = KeyedWriter(settings.kafka)
     try:
-        await writer.put(TOPIC, *mailbox.seal(Dismissal(machine, time.time_ns() // 1_000_000)))
+        await writer.put(TOPIC, *mailbox.seal(Dismissal(machine, now_ms())))
     finally:
         await writer.stop()
 
@@ -100,7 +100,7 @@ class PoolFiller:
     def _start_filling(self) -> asyncio.Task[None]:
         if self._filling is None or self._filling.done():
             self._filling = asyncio.create_task(self._fill(), name="keyring.pool")
-            self._filling.add_done_callback(_retrieve_exception)
+            self._filling.add_done_callback(retrieve_exception)
         return self._filling
 
     async def stop(self) -> None:
@@ -316,8 +316,3 @@ class KeyExchange:
 async def _send(writer: KeyedWriter, mailbox: Mailbox, message: KeyringMessage) -> PendingSend:
     key, value = mailbox.seal(message)
     return await writer.send(TOPIC, 0, key, value)
-
-
-def _retrieve_exception(task: asyncio.Task[None]) -> None:
-    if not task.cancelled():
-        task.exception()

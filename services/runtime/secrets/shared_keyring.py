@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import secrets
 import sqlite3
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from services.runtime.kafka.clients import BrokerAway
+from services.runtime.process.machine import now_ms
 from services.runtime.process.settings import DataDir
 from services.runtime.secrets.keyring import KEY_BYTES, Keyring, MasterKey
 from services.runtime.secrets.mailbox import Hello, Mailbox, StoredKey, generate_key_pair
@@ -178,7 +178,7 @@ class SharedKeyring(Keyring):
         Older private keys are forgotten, except the one before.
         """
         with self._change():
-            now = max(time.time_ns() // 1_000_000, int(self._fact("at") or 0) + 1)
+            now = max(now_ms(), int(self._fact("at") or 0) + 1)
             newest = self._db.execute(
                 "SELECT epoch, public FROM mailbox ORDER BY epoch DESC LIMIT 1"
             ).fetchone()

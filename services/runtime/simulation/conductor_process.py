@@ -29,6 +29,7 @@ from services.runtime.kafka.clients import (
 )
 from services.runtime.log.reader import LONG_POLL_S, AcceptedRecord, LogReader
 from services.runtime.process import metrics
+from services.runtime.process.machine import now_ms
 from services.runtime.simulation.conductor import (
     Conductor,
     Move,
@@ -164,7 +165,7 @@ class ConductorProcess:
                 correlation_id=move.correlation_id,
                 place=move.place,
                 place_hash=move.place_hash,
-                time_ms=time.time_ns() // 1_000_000,
+                time_ms=now_ms(),
             )
             topic, value = input_topic(move.service), encode_message(move.message)
             partition, key = choose_partition(topic, move.realm), move.realm.encode()

@@ -5,7 +5,7 @@ runs membership, assignment, fetching and the rebalance hooks. The log, not the 
 where to read. Each message goes straight to the worker, and an exception there ends the process.
 The process keeps its title and stops soon after SIGTERM.
 
-Assignment of partitions that moves those of live realms last.
+When partitions move, those of live realms move last.
 """
 
 from __future__ import annotations
@@ -35,6 +35,19 @@ from services.runtime.kafka.metadata_update import MetadataUpdate
 from services.runtime.kafka.security import build_faust_credentials
 from services.runtime.process.exits import ARMED, exit_now, reach_failpoint, stop_for_error
 
+STOP_TIMEOUT_S: Final = 10.0
+"""Longest time from SIGTERM to the end of the process.
+
+Faust may wait for ever for a broker that is away, and a hard end loses nothing.
+"""
+log = structlog.get_logger(__name__)
+_LOG_LEVELS: Final = {"faust": logging.WARNING, "mode": logging.WARNING, __name__: logging.ERROR}
+"""Loggers that are too talkative.
+
+Faust names a subclass's logger after its module, and warns twice per rebalance about the removed
+monitor.
+"""
+
 
 class LastingAssignor(PartitionAssignor):
     """Faust's sticky assignor, with a choice of the partitions that a member gives away.
@@ -59,14 +72,6 @@ class LastingAssignor(PartitionAssignor):
             share = math.ceil(partition_count / member_count)
             own.assignment.actives[topic] = sorted(partitions)[:share]
         return type(metadata)(metadata.version, metadata.subscription, own.dumps())
-
-
-STOP_TIMEOUT_S: Final = 10.0
-"""Longest time from SIGTERM to the end of the process.
-
-Faust may wait for ever for a broker that is away, and a hard end loses nothing.
-"""
-log = structlog.get_logger(__name__)
 
 
 class StoppingWorker(faust.Worker):
@@ -265,14 +270,6 @@ class FailStopApp(faust.App):
         transport.Consumer = PositionedConsumer
         transport.Conductor = DirectConductor
         return transport
-
-
-_LOG_LEVELS: Final = {"faust": logging.WARNING, "mode": logging.WARNING, __name__: logging.ERROR}
-"""Loggers that are too talkative.
-
-Faust names a subclass's logger after its module, and warns twice per rebalance about the removed
-monitor.
-"""
 
 
 def create_app(kafka: str, membership: Membership, owner: AppOwner) -> Any:

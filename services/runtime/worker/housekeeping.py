@@ -16,8 +16,11 @@ import structlog
 from aiokafka.errors import KafkaError
 
 from services.runtime.kafka.clients import BrokerAway, RecordProducer
-from services.runtime.log.missing_records import RecordMissing, retry_until_visible
-from services.runtime.log.partition_reader import PartitionReader
+from services.runtime.log.partition_reader import (
+    PartitionReader,
+    RecordMissing,
+    retry_until_visible,
+)
 from services.runtime.log.snapshots import SLOTS, SnapshotWriter
 from services.runtime.log.transaction import compute_digest
 from services.runtime.process import metrics

@@ -22,14 +22,14 @@ import structlog
 
 from schemas.base import Instant
 from schemas.topics import input_topic as inputs_topic
-from schemas.topics import log_topic as log_topic  # noqa: PLC0414
+from schemas.topics import log_topic
 from services.runtime.decider.inputs import InputRecord
 from services.runtime.decider.machine import Machine
 from services.runtime.log.chain import MAX_IN_FLIGHT, ChainView, Position, fold_record
-from services.runtime.log.missing_records import retry_until_visible
-from services.runtime.log.partition_reader import PartitionReader
+from services.runtime.log.partition_reader import PartitionReader, retry_until_visible
 from services.runtime.log.transaction import Transaction
 from services.runtime.process.exits import ARMED, reach_failpoint
+from services.runtime.process.machine import now_ms
 from services.runtime.process.tracing import TraceSpan
 from services.runtime.worker.publisher import PartitionFeed, Publisher
 from services.runtime.worker.recovery import check_input, recover_partition
@@ -37,6 +37,22 @@ from services.runtime.worker.recovery import check_input, recover_partition
 S = TypeVar("S")
 MAX_UNPUBLISHED: int = 20_000
 """Number of acknowledged records that may wait for the publisher before the worker waits, too."""
+RESEND_MS: Final = 10_000
+"""Milliseconds after which a Tick that has not arrived is sent again."""
+FIRST_RETRY_MS: Final = 20
+"""First wait after a Tick with an append time before the deadline; doubles up to a second.
+
+The broker's clock is behind ours then.
+"""
+CLOCK_CHECK_S: Final = 1.0
+"""Seconds between two looks at the wall clock while a deadline is armed.
+
+The clock of asyncio stops while a machine sleeps, and does not notice a wall clock that is set
+forward. A deadline would be late by the same time.
+"""
+SendTick = Callable[[int, str, str], Awaitable[None]]
+"""Arguments: (partition, realm, id)."""
+log = structlog.get_logger(__name__)
 
 
 class PendingAppend(NamedTuple):
@@ -115,24 +131,6 @@ class OwnedPartition(Generic[S]):
             self.writing.cancel()
 
 
-RESEND_MS: Final = 10_000
-"""Milliseconds after which a Tick that has not arrived is sent again."""
-FIRST_RETRY_MS: Final = 20
-"""First wait after a Tick with an append time before the deadline; doubles up to a second.
-
-The broker's clock is behind ours then.
-"""
-CLOCK_CHECK_S: Final = 1.0
-"""Seconds between two looks at the wall clock while a deadline is armed.
-
-The clock of asyncio stops while a machine sleeps, and does not notice a wall clock that is set
-forward. A deadline would be late by the same time.
-"""
-
-SendTick = Callable[[int, str, str], Awaitable[None]]
-"""Arguments: (partition, realm, id)."""
-
-
 @dataclass(slots=True)
 class _ArmedRealm:
     partition: int
@@ -170,7 +168,7 @@ class Ticker:
     def on_tick(self, realm: str) -> None:
         """Retry soon if the deadline is still armed: the broker's clock is behind."""
         if (alarm := self._armed.get(realm)) is not None and alarm.sent_count:
-            alarm.at = _read_clock() + min(FIRST_RETRY_MS << (alarm.sent_count - 1), 1000)
+            alarm.at = now_ms() + min(FIRST_RETRY_MS << (alarm.sent_count - 1), 1000)
             self._push(alarm.at, realm)
 
     def forget(self, partition: int) -> None:
@@ -187,7 +185,7 @@ class Ticker:
         """Send ticks as they become due, until cancelled."""
         while True:
             self._wake.clear()
-            now = _read_clock()
+            now = now_ms()
             while self._heap and self._heap[0][0] <= now:
                 at, realm = heapq.heappop(self._heap)
                 alarm = self._armed.get(realm)
@@ -202,21 +200,12 @@ class Ticker:
                     f"tick:{self._run_id}:{realm}:{alarm.due_at}:{alarm.sent_count}",
                 )
             delay_s = (
-                min((self._heap[0][0] - _read_clock()) / 1000, CLOCK_CHECK_S)
-                if self._heap
-                else 60.0
+                min((self._heap[0][0] - now_ms()) / 1000, CLOCK_CHECK_S) if self._heap else 60.0
             )
             try:
                 await asyncio.wait_for(self._wake.wait(), max(delay_s, 0.001))
             except TimeoutError:
                 pass
-
-
-def _read_clock() -> Instant:
-    return time.time_ns() // 1_000_000
-
-
-log = structlog.get_logger(__name__)
 
 
 class PartitionTakeover(Generic[S]):

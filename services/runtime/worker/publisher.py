@@ -34,9 +34,9 @@ from schemas.topics import (
     is_published,
     list_destinations,
     list_public_topics,
+    log_topic,
     select_urgent_topic,
 )
-from schemas.topics import log_topic as log_topic  # noqa: PLC0414
 from schemas.wire import Place
 from services.runtime.decider.inputs import InputMarks, InputRecord, convert_record
 from services.runtime.decider.protocol import Watermark
@@ -49,8 +49,7 @@ from services.runtime.kafka.clients import (
 )
 from services.runtime.kafka.dead_letters import DeadLetter, DeadLetterKind
 from services.runtime.log.chain import Position, advance_position
-from services.runtime.log.missing_records import retry_until_visible
-from services.runtime.log.partition_reader import PartitionReader
+from services.runtime.log.partition_reader import PartitionReader, retry_until_visible
 from services.runtime.log.snapshots import PublishedPosition
 from services.runtime.log.transaction import FactRecord, Transaction
 from services.runtime.process import metrics, tracing

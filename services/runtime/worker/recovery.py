@@ -11,8 +11,7 @@ from typing import Final, Generic, TypeVar
 
 import structlog
 
-from schemas.topics import input_topics, list_receivers
-from schemas.topics import log_topic as log_topic  # noqa: PLC0414
+from schemas.topics import input_topics, list_receivers, log_topic
 from services.runtime.decider.inputs import convert_record, input_digest
 from services.runtime.decider.machine import Machine
 from services.runtime.decider.protocol import Watermark
@@ -23,8 +22,7 @@ from services.runtime.log.chain import (
     create_empty_view,
     fold_record,
 )
-from services.runtime.log.missing_records import RecordMissing
-from services.runtime.log.partition_reader import PartitionReader
+from services.runtime.log.partition_reader import PartitionReader, RecordMissing
 from services.runtime.log.snapshots import (
     SLOTS,
     PublishedPosition,

@@ -24,10 +24,8 @@ from aiokafka.errors import KafkaError
 
 from schemas.base import Command, UnknownType, message_class
 from schemas.runtime import CONDUCTOR, DeadlineFailed, Tick
-from schemas.topics import SERVICES_WITH_URGENT_LANE, is_live
+from schemas.topics import SERVICES_WITH_URGENT_LANE, is_live, log_topic, urgent_topic
 from schemas.topics import input_topic as inputs_topic
-from schemas.topics import log_topic as log_topic  # noqa: PLC0414
-from schemas.topics import urgent_topic as urgent_topic  # noqa: PLC0414
 from services.runtime.decider.inputs import InputMarks, InputRecord, convert_record
 from services.runtime.decider.machine import Machine
 from services.runtime.decider.protocol import Decider

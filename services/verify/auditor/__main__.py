@@ -16,9 +16,7 @@ from services.runtime.process.settings import Settings
 from services.runtime.process.tasks import cancel_and_wait
 from services.runtime.secrets.signing import SigningKey
 from services.verify.auditor.auditor import Auditor
-from services.verify.auditor.heartbeat import OutsideReporter
-from services.verify.auditor.settings import AuditorSettings
-from services.verify.auditor.verdict import Verdict
+from services.verify.auditor.verdict import AuditorSettings, OutsideReporter, Verdict
 
 log = structlog.get_logger(__name__)
 

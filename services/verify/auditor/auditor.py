@@ -23,9 +23,9 @@ from schemas.topics import (
     input_topic,
     is_published,
     list_destinations,
+    log_topic,
     urgent_topic,
 )
-from schemas.topics import log_topic as log_topic  # noqa: PLC0414
 from services.runtime.kafka.clients import create_groupless_consumer
 from services.runtime.kafka.fetch_throttle import FetchThrottle
 from services.runtime.log.heads import HeadsByLog, format_log_name

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 
 from pydantic import Field
 
-from schemas.catalogue.feeds import LINE_OBJECT
+from schemas.catalogue.sources import LINE_OBJECT
 from services.watch.connector import (
     POLL_DELAY,
     Bodies,

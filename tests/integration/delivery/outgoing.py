@@ -7,7 +7,7 @@ from typing import Any
 
 from schemas.delivery import NotificationRow
 from schemas.words import Channel, Level, NotificationState
-from services.delivery.channels import Outgoing
+from services.delivery.channels.base import Outgoing
 from services.messages import MessageNames, MessageText, compose_message, load_phrases
 from services.runtime.http.sms_text import simplify_text
 

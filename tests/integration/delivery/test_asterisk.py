@@ -12,8 +12,13 @@ import pytest
 from aiohttp import web
 
 from services.delivery.channels.base import CallResult
-from services.delivery.channels.voice import AsteriskVoice, VoiceDriver, create_driver, lint
-from services.delivery.channels.voice.settings import VoiceSettings
+from services.delivery.channels.voice import (
+    AsteriskVoice,
+    VoiceDriver,
+    VoiceSettings,
+    create_driver,
+    lint,
+)
 from tests.integration.delivery.outgoing import RETURNS, outgoing
 from tests.integration.delivery.serving import serving
 

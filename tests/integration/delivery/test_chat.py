@@ -8,8 +8,7 @@ import orjson
 from aiohttp import web
 
 from services.delivery.channels.base import CallResult
-from services.delivery.channels.chat import driver, lint
-from services.delivery.channels.chat.settings import ChatSettings
+from services.delivery.channels.chat import ChatDriver, ChatSettings, lint
 from tests.integration.delivery.outgoing import LINK, outgoing
 from tests.integration.delivery.serving import serving
 
@@ -59,7 +58,7 @@ async def say(
 ) -> CallResult:
     async with serving(homeserver.handle) as url:
         to = address or make_address(url, account)
-        return await driver(ChatSettings(chat_schemes=schemes)).call(outgoing(to), 30)
+        return await ChatDriver(ChatSettings(chat_schemes=schemes).schemes).call(outgoing(to), 30)
 
 
 async def test_a_matrix_room_receives_the_text_of_a_call() -> None:

@@ -10,8 +10,8 @@ import socket
 
 import pytest
 
-from services.delivery.channels.sms import SmppDriver
 from services.delivery.channels.sms.origin import parse_origin
+from services.delivery.channels.sms.smpp.driver import SmppDriver
 from services.delivery.channels.sms.smpp.session import Smsc as Address
 from services.delivery.channels.webhook import WebhookDriver
 from tests.integration.delivery.outgoing import outgoing

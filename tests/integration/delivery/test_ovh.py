@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from schemas.words import Channel
 from services.delivery.channels.base import CallResult
-from services.delivery.channels.sms import OvhSms, driver, lint, ovh
+from services.delivery.channels.sms import driver, ovh
 from services.delivery.channels.sms.origin import parse_origin
-from services.delivery.channels.sms.settings import SmsSettings
+from services.delivery.channels.sms.ovh import OvhSms
+from services.delivery.channels.sms.settings import SmsSettings, lint
 from tests.integration.delivery.outgoing import LINK, of_subject, outgoing
 from tests.integration.delivery.ovh import DESCRIBED, TOKEN, UNKNOWN, OvhApi
 from tests.waiting import eventually

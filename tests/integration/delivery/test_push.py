@@ -21,10 +21,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from schemas.words import Channel
-from services.delivery.channels import Outgoing
-from services.delivery.channels.base import CallResult
-from services.delivery.channels.push import PushDriver, lint
-from services.delivery.channels.push.driver import MESSAGE_BYTES, encrypt_message
+from services.delivery.channels.base import CallResult, Outgoing
+from services.delivery.channels.push import MESSAGE_BYTES, PushDriver, encrypt_message, lint
 from services.runtime.http.web_push import (
     PushSettings,
     Subscription,

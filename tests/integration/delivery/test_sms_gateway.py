@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.delivery.channels.base import CallResult
-from services.delivery.channels.sms import SmsGateway
+from services.delivery.channels.sms.http_providers import SmsGateway
 from services.delivery.channels.sms.origin import parse_origin
 from tests.integration.delivery.outgoing import LINK, RETURNS, of_subject, outgoing
 

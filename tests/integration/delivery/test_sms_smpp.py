@@ -15,8 +15,8 @@ import pytest
 
 from schemas.words import Channel
 from services.delivery.channels.base import CallResult, TextPart
-from services.delivery.channels.sms import SmppDriver
 from services.delivery.channels.sms.origin import parse_origin
+from services.delivery.channels.sms.smpp.driver import SmppDriver
 from services.delivery.channels.sms.smpp.session import Smsc as Address
 from services.runtime.kafka.clients import BrokerAway
 from tests.faults.matrix import proves

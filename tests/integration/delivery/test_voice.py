@@ -10,8 +10,7 @@ import pytest
 from aiohttp import web
 
 from services.delivery.channels.base import CallResult
-from services.delivery.channels.voice import VoiceDriver, lint
-from services.delivery.channels.voice.settings import VoiceSettings
+from services.delivery.channels.voice import VoiceDriver, VoiceSettings, lint
 from services.messages import MessageNames, compose_message, load_phrases
 from tests.faults.matrix import proves
 from tests.integration.delivery.outgoing import LINK, RETURNS, outgoing

@@ -13,8 +13,7 @@ import psutil
 import pytest
 
 from services.appliance.embedded.classes import find_cache
-from services.appliance.embedded.jars import fetch_classpath
-from services.appliance.embedded.java import find_java, read_configured_java
+from services.appliance.embedded.java import fetch_classpath, find_java, read_configured_java
 from services.appliance.embedded.kafka import RunningKafka
 from services.appliance.supervisor.orphans import find_orphans
 from services.appliance.supervisor.status import MIN_FREE_MB
@@ -124,20 +123,20 @@ async def test_topics_that_differ_are_refused_by_name_and_never_altered(
 def test_the_jars_of_a_damaged_cache_are_never_run(tmp_path: Path) -> None:
     code = (
         "import pathlib, sys\n"
-        "from services.appliance.embedded import jars\n"
-        "cache = pathlib.Path(sys.argv[1]); folder = cache / f'kafka-{jars.KAFKA_VERSION}'; folder.mkdir(parents=True)\n"
+        "from services.appliance.embedded import java\n"
+        "cache = pathlib.Path(sys.argv[1]); folder = cache / f'kafka-{java.KAFKA_VERSION}'; folder.mkdir(parents=True)\n"
         "(folder / 'slf4j-api-1.7.36.jar').write_bytes(b'damaged')\n"
-        "jars.read_locked_jars = lambda: [j for j in locked if 'slf4j-api' in j.coordinate]\n"
+        "java.read_locked_jars = lambda: [j for j in locked if 'slf4j-api' in j.coordinate]\n"
     )
     mended = subprocess.run(
         [
             sys.executable,
             "-c",
             code.replace(
-                "jars.read_locked_jars = lambda",
-                "locked = jars.read_locked_jars()\njars.read_locked_jars = lambda",
+                "java.read_locked_jars = lambda",
+                "locked = java.read_locked_jars()\njava.read_locked_jars = lambda",
             )
-            + "print(jars.fetch_classpath(cache, print)[0].stat().st_size > 1000)",
+            + "print(java.fetch_classpath(cache, print)[0].stat().st_size > 1000)",
             str(tmp_path),
         ],
         capture_output=True,

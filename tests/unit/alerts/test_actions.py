@@ -31,7 +31,7 @@ from schemas.crisis.actions import (
 from schemas.oncall import NoteReachability, ReachRow
 from schemas.runtime import CommandApplied, CommandRefused
 from schemas.words import ActionState, Answer, TaskState
-from services.alerts.actions.lifecycle import PILOT_AFTER_MIN
+from services.alerts.actions import PILOT_AFTER_MIN
 from services.alerts.decider import AlertsDecider
 from tests.unit.alerts.scene import Scene
 

@@ -13,7 +13,7 @@ from schemas.runtime import CommandApplied, CommandRefused
 from schemas.words import EventType, Level
 from services.alerts.decision import AlertsDecision
 from services.alerts.levels.metrics.base import MetricRequest
-from services.alerts.levels.metrics.windows import make_cut_sites
+from services.alerts.levels.metrics.incidents import make_cut_sites
 from services.runtime.decider.protocol import Deadline, Firing
 from tests.shipped import territory
 from tests.unit.alerts.scene import Scene

@@ -10,7 +10,7 @@ from schemas.commands import ConfirmReport
 from schemas.reports import Measure
 from schemas.runtime import CommandApplied
 from schemas.words import Level
-from services.alerts.reports.entitlement import CELL_ROLE
+from services.alerts.reports.judgement import CELL_ROLE
 from tests.unit.alerts.scene import Scene, report_of, scenario
 
 RIVER = "river:paris-austerlitz"

@@ -14,7 +14,7 @@ from schemas.reports import Measure, Window
 from schemas.words import EventType, MsgType
 from services.alerts.decision import AlertsDecision
 from services.alerts.levels.metrics import bind_metric
-from services.alerts.levels.metrics.windows import find_fullest_window
+from services.alerts.levels.metrics.incidents import find_fullest_window
 from services.runtime.decider.protocol import Deadline, Firing
 from tests.shipped import territory
 from tests.unit.alerts.scene import Scene

@@ -30,7 +30,7 @@ from schemas.reports import Measure
 from schemas.runtime import CommandApplied, CommandRefused
 from services.alerts.decider import AlertsDecider
 from services.alerts.evolve import evolve_forgotten_history
-from services.alerts.obligations.clocks import compute_limit
+from services.alerts.obligations import compute_limit
 from tests.unit.alerts.scene import Scene
 
 BY: dict[str, Any] = {"author": "p-cell", "role": "cell"}

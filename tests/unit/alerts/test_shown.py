@@ -7,8 +7,8 @@ import pytest
 from schemas.base import copy_with
 from schemas.crisis.causes import Cause
 from schemas.words import EventType
-from services.alerts.causes import site_impact
-from services.alerts.causes.site_impact import CauseImpactCache
+from services.alerts.causes import cause_impact
+from services.alerts.causes.cause_impact import CauseImpactCache
 from tests.shipped import territory
 
 SITE = next(s for s in territory().sites if not s.generator)
@@ -65,7 +65,7 @@ def test_a_version_with_another_rule_of_presence_counts_by_its_own() -> None:
 
 
 def test_the_number_of_remembered_sites_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(site_impact, "_CACHED_SITES", 2)
+    monkeypatch.setattr(cause_impact, "_CACHED_SITES", 2)
     causes, one = CauseImpactCache([]), cause()
     first = causes.of("92", "a", SITE, [one])[0]
     assert causes.of("92", "a", SITE, [one])[0] is first

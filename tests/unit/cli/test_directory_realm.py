@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from services.cli.oncall.directory_writing import choose_realm
+from services.cli.oncall.directory import choose_realm
 from services.runtime.process.settings import Settings
 
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from schemas.people.directory import Contact
 from services.cli.__main__ import app
-from services.cli.oncall import directory_sync
+from services.cli.oncall import directory as directory_command
 from services.console.directory.contact_file import COLUMNS, read_contacts
 from services.runtime.process.settings import Settings
 
@@ -59,11 +59,11 @@ def directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Direc
         made.erased.append(person)
         return True
 
-    monkeypatch.setattr(directory_sync, "Vault", Vault)
-    monkeypatch.setattr(directory_sync, "write_contacts", write_contacts)
-    monkeypatch.setattr(directory_sync, "erase_person", erase_person)
+    monkeypatch.setattr(directory_command, "Vault", Vault)
+    monkeypatch.setattr(directory_command, "write_contacts", write_contacts)
+    monkeypatch.setattr(directory_command, "erase_person", erase_person)
     settings = Settings(data_dir=tmp_path, territory=Path("/srv/92"))
-    monkeypatch.setattr(directory_sync, "require_broker", lambda _: settings)
+    monkeypatch.setattr(directory_command, "require_broker", lambda _: settings)
     return made  # type: ignore[return-value]
 
 

@@ -10,12 +10,10 @@ import pytest
 from typer.testing import CliRunner
 
 from services.cli.client import ApiRefused
-from services.cli.system import feed_demo
-from services.cli.system.feed import app
-from services.cli.system.feed_demo import build_source
+from services.cli.system import feed
+from services.cli.system.feed import app, build_source
 from services.watch.connector import FetchVerdict, find_connector, list_connectors
-from services.watch.status import describe_feeds, write_status
-from services.watch.store import FeedHold, FeedStore
+from services.watch.store import FeedHold, FeedStore, describe_feeds, write_status
 from tests.unit.watch.samples import SAMPLES
 
 RUNNER = CliRunner()
@@ -78,18 +76,18 @@ def test_a_demonstration_needs_a_watch_that_reads_it() -> None:
 
 
 def test_a_busy_vigie_is_asked_again_and_a_refusal_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feed_demo, "PAUSE_S", 0.0)
+    monkeypatch.setattr(feed, "PAUSE_S", 0.0)
     answers = [504, 503, 404, None]
 
     def ask() -> None:
         if (status := answers.pop(0)) is not None:
             raise ApiRefused(status, {"detail": "no"})
 
-    feed_demo.insist(ask)
+    feed.insist(ask)
     assert answers == []
     answers.append(409)
     with pytest.raises(ApiRefused):
-        feed_demo.insist(ask)
+        feed.insist(ask)
 
 
 def test_a_feed_without_its_key_is_not_enabled() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from schemas.base import MINUTE_MS
 from schemas.reference_changes import Foreseen, PlanTime
 from services.simulation.effects import MAX_NAMED_REALMS, Comparison, sum_up_effects
-from services.simulation.milestones import Difference, HistorySummary, Milestone
+from services.simulation.history import Difference, HistorySummary, Milestone
 
 
 def outcome(realm: str, *found: Difference) -> Comparison:

@@ -19,7 +19,7 @@ from services.runtime.decider.inputs import Envelope, InputRecord, parse_message
 from services.runtime.log.heads import sign_statement
 from services.runtime.process.settings import REPOSITORY
 from services.runtime.secrets.signing import SigningKey
-from services.simulation.reference_change import ChangeInvalid, apply_patch, read_patch
+from services.simulation.replay import ChangeInvalid, apply_patch, read_patch
 from services.verify.bundle import (
     LINE_BYTES,
     STATEMENT,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 
-from services.appliance.embedded.jars import read_locked_jars
+from services.appliance.embedded.java import read_locked_jars
 from services.runtime.process.settings import REPOSITORY
 from tools.sbom import _normalize_name, build_bill
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from services.simulation.effects import Comparison
-from services.simulation.milestones import HistorySummary
+from services.simulation.history import HistorySummary
 from services.simulation.recording import NotRecorded
 from services.simulation.trial_worker import try_version
 

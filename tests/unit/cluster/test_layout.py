@@ -8,12 +8,7 @@ import pytest
 
 from services.appliance.cluster.control import raise_settings
 from services.appliance.cluster.keeper import choose_voters
-from services.appliance.cluster.layout import (
-    Copies,
-    Partition,
-    are_all_in_step,
-    plan_copies,
-)
+from services.appliance.cluster.layout import Copies, Partition, are_all_in_step, plan_copies
 
 
 def copies(*replicas: int, in_step: tuple[int, ...] | None = None) -> Copies:

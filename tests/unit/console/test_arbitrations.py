@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from schemas.continuity import ActivityRow, AlarmRow, ClockRow
 from schemas.words import ActivityState, ClockBase
-from services.console.continuity.activities_page import build_selected_activity
+from services.console.continuity.activities_screen import build_selected_activity
 from services.console.continuity.arbitrations import list_arbitrations
 from services.console.i18n import get_translator
 from services.console.read_model.reference_index import IndexedReference

@@ -24,7 +24,7 @@ from schemas.words import (
     PlanState,
     TaskState,
 )
-from services.console.attention.pole_rows import narrow_to_poles
+from services.console.attention.queries import narrow_to_poles
 from services.console.attention.rows import (
     CELL_ROLE,
     DANGER_RESERVE,

@@ -15,13 +15,12 @@ import pytest
 
 from schemas.base import HOUR_MS
 from schemas.words import EventType
-from services.console.dependencies.recorded_crises import RowVersion
+from services.console.dependencies.hidden import RowVersion
 from services.console.i18n import get_translator
 from services.console.read_model.history import Chronicle, Version
 from services.console.resource_base import to_datetime
 from services.console.risk import cases, queries
-from services.console.risk.cases import DurationLaw
-from services.console.risk.observations import observe_arrivals, observe_returns
+from services.console.risk.cases import DurationLaw, observe_arrivals, observe_returns
 from services.console.risk.page import build_cell_risks, write_percent
 from services.console.risk.resources import ActivityRisk, BreachRisks
 from services.console.risk.simulation import (

@@ -13,10 +13,17 @@ from schemas.delivery import ProbeRow
 from schemas.oncall import DrillRow, ReadinessRow
 from schemas.people.directory import Contact, ContactPoint
 from schemas.words import Channel
-from services.console.commissioning.checks import CONDITIONS, Finding, judge_conditions, list_grave
-from services.console.commissioning.deeds import LiveRealm, PersonalAccounts, PreparationDeeds
-from services.console.commissioning.page import list_missing
+from services.console.commissioning.checks import (
+    CONDITIONS,
+    Finding,
+    LiveRealm,
+    PersonalAccounts,
+    PreparationDeeds,
+    judge_conditions,
+    list_grave,
+)
 from services.console.commissioning.reading import CONFIRMED, count_accounts, map_confirmations
+from services.console.commissioning.screen import list_missing
 from services.console.feeds.resources import OfficialFeed, OfficialFeeds
 from services.console.i18n import get_translator
 from services.runtime.backup.contents import read_last_backup, write_last_backup

@@ -13,10 +13,17 @@ from schemas.base import DAY_MS, MINUTE_MS
 from schemas.continuity import CardRow, PlanRow
 from schemas.words import CardState, NotificationState, PlanState
 from services.console.dependencies.network import DependencyNetwork
-from services.console.drills.composition import DRILL_MIN, MOST_CARDS, ComposedDrill, compose_drill
+from services.console.drills.composition import (
+    DRILL_MIN,
+    LEAST_FACTOR,
+    MOST_CARDS,
+    ComposedDrill,
+    PlanWeakness,
+    compose_drill,
+    rank_weaknesses,
+)
 from services.console.drills.progress import ExerciseRun, follow_roles, measure_first_actions
 from services.console.drills.queries import evaluate_losses
-from services.console.drills.weakness import LEAST_FACTOR, PlanWeakness, rank_weaknesses
 from services.console.proof.judgement import ExercisedCard, ProofFacts, judge_plans
 from services.console.resource_base import to_datetime
 from services.simulation.exercise_file import Exercise, load_exercise

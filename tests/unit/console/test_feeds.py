@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from schemas.catalogue.feeds import FeedList, FeedStatus, LastPost
-from services.console.feeds.listing import list_feeds, read_feeds
+from schemas.catalogue.sources import FeedList, FeedStatus, LastPost
+from services.console.feeds.resources import list_feeds, read_feeds
 from services.console.feeds.screen import build_feed_lines
 from services.console.i18n import get_translator
 from tests.unit.console.held import browsing

@@ -16,19 +16,17 @@ from schemas.reference_changes import ProposeReference
 from services.console.dependencies import screen
 from services.console.dependencies.api import declare_dependency
 from services.console.dependencies.hidden import (
+    QUIET_MS,
     Degradation,
     Outage,
+    RealmVersions,
     RecordedCrisis,
+    RowVersion,
+    collect_crises,
     compute_fisher,
     find_hidden_dependencies,
 )
 from services.console.dependencies.queries import list_declared
-from services.console.dependencies.recorded_crises import (
-    QUIET_MS,
-    RealmVersions,
-    RowVersion,
-    collect_crises,
-)
 from services.console.read_model.history import Chronicle, Version
 from services.runtime.log.chain import Position
 from tests.shipped import territory

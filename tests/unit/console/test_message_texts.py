@@ -9,8 +9,7 @@ import pytest
 
 from schemas.delivery import NotificationRow
 from schemas.words import Level, NotificationState
-from services.console.messages.queries import MessageQueries
-from services.console.messages.texts import Wording, compose_texts
+from services.console.messages.queries import MessageQueries, Wording, compose_texts
 from services.messages import MessageNames, compose_message, load_phrases
 from services.runtime.identity.signed_links import AnswerLink, AnswerLinks
 from tests.scenarios.memory import MemoryPlayer, scenario

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from schemas.continuity import PlanRow
 from schemas.words import PlanState
-from services.console.sites.overview_queries import count_plans
+from services.console.sites.queries import count_plans
 
 
 def test_a_recovering_plan_is_in_effect_until_it_is_stood_down() -> None:

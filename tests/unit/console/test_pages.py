@@ -24,7 +24,7 @@ from services.console.resources import Clock, Line
 from services.console.sites.map import compute_extent, is_overlapping, place_labels, push_apart
 from services.console.texts.names import TerritoryNames
 from services.console.web import times
-from services.console.web.render_cache import LIFE_S, RenderCache
+from services.console.web.routes import LIFE_S, RenderCache
 from tests.unit.alerts.scene import Scene
 from tests.unit.console.held import outlines, reference
 

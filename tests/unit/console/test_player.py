@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from services.console.exercises.page import list_coming_deadlines
-from services.console.exercises.player_screen import announcements
+from services.console.exercises.player_screen import announcements, list_coming_deadlines
 from services.console.i18n import get_translator
 from services.console.incidents.escalation_page import EscalationStep, EscalationView
 from services.console.resources import Notification

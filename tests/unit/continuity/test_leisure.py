@@ -7,7 +7,7 @@ import time
 import pytest
 from aiokafka.errors import KafkaConnectionError
 
-from services.continuity.contingency.idle_time import (
+from services.continuity.reassignment.planner_process import (
     BUSY_REST,
     LONGEST_WAIT_FACTOR,
     QUIET_READINGS,

@@ -14,10 +14,9 @@ from typing import Any
 
 import pytest
 
-from services.continuity.contingency.idle_time import WorkSlice
 from services.continuity.contingency.ranking import LossKind
 from services.continuity.reassignment.planner import RankingJob
-from services.continuity.reassignment.planner_process import PlannerProcess
+from services.continuity.reassignment.planner_process import PlannerProcess, WorkSlice
 from tests.marks import MARKS
 
 

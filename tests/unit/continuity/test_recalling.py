@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from schemas import reassignment as m
 from schemas import reference as ref
-from services.continuity.reassignment.model.previous import DISPLACED, LineKey
+from services.continuity.reassignment.model.moves import DISPLACED, LineKey
 from services.continuity.reassignment.model.situation import ModelSituation, SiteCapacityState
 from services.continuity.reassignment.model.tables import ReferenceTables
 from services.continuity.reassignment.recalls import IdleAgents, count_idle_agents

@@ -1,4 +1,4 @@
-"""A channel is one row and one folder; nothing else lists it."""
+"""A channel is one row and one module; nothing else lists it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from contextlib import nullcontext
 
 from schemas.catalogue.channels import Channel
 from services.delivery.channels.base import ChannelType
-from services.delivery.channels.chat.settings import ChatSettings
+from services.delivery.channels.chat import ChatSettings
 
 CHANNEL = ChannelType(
     Channel.CHAT,
@@ -44,7 +44,7 @@ def test_every_channel_has_a_row_a_policy_and_a_driver() -> None:
     assert set(CHANNELS) == set(Channel), "add a row to schemas/catalogue/channels.py"
     assert set(DEFAULT_POLICIES) == set(Channel), "add a policy to channel_policies.py"
     assert sorted(t.channel for t in load_channel_types()) == sorted(Channel), (
-        "add a folder with CHANNEL to services/delivery/channels/"
+        "add a module with CHANNEL to services/delivery/channels/"
     )
 
 
@@ -63,11 +63,10 @@ def test_names_of_channels_in_a_territory_stay() -> None:
     }
 
 
-def test_a_new_folder_is_a_channel(folders: Path) -> None:
+def test_a_new_module_is_a_channel(folders: Path) -> None:
     type_count = len(load_channel_types())
     load_channel_types.cache_clear()
-    (folders / "signal_of_a_test").mkdir()
-    (folders / "signal_of_a_test" / "__init__.py").write_text(SIGNAL, encoding="utf-8")
+    (folders / "signal_of_a_test.py").write_text(SIGNAL, encoding="utf-8")
     assert len(load_channel_types()) == type_count + 1
 
 

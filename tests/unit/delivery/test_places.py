@@ -11,7 +11,7 @@ import pytest
 from schemas.calling import NotificationWithdrawn
 from schemas.delivery import ClaimAttempt
 from schemas.words import Channel, NotificationState
-from services.delivery.channels import CallResult, Outgoing
+from services.delivery.channels.base import CallResult, Outgoing
 from services.delivery.sender import sender as sender_module
 from services.delivery.sender.process import track_runs
 from tests.faults.matrix import proves

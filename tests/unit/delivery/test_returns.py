@@ -26,8 +26,7 @@ from schemas.oncall import NoteReachability, ReachRow
 from schemas.people.directory import Contact, ContactPoint
 from schemas.people.replies import ARRIVED_TEXT_PREFIX, OPEN_PLACE_MS, TEXT_PART_PREFIX
 from schemas.words import Answer, Channel, Level, NotificationState
-from services.delivery.channels import Outgoing
-from services.delivery.channels.base import TextPart
+from services.delivery.channels.base import Outgoing, TextPart
 from services.delivery.channels.sms.origin import choose_sms_text
 from services.delivery.replies.inbox import ReplyReader
 from services.delivery.replies.returns import (

@@ -30,7 +30,7 @@ from schemas.topics import PARTITION_COUNT, partition_of
 from schemas.wire import Place
 from schemas.words import Channel, Level, NotificationState
 from services import messages
-from services.delivery.channels import CallResult, ChannelDrivers, Outgoing
+from services.delivery.channels.base import CallResult, ChannelDrivers, Outgoing
 from services.delivery.decider import DeliveryDecider
 from services.delivery.sender import sender as sender_module
 from services.delivery.sender.sender import RecordBatch, Sender, create_attempt_view

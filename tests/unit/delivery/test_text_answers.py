@@ -12,7 +12,7 @@ from schemas.delivery import NotificationRow, TextRead
 from schemas.people.replies import TEXT_ANSWERS, TextReading, cut_own_answer
 from schemas.words import Channel, EventType, NotificationState
 from services.delivery.channels.sms.origin import choose_sms_text
-from services.delivery.replies.text_answers import ANSWERS_PER_HOUR, MAX_AGE_MS
+from services.delivery.replies.answers import ANSWERS_PER_HOUR, MAX_AGE_MS
 from services.messages import MessageNames, compose_message, load_phrases
 from services.runtime.http.sms_text import count_septets
 from tests.shipped import territory

@@ -10,9 +10,9 @@ import pytest
 
 import services.delivery.sender.sender as sender_module
 from schemas.commands import AnswerNotification
-from schemas.delivery import NotificationState, ReceiptReceived
+from schemas.delivery import ReceiptReceived
 from schemas.people.directory import Contact, ContactPoint
-from schemas.words import Channel
+from schemas.words import Channel, NotificationState
 from services.delivery.callouts.headcount_tally import HeadcountTally
 from services.delivery.channels.base import CallResult, ChannelDrivers, Outgoing
 from services.delivery.replies.inbox import ReplyReader

@@ -11,7 +11,7 @@ from schemas.callouts import Called, DraftCallOut, StartCallOut
 from schemas.delivery import NotificationChanged, NotificationRow, ReplyUnread
 from schemas.words import Channel, NotificationState
 from services.delivery.channels.sms.origin import choose_sms_text
-from services.delivery.replies.unparsed_replies import HELP_PERIOD_MS
+from services.delivery.replies.answers import HELP_PERIOD_MS
 from services.messages import MessageNames, compose_message, load_phrases
 from tests.unit.delivery.desk import Desk, desk
 

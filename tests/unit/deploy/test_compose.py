@@ -14,7 +14,7 @@ import pytest
 import redis
 from ruamel.yaml import YAML
 
-from services.appliance.embedded.jars import KAFKA_VERSION
+from services.appliance.embedded.java import KAFKA_VERSION
 from services.appliance.embedded.store import _find_executable
 from services.appliance.supervisor.plan import SERVICE_KINDS
 from services.runtime.process.settings import REPOSITORY

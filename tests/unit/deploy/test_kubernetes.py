@@ -8,7 +8,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from schemas.topics import TOPICS
-from services.appliance.embedded.jars import KAFKA_VERSION
+from services.appliance.embedded.java import KAFKA_VERSION
 from services.cli.__main__ import _load_command
 from services.runtime.kafka.security import KafkaSecurity
 from services.runtime.kafka.topics import build_desired_config

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.intake.admission import DailyQuota
-from services.intake.photos.image import PhotoInvalid, strip_metadata
+from services.intake.photos import PhotoInvalid, strip_metadata
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Scope
 from services.runtime.secrets.vault import TextItem, build_attachment_id

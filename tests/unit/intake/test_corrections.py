@@ -11,8 +11,7 @@ import pytest
 from schemas.reports import ReportReceived
 from schemas.words import Certainty
 from services.cli.data.dlq import name_corrector
-from services.intake.dead_letters.corrections import list_refused_fields
-from services.intake.dead_letters.dead_letter_store import build_dead_letter
+from services.intake.dead_letters.dead_letter_store import build_dead_letter, list_refused_fields
 from services.intake.integrations.external_events import read_corrector
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Scope, Trace

@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from services.intake.reports import realm_check
+from services.intake.reports import report_checks
 from services.runtime.identity.permissions import Role
 from tests.unit.intake.conftest import Door, report
 
@@ -69,7 +69,7 @@ async def test_a_closed_exercise_refuses_at_once_and_the_message_is_kept(door: D
     console = Console(door, True)
     assert (await post(door, "92~ex-1", "a"))[0] == 202
     console.closed = True
-    console.now_s += realm_check.OPEN_S
+    console.now_s += report_checks.OPEN_S
     status, problem = await post(door, "92~ex-1", "b")
     assert (status, problem["code"]) == (409, "realm_closed")
     assert len(door.inputs.appended) == 1
@@ -87,7 +87,7 @@ async def test_a_repetition_after_the_closing_gets_its_first_answer(door: Door) 
         }
         first = await http.post("/api/v1/reports", **request)
         console.closed = True
-        console.now_s += realm_check.OPEN_S
+        console.now_s += report_checks.OPEN_S
         again = await http.post("/api/v1/reports", **request)
     assert (again.status_code, again.json()["report_id"]) == (202, first.json()["report_id"])
 
@@ -102,7 +102,7 @@ async def test_a_report_in_the_moment_of_the_closing_is_left_to_the_decider(door
 async def test_an_exercise_that_was_open_stays_so_while_the_console_is_away(door: Door) -> None:
     console = Console(door, True)
     assert (await post(door, "92~ex-1", "a"))[0] == 202
-    console.now_s += realm_check.OPEN_S
+    console.now_s += report_checks.OPEN_S
     console._known = TimeoutError()
     for key in ("b", "c"):
         assert (await post(door, "92~ex-1", key))[0] == 202

@@ -17,7 +17,7 @@ from services.messages.composition import (
     SUBJECT_MAX_CHARACTERS,
     VOICE_MAX_CHARACTERS,
 )
-from services.messages.rendering import list_value_names
+from services.messages.phrases import list_value_names
 from services.runtime.http.sms_text import count_septets, encode_text
 from tests.scenarios.told import ASKED, OPEN_ENDED, UNTIL
 from tests.shipped import territory

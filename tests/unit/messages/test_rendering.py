@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.messages.rendering import MissingValue, cut_words, render, render_lines
+from services.messages.phrases import MissingValue, cut_words, render, render_lines
 
 
 def test_a_value_stands_in_its_place() -> None:

@@ -16,8 +16,7 @@ from services.appliance.embedded.kafka import KafkaNode, RunningKafka
 from services.appliance.embedded.store import StoreNode
 from services.appliance.supervisor import up
 from services.appliance.supervisor.forking import ForkServer
-from services.appliance.supervisor.progress import StartProgress
-from services.appliance.supervisor.stream import OutputStream
+from services.appliance.supervisor.stream import OutputStream, StartProgress
 from services.runtime.process.settings import Settings
 from tests.waiting import until
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from services.appliance.supervisor.plan import SERVICE_KINDS
-from services.appliance.supervisor.priority import (
+from services.appliance.supervisor.plan import (
     ACCEPTING_NICENESS,
     CALLING_NICENESS,
     DECIDING_NICENESS,
+    SERVICE_KINDS,
     SHOWING_NICENESS,
     set_priority,
 )

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from services.appliance.supervisor import stream as streams
-from services.appliance.supervisor.progress import StartProgress
-from services.appliance.supervisor.stream import NamedOutput, OutputStream
+from services.appliance.supervisor.stream import NamedOutput, OutputStream, StartProgress
 
 
 class Terminal(io.StringIO):

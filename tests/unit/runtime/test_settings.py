@@ -22,7 +22,7 @@ from services.runtime.kafka.security import KafkaSecurity
 from services.runtime.process.files import DataDirLock
 from services.runtime.process.settings import DataDir, Settings
 from services.runtime.secrets.files import SecretsMissing, describe_wrong_variables
-from services.verify.auditor.settings import AuditorSettings
+from services.verify.auditor.verdict import AuditorSettings
 
 STATUS = {
     "kafka": "127.0.0.1:1",

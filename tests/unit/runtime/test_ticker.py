@@ -25,7 +25,7 @@ class Wall:
 @pytest.fixture
 def wall(monkeypatch: pytest.MonkeyPatch) -> Wall:
     clock = Wall()
-    monkeypatch.setattr(ticker, "_read_clock", lambda: clock.now)
+    monkeypatch.setattr(ticker, "now_ms", lambda: clock.now)
     return clock
 
 

@@ -158,7 +158,7 @@ async def test_a_command_of_the_console_carries_its_hop_and_a_failed_one_its_fau
     assert trace_parents[-1] is None
 
 
-SERVES = "import services.delivery.app, services.intake.app; from services.runtime.process import tracing; import sys; tracing.configure_tracing('intake');"
+SERVES = "import services.delivery.__main__, services.intake.app; from services.runtime.process import tracing; import sys; tracing.configure_tracing('intake');"
 
 
 def test_without_a_collector_the_sdk_is_not_even_imported() -> None:

@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 from aiokafka import TopicPartition
 
-from services.runtime.log import missing_records
+from services.runtime.log import partition_reader
 from services.runtime.log.chain import Position
-from services.runtime.log.missing_records import RecordMissing, retry_until_visible
-from services.runtime.log.partition_reader import PartitionReader
+from services.runtime.log.partition_reader import (
+    PartitionReader,
+    RecordMissing,
+    retry_until_visible,
+)
 from services.runtime.log.reader import check_positions
 from services.runtime.process.exits import Stop
 from services.runtime.worker import recovery
@@ -88,8 +91,8 @@ def copies(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     async def has_copies(_kafka: str, _topic: str) -> bool:
         return answer[0]
 
-    monkeypatch.setattr(missing_records, "is_replicated", has_copies)
-    monkeypatch.setattr(missing_records, "RETRY_S", 0.001)
+    monkeypatch.setattr(partition_reader, "is_replicated", has_copies)
+    monkeypatch.setattr(partition_reader, "RETRY_S", 0.001)
     return answer
 
 
@@ -103,7 +106,7 @@ async def test_a_missing_record_of_a_topic_with_copies_is_looked_for_again(
 async def test_a_missing_record_of_a_topic_with_copies_is_a_loss_in_the_end(
     copies: list[bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(missing_records, "VISIBLE_S", 0.05)
+    monkeypatch.setattr(partition_reader, "VISIBLE_S", 0.05)
     with pytest.raises(RecordMissing, match=r"log\.truncated"):
         await asyncio.wait_for(
             retry_until_visible("", "toy.log", looks(RecordMissing("log.truncated", "cut"))), 10

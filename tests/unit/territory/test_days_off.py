@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from schemas.reference import Escalation
 from services.cli.__main__ import app
 from services.territory import TerritoryInvalid, load_territory
-from services.territory.days_off import calendar_warnings, write_days_off
+from services.territory.official_days import calendar_warnings, write_days_off
 from tests.shipped import FOLDER, territory
 
 

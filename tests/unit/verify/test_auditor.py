@@ -21,13 +21,14 @@ from schemas.words import Channel, Level
 from services.delivery.decider import DeliveryDecider
 from services.runtime.log.transaction import Transaction
 from services.runtime.testing import MemoryService
-from services.verify.auditor.heartbeat import (
+from services.verify.auditor.open_items import Breach, OpenItems
+from services.verify.auditor.verdict import (
     ALARM_INTERVAL_S,
     HEARTBEAT_INTERVAL_S,
+    Judge,
     OutsideReporter,
+    Verdict,
 )
-from services.verify.auditor.open_items import Breach, OpenItems
-from services.verify.auditor.verdict import Judge, Verdict
 
 T0 = 1_802_340_000_000
 PARTITION = partition_of("92", PARTITION_COUNT)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from services.verify.convergence import PATIENCE_FACTOR, ConvergenceJudge
 from services.verify.laws import Findings, check_read_model
+from services.verify.reading import PATIENCE_FACTOR, ConvergenceJudge
 
 LAW = "read-model"
 

@@ -10,11 +10,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from schemas.catalogue.feeds import FeedStatus
+from schemas.catalogue.sources import FeedStatus
 from services.watch.connector import FeedRequest, FeedSpec, FetchVerdict, find_connector
 from services.watch.engine import ALIVE_TYPE, FeedEngine, FrontAway
-from services.watch.status import describe_feed
-from services.watch.store import FeedStore
+from services.watch.store import FeedStore, describe_feed
 from services.watch.transport import FeedResponse, KeyMissing
 from tests.unit.watch.samples import SAMPLES, watched_92
 

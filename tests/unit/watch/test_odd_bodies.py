@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from services.watch.connector import FeedBody, FetchVerdict, Memory, find_connector
-from services.watch.trial import read_fetch_times, try_feed
+from services.watch.samples import read_fetch_times, try_feed
 from tests.unit.watch.samples import (
     SAMPLES,
     load_bodies,

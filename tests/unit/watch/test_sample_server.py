@@ -20,9 +20,8 @@ from services.watch.connector import (
     list_connectors,
 )
 from services.watch.engine import SAMPLES_WAIT_S, FeedEngine, read_bodies
-from services.watch.sample_server import FIRST_STEP, STEP, SampleStory, move_times
-from services.watch.status import describe_feeds
-from services.watch.store import FeedStore
+from services.watch.samples import FIRST_STEP, STEP, SampleStory, move_times
+from services.watch.store import FeedStore, describe_feeds
 from services.watch.transport import FeedResponse
 from tests.unit.watch.samples import REPOSITORY, SAMPLES, watched_92
 from tests.unit.watch.test_engine import Clock, Front, Server

@@ -9,7 +9,7 @@ import pytest
 
 from services.intake.reports.native import parse_report
 from services.watch.connector import find_connector, list_connectors
-from services.watch.trial import try_feed
+from services.watch.samples import try_feed
 from tests.unit.watch.samples import SAMPLES, Sample, list_samples, watched_92
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from schemas.catalogue.feeds import FeedStatus
+from schemas.catalogue.sources import FeedStatus
 from services.runtime.kafka.clients import PendingSend, RecordHeaders
 from services.runtime.kafka.compacted_topic import KeyedEntry
 from services.runtime.secrets.keyring import MasterKey
@@ -20,8 +20,7 @@ from services.watch.engine import FeedEngine
 from services.watch.holds import AloneHolds
 from services.watch.membership import MemberOffer, Turn, share_out
 from services.watch.sharing import FeedMemory, SharedHolds
-from services.watch.status import describe_feed
-from services.watch.store import FeedStore
+from services.watch.store import FeedStore, describe_feed
 from services.watch.transport import FeedResponse
 from tests.keyed import MemoryKeyedLog
 from tests.unit.watch.samples import SAMPLES, watched_92

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from schemas.alerts import FlagRow
-from schemas.catalogue.meals import MEALS_FAIL_BELOW, compute_meals_left, compute_meals_served
+from schemas.crisis.causes import MEALS_FAIL_BELOW, compute_meals_left, compute_meals_served
 from services.alerts.levels.metrics.base import (
     KIND,
     BoundMetric,

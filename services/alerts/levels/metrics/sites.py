@@ -10,7 +10,7 @@ from schemas.base import HOUR_MS
 from schemas.crisis.causes import Cause
 from schemas.reference import Site
 from schemas.words import EventType, SiteStatus
-from services.alerts.causes.site_impact import derive_status
+from services.alerts.causes.cause_impact import derive_status
 from services.alerts.levels.metrics.base import (
     ALL,
     BoundMetric,

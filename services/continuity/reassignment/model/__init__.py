@@ -5,31 +5,3 @@ linear program. Its lexicographic optimum becomes a proposal for a person to dec
 is a function of its arguments: no clock, no randomness, no I/O. See
 `docs/reference/reassignment-model.md`.
 """
-
-from services.continuity.reassignment.model.lexicographic import SolveChoice
-from services.continuity.reassignment.model.plan import (
-    ProposedLine,
-    SolvedProposal,
-    SolveOptions,
-    solve_situation_program,
-)
-from services.continuity.reassignment.model.previous import LineKey, Previous, PreviousLine
-from services.continuity.reassignment.model.situation import ModelSituation, SiteCapacityState
-from services.continuity.reassignment.model.solver import SolverFailed, SolverWork
-from services.continuity.reassignment.model.tables import ReferenceTables
-
-__all__ = [
-    "LineKey",
-    "ModelSituation",
-    "Previous",
-    "PreviousLine",
-    "ProposedLine",
-    "ReferenceTables",
-    "SiteCapacityState",
-    "SolveChoice",
-    "SolveOptions",
-    "SolvedProposal",
-    "SolverFailed",
-    "SolverWork",
-    "solve_situation_program",
-]

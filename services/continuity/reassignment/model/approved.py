@@ -12,15 +12,13 @@ import numpy as np
 
 from services.continuity.reassignment.model.moves import (
     AT_HOME,
+    DISPLACED,
     DONOR_TENTHS,
     OWN_WORK,
     PLACE_TENTHS,
-    Moves,
-)
-from services.continuity.reassignment.model.previous import (
-    DISPLACED,
     TELEWORK,
     LineKey,
+    Moves,
     PreviousLine,
 )
 from services.continuity.reassignment.model.program import KEPT_FRACTION, MoveBounds

@@ -12,9 +12,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from services.continuity.reassignment.model.matrix import Reals
 from services.continuity.reassignment.model.moves import OWN_WORK
-from services.continuity.reassignment.model.program import Program
+from services.continuity.reassignment.model.program import Program, Reals
 from services.continuity.reassignment.model.solver import TOLERANCE, HostGroup, OptimalFace
 from services.continuity.reassignment.model.tables import Ints
 

@@ -12,14 +12,14 @@ from typing import Any
 
 from schemas.catalogue.strategies import needs_outside_help
 from services.continuity.reassignment.model.explain import LineReason, StaffGap
-from services.continuity.reassignment.model.plan import ProposedLine, SolvedProposal
-from services.continuity.reassignment.model.previous import (
+from services.continuity.reassignment.model.moves import (
     DISPLACED,
     RELEASABLE,
     TELEWORK,
     LineKey,
     PreviousLine,
 )
+from services.continuity.reassignment.model.plan import ProposedLine, SolvedProposal
 from services.continuity.reassignment.model.situation import ModelSituation, SiteCapacityState
 from services.continuity.reassignment.model.tables import ReferenceTables
 

@@ -1,6 +1,7 @@
 """Find every admissible line of a situation: agents, need, place and cost.
 
-See `docs/reference/reassignment-model.md`, §3.
+Lines of an earlier proposal that people decided or have seen are kept. See
+`docs/reference/reassignment-model.md`, §3, and §4, Incremental.
 """
 
 from __future__ import annotations
@@ -12,10 +13,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from services.continuity.reassignment.model.previous import DISPLACED, RELEASABLE, TELEWORK, LineKey
 from services.continuity.reassignment.model.situation import OPTIMISED_CRITICALITIES, Quantities
 from services.continuity.reassignment.model.tables import LONGEST_MIN, Ints, ReferenceTables
 
+TELEWORK = "telework"
+"""Place of a line without a host."""
+OWN_WORK_NAME = "own"
+"""Replaces the demand in the key of displaced agents that continue their own work."""
+DISPLACED, RELEASABLE = "d", "r"
 AT_HOME: Final = -1
 """Place index of telework."""
 OWN_WORK: Final = -1
@@ -24,6 +29,60 @@ DONOR_TENTHS: Final = {4: 1, 3: 2, 2: 4, 1: 6}
 """Penalty by criticality of the work that an agent leaves; displaced agents have none."""
 PLACE_TENTHS: Final = 1
 """Penalty of an unusual kind of host, and of telework for only part of the work."""
+_Block = tuple[Ints, NDArray[np.bool_], Ints, Ints, Ints, Ints, Ints]
+
+
+@dataclass(frozen=True, slots=True)
+class LineKey:
+    """Identity of a line: agents, need, place.
+
+    The `need_*` fields are empty for agents that continue their own work.
+    """
+
+    site: str
+    activity: str
+    metier: str
+    supply: str
+    """`d` displaced, `r` releasable."""
+    need_site: str
+    need_activity: str
+    need_metier: str
+    place: str
+    """A site, or `telework`."""
+
+    @property
+    def own_work(self) -> bool:
+        return not self.need_activity
+
+    def fields(self) -> tuple[str, ...]:
+        """Return the fields in order."""
+        if self.own_work:
+            return (self.site, self.activity, self.metier, OWN_WORK_NAME, self.place)
+        return (
+            self.site,
+            self.activity,
+            self.metier,
+            self.supply,
+            self.need_site,
+            self.need_activity,
+            self.need_metier,
+            self.place,
+        )
+
+    def list_hash_fields(self) -> tuple[str, ...]:
+        """Return the fields as level H hashes them: telework is `tele` there."""
+        return (*self.fields()[:-1], "tele" if self.place == TELEWORK else self.place)
+
+
+@dataclass(frozen=True, slots=True)
+class PreviousLine:
+    key: LineKey
+    count: int
+    is_approved: bool
+    """An approved line is a lower bound; any other only weighs on stability (K)."""
+
+
+Previous = tuple[PreviousLine, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +118,6 @@ class Moves:
             need.metier,
             place,
         )
-
-
-_Block = tuple[Ints, NDArray[np.bool_], Ints, Ints, Ints, Ints, Ints]
 
 
 def find_moves(quantities: Quantities) -> Moves:

@@ -23,8 +23,13 @@ from services.continuity.reassignment.model.lexicographic import (
     build_tie_break_costs,
     solve_program,
 )
-from services.continuity.reassignment.model.moves import AT_HOME, OWN_WORK, find_moves
-from services.continuity.reassignment.model.previous import LineKey, PreviousLine
+from services.continuity.reassignment.model.moves import (
+    AT_HOME,
+    OWN_WORK,
+    LineKey,
+    PreviousLine,
+    find_moves,
+)
 from services.continuity.reassignment.model.program import ObjectiveLevel, Program, build_program
 from services.continuity.reassignment.model.situation import ModelSituation, Quantities
 from services.continuity.reassignment.model.tables import Ints, ReferenceTables

@@ -16,9 +16,13 @@ import highspy
 import numpy as np
 from numpy.typing import NDArray
 
-from services.continuity.reassignment.model.matrix import ProgramLimits, ProgramMatrix, Reals
 from services.continuity.reassignment.model.moves import OWN_WORK
-from services.continuity.reassignment.model.program import Program
+from services.continuity.reassignment.model.program import (
+    Program,
+    ProgramLimits,
+    ProgramMatrix,
+    Reals,
+)
 from services.continuity.reassignment.model.tables import Ints
 
 TOLERANCE: Final = 1e-6

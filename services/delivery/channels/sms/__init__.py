@@ -3,26 +3,18 @@
 The address and the token of the provider decide which.
 """
 
-from schemas.catalogue.channels import Channel
+from schemas.words import Channel
 from services.delivery.channels.base import ChannelType, Inbox
-from services.delivery.channels.sms.gateway import SmsGateway
-from services.delivery.channels.sms.octopush import OctopushKeys, OctopushSms
+from services.delivery.channels.sms.http_providers import (
+    OctopushKeys,
+    OctopushSms,
+    SmsGateway,
+    SmsmodeSms,
+)
 from services.delivery.channels.sms.origin import parse_origin
 from services.delivery.channels.sms.ovh import OvhKeys, OvhSms
 from services.delivery.channels.sms.settings import SmsProvider, SmsSettings, lint
 from services.delivery.channels.sms.smpp.driver import SmppDriver
-from services.delivery.channels.sms.smsmode import SmsmodeSms
-
-__all__ = [
-    "CHANNEL",
-    "OctopushSms",
-    "OvhSms",
-    "SmppDriver",
-    "SmsGateway",
-    "SmsmodeSms",
-    "driver",
-    "lint",
-]
 
 
 def driver(settings: SmsSettings, inbox: Inbox) -> SmppDriver | SmsGateway:

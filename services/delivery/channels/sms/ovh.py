@@ -26,7 +26,11 @@ from yarl import URL
 
 from schemas.words import Channel
 from services.delivery.channels.base import CallResult, Inbox, Outgoing
-from services.delivery.channels.sms.gateway import SmsGateway, build_ovh_job, interpret_ovh_answer
+from services.delivery.channels.sms.http_providers import (
+    SmsGateway,
+    build_ovh_job,
+    interpret_ovh_answer,
+)
 from services.delivery.channels.sms.origin import SmsOrigin, normalize_provider_number
 from services.runtime.kafka.clients import BrokerAway
 from services.runtime.process.tasks import cancel_and_wait

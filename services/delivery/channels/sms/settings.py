@@ -10,8 +10,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import Field, SecretStr, field_validator
 
 from services.delivery.channels.base import SettingsFault
-from services.delivery.channels.sms import octopush, smsmode
-from services.delivery.channels.sms.octopush import OctopushKeys
+from services.delivery.channels.sms.http_providers import OCTOPUSH_PATH, SMSMODE_PATH, OctopushKeys
 from services.delivery.channels.sms.origin import OriginInvalid, SmsOrigin, parse_origin
 from services.delivery.channels.sms.ovh import JOBS_PATH, OvhKeys
 from services.delivery.channels.sms.smpp.session import Smsc
@@ -72,9 +71,9 @@ class SmsSettings(Settings):
     def find_provider(self) -> SmsProvider:
         """Return the HTTP provider of the address."""
         path = urlsplit(self.sms_url.get_secret_value()).path
-        if path.endswith(smsmode.PATH):
+        if path.endswith(SMSMODE_PATH):
             return SmsProvider.SMSMODE
-        if path.endswith(octopush.PATH):
+        if path.endswith(OCTOPUSH_PATH):
             return SmsProvider.OCTOPUSH
         is_ovh = OvhKeys.read(self.sms_token.get_secret_value()) is not None
         return SmsProvider.OVH if is_ovh else SmsProvider.GATEWAY

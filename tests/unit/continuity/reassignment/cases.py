@@ -9,13 +9,10 @@ from typing import Any
 
 from schemas.reference import ReassignmentRule, Site, StaffCell, Staffing, Substitution
 from services.continuity.contingency.ranking import ContingencyRanking, LossKind, SiteLoss
-from services.continuity.reassignment.model import (
-    ModelSituation,
-    ReferenceTables,
-    SolvedProposal,
-    solve_situation_program,
-)
 from services.continuity.reassignment.model.files import read_situation
+from services.continuity.reassignment.model.plan import SolvedProposal, solve_situation_program
+from services.continuity.reassignment.model.situation import ModelSituation
+from services.continuity.reassignment.model.tables import ReferenceTables
 from tests.shipped import territory
 
 DATA = Path(__file__).parents[3] / "data" / "reassignment"

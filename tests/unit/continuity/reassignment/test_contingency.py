@@ -19,9 +19,9 @@ from services.continuity.contingency.ranking import (
     select_worst,
 )
 from services.continuity.contingency.sensitivity import GainBaseline, rank_gains
-from services.continuity.reassignment.model import ReferenceTables
-from services.continuity.reassignment.model.previous import LineKey, PreviousLine
+from services.continuity.reassignment.model.moves import LineKey, PreviousLine
 from services.continuity.reassignment.model.situation import ModelSituation, SiteCapacityState
+from services.continuity.reassignment.model.tables import ReferenceTables
 from tests.model.reassignment import Case
 from tests.unit.continuity.reassignment.cases import cell, people_losses, rule, site, tables
 from tests.unit.continuity.reassignment.test_independent import small_cases

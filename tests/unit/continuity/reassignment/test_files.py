@@ -9,18 +9,15 @@ from typing import Any
 
 import pytest
 
-from services.continuity.reassignment.model import (
-    ModelSituation,
-    ReferenceTables,
-    SiteCapacityState,
-    solve_situation_program,
-)
 from services.continuity.reassignment.model.files import (
     FileInvalid,
     dump_proposal,
     read_previous,
     read_situation,
 )
+from services.continuity.reassignment.model.plan import solve_situation_program
+from services.continuity.reassignment.model.situation import ModelSituation, SiteCapacityState
+from services.continuity.reassignment.model.tables import ReferenceTables
 from tests.unit.continuity.reassignment.cases import cell, rule, site, small
 
 META = [{"id": "X", "elapsed_h": 1, "transit": 1, "tele": 1}]

@@ -10,18 +10,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas.reference import ReassignmentRule, Staffing, Substitution
-from services.continuity.reassignment.model import (
-    LineKey,
-    ModelSituation,
-    PreviousLine,
-    ReferenceTables,
-    SiteCapacityState,
-    SolveChoice,
+from services.continuity.reassignment.model.lexicographic import SolveChoice
+from services.continuity.reassignment.model.moves import TELEWORK, LineKey, PreviousLine
+from services.continuity.reassignment.model.plan import (
     SolvedProposal,
     SolveOptions,
     solve_situation_program,
 )
-from services.continuity.reassignment.model.previous import TELEWORK
+from services.continuity.reassignment.model.situation import ModelSituation, SiteCapacityState
+from services.continuity.reassignment.model.tables import ReferenceTables
 from tests.model.reassignment import LEVELS, Case, Move, checked, optimum
 from tests.shipped import territory
 from tests.unit.continuity.reassignment.cases import EXPECTED, cell, site, situation, solved

@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from services.continuity.reassignment.model import (
-    PreviousLine,
-    SolveChoice,
+from services.continuity.reassignment.model.lexicographic import SolveChoice
+from services.continuity.reassignment.model.moves import PreviousLine
+from services.continuity.reassignment.model.plan import (
     SolvedProposal,
     SolveOptions,
-    SolverWork,
     solve_situation_program,
 )
+from services.continuity.reassignment.model.solver import SolverWork
 from tests.unit.continuity.reassignment.cases import EXPECTED, situation, solved, tables
 
 

@@ -13,13 +13,13 @@ from services.continuity.contingency.ranking import (
     count_losses,
     select_worst,
 )
-from services.continuity.reassignment.model import (
+from services.continuity.reassignment.model.moves import PreviousLine
+from services.continuity.reassignment.model.situation import (
     ModelSituation,
-    ReferenceTables,
+    Quantities,
     SiteCapacityState,
 )
-from services.continuity.reassignment.model.previous import PreviousLine
-from services.continuity.reassignment.model.situation import Quantities
+from services.continuity.reassignment.model.tables import ReferenceTables
 from tests.model.reassignment import Case
 from tests.unit.continuity.reassignment.cases import cell, people_losses, rule, site, small, tables
 from tests.unit.continuity.reassignment.test_independent import small_cases

@@ -5,17 +5,16 @@ from __future__ import annotations
 from hashlib import sha256
 
 from schemas.reference import ReassignmentRule, Substitution
-from services.continuity.reassignment.model import (
-    ModelSituation,
-    PreviousLine,
-    ReferenceTables,
-    SiteCapacityState,
-    SolveChoice,
+from services.continuity.reassignment.model.explain import StaffGap
+from services.continuity.reassignment.model.lexicographic import SolveChoice
+from services.continuity.reassignment.model.moves import PreviousLine
+from services.continuity.reassignment.model.plan import (
     SolvedProposal,
     SolveOptions,
     solve_situation_program,
 )
-from services.continuity.reassignment.model.explain import StaffGap
+from services.continuity.reassignment.model.situation import ModelSituation, SiteCapacityState
+from services.continuity.reassignment.model.tables import ReferenceTables
 from tests.unit.continuity.reassignment.cases import cell, rule, site, small
 
 CLOSED = SiteCapacityState(100, 0, False)

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import pytest
 
-from services.continuity.reassignment.model import (
-    PreviousLine,
-    SolveChoice,
+from services.continuity.reassignment.model import solver
+from services.continuity.reassignment.model.lexicographic import SolveChoice
+from services.continuity.reassignment.model.moves import PreviousLine
+from services.continuity.reassignment.model.plan import (
     SolvedProposal,
     SolveOptions,
     solve_situation_program,
-    solver,
 )
 from tests.unit.continuity.reassignment.cases import situation, tables
 

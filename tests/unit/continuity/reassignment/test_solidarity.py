@@ -5,15 +5,14 @@ from __future__ import annotations
 import pytest
 
 from services.continuity.contingency.ranking import SiteLoss, select_worst
-from services.continuity.reassignment.model import (
-    ModelSituation,
-    ReferenceTables,
-    SiteCapacityState,
-    SolveChoice,
+from services.continuity.reassignment.model.lexicographic import SolveChoice
+from services.continuity.reassignment.model.plan import (
     SolvedProposal,
     SolveOptions,
     solve_situation_program,
 )
+from services.continuity.reassignment.model.situation import ModelSituation, SiteCapacityState
+from services.continuity.reassignment.model.tables import ReferenceTables
 from tests.unit.continuity.reassignment.cases import (
     EXPECTED,
     cell,

@@ -9,9 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.delivery.channels.email import EmailDriver, lint
-from services.delivery.channels.email.bounces import Bounce, read_bounce
-from services.delivery.channels.email.settings import EmailSettings
+from services.delivery.channels.email import Bounce, EmailDriver, EmailSettings, lint, read_bounce
 from tests.integration.delivery.outgoing import outgoing
 
 TOKEN = "AeQ_" + "x" * 120 + "-9"

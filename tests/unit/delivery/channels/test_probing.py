@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from services.delivery.channels import ProbingDriver
+from services.delivery.channels.base import ProbingDriver
 from services.delivery.channels.email import EmailDriver
 from services.delivery.channels.voice import VoiceDriver
 from services.delivery.channels.webhook import WebhookDriver

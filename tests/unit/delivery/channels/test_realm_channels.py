@@ -13,7 +13,7 @@ from services.cli.__main__ import app
 from services.delivery.channels.base import Driver, Inbox
 from services.delivery.channels.configured import ProviderPlan, open_drivers
 from services.delivery.channels.email import EmailDriver
-from services.delivery.channels.sms import SmsGateway
+from services.delivery.channels.sms.http_providers import SmsGateway
 from services.delivery.settings import DeliverySettings
 from tests.unit.delivery.test_returns import Line
 

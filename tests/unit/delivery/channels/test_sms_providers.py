@@ -13,8 +13,10 @@ import pytest
 from aiohttp import web
 
 from services.delivery.channels.base import CallResult
-from services.delivery.channels.sms import OctopushSms, OvhSms, SmsGateway, SmsmodeSms, driver, lint
-from services.delivery.channels.sms.settings import SmsSettings
+from services.delivery.channels.sms import driver
+from services.delivery.channels.sms.http_providers import OctopushSms, SmsGateway, SmsmodeSms
+from services.delivery.channels.sms.ovh import OvhSms
+from services.delivery.channels.sms.settings import SmsSettings, lint
 from tests.integration.delivery.outgoing import LINK, RETURNS, outgoing
 from tests.integration.delivery.serving import serving
 

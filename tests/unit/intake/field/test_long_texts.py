@@ -15,7 +15,7 @@ from schemas.people.replies import (
     name_text_part,
 )
 from schemas.words import MsgType
-from services.intake.field.long_texts import ArrivedPart, join_parts
+from services.intake.field.arrived_texts import ArrivedPart, join_parts
 from services.runtime.http.sms_text import encode_text
 from services.runtime.kafka.clients import BrokerAway
 from services.runtime.secrets.vault import TextItem

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from services.intake.integrations import request
-from services.intake.integrations.times import parse_time
+from services.intake.integrations.request import parse_time
 from tests.unit.intake.conftest import Door
 from tests.unit.intake.machines.test_machines import KEY, event, last, reports, source
 
@@ -22,6 +22,9 @@ class Minute:
 
     def now(self, zone: tzinfo) -> datetime:
         return self.at.astimezone(zone)
+
+    def __call__(self, *parts: Any, **options: Any) -> datetime:
+        return datetime(*parts, **options)  # noqa: DTZ001
 
 
 @pytest.fixture

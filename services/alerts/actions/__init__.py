@@ -1,1 +1,0 @@
-"""Actions that the cell gives to people. Rule D87."""

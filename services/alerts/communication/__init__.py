@@ -1,1 +1,0 @@
-"""Statements, and questions of the press, families and elected people."""

@@ -1,1 +1,0 @@
-"""Legal deadlines: the clocks of obligations. Rule D92."""

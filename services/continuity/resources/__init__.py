@@ -1,1 +1,0 @@
-"""Resource requests and stocks. Rule D88."""

@@ -1,1 +1,0 @@
-"""Accept photos of reports."""
