@@ -196,7 +196,7 @@ Rule D78.
 
 
 class Headcount(Model):
-    """Newest headcount of an evacuated site since its evacuation.
+    """Newest headcount of a site since its people were ordered to leave.
 
     Rule D37.
     """
@@ -221,17 +221,33 @@ class SiteRow(Model):
     lifted_at: Instant | None = Field(
         default=None, description="reported end of the trouble that ended last here"
     )
-    headcount: Headcount | None = optional("evacuated site: newest count since the evacuation")
-    all_clear_at: Instant | None = optional(
-        "evacuated site: time of the all-clear after the evacuation"
+    left_at: Instant | None = optional(
+        "closed site: time of the order to leave that still stands there"
     )
+    headcount: Headcount | None = optional(
+        "site under an order to leave: newest count since the order"
+    )
+    all_clear_at: Instant | None = optional(
+        "site under an order to leave: time of the all-clear after the order"
+    )
+
+    @property
+    def order(self) -> SiteStatus | None:
+        """Order to leave or to shelter that stands at the site, also while the site is closed."""
+        if self.status is SiteStatus.SHELTERING:
+            return self.status
+        return (
+            SiteStatus.EVACUATED
+            if self.status is SiteStatus.EVACUATED or self.left_at is not None
+            else None
+        )
 
     @property
     def confinement(self) -> Confinement | None:
         """Reason to send nobody away for other work; None if agents may leave. Rule D78."""
-        if self.status is SiteStatus.SHELTERING:
+        if self.order is SiteStatus.SHELTERING:
             return "sheltering"
-        if self.status is not SiteStatus.EVACUATED or self.all_clear_at is not None:
+        if self.order is None or self.all_clear_at is not None:
             return None
         is_counted = self.headcount is not None and self.headcount.found >= self.headcount.expected
         return None if is_counted else "counting"

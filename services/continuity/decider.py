@@ -196,7 +196,7 @@ def extract_site(row: SiteRow, before: SiteHeard | None) -> SiteHeard:
         causes=causes,
         lifted_at=row.lifted_at,
         confinement=row.confinement,
-        uncounted_since=row.since if is_uncounted else None,
+        uncounted_since=(row.left_at or row.since) if is_uncounted else None,
     )
 
 

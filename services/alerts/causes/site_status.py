@@ -40,7 +40,6 @@ _FLAGS = ("contested", "overdue", "maintenance")
 _UNMARKED: Map[str, tuple[str, ...]] = Map()
 LIFTED: Final = "lifted"
 """Order that ends the one before it."""
-_ORDERS: Final = (S.EVACUATED, S.SHELTERING)
 _OWN_SOURCE: Final = "site_manager"
 """Source of a manager's own reports: they need no message about them."""
 _PRECEDENCE = {
@@ -176,7 +175,8 @@ def _build_row(
     flags = tuple(name for name in _FLAGS if any(getattr(c, name) for c in causes))
     last = old.last_word_at if old else None
     since = _find_status_start(draft, status, by, old, silence)
-    is_evacuated = status is S.EVACUATED
+    leave_causes = _list_leave_order_causes(acting)
+    left_at = min((find_start(c, draft.now) for c in leave_causes), default=None)
     return SiteRow(
         id=site_id,
         status=status,
@@ -187,8 +187,11 @@ def _build_row(
         last_word_at=last if word is None else max(word, last or 0),
         flags=flags,
         lifted_at=_find_last_lift(draft, old),
-        headcount=_find_headcount(draft, site_id, since) if is_evacuated else None,
-        all_clear_at=_find_all_clear(draft, site_id, by, since) if is_evacuated else None,
+        left_at=None if status is S.EVACUATED else left_at,
+        headcount=None if left_at is None else _find_headcount(draft, site_id, left_at),
+        all_clear_at=None
+        if left_at is None
+        else _find_all_clear(draft, site_id, leave_causes, left_at),
     )
 
 
@@ -197,17 +200,15 @@ def _propose_headcount(draft: AlertsDecision, row: SiteRow, old: SiteRow | None)
 
     The task ends once somebody counts them, or the order is over. Rule D79, headcount.
     """
-    in_danger = row.status in (S.EVACUATED, S.SHELTERING)
+    order = row.order
     if (
-        not in_danger
+        order is None
         or row.all_clear_at is not None
-        or _find_headcount(draft, row.id, row.since) is not None
+        or _find_headcount(draft, row.id, row.left_at or row.since) is not None
     ):
-        cancel_task(draft, "headcount", row.id, "counted" if in_danger else "over")
-    elif old is None or old.status is not row.status:
-        incident = next(
-            (cause.incident for cause in row.causes if cause.effect is row.status), None
-        )
+        cancel_task(draft, "headcount", row.id, "over" if order is None else "counted")
+    elif old is None or old.order is not order:
+        incident = next((cause.incident for cause in row.causes if cause.effect is order), None)
         open_task(
             draft,
             "headcount",
@@ -219,12 +220,12 @@ def _propose_headcount(draft: AlertsDecision, row: SiteRow, old: SiteRow | None)
 
 def _note_order(draft: AlertsDecision, row: SiteRow, old: SiteRow | None) -> None:
     """Note an order to leave or to shelter that begins or ends, unless the manager gave it."""
-    before = old.status if old is not None else S.NORMAL
-    if row.status is before:
+    before = old.order if old is not None else None
+    if row.order is before:
         return
-    if row.status in _ORDERS:
-        causes, status, code = row.causes, row.status, row.status.value
-    elif before in _ORDERS and old is not None:
+    if row.order is not None:
+        causes, status, code = row.causes, row.order, row.order.value
+    elif before is not None and old is not None:
         causes, status, code = old.causes, before, LIFTED
     else:
         return
@@ -233,7 +234,7 @@ def _note_order(draft: AlertsDecision, row: SiteRow, old: SiteRow | None) -> Non
     )
     if cause is not None and cause.incident is not None and not _is_own_word(cause):
         source = next((one for one in cause.sources if one != _OWN_SOURCE), None)
-        ended_order = before.value if code == LIFTED else None
+        ended_order = status.value if code == LIFTED else None
         draft.orders[row.id] = Order(cause.incident, code, cause.since, source, ended_order)
 
 
@@ -279,12 +280,12 @@ def _find_all_clear(
 
 
 def list_evacuated_sites(draft: AlertsDecision, incident: str) -> list[str]:
-    """Return the evacuated sites of an incident: an all-clear without a site is for all of them."""
+    """Return the sites of an incident that people left: an all-clear without a site is for all."""
     members = draft.incident(incident).members
     return [
         site
         for site in members
-        if (row := draft.state.sites.get(site)) is not None and row.status is S.EVACUATED
+        if (row := draft.state.sites.get(site)) is not None and row.order is S.EVACUATED
     ]
 
 
@@ -296,18 +297,35 @@ def _find_last_lift(draft: AlertsDecision, old: SiteRow | None) -> Instant | Non
     return max((at for at in ends if at is not None), default=old.lifted_at)
 
 
+def _find_newest_order(acting: list[CauseImpact]) -> CauseImpact | None:
+    """Return the latest order to leave or to shelter. Rule D5, contradictions."""
+    orders = (s for s in acting if s.cause.type in ORDER_TYPES)
+    return max(orders, key=lambda s: (s.cause.last_at, s.cause.id), default=None)
+
+
+def _list_leave_order_causes(acting: list[CauseImpact]) -> list[Cause]:
+    """Return the causes of the order to leave that stands; none if people shelter since."""
+    newest = _find_newest_order(acting)
+    if newest is None or newest.effect is not S.EVACUATED:
+        return []
+    return [s.cause for s in acting if s.effect is S.EVACUATED]
+
+
 def _derive_status(acting: list[CauseImpact]) -> tuple[S, list[Cause]]:
     """Return the status by precedence, and the causes that give it.
 
-    The latest of several orders stands (rule D5); a later closure turns it into `closed`.
+    The latest of several orders stands (rule D5). A later closure of a site that people left turns
+    it into `closed`; nobody who shelters leaves because the site is closed.
     """
-    orders = [s for s in acting if s.cause.type in ORDER_TYPES]
-    if orders:
-        newest = max(orders, key=lambda s: (s.cause.last_at, s.cause.id))
+    newest = _find_newest_order(acting)
+    if newest is not None:
+        orders = [s for s in acting if s.cause.type in ORDER_TYPES]
         closures = [
             s.cause
             for s in acting
-            if s.cause.type is T.CLOSURE and s.cause.last_at > newest.cause.last_at
+            if newest.effect is S.EVACUATED
+            and s.cause.type is T.CLOSURE
+            and s.cause.last_at > newest.cause.last_at
         ]
         if not closures:
             return newest.effect, [s.cause for s in orders if s.effect is newest.effect]

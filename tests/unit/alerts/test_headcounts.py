@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from schemas.calling import NotificationPlanned
 from schemas.reports import Measure
 from tests.unit.alerts.scene import Scene
 
 SITE = "clg-0921353W"
+ORDER = "site_order"
 
 
 @pytest.fixture
@@ -80,10 +82,46 @@ def test_an_all_clear_for_a_commune_covers_the_sites_of_its_incident(scene: Scen
     assert scene.site(SITE).confinement is None
 
 
-def test_a_closure_after_the_evacuation_ends_the_count(scene: Scene) -> None:
+def test_a_closure_after_the_evacuation_ends_no_count(scene: Scene) -> None:
+    """«Le collège est fermé» says nothing of the people who left it."""
     scene.report(1, "evacuation", SITE, severity=4)
+    count(scene, 20, 208)
     scene.report(30, "closure", SITE, severity=3)
+    site = scene.site(SITE)
+    assert (site.status.value, site.left_at) == ("closed", scene.at(1))
+    assert site.headcount is not None
+    assert (site.headcount.found, site.confinement) == (208, "counting")
+    count(scene, 40, 214)
+    assert scene.site(SITE).confinement is None
+
+
+def test_an_all_clear_for_a_commune_covers_a_site_that_was_closed_since(scene: Scene) -> None:
+    gas = scene.report(1, "gas_leak", SITE, severity=4)
+    scene.report(2, "evacuation", SITE, severity=4)
+    scene.report(9, "closure", SITE, severity=3)
+    all_clear(scene, 30, None, commune=scene.state.territory.sites[SITE].commune, references=(gas,))
+    assert scene.site(SITE).all_clear_at == scene.at(30)
+    assert scene.site(SITE).confinement is None
+
+
+def test_nobody_who_shelters_leaves_because_the_site_is_closed(scene: Scene) -> None:
+    scene.report(1, "shelter_in_place", SITE, severity=4)
+    scene.report(5, "closure", SITE, severity=3)
+    assert (scene.status(SITE), scene.site(SITE).confinement) == ("sheltering", "sheltering")
+    scene.report(60, "reopening", SITE, severity=1, lifts=("shelter_in_place",))
     assert (scene.status(SITE), scene.site(SITE).confinement) == ("closed", None)
+
+
+@pytest.mark.parametrize("order", ["evacuation", "fire", "shelter_in_place"])
+def test_a_closure_lifts_no_order_of_the_prefecture(scene: Scene, order: str) -> None:
+    scene.report(1, order, SITE, severity=4, source="prefecture")
+    scene.report(5, "closure", SITE, severity=3)
+    told = [f.values["order"] for f in scene.named(NotificationPlanned) if f.template == ORDER]
+    assert "lifted" not in told
+    assert len(told) == 1
+    scene.report(50, "reopening", SITE, severity=1, source="prefecture", lifts=(order,))
+    told = [f.values["order"] for f in scene.named(NotificationPlanned) if f.template == ORDER]
+    assert told[1:] == ["lifted"]
 
 
 # ── proposed at once (D79) ─────────────────────────────────────────────────────────────────────────────────────────
@@ -110,6 +148,14 @@ def test_an_order_about_people_proposes_a_headcount_at_once(scene: Scene, order:
 def test_a_closed_site_counts_no_people(scene: Scene) -> None:
     scene.report(1, "closure", SITE, severity=4)
     assert proposals(scene) == []
+
+
+def test_a_closure_answers_no_question_about_people(scene: Scene) -> None:
+    scene.report(1, "fire", SITE, severity=4)
+    scene.report(5, "closure", SITE, severity=3)
+    assert proposals(scene) == [("open", None)]
+    count(scene, 12, 214)
+    assert proposals(scene) == [("void", "counted")]
 
 
 def test_the_proposal_ends_with_the_first_count(scene: Scene) -> None:
