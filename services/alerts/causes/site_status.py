@@ -244,9 +244,12 @@ def _is_own_word(cause: CauseRow) -> bool:
 
 
 def _find_headcount(draft: AlertsDecision, site_id: str, since: Instant) -> Headcount | None:
-    """Return the newest count of the people of a site since they left it. Rules D37 and D78."""
+    """Return the newest count of the people of a site since they left it. Rules D37 and D78.
+
+    0 of 0 is a count: at night nobody was there.
+    """
     reading = draft.state.readings.get(f"{HEADCOUNT_MEASURE}|{site_id}")
-    if reading is None or not reading.value_of or reading.occurred_at < since:
+    if reading is None or reading.value_of is None or reading.occurred_at < since:
         return None
     return Headcount(
         found=round(reading.value),

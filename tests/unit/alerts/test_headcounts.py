@@ -68,6 +68,15 @@ def test_a_withdrawn_count_no_longer_applies(scene: Scene) -> None:
     assert scene.site(SITE).confinement == "counting"
 
 
+def test_nobody_was_there_is_a_count(scene: Scene) -> None:
+    """At night a site is empty: «0 sur 0» ends the question, and hides nobody."""
+    scene.report(1, "evacuation", SITE, severity=4)
+    empty = Measure(name="headcount_found", value=0, value_of=0, unit="persons", scope="site")
+    scene.report(9, "headcount", SITE, severity=1, measure=empty)
+    assert scene.site(SITE).confinement is None
+    assert proposals(scene) == [("void", "counted")]
+
+
 def test_an_all_clear_ends_the_count(scene: Scene) -> None:
     scene.report(1, "evacuation", SITE, severity=4)
     all_clear(scene, 30, SITE)
