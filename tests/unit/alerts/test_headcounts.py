@@ -68,7 +68,7 @@ def test_a_withdrawn_count_no_longer_applies(scene: Scene) -> None:
     assert scene.site(SITE).confinement == "counting"
 
 
-def test_nobody_was_there_is_a_count(scene: Scene) -> None:
+def test_a_count_of_an_empty_site_ends_the_question(scene: Scene) -> None:
     """At night a site is empty: «0 sur 0» ends the question, and hides nobody."""
     scene.report(1, "evacuation", SITE, severity=4)
     empty = Measure(name="headcount_found", value=0, value_of=0, unit="persons", scope="site")
@@ -92,7 +92,7 @@ def test_an_all_clear_for_a_commune_covers_the_sites_of_its_incident(scene: Scen
 
 
 def test_a_closure_after_the_evacuation_ends_no_count(scene: Scene) -> None:
-    """«Le collège est fermé» says nothing of the people who left it."""
+    """«Le collège est fermé» accounts for no person."""
     scene.report(1, "evacuation", SITE, severity=4)
     count(scene, 20, 208)
     scene.report(30, "closure", SITE, severity=3)
@@ -113,7 +113,7 @@ def test_an_all_clear_for_a_commune_covers_a_site_that_was_closed_since(scene: S
     assert scene.site(SITE).confinement is None
 
 
-def test_nobody_who_shelters_leaves_because_the_site_is_closed(scene: Scene) -> None:
+def test_a_closure_sends_no_sheltering_people_out(scene: Scene) -> None:
     scene.report(1, "shelter_in_place", SITE, severity=4)
     scene.report(5, "closure", SITE, severity=3)
     assert (scene.status(SITE), scene.site(SITE).confinement) == ("sheltering", "sheltering")
@@ -125,12 +125,12 @@ def test_nobody_who_shelters_leaves_because_the_site_is_closed(scene: Scene) -> 
 def test_a_closure_lifts_no_order_of_the_prefecture(scene: Scene, order: str) -> None:
     scene.report(1, order, SITE, severity=4, source="prefecture")
     scene.report(5, "closure", SITE, severity=3)
-    told = [f.values["order"] for f in scene.named(NotificationPlanned) if f.template == ORDER]
-    assert "lifted" not in told
-    assert len(told) == 1
+    orders = [f.values["order"] for f in scene.named(NotificationPlanned) if f.template == ORDER]
+    assert "lifted" not in orders
+    assert len(orders) == 1
     scene.report(50, "reopening", SITE, severity=1, source="prefecture", lifts=(order,))
-    told = [f.values["order"] for f in scene.named(NotificationPlanned) if f.template == ORDER]
-    assert told[1:] == ["lifted"]
+    orders = [f.values["order"] for f in scene.named(NotificationPlanned) if f.template == ORDER]
+    assert orders[1:] == ["lifted"]
 
 
 # ── proposed at once (D79) ─────────────────────────────────────────────────────────────────────────────────────────
