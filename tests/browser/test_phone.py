@@ -508,12 +508,77 @@ def test_a_report_that_waits_never_leaves_under_the_name_of_the_next_person(
     until(lambda: count_reports() == 2)
 
 
-def test_the_tables_of_a_document_fit_the_phone(crisis: str, visitor: Accounts) -> None:
-    """Their last column, the forecast, was cut at the edge."""
-    page = visitor().page(f"/sitrep?realm={crisis}", **PHONE)
-    tables = page.locator(".sheet .scroll")
-    expect(tables.first).to_be_visible()
-    assert tables.evaluate_all("all => all.every(t => t.scrollWidth <= t.clientWidth)")
+def test_the_answer_about_a_statement_stands_where_the_person_is(
+    vigie: RunningVigie, own_realm: str, visitor: Accounts
+) -> None:
+    """It stood at the top of the page: five screens above the third statement of a phone."""
+    for n in range(3):
+        draft = {"audience": "press", "title": f"Communiqué {n}", "text": "Écoles fermées. " * 40}
+        made = vigie.http.post(
+            "/api/v1/statements",
+            json=draft,
+            params={"realm": own_realm},
+            headers={"Prefer": "wait=20"},
+        )
+        assert made.status_code == 200, made.text
+    who = visitor()
+    tabs = [who.page(f"/communication?realm={own_realm}", **PHONE) for _ in range(2)]
+    cards = [tab.locator("article").nth(2) for tab in tabs]
+    title = cards[0].get_by_role("heading").inner_text()
+    cards = [tab.locator("article", has_text=title) for tab in tabs]
+    tabs[1].route("**/communication*", lambda route: route.abort())  # it hears of nothing
+    cards[0].get_by_role("button", name="Soumettre à validation").click()
+    expect(cards[0].locator(".answer")).to_have_text("Soumis à validation.")
+    expect(cards[0].locator(".answer")).to_be_in_viewport()
+    cards[1].get_by_role("button", name="Soumettre à validation").click()
+    expect(cards[1].locator(".answer.refused")).to_be_in_viewport()
+    tabs[0].get_by_label("Texte", exact=False).last.fill("Les collèges rouvrent lundi.")
+    tabs[0].get_by_label("Public").last.select_option("press")
+    tabs[0].get_by_role("button", name="Garder en brouillon").click()
+    expect(tabs[0].locator("#said-draft")).to_contain_text("Brouillon gardé")
+    expect(tabs[0].locator("#said-draft")).to_be_in_viewport()
+
+
+def test_an_answer_beyond_the_edge_of_the_screen_comes_into_sight(
+    own_realm: str, visitor: Accounts
+) -> None:
+    page = visitor().page(f"/communication?realm={own_realm}", **PHONE)
+    page.evaluate(
+        """() => {
+            const said = document.getElementById("said-question");
+            document.getElementById("contenu").prepend(said);
+        }"""
+    )
+    form = page.locator("form", has=page.get_by_label("De la part"))
+    form.get_by_label("Question").fill("Quand rouvrez-vous ?")
+    form.get_by_role("button", name="Noter la question").click()
+    expect(page.locator("#said-question")).to_have_text("Question notée.")
+    expect(page.locator("#said-question")).to_be_in_viewport()
+
+
+def test_the_tables_of_a_document_and_the_week_on_call_fit_the_phone(
+    crisis: str, visitor: Accounts
+) -> None:
+    """Their last column, the forecast, was cut at the edge; the week was read sideways."""
+    page = visitor().page(width=320, height=700)
+    for path in ("/sitrep", "/retex"):
+        page.goto(f"{path}?realm={crisis}")
+        tables = page.locator(".sheet .scroll")
+        expect(tables.first).to_be_visible()
+        assert tables.evaluate_all("all => all.every(t => t.scrollWidth <= t.clientWidth)"), path
+        names = page.locator(".sheet td[data-column]").evaluate_all(
+            "all => all.map(cell => getComputedStyle(cell, '::before').content)"
+        )
+        assert names, path
+        assert "none" not in names, path
+    page.goto(f"/astreintes?realm={crisis}")
+    expect(page.locator("table.duty .when").first).to_contain_text("00:00")
+    assert page.locator("table.duty .when").first.bounding_box()["height"] > 10  # type: ignore[index]
+    assert page.locator("main .scroll").evaluate_all(
+        "all => all.every(part => part.scrollWidth <= part.clientWidth)"
+    )
+    page.set_viewport_size({"width": 1280, "height": 800})
+    expect(page.locator("table.duty thead")).to_be_visible()
 
 
 TABLE_PAGES = ("/", "/main-courante", "/reaffectation", "/activites", "/annuaire")

@@ -43,7 +43,7 @@ def test_the_second_author_of_a_statement_sees_the_first_text_and_keeps_the_own(
     expect(pages[1].locator("blockquote")).to_have_text("Le collège rouvre lundi.")
 
     save(second)
-    answer = pages[1].locator("#said-com")
+    answer = pages[1].locator("article .answer")
     expect(answer).to_contain_text("Quelqu’un a décidé entre-temps")
     expect(answer).to_contain_text("Coordonnateur PCA")
     expect(second.get_by_label("Texte")).to_have_value("Le collège ferme demain.")

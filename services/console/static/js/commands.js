@@ -3,7 +3,7 @@
 
 import { confirmed } from "./confirming.js";
 import { refused, settled } from "./drafts.js";
-import { pictured, refresh } from "./live.js";
+import { onRefresh, pictured, refresh } from "./live.js";
 import { looked } from "./look.js";
 import { smaller } from "./photo.js";
 import { picked } from "./picker.js";
@@ -92,6 +92,7 @@ async function send(form, submitter) {
     if (button) button.disabled = false;
     if (said) said.textContent = refusal;
     said?.classList.add("refused");
+    reveal(said);
     return;
   }
   const file = form.querySelector("input[type=file]:not([data-type=photo])");
@@ -117,6 +118,7 @@ async function send(form, submitter) {
   if (said) {
     if (said.textContent !== text) said.textContent = text;
     said.classList.toggle("refused", !ok);
+    reveal(said);
   }
   if (status === 401) refresh(); // the page says it, too, and leads to the login
   if (!UNANSWERED.has(status)) keys.delete(request);
@@ -124,6 +126,7 @@ async function send(form, submitter) {
   const news = OVERTAKEN.has(data.code ?? "") && form.isConnected ? await catchUp(form) : "";
   if (news && said) said.textContent = `${text} ${news}`;
   if (!ok || status === 202) return;
+  latest = said;
   settled(form);
   if (form.dataset.clear === undefined && form.dataset.version !== undefined) adopt(form);
   else if (form.dataset.clear !== undefined) form.reset();
@@ -212,6 +215,16 @@ async function setGoing(form, url) {
 
 const html = () => document.documentElement;
 
+/** The answer that the next refresh may move away from who waits for it. @type {HTMLElement | null} */
+let latest = null;
+
+/** An answer that stands beyond the edge of the screen is brought to it. @param {HTMLElement | null} said */
+function reveal(said) {
+  if (!said?.isConnected || !said.textContent) return;
+  const { top, bottom } = said.getBoundingClientRect();
+  if (top < 0 || bottom > innerHeight) said.scrollIntoView({ block: "center" });
+}
+
 /** Send what was confirmed, where that is asked for. @param {HTMLFormElement} form @param {HTMLElement | null} submitter */
 async function ask(form, submitter) {
   form.setAttribute("aria-busy", "true");
@@ -222,6 +235,10 @@ async function ask(form, submitter) {
 }
 
 export function start() {
+  onRefresh(() => {
+    reveal(latest);
+    latest = null;
+  });
   document.addEventListener("submit", (event) => {
     const form = event.target;
     if (!(form instanceof HTMLFormElement) || form.dataset.command === undefined) return;
