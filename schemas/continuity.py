@@ -404,7 +404,7 @@ class PlanRow(Model):
     )
     refused_incident_level: int | None = optional("level of the incident at the refusal")
     returns_at: Instant | None = optional(
-        "for a refused plan: time of the next proposal if its trigger still holds"
+        "for a refused plan or level: time of the next proposal if its trigger still holds"
     )
     life: int = Field(
         default=0,

@@ -30,6 +30,7 @@ from services.continuity.plans.cards import build_cards
 from services.continuity.plans.plans import (
     DECIDABLE_STATES,
     RECOVERY_CLEARED,
+    REFUSAL_CLEARED,
     build_boxes,
     build_refusal,
     find_held_level,
@@ -111,6 +112,7 @@ def activate_plan(draft: ContinuityDecision, command: cmd.ActivatePlan) -> Comma
         postponed_until=None,
         life=row.life + is_new,
         **RECOVERY_CLEARED,
+        **REFUSAL_CLEARED,
     )
     record_plan(draft, active, "activated")
     schedule_opening(draft, draft.state.plans[row.id])
@@ -136,6 +138,7 @@ def refuse_plan(draft: ContinuityDecision, command: cmd.RefusePlan) -> CommandRe
             state=state,
             resumes_partly=False,
             decided_at=row.decided_at,
+            **build_refusal(draft, row),
         )
     elif row.state in (PlanState.PROPOSED, PlanState.POSTPONED):
         refused_row = _apply_decision(
@@ -195,7 +198,13 @@ def stand_down_plan(draft: ContinuityDecision, command: cmd.StandDownPlan) -> Co
             )
         require_reason(command)
     lifted_row = _apply_decision(
-        draft, row, command, state=PlanState.LIFTED, proposed_level=None, **RECOVERY_CLEARED
+        draft,
+        row,
+        command,
+        state=PlanState.LIFTED,
+        proposed_level=None,
+        **RECOVERY_CLEARED,
+        **REFUSAL_CLEARED,
     )
     record_plan(draft, lifted_row, "stood_down")
     return _describe_plan(lifted_row)

@@ -54,7 +54,7 @@ _LIFE_CLEARED: Final[dict[str, Any]] = {
     "postponed_until": None,
     **RECOVERY_CLEARED,
 }
-_REFUSAL_CLEARED: Final[dict[str, Any]] = {
+REFUSAL_CLEARED: Final[dict[str, Any]] = {
     "refused_level": None,
     "refused_incident_level": None,
     "returns_at": None,
@@ -172,6 +172,7 @@ def _compute_next_due(draft: ContinuityDecision, row: PlanRow) -> Instant | None
     instants += [row.returns_at] if row.state is PlanState.REFUSED else []
     if row.state in ACTIVE_PLAN_STATES:
         instants += [
+            row.returns_at,
             find_next_card_deadline(draft.state, row, draft.now),
             None if row.stand_down_proposed else row.stand_down_at,
         ]
@@ -235,6 +236,7 @@ def _apply_held_trigger(
             _demand_plan_attention(draft, draft.state.plans[plan.id], "plan_proposed")
         case PlanState.REFUSED if (
             higher
+            or _is_above_refusal(draft, current)
             or _has_new_facts(current, trigger, draft.now)
             or _is_other_incident(current, trigger)
         ):
@@ -246,6 +248,7 @@ def _apply_held_trigger(
         ):
             raised_row = current.model_copy(
                 update={
+                    **REFUSAL_CLEARED,
                     "proposed_level": trigger.level,
                     "why": _merge_reasons(current.why, trigger.why),
                 }
@@ -291,25 +294,46 @@ def _get_incident_level(draft: ContinuityDecision, row: PlanRow) -> int:
     return 0 if incident_state is None else incident_state.level
 
 
+def _is_above_refusal(draft: ContinuityDecision, row: PlanRow) -> bool:
+    """Return whether the level of the territory or incident is above that of the refusal."""
+    return row.refused_level is not None and (
+        draft.state.level > row.refused_level
+        or _get_incident_level(draft, row) > (row.refused_incident_level or 0)
+    )
+
+
 def return_refused_plans(draft: ContinuityDecision) -> None:
-    """Propose refused plans again after the level of the territory or incident rose. Rule D49.
+    """Propose refused plans and levels again after the territory or incident rose. Rule D49.
 
     The trigger must hold.
     """
     if draft.state.bia is None:
         return
     for row in sorted(draft.state.plans.values(), key=lambda row: row.id):
-        if row.state is not PlanState.REFUSED or row.refused_level is None:
+        if not _is_above_refusal(draft, row):
             continue
-        if draft.state.level > row.refused_level or _get_incident_level(draft, row) > (
-            row.refused_incident_level or 0
-        ):
+        if row.state is PlanState.REFUSED:
             _return_plan(draft, row)
+        elif row.state in ACTIVE_PLAN_STATES:
+            _return_level(draft, row)
+
+
+def _return_level(draft: ContinuityDecision, row: PlanRow) -> None:
+    """Propose the refused higher level of an active plan again, if its trigger holds."""
+    plan, level = draft.bia.plans.get(row.id), find_held_level(draft.state, row.id)
+    cleared_plan = row.model_copy(update=REFUSAL_CLEARED)
+    if plan is None or level is None or level <= row.level:
+        if row.returns_at is not None and row.returns_at <= draft.now:
+            record_plan(draft, cleared_plan, "held")
+        return
+    returned_row = cleared_plan.model_copy(update={"proposed_level": level})
+    record_plan(draft, returned_row, "returned")
+    _demand_decision(draft, plan, returned_row)
 
 
 def _return_plan(draft: ContinuityDecision, row: PlanRow) -> None:
     plan, level = draft.bia.plans.get(row.id), find_held_level(draft.state, row.id)
-    cleared_plan = row.model_copy(update=_REFUSAL_CLEARED)
+    cleared_plan = row.model_copy(update=REFUSAL_CLEARED)
     if plan is None or plan.shelf is not PlanState.VALID or level is None:
         if row.returns_at is not None and row.returns_at <= draft.now:
             record_plan(
@@ -440,6 +464,8 @@ def on_plan_due(draft: ContinuityDecision, plan: str) -> None:
         _demand_plan_attention(draft, returned_row, "plan_proposed")
     elif row.state is PlanState.REFUSED:
         _return_plan(draft, row)
+    elif row.returns_at is not None and row.returns_at <= draft.now:
+        _return_level(draft, row)
     elif (
         row.stand_down_at is not None
         and row.stand_down_at <= draft.now

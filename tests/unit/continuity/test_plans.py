@@ -273,6 +273,55 @@ def test_a_refused_plan_returns_when_the_level_of_its_incident_rises() -> None:
     assert world.plan("PT-ELEC").state is PlanState.PROPOSED
 
 
+def test_a_refused_plan_returns_when_its_trigger_holds_again_at_a_higher_level() -> None:
+    world = _refused()
+    world.trigger("PT-ELEC", 2, "09:55", state="released")
+    world.level(Level.N3, "10:00")
+    assert world.plan("PT-ELEC").state is PlanState.REFUSED, "its trigger does not hold"
+    world.trigger("PT-ELEC", 2, "10:05")
+    assert world.plan("PT-ELEC").state is PlanState.PROPOSED
+
+
+def _refused_level() -> World:
+    world = World()
+    world.level(Level.N2, "09:40")
+    world.trigger("PT-ELEC", 2, "09:41")
+    world.say(cmd.ActivatePlan(plan="PT-ELEC", **WHO), "09:50")
+    world.trigger("PT-ELEC", 3, "09:55")
+    world.say(cmd.RefusePlan(plan="PT-ELEC", reason="text:1", **WHO), "10:00")
+    assert world.plan("PT-ELEC").proposed_level is None
+    return world
+
+
+def test_a_refused_higher_level_returns_when_the_territory_rises() -> None:
+    world = _refused_level()
+    world.level(Level.N3, "10:10")
+    row = world.plan("PT-ELEC")
+    assert (row.state, row.level, row.proposed_level) == (PlanState.ACTIVE, 2, 3)
+    assert len(world.asked("plan_proposed")) == 3, "the deciding role hears of it again"
+
+
+@pytest.mark.parametrize(("state", "level"), [("held", 3), ("released", None)])
+def test_a_refused_higher_level_returns_after_a_day_while_its_trigger_holds(
+    state: str, level: int | None
+) -> None:
+    world = _refused_level()
+    if state == "released":
+        world.trigger("PT-ELEC", 3, "12:00", state="released")
+    world.until("2027-02-12 09:59")
+    assert world.plan("PT-ELEC").proposed_level is None
+    world.until("2027-02-12 10:01")
+    assert world.plan("PT-ELEC").proposed_level == level
+
+
+def test_an_activated_plan_forgets_its_refusal() -> None:
+    world = _refused()
+    world.say(cmd.ActivatePlan(plan="PT-ELEC", **WHO), "10:00")
+    world.until("2027-02-13 10:00")
+    row = world.plan("PT-ELEC")
+    assert (row.level, row.proposed_level, row.refused_level) == (2, None, None)
+
+
 @pytest.mark.parametrize(
     ("state", "after"), [("held", PlanState.PROPOSED), ("released", PlanState.REFUSED)]
 )
