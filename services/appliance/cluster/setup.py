@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import secrets
 import shutil
+import socket
 from collections.abc import Callable
 from dataclasses import fields, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
+
+from aiokafka.errors import KafkaError
 
 from services.appliance.cluster.certificates import create_authority, create_broker_certificate
 from services.appliance.cluster.control import ClusterControl
@@ -22,6 +27,7 @@ from services.appliance.cluster.node import ClusterNode
 from services.appliance.cluster.registry import ClusterRegistry, InvitationRecord
 from services.appliance.embedded.kafka import HEAP_MB, KafkaNode, RunningKafka
 from services.appliance.embedded.node import make_node
+from services.runtime.kafka.clients import BrokerAway
 from services.runtime.kafka.security import KafkaSecurity, use_security
 from services.runtime.process.cluster import (
     AUTHORITY_FILE,
@@ -55,12 +61,40 @@ def parse_address(text: str) -> tuple[str, str]:
     if not colon or is_ipv6:
         host, port = text, str(DEFAULT_PORT)
     if not host or not port.isdecimal() or not 0 < int(port) < 65_535:
-        raise SetupRefused(f"the address must be HOST or HOST:PORT, not {text!r}")
+        raise SetupRefused(
+            f"the address must be HOST or HOST:PORT with a port from 1 to 65534, not {text!r}"
+        )
     if host in ("0.0.0.0", "[::]", "::"):  # noqa: S104
         raise SetupRefused("name the one address under which the other machines reach this one")
     if ":" in host and not host.startswith("["):
         host = f"[{host}]"
     return f"{host}:{port}", f"{host}:{int(port) + 1}"
+
+
+def check_own_address(broker: str, controller: str) -> None:
+    """Check that this machine can listen on both addresses now. Raises SetupRefused."""
+    for address in (broker, controller):
+        host, port = split_host_port(address)
+        try:
+            family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        except OSError as error:
+            raise SetupRefused(
+                f"the name {host} leads to no address: correct it, or give an IP address"
+            ) from error
+        with socket.socket(family, socket.SOCK_STREAM) as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                listener.bind(place)
+            except OSError as error:
+                raise SetupRefused(_describe_bind_failure(address, host, error)) from error
+
+
+def _describe_bind_failure(address: str, host: str, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"another program listens on {address}: stop it, or give another port after HOST"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"{host} is no address of this machine: `ip address` shows those that are"
+    return f"this user cannot listen on {address}: {error.strerror}"
 
 
 def make_cluster_node(
@@ -98,6 +132,7 @@ async def found_cluster(
     if read_member(data.secrets) is not None:
         raise SetupRefused(f"{data.root} belongs to a cluster already: see `vigie cluster status`")
     broker, controller = parse_address(address)
+    check_own_address(broker, controller)
     # The other ports stay for the next start
     ports = choose_ports(data.ports, {"kafka", "controller", *read_ports(data.ports)})
     own = (ports["kafka"], ports["controller"])
@@ -175,12 +210,17 @@ async def join_cluster(
     data = settings.data
     _check_empty(data)
     if invitation.expires_at <= now_ms():
+        end = datetime.fromtimestamp(invitation.expires_at / 1000, UTC)
         raise InvitationInvalid(
-            "the invitation has expired: make another with `vigie cluster invite`"
+            f"the invitation has expired on {end:%Y-%m-%d at %H:%M} UTC, by the clock of this "
+            "machine: make another with `vigie cluster invite`"
         )
     broker, controller = parse_address(address)
     if broker in {machine.broker for machine in invitation.machines}:
-        raise SetupRefused(f"{broker} is the address of another machine of the cluster")
+        raise SetupRefused(
+            f"{broker} is the address of another machine of the cluster: give that of this one"
+        )
+    check_own_address(broker, controller)
     own = Machine(invitation.number, broker, controller)
     member = ClusterMember(invitation.cluster, own.number, (*invitation.machines, own))
     try:
@@ -216,7 +256,7 @@ def _write_secrets(data: DataDir, invitation: Invitation) -> None:
 async def use_invitation(settings: Settings, invitation: Invitation) -> None:
     """Use an invitation on the brokers. The first use in the order of the topic counts.
 
-    Raises InvitationInvalid, BrokerAway, KafkaError, OSError.
+    Raises InvitationInvalid, and SetupRefused if no broker answers.
     """
     brokers = ",".join(machine.broker for machine in invitation.machines)
     password = invitation.secrets[PASSWORD_FILE].decode().strip()
@@ -228,12 +268,20 @@ async def use_invitation(settings: Settings, invitation: Invitation) -> None:
         async with ClusterRegistry.open(reachable) as registry:
             record = (await registry.read()).invitations.get(invitation.id)
             if record is None:
-                raise InvitationInvalid("the brokers do not know this invitation: make another")
+                raise InvitationInvalid(
+                    "the brokers do not know this invitation: make another with `vigie cluster "
+                    "invite`"
+                )
             if not record.used_by:
                 await registry.put_invitation(replace(record, used_by=attempt))
             if (await registry.read()).uses.get(invitation.id) != attempt:
                 raise InvitationInvalid(
                     "the invitation was used before: make another with `vigie cluster invite`"
                 )
+    except (BrokerAway, KafkaError, OSError) as error:
+        raise SetupRefused(
+            f"no machine of the cluster answers at {brokers}: see whether `vigie up` runs there, "
+            "and whether these ports are open for this machine"
+        ) from error
     finally:
         use_security(None)

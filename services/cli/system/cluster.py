@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError
 
 from services.appliance.cluster.control import ClusterRefused
 from services.appliance.cluster.invitation import (
+    FORM,
     VALID_H,
     InvitationInvalid,
     open_invitation,
@@ -38,6 +39,8 @@ from services.appliance.cluster.setup import (
 from services.appliance.embedded.java import JarsUnavailable, JavaUnusable
 from services.appliance.embedded.kafka import BrokerFailed
 from services.appliance.supervisor.orphans import end_orphans
+from services.appliance.supervisor.status import MIN_FREE_MB, read_free_mb
+from services.cli.client import error_text
 from services.cli.output import create_group, print_json, print_rows
 from services.runtime.kafka.clients import BrokerAway
 from services.runtime.kafka.security import read_cluster_security, use_security
@@ -83,7 +86,7 @@ def _run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     try:
         return asyncio.run(work())
     except FAILURES as error:
-        reason = str(error) or f"no answer in time ({type(error).__name__})"
+        reason = error_text(error)
         typer.secho(f"vigie cluster: {reason}", err=True, fg="red")
         raise typer.Exit(1) from error
 
@@ -96,6 +99,11 @@ def _say(text: str) -> None:
 def _hold_stopped(settings: Settings) -> Iterator[None]:
     """Hold the data directory, on which nothing may run meanwhile."""
     settings.data.make()
+    if (free_mb := read_free_mb(settings.data)) < MIN_FREE_MB:
+        raise SetupRefused(
+            f"the disk of {settings.data_dir} has {free_mb} MB free, and {MIN_FREE_MB} are needed: "
+            "make room"
+        )
     lock = DataDirLock(settings.data.lock)
     try:
         end_orphans(settings.data.root)
@@ -108,7 +116,7 @@ def _hold_stopped(settings: Settings) -> Iterator[None]:
 def _use_cluster(settings: Settings) -> Iterator[tuple[Settings, ClusterMember]]:
     """Yield settings that name the brokers of the cluster, and log in to them.
 
-    Raises SetupRefused without a cluster.
+    Raises SetupRefused without a cluster, or if no broker answers.
     """
     member = read_member(settings.data.secrets)
     if member is None:
@@ -116,6 +124,13 @@ def _use_cluster(settings: Settings) -> Iterator[tuple[Settings, ClusterMember]]
     use_security(read_cluster_security(settings.data.secrets))
     try:
         yield settings.model_copy(update={"kafka": member.brokers}), member
+    except (BrokerAway, KafkaError, OSError) as error:
+        if isinstance(error, OSError) and error.filename is not None:
+            raise  # A file of this machine
+        raise SetupRefused(
+            f"no broker answers at {member.brokers} ({error_text(error)}): start `vigie up` here and "
+            "on most of the other machines"
+        ) from error
     finally:
         use_security(None)
 
@@ -177,7 +192,7 @@ def join(
     settings = Settings()
 
     async def work() -> ClusterMember:
-        content = open_invitation(_read_text(invitation))
+        content = open_invitation(_read_invitation(invitation))
         with _hold_stopped(settings):
             return await join_cluster(settings, content, address, _say)
 
@@ -186,8 +201,15 @@ def join(
     typer.echo("Next: delete the invitation, then `vigie up`.")
 
 
-def _read_text(file: str) -> str:
-    return sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+def _read_invitation(file: str) -> str:
+    """Return the text of a file or of the input. Raises InvitationInvalid, OSError."""
+    if file.startswith(f"{FORM}."):
+        raise InvitationInvalid(
+            "give the name of a file, or -: every user of this machine can see an argument. If "
+            "others use it, make another invitation with `vigie cluster invite`"
+        )
+    content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    return content.decode("utf-8", "replace")
 
 
 @app.command()
@@ -268,7 +290,7 @@ def leave() -> None:
             while (remaining_copies := await advance_leaving(cluster_settings, member)) is not None:
                 _say(f"{remaining_copies} copies are still here")
                 if time.monotonic() > end:
-                    raise TimeoutError("the copies are not moved yet: run the command again")
+                    raise RemovalRefused("the copies are not moved yet: run the command again")
                 await asyncio.sleep(5)
             return member.number
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import ssl
 from datetime import datetime
 from pathlib import Path
@@ -23,7 +24,7 @@ from services.appliance.cluster.certificates import (
 from services.appliance.cluster.keeper import find_front
 from services.appliance.cluster.node import ClusterNode
 from services.appliance.cluster.renewal import renew_due
-from services.appliance.cluster.setup import SetupRefused, parse_address
+from services.appliance.cluster.setup import SetupRefused, check_own_address, parse_address
 from services.appliance.embedded.java import Java
 from services.runtime.kafka.broker_certificate import count_days
 from services.runtime.process.cluster import (
@@ -38,6 +39,7 @@ from services.runtime.process.cluster import (
     write_member,
 )
 from services.runtime.process.settings import Settings
+from services.runtime.process.sockets import find_free_ports
 from services.runtime.worker.tuning import CLUSTER_SESSION_S, Tuning, adapt_tuning
 
 HOST = "127.0.0.2"
@@ -111,6 +113,27 @@ def test_an_address_names_broker_and_controller(text: str, broker: str, controll
 def test_an_address_that_others_cannot_reach_is_refused(text: str) -> None:
     with pytest.raises(SetupRefused):
         parse_address(text)
+
+
+def test_an_address_that_is_free_is_accepted() -> None:
+    port, controller_port = find_free_ports(2)
+    check_own_address(f"127.0.0.1:{port}", f"127.0.0.1:{controller_port}")
+
+
+@pytest.mark.parametrize(
+    ("host", "reason"),
+    [
+        ("192.0.2.1", "is no address of this machine"),
+        ("nowhere.invalid", "leads to no address"),
+        ("127.0.0.1", "another program listens on"),
+    ],
+)
+def test_an_address_at_which_this_machine_cannot_listen_is_refused(host: str, reason: str) -> None:
+    """A broker that does not start would say so only in its log."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(SetupRefused, match=reason):
+            check_own_address(f"127.0.0.1:{find_free_ports(1)[0]}", f"{host}:{port}")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.2", "siege.example.org", "fd00::2"])
