@@ -119,7 +119,7 @@ CONSOLE: Final[dict[str, Who]] = {
     "GET /aide": Open.TO_ALL,
     "GET /glossaire": Open.TO_ALL,
     "GET /guide": Open.TO_ALL,
-    "GET /guide/{name}": Open.TO_ALL,
+    "GET /guide/{name:path}": Open.TO_ALL,
     "GET /guide/images/{name}": Open.TO_ALL,
     "GET /accessibilite": Open.TO_ALL,
     "GET /connexion": Open.TO_ALL,

@@ -23,6 +23,7 @@ ACCOUNTS = {
     "observateur": {Role.OBSERVER},
     "organisateur-d-exercice": {Role.COORDINATOR, Role.ADMIN},
     "administrateur": {Role.ADMIN},
+    "en-cas-de-panne": {Role.ADMIN},
 }
 LONGEST = 900
 """Words of a page: it is read under stress."""

@@ -258,7 +258,7 @@ def _add_static_pages(router: APIRouter) -> None:
 
     router.add_api_route(GUIDE, guide, methods=["GET"])
     router.add_api_route(f"{GUIDE}/images/{{name}}", guide_picture, methods=["GET"])
-    router.add_api_route(f"{GUIDE}/{{name}}", guide, methods=["GET"])
+    router.add_api_route(f"{GUIDE}/{{name:path}}", guide, methods=["GET"])
 
 
 def _add_answer_pages(router: APIRouter, answering: AnswerPage) -> None:

@@ -33,7 +33,7 @@ DISTRIBUTION: Final = "vigie-crise"
 """Name of the installed package."""
 _IN_WHEEL: Final = Path(__file__).resolve().parents[2] / "shipped"
 SHIPPED: Final = _IN_WHEEL if _IN_WHEEL.is_dir() else REPOSITORY
-"""Folder of `territories`, `scenarios` and `docs/guide`: in an installed wheel or the sources."""
+"""Folder of `territories`, `scenarios` and the pages of `docs`: in an installed wheel or the sources."""
 
 
 def find_version() -> str:

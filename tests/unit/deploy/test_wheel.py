@@ -23,6 +23,7 @@ print(json.dumps({
     "from": str(SHIPPED),
     "sites": len(load_territory(Settings().territory).sites),
     "guide": load_guide_page("cellule").title,
+    "exits": load_guide_page("how-to/exits").title,
     "exercises": len(list((SHIPPED / "scenarios").glob("*.yaml"))),
 }))
 """
@@ -54,6 +55,7 @@ def test_a_wheel_brings_territory_exercises_and_guide(installed: Path, tmp_path:
     assert output["from"] == str(installed / "services" / "shipped")
     assert output["sites"] == 253
     assert output["guide"]
+    assert output["exits"]
     assert output["exercises"] == len(list((REPOSITORY / "scenarios").glob("*.yaml")))
 
 
