@@ -246,7 +246,10 @@ async def check_broker(settings: Settings) -> list[DoctorFinding]:
     doctor_findings = [DoctorFinding("broker", "ok", f"{settings.kafka} answers")]
     doctor_findings.append(
         DoctorFinding(
-            "topics", "fault", "; ".join(wrong), "docs/how-to/something-is-wrong.md, It does not start"
+            "topics",
+            "fault",
+            "; ".join(wrong),
+            "docs/how-to/something-is-wrong.md, It does not start",
         )
         if wrong
         else DoctorFinding("topics", "ok", "partitions and retention are correct")
