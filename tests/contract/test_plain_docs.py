@@ -13,7 +13,7 @@ from services.runtime.process.settings import REPOSITORY
 DOCS = REPOSITORY / "docs"
 PATHS = ("Operate", "Integrate", "Develop", "Understand")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-FILE = re.compile(r"`((?:schemas|services|tests|territories|scenarios)/[\w./-]+)`")
+FILE = re.compile(r"`((?:schemas|services|tests|territories|scenarios|deploy|tools)/[\w./-]+)`")
 RULE = re.compile(r"\*\*(D\d+) [A-Z][^*]*\*\*")
 GLOSSARY = (DOCS / "glossary.md").read_text(encoding="utf-8")
 
@@ -68,6 +68,13 @@ def test_every_file_that_a_develop_page_names_exists(page: Path) -> None:
     file_names = FILE.findall(page.read_text(encoding="utf-8"))
     assert len(file_names) >= 5
     assert [file for file in file_names if not (REPOSITORY / file).exists()] == []
+
+
+def test_every_file_that_a_page_names_exists() -> None:
+    pages = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *DOCS.rglob("*.md")]
+    named = {(page, file) for page in pages for file in FILE.findall(page.read_text("utf-8"))}
+    assert len(named) > 150
+    assert [(p.name, file) for p, file in named if not (REPOSITORY / file).exists()] == []
 
 
 def test_the_first_integration_offers_the_functions_of_the_protocol() -> None:
