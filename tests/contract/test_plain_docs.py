@@ -72,9 +72,9 @@ def test_every_file_that_a_develop_page_names_exists(page: Path) -> None:
 
 def test_every_file_that_a_page_names_exists() -> None:
     pages = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *DOCS.rglob("*.md")]
-    named = {(page, file) for page in pages for file in FILE.findall(page.read_text("utf-8"))}
-    assert len(named) > 150
-    assert [(p.name, file) for p, file in named if not (REPOSITORY / file).exists()] == []
+    references = {(page, file) for page in pages for file in FILE.findall(page.read_text("utf-8"))}
+    assert len(references) > 150
+    assert [(p.name, file) for p, file in references if not (REPOSITORY / file).exists()] == []
 
 
 def test_the_first_integration_offers_the_functions_of_the_protocol() -> None:

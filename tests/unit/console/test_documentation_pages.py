@@ -46,7 +46,7 @@ def test_no_link_of_the_guide_is_lost() -> None:
         for target in re.findall(r"(?<!!)\[[^]]+\]\(([^)]+)\)", file.read_text(encoding="utf-8"))
     ]
     assert ("en-cas-de-panne.md", "../how-to/exits.md") in targets
-    assert [found for found in targets if resolve_link(found[1]) is None] == []
+    assert [link for link in targets if resolve_link(link[1]) is None] == []
 
 
 def test_the_operator_reads_the_exit_codes_on_the_machine() -> None:
