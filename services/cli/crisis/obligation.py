@@ -83,7 +83,7 @@ def start(
     obligation: Annotated[str, typer.Argument(help="Id of the obligation; see `rules`")],
     incident: Annotated[str, typer.Option(help="Id or number of an incident")],
     known_at: Annotated[
-        str, typer.Option("--known", help="The matter is known since then; ISO 8601, Paris time")
+        str, typer.Option("--known", help="The fact is known since then; ISO 8601, Paris time")
     ],
     realm: Realm = None,
 ) -> Body:
