@@ -12,7 +12,7 @@ from schemas.alerts import IncidentRow
 from schemas.base import HOUR_MS, Instant
 from schemas.calling import NotificationPlanned, RoleUncovered
 from schemas.crisis.maintenance import PagingWithheld
-from schemas.ranks import SITE_MANAGER_ROLE
+from schemas.ranks import HOLD_ROLE, POLE_DIRECTOR_ROLE, SITE_MANAGER_ROLE
 from schemas.words import Channel
 from services.alerts.causes.site_status import LIFTED
 from services.alerts.causes.suppression import list_suppressors
@@ -103,25 +103,18 @@ def _tell_manager(
     standing = draft.resolve_incident(incident)
     if standing is None or get_suppression_reason(draft.incident(standing)) is not None:
         return
-    row, now = draft.incident(standing), get_holder_and_deputy(draft, SITE_MANAGER_ROLE, site)
-    preferred_channels = (
-        (Channel.APP, Channel.SMS, Channel.VOICE) if danger else (Channel.APP, Channel.SMS)
-    )
-    ways = (
-        (person, list_channels(draft, person, preferred_channels))
-        for person in (now.holder, now.deputy)
-        if person is not None
-    )
-    person, by = next(((person, by) for person, by in ways if by), (None, ()))
-    if person is None:
+    row = draft.incident(standing)
+    recipient = _find_recipient(draft, site, danger=danger, order=template == "site_order")
+    if recipient is None:
         return
+    role, scope, person, by = recipient
     draft.emit(
         NotificationPlanned(
             notification=draft.derive("notification"),
             incident=standing,
             level=row.level,
-            role=SITE_MANAGER_ROLE,
-            scope=site,
+            role=role,
+            scope=scope,
             person=person,
             channels=by,
             answer_expected=False,
@@ -129,11 +122,35 @@ def _tell_manager(
             template=template,
             values=build_message_values(draft, standing) | values,
             planned_at=draft.clock,
-            quiet_until=None
-            if danger
-            else find_quiet_end(draft, person, SITE_MANAGER_ROLE, row.level),
+            quiet_until=None if danger else find_quiet_end(draft, person, role, row.level),
         )
     )
+
+
+def _find_recipient(
+    draft: AlertsDecision, site: str, *, danger: bool, order: bool
+) -> tuple[str, str | None, str, tuple[Channel, ...]] | None:
+    """Return role, scope, person and channels of the manager of a site, or of the deputy.
+
+    An order about people never waits for a manager: without one it goes to the director of the
+    pôle, then to the coordinator. Rule D34, nobody on call.
+    """
+    preferred_channels = (
+        (Channel.APP, Channel.SMS, Channel.VOICE) if danger else (Channel.APP, Channel.SMS)
+    )
+    record = draft.territory.sites.get(site)
+    posts: list[tuple[str, str | None]] = [(SITE_MANAGER_ROLE, site)]
+    if order:
+        posts += [(POLE_DIRECTOR_ROLE, record.pole)] if record is not None else []
+        posts += [(HOLD_ROLE, None)]
+    for role, scope in posts:
+        now = get_holder_and_deputy(draft, role, scope)
+        for person in (now.holder, now.deputy):
+            if person is not None and (by := list_channels(draft, person, preferred_channels)):
+                return role, scope, person, by
+        if order:
+            draft.emit(RoleUncovered(role=role, scope=scope))
+    return None
 
 
 def get_suppression_reason(row: IncidentRow) -> SuppressionReason | None:

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from schemas.calling import AnswerReceived, NotificationPlanned
+from schemas.calling import AnswerReceived, NotificationPlanned, RoleUncovered
 from schemas.commands import DenyReport, ResolveIncident, SetLevel
+from schemas.oncall import NoteReachability, ReachRow
 from schemas.reports import Measure
 from schemas.words import Answer, Certainty, MsgType
 from tests.unit.alerts.scene import Scene
@@ -43,6 +44,33 @@ def test_a_manager_learns_of_an_order_given_by_another(scene: Scene, type: str, 
     assert one.values["site"] == COLLEGE
     assert one.values["since"] == one.values["ordered_at"] == scene.at(1)
     assert one.values["giver"] == "pompiers"
+
+
+@pytest.mark.parametrize(
+    ("absent", "recipient"),
+    [
+        ((f"rs-{COLLEGE}",), ("responsable_site", COLLEGE)),
+        ((f"rs-{COLLEGE}", f"rs-{COLLEGE}-s"), ("directeur_pole", "education")),
+        (
+            (f"rs-{COLLEGE}", f"rs-{COLLEGE}-s", "dir-education", "dir-education-s"),
+            ("coordinateur_pca", None),
+        ),
+    ],
+)
+def test_an_order_without_a_reachable_manager_goes_higher(
+    scene: Scene, absent: tuple[str, ...], recipient: tuple[str, str | None]
+) -> None:
+    """Rule D34: no silent wait while people have to leave."""
+    reach = tuple(ReachRow(id=person, points=()) for person in absent)
+    scene.command(NoteReachability(author="adm", role="admin", people=reach), 0)
+    scene.report(1, "evacuation", COLLEGE, severity=4, source="pompiers")
+    scene.report(30, "reopening", COLLEGE, severity=1, source="pompiers", lifts=("evacuation",))
+    orders = told(scene, "site_order")
+    assert [f.values["order"] for f in orders] == ["evacuated", "lifted"]
+    assert {(f.role, f.scope) for f in orders} == {recipient}
+    assert {f.values["site"] for f in orders} == {COLLEGE}
+    uncovered = [f for f in scene.named(RoleUncovered) if f.escalation is None]
+    assert ("responsable_site" in {f.role for f in uncovered}) == (len(absent) > 1)
 
 
 def test_a_manager_is_not_informed_of_their_own_order(scene: Scene) -> None:
