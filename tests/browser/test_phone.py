@@ -76,7 +76,7 @@ def test_each_button_sends_a_report_of_its_kind(place: str, visitor: Accounts) -
         page.locator("label", has_text=button).click()
         page.get_by_text(going, exact=True).click()
         page.get_by_text(
-            "Oui, le 18 ou le 112 est prévenu" if danger else "Non", exact=True
+            "Oui, et j’appelle le 18 ou le 112" if danger else "Non", exact=True
         ).click()
         page.get_by_label("5. En une phrase").fill(sentence)
         with page.expect_request("**/api/v1/reports") as request_info:
@@ -484,7 +484,7 @@ def test_a_report_that_waits_never_leaves_under_the_name_of_the_next_person(
     page.locator("#send").click()
     page.locator("label", has_text="Incendie").click()
     page.get_by_text("Non, fermé").click()
-    page.get_by_text("Oui, le 18 ou le 112 est prévenu", exact=True).click()
+    page.get_by_text("Oui, et j’appelle le 18 ou le 112", exact=True).click()
     page.locator("#send").click()
     expect(page.locator("#queue")).to_contain_text("2 signalements en attente d’envoi")
     context.clear_cookies()

@@ -114,7 +114,7 @@ def _tune(
 ) -> TuningResult:
     used = list_used_ladders(recordings)
     if unused_ladders := sorted(set(ladders or ()) - used):
-        raise ValueError(f"aucune crise rejouée n’a appelé par l’échelle {unused_ladders[0]}")
+        raise ValueError(f"aucune crise rejouée n’a appelé par l’escalade {unused_ladders[0]}")
     changes = list_changes(section.policy, ladders or used)
     half = len(recordings) // 2
     total = (len(changes) + 1) * half + (FINALISTS + 1) * (len(recordings) - half)

@@ -105,12 +105,12 @@ def list_coming_deadlines(
 def _describe_step(rung: EscalationStep, ladder: str, _: Translator) -> str:
     if rung.cycle > 1:
         return _(
-            "cycle {cycle}, vague {wave} de l’échelle {name}",
+            "cycle {cycle}, vague {wave} de l’escalade {name}",
             cycle=rung.cycle,
             wave=rung.wave,
             name=ladder,
         )
-    return _("vague {wave} de l’échelle {name}", wave=rung.wave, name=ladder)
+    return _("vague {wave} de l’escalade {name}", wave=rung.wave, name=ladder)
 
 
 def compute_score(

@@ -159,7 +159,7 @@ SECTION = {
     "sites": N_("sites"),
     "activities": N_("activités et pôles"),
     "plans": N_("plans"),
-    "escalation": N_("niveaux et échelles"),
+    "escalation": N_("niveaux et escalades"),
     "roster": N_("rôles et astreintes"),
     "channels": N_("canaux"),
     "contacts": N_("partenaires"),

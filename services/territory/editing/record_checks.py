@@ -54,7 +54,7 @@ _STEP_BOUNDS: Final = {"after_min": (0, 24 * 60), "ack_min": (1, 24 * 60), "expe
 
 
 _SECTIONS: Final = {
-    ref.Section.ESCALATION: ("niveaux et échelles", "levels and escalations"),
+    ref.Section.ESCALATION: ("niveaux et escalades", "levels and escalations"),
     ref.Section.STAFFING: ("effectifs et métiers", "staff and job families"),
 }
 """Names of sections of which some rows have no title."""

@@ -451,3 +451,12 @@ async def test_a_plan_shows_its_current_value_beside_its_first_value() -> None:
     browser, _ = browsing(realm_state)
     for path in ("/", "/plans"):
         assert re.search(r"2 ?(\(≥ 2\))?.*; maintenant : 12", await shown(browser, path)), path
+
+
+async def test_counts_have_their_number_and_are_no_durations() -> None:
+    """The wall said «0 sollicitations»; «deux heures par ligne» was read as a duration."""
+    realm_state = crisis()
+    realm_state.lines.append(told(1, NOW - MINUTE, incident="i-1"))
+    browser, _ = browsing(realm_state)
+    assert "0 sollicitation en 10 min" in await shown(browser, "/mur")
+    assert "Main courante 1 dernière ligne" in await shown(browser, "/incidents/i-1")

@@ -52,7 +52,7 @@ def test_the_next_step_shows_its_cycle_from_the_second_on() -> None:
         list_coming_deadlines(ladder(0, cycle), [], [], [], AT, get_translator("fr"))[0].what
         for cycle in (1, 2)
     ]
-    assert step_labels == ["vague 3 de l’échelle N3", "cycle 2, vague 3 de l’échelle N3"]
+    assert step_labels == ["vague 3 de l’escalade N3", "cycle 2, vague 3 de l’escalade N3"]
 
 
 def call() -> Notification:
