@@ -7,7 +7,7 @@ arrives, falls due or is confirmed by a person (the functions after them). Rules
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from schemas.alerts import ReportChanged, ReportRow, Why
@@ -119,6 +119,9 @@ def apply_to_cause(draft: AlertsDecision, it: Judgement) -> None:
     row, cause = it.row, it.open_cause
     if row.msg_type is MsgType.UPDATE:
         flag_references(draft, row, "superseded")
+    if cause is not None and it.replaces and _says_where(draft, row, cause):
+        it.effect = _move_to_site(draft, it, cause)
+        return
     if cause is not None and it.replaces:
         if (
             not cause_lifecycle.has_other_cause_values(draft, row, cause)
@@ -322,6 +325,28 @@ def _find_cause(draft: AlertsDecision, row: ReportRow) -> tuple[Cause | None, bo
             ):
                 return cause, True
     return cause_lifecycle.find_repeated_cause(row, draft), False
+
+
+def _says_where(draft: AlertsDecision, row: ReportRow, cause: Cause) -> bool:
+    """Return whether an Update names the site of a danger without a known place. Rule D8."""
+    return (
+        cause.site is None
+        and get_site(row) is not None
+        and any(is_danger_without_place(report) for report in draft.find_reports(cause.reports))
+    )
+
+
+def _move_to_site(draft: AlertsDecision, it: Judgement, cause: Cause) -> ReportEffect:
+    """End the cause of a place that nobody knew; the site that the Update names gets its own.
+
+    The danger is the same one: it calls nobody again. Rule D8.
+    """
+    cause_lifecycle.lift_cause(draft, cause, it.row.occurred_at, DENIED + cause.reports[0])
+    repeated_cause = cause_lifecycle.find_repeated_cause(it.row, draft)
+    effect = cause_lifecycle.apply_report(draft, it.row, it.incident, repeated_cause)
+    if effect.outcome != "new":
+        return effect
+    return replace(effect, outcome="replaced", persons_before=cause.persons or 0)
 
 
 def _inherit_windows(row: ReportRow, cause: Cause) -> ReportRow:

@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 
 from schemas.alerts import TaskRow
-from schemas.commands import DenyReport, LinkReport, MergeIncidents, ResolveIncident
+from schemas.commands import (
+    AcknowledgeIncident,
+    DenyReport,
+    LinkReport,
+    MergeIncidents,
+    ResolveIncident,
+)
 from schemas.runtime import CommandApplied, CommandRefused
 from schemas.words import Certainty, IncidentState, MsgType, TaskState
 from tests.unit.alerts.scene import Scene
@@ -93,6 +99,33 @@ def test_linking_moves_the_fire_to_its_site(scene: Scene, place: dict[str, Any])
     acting = [c for c in scene.state.causes.values() if c.lifted_at is None]
     assert [c.site for c in acting] == [PMI]
     assert isinstance(scene.command(LinkReport(**CELL, report=report, site=PMI), 4), CommandRefused)
+
+
+@pytest.mark.parametrize("type", ["fire", "evacuation", "shelter_in_place"])
+def test_a_correction_with_the_place_moves_the_danger_to_its_site(scene: Scene, type: str) -> None:
+    """«FEU», then «mermoz»: the people of the site have left, and somebody has to count them."""
+    calls = Calls(scene)
+    report = scene.report(0, type, severity=4, persons_concerned=30)
+    (incident,) = scene.incidents()
+    first = calls.new()[0]
+    scene.command(AcknowledgeIncident(author=first.person, role="cell", incident=incident.id), 1)
+    scene.report(
+        2,
+        type,
+        PMI,
+        occurred=0,
+        severity=4,
+        persons_concerned=30,
+        msg_type=MsgType.UPDATE,
+        references=(report,),
+    )
+    acting = [c for c in scene.state.causes.values() if c.lifted_at is None]
+    assert [(c.site, c.since) for c in acting] == [(PMI, scene.at(0))]
+    assert scene.site(PMI).confinement is not None
+    assert [t.site for t in scene.state.tasks.values() if t.kind == "headcount"] == [PMI]
+    (incident,) = scene.incidents()
+    assert (incident.members, incident.danger, incident.persons_concerned) == ((PMI,), True, 30)
+    assert incident.acknowledged_by, "the same danger calls nobody again"
 
 
 def test_a_correction_with_the_place_answers(scene: Scene) -> None:
