@@ -12,8 +12,12 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict
 
+MANAGER: Final = "site_manager"
+STAFF: Final = "agent"
+"""Kind of a person of the staff, about a place other than the own site."""
 SOURCE_KINDS: Final = frozenset(
     {
+        STAFF,
         "airparif",
         "anssi",
         "ars",
@@ -53,7 +57,7 @@ SOURCE_KINDS: Final = frozenset(
         "rte",
         "rumour",
         "samu",
-        "site_manager",
+        MANAGER,
         "siter",
         "ssi",
         "ssiap",

@@ -17,6 +17,7 @@ from schemas.alerts import (
     Why,
 )
 from schemas.base import Instant, copy_with
+from schemas.catalogue.sources import MANAGER
 from schemas.crisis.causes import Cause, SilenceChanged, SiteMarked
 from schemas.words import Certainty
 from schemas.words import EventType as T
@@ -40,8 +41,6 @@ _FLAGS = ("contested", "overdue", "maintenance")
 _UNMARKED: Map[str, tuple[str, ...]] = Map()
 LIFTED: Final = "lifted"
 """Order that ends the one before it."""
-_OWN_SOURCE: Final = "site_manager"
-"""Source of a manager's own reports: they need no message about them."""
 _PRECEDENCE = {
     S.EVACUATED: 4,
     S.SHELTERING: 4,
@@ -233,14 +232,14 @@ def _note_order(draft: AlertsDecision, row: SiteRow, old: SiteRow | None) -> Non
         (c for c in causes if c.effect is status and c.certainty is Certainty.CONFIRMED), None
     )
     if cause is not None and cause.incident is not None and not _is_own_word(cause):
-        source = next((one for one in cause.sources if one != _OWN_SOURCE), None)
+        source = next((one for one in cause.sources if one != MANAGER), None)
         ended_order = status.value if code == LIFTED else None
         draft.orders[row.id] = Order(cause.incident, code, cause.since, source, ended_order)
 
 
 def _is_own_word(cause: CauseRow) -> bool:
     """Return whether nobody but the manager has said it."""
-    return set(cause.sources) == {_OWN_SOURCE}
+    return set(cause.sources) == {MANAGER}
 
 
 def _find_headcount(draft: AlertsDecision, site_id: str, since: Instant) -> Headcount | None:

@@ -61,6 +61,7 @@ KIND_ONE = {
 }
 SOURCE = {
     "site_manager": N_("responsable de site"),
+    "agent": N_("agent d’un autre site"),
     "responsable_parc": N_("responsable de parc"),
     "vigicrues": "Vigicrues",
     "rh": N_("RH"),

@@ -35,6 +35,7 @@ import orjson
 
 from schemas.base import MINUTE_MS
 from schemas.catalogue.event_types import EventType, endangers_people
+from schemas.catalogue.sources import MANAGER, STAFF
 from schemas.people.replies import (
     OPEN_PLACE_MS,
     OPEN_PLACE_PREFIX,
@@ -105,6 +106,14 @@ class FieldReporter:
     speaks: Principal
     sites: tuple[str, ...]
     is_verified: bool
+
+    def speak_of(self, site: str | None) -> Principal:
+        """Return the sender; of a site that is not the own one, a manager speaks as any agent."""
+        own_sites = self.speaks.scope.sites or self.sites
+        is_elsewhere = bool(own_sites) and site is not None and site not in own_sites
+        if not (self.is_verified and is_elsewhere) or self.speaks.source_kind != MANAGER:
+            return self.speaks
+        return self.speaks.model_copy(update={"speaks_as": STAFF})
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,7 +325,8 @@ class SmsIntegration:
         body: dict[str, Any],
     ) -> str | None:
         """Accept a report; return its id, or None if it only repeats another. Raises ProblemError."""
-        speaker = machines.transitions.speaker(reporter.speaks, source, _build_raw(message))
+        speaks = reporter.speak_of(body.get("site_id"))
+        speaker = machines.transitions.speaker(speaks, source, _build_raw(message))
         # A person may write through several gateways.
         key = f"sms\x1f{gateway.id}\x1f{self._identify(message)}"
         body |= {"realm": reporter.realm}

@@ -383,7 +383,7 @@ def prepare_report(
     )
     _check_poles(body, principal, None if is_anywhere else geography)
     source_name = body.source.name if body.source else None
-    kind = choose_source_kind(source_name, principal, realm)
+    kind = choose_source_kind(source_name, principal, realm, body.site_id)
     message: dict[str, Any] = {
         "source": kind,
         "source_key": principal.id,

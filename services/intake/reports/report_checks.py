@@ -23,7 +23,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from schemas.catalogue.event_types import EVENT_TYPES, EventKind, endangers_people
-from schemas.catalogue.sources import SOURCE_KINDS
+from schemas.catalogue.sources import MANAGER, SOURCE_KINDS, STAFF
 from schemas.topics import is_live
 from schemas.words import Certainty, EventType, MsgType
 from services.runtime.http.problems import ProblemError, build_bilingual, build_fault
@@ -69,16 +69,22 @@ PATIENCE_S: Final = 5.0
 """Longest wait for the answer of the console: it looks for a realm that it does not know."""
 
 
-def choose_source_kind(requested_kind: str | None, principal: Principal, realm: str) -> str:
-    """Return the kind of source of a report.
+def choose_source_kind(
+    requested_kind: str | None, principal: Principal, realm: str, site: str | None = None
+) -> str:
+    """Return the kind of source of a report about a site.
 
-    A principal that may not relay reports always has its own kind.
+    A principal that may not relay reports always has its own kind; but the manager of one site
+    speaks of another as any agent does, so that its own manager hears of an order. Rule D2.
     """
-    if requested_kind is None or not principal.may(Permission.REPORT_RELAY):
-        return principal.source_kind
-    if requested_kind in SOURCE_KINDS or (not is_live(realm) and _CODE.fullmatch(requested_kind)):
-        return requested_kind
-    return principal.source_kind
+    may_relay = requested_kind is not None and principal.may(Permission.REPORT_RELAY)
+    if may_relay and requested_kind is not None:
+        is_free = not is_live(realm) and _CODE.fullmatch(requested_kind)
+        if requested_kind in SOURCE_KINDS or is_free:
+            return requested_kind
+    kind, own_sites = principal.source_kind, principal.scope.sites
+    is_elsewhere = bool(own_sites) and site is not None and site not in own_sites
+    return STAFF if kind == MANAGER and is_elsewhere else kind
 
 
 def tells_of_danger(type: EventType, severity: int, msg_type: MsgType) -> bool:

@@ -244,6 +244,23 @@ def test_an_account_limited_to_a_site_reports_danger_anywhere(
     assert _of_own_site(Role.SITE_MANAGER, **place, **danger) == "confirmed"
 
 
+@pytest.mark.parametrize(
+    ("site", "source"), [("cen-1", "site_manager"), ("cen-2", "agent"), (None, "site_manager")]
+)
+def test_the_manager_of_a_site_speaks_of_another_as_any_agent(
+    site: str | None, source: str
+) -> None:
+    """Else the manager of the other site would not hear of the order to leave."""
+    claim = prepare_report(
+        parse_report(orjson.dumps(report(site_id=site) | {"type": "fire"})),
+        create_principal(Role.SITE_MANAGER, scope=OWN),
+        "92",
+        lambda _, r: r,
+        HERE,
+    )
+    assert claim.message["source"] == source
+
+
 @pytest.mark.parametrize("place", ELSEWHERE)
 def test_danger_that_a_program_tells_of_beyond_its_sites_waits_for_the_cell(
     place: dict[str, Any],

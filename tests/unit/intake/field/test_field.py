@@ -199,6 +199,19 @@ async def test_a_person_with_an_account_speaks_as_that_and_for_its_sites_only(fi
     assert field.inputs.appended[0][1].source_key == account.id
 
 
+@pytest.mark.parametrize(("place", "kind"), [("clg-1", "site_manager"), ("clg-2", "agent")])
+async def test_a_person_speaks_of_another_place_of_work_as_any_agent(
+    field: Door, place: str, kind: str
+) -> None:
+    key = await source(field, "sms")
+    field.intake.sms._people._directory.contacts["p-1"] = contact(
+        "p-1", NUMBER, verified=True, site="clg-1"
+    )  # type: ignore[attr-defined]
+    number = {"clg-1": "117", "clg-2": "118"}[place]
+    assert (await sms(field, key, f"{number} FEU")).status_code == 200
+    assert told(field) == [("fire", place, "confirmed", kind)]
+
+
 async def test_a_closed_account_is_unknown_by_telephone_too(field: Door) -> None:
     """The number reported for every site, like that of a person without an account."""
     key = await source(field, "sms")
