@@ -31,6 +31,8 @@ FOLDERS: Final = frozenset({GUIDE, "how-to", "explanation", "reference", "refere
 PATH: Final = "/guide"
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]*")
 _CONTENTS: Final = "README"
+_BEFORE_FRENCH_SIGN: Final = re.compile(r"(?<=«) | (?=[»:;?!])")
+"""Spaces at which a French line does not break."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,9 @@ def _place_links(tokens: Iterable[Token], folder: str) -> Iterator[Token]:
     """Yield the tokens with addresses of this machine; a link to a page elsewhere is plain text."""
     is_linked = True
     for token in tokens:
-        if token.type == "image":
+        if token.type == "text" and folder == GUIDE:
+            token.content = _BEFORE_FRENCH_SIGN.sub("\N{NO-BREAK SPACE}", token.content)
+        elif token.type == "image":
             token.attrSet("src", f"{PATH}/{token.attrGet('src')}")
         elif token.type == "link_open":
             address = resolve_link(str(token.attrGet("href")), folder)

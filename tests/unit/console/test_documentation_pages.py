@@ -57,6 +57,12 @@ def test_the_operator_reads_the_exit_codes_on_the_machine() -> None:
     assert resolve_link("back-up.md#restore", "how-to") == "/guide/how-to/back-up#restore"
 
 
+def test_a_quotation_mark_stands_alone_on_no_line() -> None:
+    text = load_page("en-cas-de-panne").text
+    assert "«\N{NO-BREAK SPACE}Données figées\N{NO-BREAK SPACE}»" in text
+    assert "« " not in text
+
+
 def test_a_link_to_a_page_for_developers_is_plain_text() -> None:
     assert resolve_link("../adr/0066-exchange-data-keys-between-machines.md", "how-to") is None
     assert "0066-exchange" not in load_page("how-to/operate").text
