@@ -7,7 +7,7 @@ arrives, falls due or is confirmed by a person (the functions after them). Rules
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 from schemas.alerts import ReportChanged, ReportRow, Why
@@ -120,7 +120,7 @@ def apply_to_cause(draft: AlertsDecision, it: Judgement) -> None:
     if row.msg_type is MsgType.UPDATE:
         flag_references(draft, row, "superseded")
     if cause is not None and it.replaces and _says_where(draft, row, cause):
-        it.effect = _move_to_site(draft, it, cause)
+        it.effect = cause_lifecycle.move_to_site(draft, row, it.incident, cause)
         return
     if cause is not None and it.replaces:
         if (
@@ -334,19 +334,6 @@ def _says_where(draft: AlertsDecision, row: ReportRow, cause: Cause) -> bool:
         and get_site(row) is not None
         and any(is_danger_without_place(report) for report in draft.find_reports(cause.reports))
     )
-
-
-def _move_to_site(draft: AlertsDecision, it: Judgement, cause: Cause) -> ReportEffect:
-    """End the cause of a place that nobody knew; the site that the Update names gets its own.
-
-    The danger is the same one: it calls nobody again. Rule D8.
-    """
-    cause_lifecycle.lift_cause(draft, cause, it.row.occurred_at, DENIED + cause.reports[0])
-    repeated_cause = cause_lifecycle.find_repeated_cause(it.row, draft)
-    effect = cause_lifecycle.apply_report(draft, it.row, it.incident, repeated_cause)
-    if effect.outcome != "new":
-        return effect
-    return replace(effect, outcome="replaced", persons_before=cause.persons or 0)
 
 
 def _inherit_windows(row: ReportRow, cause: Cause) -> ReportRow:

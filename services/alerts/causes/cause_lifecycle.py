@@ -39,6 +39,7 @@ from services.alerts.reference.territory import (
 )
 from services.alerts.reports.judgement import find_newest_cause, find_superseding_event
 from services.alerts.reports.report_facts import (
+    DENIED,
     are_windows_over,
     build_subject_key,
     get_measure_name,
@@ -46,6 +47,7 @@ from services.alerts.reports.report_facts import (
     is_ahead,
     is_all_clear,
     is_confirmed,
+    is_danger_without_place,
     is_inside,
     is_placeless,
     is_revocation,
@@ -458,15 +460,48 @@ def _add_source(cause: Cause, row: ReportRow) -> tuple[str, ...]:
 def find_open_cause(draft: AlertsDecision, report: ReportRow) -> Cause | None:
     """Return the open cause that a report is about.
 
-    An Update that came late may name windows for a cause that has none.
+    An Update that came late may name windows for a cause that has none. An Update with a place took
+    a danger without one to its site (rule D8).
     """
     candidates = (find_newest_cause(report, has_windows, draft) for has_windows in (False, True))
     open_ = [c for c in candidates if c is not None and c.lifted_at is None]
+    if is_danger_without_place(report):
+        open_ += _list_member_causes(draft, report.incident)
     cause = next((c for c in open_ if report.id in c.reports), None)
     return cause or next(
         (c for c in open_ if len(c.reports) == KEPT_REPORTS and report.recorded_at >= c.known_at),
         None,
     )
+
+
+def _list_member_causes(draft: AlertsDecision, incident: str | None) -> list[Cause]:
+    """Return the open causes at the member sites of an incident."""
+    state, standing = draft.state, draft.resolve_incident(incident)
+    members = draft.incident(standing).members if standing is not None else ()
+    return [state.causes[c] for site in members for c in state.site_causes.get(site, ())]
+
+
+def move_to_site(
+    draft: AlertsDecision, row: ReportRow, incident: str | None, nowhere: Cause
+) -> ReportEffect:
+    """End the cause of a place that nobody knew; the site that an Update names gets its own.
+
+    The danger is the same one: it calls nobody again, and its first report still leads to it.
+    Rule D8.
+    """
+    lift_cause(draft, nowhere, row.occurred_at, DENIED + nowhere.reports[0])
+    repeated_cause = find_repeated_cause(row, draft)
+    effect = apply_report(draft, row, incident, repeated_cause)
+    if effect.outcome != "new":
+        return effect
+    cause = draft.state.causes[effect.cause.id]
+    earlier = {
+        "reports": (*nowhere.reports, *cause.reports),
+        "sources": tuple(dict.fromkeys((*nowhere.sources, *cause.sources))),
+        "since": min(nowhere.since, cause.since),
+    }
+    cause = record_with_deadline(draft, copy_with(cause, earlier))
+    return ReportEffect(cause, "replaced", graver=True, persons_before=nowhere.persons or 0)
 
 
 def _append_report(reports: tuple[str, ...], id: str) -> tuple[str, ...]:

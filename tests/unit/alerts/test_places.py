@@ -128,6 +128,37 @@ def test_a_correction_with_the_place_moves_the_danger_to_its_site(scene: Scene, 
     assert incident.acknowledged_by, "the same danger calls nobody again"
 
 
+def _fire_in_two_texts(scene: Scene) -> str:
+    first = scene.report(0, "fire", severity=4)
+    scene.report(
+        2, "fire", PMI, occurred=0, severity=4, msg_type=MsgType.UPDATE, references=(first,)
+    )
+    assert scene.site(PMI).confinement == "counting"
+    return first
+
+
+def test_a_withdrawal_of_the_first_of_two_texts_ends_the_danger_at_its_site(scene: Scene) -> None:
+    """The sender knows the id of the first text alone."""
+    first = _fire_in_two_texts(scene)
+    scene.report(4, "fire", severity=4, msg_type=MsgType.CANCEL, references=(first,))
+    assert scene.status(PMI) == "normal"
+    assert [c for c in scene.state.causes.values() if c.lifted_at is None] == []
+
+
+def test_a_denial_of_the_first_of_two_texts_ends_the_danger_at_its_site(scene: Scene) -> None:
+    first = _fire_in_two_texts(scene)
+    scene.command(DenyReport(**CELL, report=first, reason="text:r"), 4)
+    assert scene.status(PMI) == "normal"
+
+
+def test_a_further_update_of_the_first_text_stays_at_the_site(scene: Scene) -> None:
+    first = _fire_in_two_texts(scene)
+    scene.report(4, "fire", severity=5, msg_type=MsgType.UPDATE, references=(first,))
+    assert [(c.site, c.severity) for c in scene.state.causes.values() if c.lifted_at is None] == [
+        (PMI, 5)
+    ]
+
+
 def test_a_correction_with_the_place_answers(scene: Scene) -> None:
     report = scene.report(0, "fire", severity=4)
     scene.report(3, "fire", PMI, severity=4, msg_type=MsgType.UPDATE, references=(report,))
