@@ -33,6 +33,8 @@ from services.alerts.evolve.causes import get_recorded_members
 from services.alerts.reference.territory import (
     CAUSE_TYPES,
     CONTRADICTION_MS,
+    LEAVE_ORDER_TYPES,
+    ORDER_TYPES,
     RESTORATION_MEASURES,
     find_end_of_day,
     format_day,
@@ -381,8 +383,9 @@ def mark_contested(
     """Mark a cause as contested when two sources contradict each other, and ask a person to verify.
 
     One source reports the site open; another one reports the trouble at that time or just after.
-    The graver state is kept. `new_reopening` is a reopening that is not recorded yet.
-    `first_source` sent the earliest report of the rest. Rule D5, contradictions.
+    The graver state is kept. Neither of two opposite orders of the very same time is the latest.
+    `new_reopening` is a reopening that is not recorded yet. `first_source` sent the earliest report
+    of the rest. Rule D5, contradictions.
     """
     reopening = draft.state.reopenings.get(f"{cause.site}|{cause.type.value}")
     newest = max(
@@ -392,7 +395,9 @@ def mark_contested(
     said_shut = (
         newest is not None and not is_ahead(cause.windows, newest[0]) and newest[1] != first_source
     )
-    is_contested = newest is not None and said_shut and cause.since - newest[0] <= CONTRADICTION_MS
+    is_contested = (
+        newest is not None and said_shut and cause.since - newest[0] <= CONTRADICTION_MS
+    ) or _has_opposite_order(draft, cause, first_source)
     if is_contested and cause.site is not None:
         open_task(
             draft,
@@ -403,6 +408,22 @@ def mark_contested(
         )
     return (
         copy_with(cause, {"contested": is_contested}) if is_contested != cause.contested else cause
+    )
+
+
+def _has_opposite_order(draft: AlertsDecision, cause: Cause, source: str) -> bool:
+    """Return whether another source orders the opposite at the very same time. Rule D5, orders."""
+    if cause.site is None or cause.type not in ORDER_TYPES:
+        return False
+    leaves = cause.type in LEAVE_ORDER_TYPES
+    opposite_orders = (
+        other
+        for other in list_open_causes_beside(draft, cause)
+        if other.type in ORDER_TYPES and (other.type in LEAVE_ORDER_TYPES) is not leaves
+    )
+    return any(
+        other.acting and other.last_at == cause.since and other.sources != (source,)
+        for other in opposite_orders
     )
 
 

@@ -300,9 +300,12 @@ def _find_last_lift(draft: AlertsDecision, old: SiteRow | None) -> Instant | Non
 
 
 def _find_newest_order(acting: list[CauseImpact]) -> CauseImpact | None:
-    """Return the latest order to leave or to shelter. Rule D5, contradictions."""
+    """Return the latest order to leave or to shelter. Rule D5, contradictions.
+
+    If two have the very same time, the one heard of last stands; it is contested.
+    """
     orders = (s for s in acting if s.cause.type in ORDER_TYPES)
-    return max(orders, key=lambda s: (s.cause.last_at, s.cause.id), default=None)
+    return max(orders, key=lambda s: (s.cause.last_at, s.cause.known_at, s.cause.id), default=None)
 
 
 def _list_leave_order_causes(acting: list[CauseImpact]) -> list[Cause]:

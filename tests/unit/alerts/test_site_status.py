@@ -129,6 +129,28 @@ def test_only_a_later_closure_turns_evacuated_to_closed(scene: Scene) -> None:
     assert scene.status(PMI) == "evacuated"
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "status"),
+    [
+        ("shelter_in_place", "evacuation", "evacuated"),
+        ("evacuation", "shelter_in_place", "sheltering"),
+        ("fire", "shelter_in_place", "sheltering"),
+    ],
+)
+def test_two_opposite_orders_of_the_same_minute_are_contested(
+    scene: Scene, first: str, second: str, status: str
+) -> None:
+    """Neither is the latest (D5): the one heard of last stands, and a person verifies."""
+    scene.report(1, first, PMI, severity=4, source="pompiers")
+    scene.report(2, second, PMI, occurred=1, severity=4, source="police")
+    assert scene.status(PMI) == status
+    assert "contested" in scene.site(PMI).flags
+    (task,) = [t for t in scene.state.tasks.values() if t.kind == "contested"]
+    assert (task.site, task.state.value) == (PMI, "open")
+    scene.report(9, first, PMI, severity=4, source="pompiers")
+    assert scene.status(PMI) != status, "a later order stands"
+
+
 def test_a_site_shut_before_the_fire_is_closed_when_that_is_repeated(scene: Scene) -> None:
     scene.report(0, "closure", PMI)
     scene.report(60, "fire", PMI, severity=4)
