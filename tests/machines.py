@@ -6,6 +6,7 @@ cut without closing a connection, as between two buildings.
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import itertools
 import math
@@ -20,11 +21,13 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 import httpx2 as httpx
+from aiohttp import web
 
 from services.cli.client import CONNECT_TIMEOUT_S, FallbackTransport
 from tests.faults.reporting import SITES, TYPES
@@ -35,6 +38,8 @@ NODES: Final = (1, 2, 3)
 FORM_S: Final = 600.0
 FRONT_PORT: Final = 8092
 BROKER_PORT: Final = 9093
+SAMPLES_PORT: Final = 8099
+"""Port on the loopback of each machine at which a test may serve samples of the feeds."""
 CALM_PER_S: Final = 8.0
 """Reports a second that leave three machines room on two cores."""
 SENDER_PER_S: Final = 4.0
@@ -194,6 +199,7 @@ class Machines:
         machine.http_address = f"{self.network.address(number)}:{FRONT_PORT}"
         machine.url = f"http://{machine.http_address}"
         machine.environment["VIGIE_HTTP"] = machine.http_address
+        machine.environment["VIGIE_FEEDS_SAMPLES"] = f"http://127.0.0.1:{SAMPLES_PORT}"
         self.machines[number] = machine
         return machine
 
@@ -258,6 +264,38 @@ class Machines:
         """Kill every process of a machine at once."""
         kill_tree(self[number].pid)
         self[number].ended()
+
+    @contextmanager
+    def serving(self, app: Callable[[], web.Application]) -> Iterator[None]:
+        """Serve the samples of the feeds on the loopback of every machine."""
+        end, threads = threading.Event(), []
+        for number in self.machines:
+            began = threading.Event()
+            target = partial(asyncio.run, self._serve(app, began, end))
+            thread = threading.Thread(target=self._run_inside, args=(number, target), daemon=True)
+            thread.start()
+            threads.append(thread)
+            assert began.wait(FORM_S), f"no samples on machine {number}"
+        try:
+            yield
+        finally:
+            end.set()
+            for thread in threads:
+                thread.join()
+
+    def _run_inside(self, number: int, work: Callable[[], None]) -> None:
+        self.network.enter(number)
+        work()
+
+    async def _serve(
+        self, app: Callable[[], web.Application], began: threading.Event, end: threading.Event
+    ) -> None:
+        runner = web.AppRunner(app(), access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", SAMPLES_PORT).start()
+        began.set()
+        await asyncio.to_thread(end.wait)
+        await runner.cleanup()
 
     def lose_disk(self, number: int) -> None:
         """Kill a machine and delete all that it had."""

@@ -9,11 +9,13 @@ docs/reference/benchmarks.md has the figures of a run.
 from __future__ import annotations
 
 import asyncio
+import json
 import re
+import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -23,13 +25,22 @@ from typing import Final, TypeVar
 import httpx2 as httpx
 import pytest
 
+from schemas.topics import PARTITION_COUNT
+from services.cli.system.feed import SAMPLES, open_feed_demo
+from services.intake.reports.acceptance import REPORT_WIRE_TYPE
+from services.intake.reports.deduplication import INPUT_TOPICS
 from services.runtime.kafka.security import read_cluster_security, use_security
+from services.runtime.log.partition_reader import PartitionReader
 from services.runtime.process.cluster import read_member
 from services.runtime.process.settings import DataDir
+from services.watch.process import WatchSettings
+from services.watch.samples import list_sampled_feeds
+from services.watch.store import FeedStore
 from tests.faults.matrix import proves
 from tests.faults.reporting import WAIT_S, wait_until_settled
 from tests.faults.test_cluster import applied_reports, lateness
-from tests.machines import NODES, Load, Machines, Sender, can_make_networks
+from tests.integration.test_feeds_of_machines import VIGILANCE, Publishers
+from tests.machines import NODES, SAMPLES_PORT, Load, Machines, Sender, can_make_networks
 from tests.system import RunningVigie, logged_in
 from tests.waiting import until
 
@@ -62,6 +73,10 @@ GAP_S: Final = 20.0
 """Longest time of one sender without a 202, with the wait of its own client."""
 SILENCE_S: Final = 8.0
 """Longest time in which nobody gets a 202."""
+WEATHER: Final = "weather_alert"
+"""Type of the alerts of the feed `meteofrance-vigilance`."""
+FEEDS_S: Final = 180.0
+"""Longest wait for a round of every feed on machines that share two cores."""
 LATE_MS: Final = 30_000
 STEADY_S: Final = 300.0
 STEADY_PER_S: Final = 50
@@ -274,6 +289,131 @@ def test_losses_one_after_the_other_at_a_steady_rate_lose_no_report(
     check_promises(machines, load, record_property)
     assert max(gaps_s.values()) < GAP_S
     assert max(silences_s.values()) < SILENCE_S
+
+
+@proves("supervisor", "kill", note="the machine that reads a feed, of three")
+def test_another_machine_reads_a_feed_after_its_reader_died_and_alerts_once(
+    machines: Machines, record_property: Record
+) -> None:
+    """The heir reads the same edition again. Later it takes back alerts of the dead machine."""
+    publishers = Publishers()
+    with machines.serving(publishers.create_app):
+        feeds = Feeds(machines)
+        until(lambda: set(feeds.find_readers()) == feeds.names, FEEDS_S)
+        until(lambda: feeds.count_unsent() == 0, FEEDS_S)
+        reader = feeds.find_readers()[VIGILANCE]
+        alerts = feeds.read_reports()
+        warnings = [report for report, kind in alerts.items() if kind == (WEATHER, "Alert")]
+        assert warnings != []
+
+        machines.kill(reader)
+        began = time.monotonic()
+        until(lambda: reader not in feeds.find_readers(without=reader).values(), FEEDS_S)
+        took_s = time.monotonic() - began
+        record_property("recovered_s", took_s)
+        print(f"feeds: another machine reads them after {took_s:.1f} s")
+        feeds.read_again(without=reader, publishers=publishers)
+        assert feeds.read_reports() == alerts
+
+        publishers.move_on()
+        feeds.read_again(without=reader, publishers=publishers)
+        reports = feeds.read_reports()
+        ends = [kind for report, kind in reports.items() if report not in alerts]
+        assert ends.count((WEATHER, "Cancel")) == len(warnings)
+        assert (WEATHER, "Alert") not in ends
+        machines.start(reader)
+        machines.wait_whole()
+    for machine in machines.machines.values():
+        assert machine.cli("verify").returncode == 0
+
+
+class Feeds:
+    """The feeds of a demonstration, switched on at every machine."""
+
+    def __init__(self, machines: Machines) -> None:
+        self._machines = machines
+        first = machines[min(machines.machines)]
+        settings = self._find_settings(first)
+        self._realm = open_feed_demo(settings)
+        self.names = set(list_sampled_feeds(SAMPLES))
+        for machine in machines.machines.values():
+            if machine is not first:
+                keys = self._find_settings(machine).feed_keys
+                shutil.copytree(settings.feed_keys, keys, dirs_exist_ok=True)
+        self._ask_soon(machines.machines)
+
+    def _find_settings(self, machine: RunningVigie) -> WatchSettings:
+        return WatchSettings(
+            data_dir=machine.folder / "data",
+            url=machine.url,
+            feeds_samples=f"http://127.0.0.1:{SAMPLES_PORT}",
+        )
+
+    def _ask_soon(self, numbers: Iterable[int]) -> None:
+        """Switch the feeds on, so that each is read as soon as it may be."""
+        for number in numbers:
+            store = FeedStore(self._find_settings(self._machines[number]).feed_store)
+            for name in self.names:
+                store.enable(name, time.time(), enabled=True)
+            store.close()
+
+    def find_readers(self, without: int | None = None) -> dict[str, int]:
+        """Return the machine that reads each feed, once all machines say the same."""
+        numbers = [number for number in self._machines.machines if number != without]
+        machines = self._machines.machines.items()
+        names = {
+            DataDir(machine.folder / "data").machine.read_text(encoding="ascii").strip(): number
+            for number, machine in machines
+        }
+        pages = [self._read_page(number) for number in numbers]
+        if any(page != pages[0] for page in pages):
+            return {}
+        return {feed: names.get(name, 0) for feed, name in pages[0].items()}
+
+    def _read_page(self, number: int) -> dict[str, str]:
+        file = self._find_settings(self._machines[number]).data.feed_status
+        try:
+            items = json.loads(file.read_bytes())["items"]
+        except FileNotFoundError:
+            return {}
+        return {item["name"]: item["read_by"] for item in items if item["understood_at"]}
+
+    def count_unsent(self, without: int | None = None) -> int:
+        """Return how many reports of the feeds no front has accepted."""
+        unsent = 0
+        for number in self._machines.machines:
+            if number != without:
+                store = FeedStore(self._find_settings(self._machines[number]).feed_store)
+                unsent += sum(len(store.list_unsent(name)) for name in self.names)
+                store.close()
+        return unsent
+
+    def read_again(self, without: int, publishers: Publishers) -> None:
+        """Read the feeds once more, and wait until their reports are accepted."""
+        publishers.requests.clear()
+        self._ask_soon(number for number in self._machines.machines if number != without)
+        until(lambda: {feed for feed, _ in publishers.requests} == self.names, FEEDS_S)
+        until(lambda: self.count_unsent(without) == 0, FEEDS_S)
+        assert publishers.requests[VIGILANCE, "main"] == 1
+
+    def read_reports(self) -> dict[str, tuple[str, str]]:
+        """Return the reports of the demonstration on the topics, with type and kind of message."""
+        with using_brokers(self._machines[min(self._machines.machines)]) as brokers:
+            return asyncio.run(self._read_topics(brokers))
+
+    async def _read_topics(self, brokers: str) -> dict[str, tuple[str, str]]:
+        reports: dict[str, tuple[str, str]] = {}
+        async with PartitionReader(brokers) as reader:
+            for topic in INPUT_TOPICS:
+                bounds = await reader.bounds(topic, range(PARTITION_COUNT))
+                async for record in reader.read(topic, bounds):
+                    headers = dict(record.headers)
+                    is_report = headers.get("ce_type") == REPORT_WIRE_TYPE.encode()
+                    if is_report and record.key == self._realm.encode():
+                        message = json.loads(record.value)
+                        kind = message["type"], message["msg_type"]
+                        reports[headers["ce_id"].decode()] = kind
+        return reports
 
 
 def test_the_rate_of_a_sender_holds_on_all_machines_together(machines: Machines) -> None:

@@ -47,6 +47,12 @@ class Publishers:
         self.requests: Counter[tuple[str, str]] = Counter()
         self._app = _begin_story(WARNING)
 
+    def create_app(self) -> web.Application:
+        """Return a server; all of them tell the same story."""
+        app = web.Application()
+        app.router.add_get("/{feed}/{request}", self.answer)
+        return app
+
     def move_on(self) -> None:
         self._app = _begin_story(END)
 
@@ -197,8 +203,7 @@ async def world(broker: RunningKafka, tmp_path: Path) -> AsyncIterator[World]:
     secrets.mkdir(mode=0o700)
     MasterKey.open(secrets)
     made = World()
-    publishers, front = web.Application(), web.Application()
-    publishers.router.add_get("/{feed}/{request}", made.publishers.answer)
+    publishers, front = made.publishers.create_app(), web.Application()
     front.router.add_post("/api/v1/events", made.front.answer)
     async with AsyncExitStack() as stack:
         urls = [await stack.enter_async_context(serving(app)) for app in (front, publishers)]
