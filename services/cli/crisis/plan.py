@@ -242,6 +242,19 @@ def refuse(plan: Plan, reason: Reason = None) -> None:
     """Refuse a proposed plan."""
 
 
+@plan.command("postpone")
+@decision("plans/{plan}/postpone", "{plan} différé", is_versioned=True)
+def postpone(
+    plan: Plan,
+    until: Annotated[
+        str, typer.Option(help="When it is proposed again: ISO 8601; without offset, Paris time")
+    ],
+    reason: Reason = None,
+) -> Body:
+    """Postpone the decision on a proposed plan."""
+    return {"until": parse_time(until), "reason": reason}
+
+
 @plan.command("stand-down")
 @decision("plans/{plan}/stand-down", "{plan} levé", is_versioned=True)
 def stand_down(plan: Plan, reason: Reason = None, force: Force = False) -> None:

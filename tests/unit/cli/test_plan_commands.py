@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +49,27 @@ async def test_without_a_plan_all_plans_and_poles_are_listed(
     assert invocation.exit_code == 0, invocation.output
     assert all(one["name"] in invocation.output for one in proofs["poles"])
     assert all(one["id"] in invocation.output for one in proofs["items"])
+
+
+def test_a_proposed_plan_is_postponed_until_a_time_in_paris(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    requests: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        requests.append(request)
+        return httpx.Response(200, json={"state": "applied", "result": {}})
+
+    monkeypatch.setenv("VIGIE_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("VIGIE_URL", "http://vigie.example")
+    monkeypatch.setattr(
+        "services.cli.client.httpx.Client",
+        partial(httpx.Client, transport=httpx.MockTransport(answer)),
+    )
+    invocation = CliRunner().invoke(app, ["plan", "postpone", PLAN, "--until", "2027-02-11T18:00"])
+    assert invocation.exit_code == 0, invocation.output
+    assert requests[-1].url.path == f"/api/v1/plans/{PLAN}/postpone"
+    assert json.loads(requests[-1].content)["until"] == "2027-02-11T18:00:00+01:00"
 
 
 def test_the_pdf_of_a_plan_is_written_as_it_comes(
