@@ -212,7 +212,8 @@ def ask_for_place(draft: AlertsDecision, it: Judgement) -> None:
     A report with a place answers the question for its incident.
     """
     row, urgent = it.row, is_danger_without_place(it.row)
-    asks = is_confirmed(row) or row.confirmation == "unconfirmed"
+    is_at_site = it.effect is not None and it.effect.cause.site is not None
+    asks = (is_confirmed(row) or row.confirmation == "unconfirmed") and not is_at_site
     if asks and (is_placeless(row) or urgent):
         due_at = draft.now + PLACE_DUE_MS if urgent else None
         open_task(draft, "link_site", report=row.id, incident=it.incident, due_at=due_at)

@@ -154,6 +154,7 @@ def test_a_denial_of_the_first_of_two_texts_ends_the_danger_at_its_site(scene: S
 def test_a_further_update_of_the_first_text_stays_at_the_site(scene: Scene) -> None:
     first = _fire_in_two_texts(scene)
     scene.report(4, "fire", severity=5, msg_type=MsgType.UPDATE, references=(first,))
+    assert questions(scene) == [], "its place is known"
     assert [(c.site, c.severity) for c in scene.state.causes.values() if c.lifted_at is None] == [
         (PMI, 5)
     ]
