@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from schemas.reference import ReferencePublished
+from schemas.topics import RealmKind, RealmNameInvalid, parse_realm
 from services.alerts.levels.rulebook import Rulebook
 from services.console.sites.geometry import load_outlines
 from services.continuity.activities.impact_analysis import compile_impact_analysis
@@ -22,8 +23,8 @@ _GEOCODE_COLUMNS = ("value_name", "value", "communes", "sender")
 def load_checked_territory(folder: Path) -> Territory:
     """Load the territory in `folder` and check it with the rules of the deciders.
 
-    Raises TerritoryInvalid, also for a predicate with an unknown metric or argument, and for
-    outlines or place codes that console or front door could not read.
+    Raises TerritoryInvalid, also for a name that no realm may have, for a predicate with an unknown
+    metric or argument, and for outlines or place codes that console or front door could not read.
     """
     territory = load_territory(folder)
     sections = Map({section.section.value: section for section in territory.sections})
@@ -34,6 +35,7 @@ def load_checked_territory(folder: Path) -> Territory:
         }
     )
     wrong = [
+        *_check_name(folder),
         *_try_compile("alerts", lambda: Rulebook(territory.version, sections)),
         *_try_compile(
             "continuity", lambda: compile_impact_analysis(territory.version, section_by_name)
@@ -44,6 +46,20 @@ def load_checked_territory(folder: Path) -> Territory:
     if wrong:
         raise TerritoryInvalid(wrong)
     return territory
+
+
+def _check_name(folder: Path) -> list[SourceProblem]:
+    """Check the name of the folder, which is that of the live realm."""
+    try:
+        if parse_realm(folder.name)[1] is RealmKind.LIVE:
+            return []
+    except RealmNameInvalid:
+        pass
+    return [
+        SourceProblem(
+            str(folder), 0, "rename the folder: a realm is called by one to eight letters or digits"
+        )
+    ]
 
 
 def _try_compile(service: str, compile_: Callable[[], object]) -> list[SourceProblem]:

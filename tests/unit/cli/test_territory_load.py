@@ -141,6 +141,13 @@ def test_an_unusable_rule_is_reported_before_the_publication(tmp_path: Path) -> 
     ) == (1, True)
 
 
+def test_a_folder_with_a_name_that_no_realm_may_have_is_reported(tmp_path: Path) -> None:
+    """`vigie up` started with it, and `vigie directory import` ended in a traceback."""
+    invocation = _checked(Path(shutil.copytree(FOLDER, tmp_path / "mon-departement")))
+    assert invocation.exit_code == 1
+    assert "rename the folder" in invocation.output
+
+
 async def test_a_start_without_a_territory_is_reported_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(UpFailed) as failed:
         await open_territory(Settings(territory=tmp_path))
