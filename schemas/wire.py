@@ -4,11 +4,11 @@ Every record on an input or public topic has the realm as key, JSON data as valu
 below. `ce_time` is ISO 8601 and only informs; in a live realm the broker's append time is the
 clock.
 
-Foreign patterns are matched by RE2, as Alertmanager writes them. Matching takes linear time: Python's own engine would practically never end for `(a+)+$` and forty
-letters, and patterns are matched against foreign data, in the decider too.
+Foreign patterns are matched by RE2, as Alertmanager writes them, also in deciders. Matching takes
+linear time. Python's own engine would practically never end for `(a+)+$` and forty letters.
 
-Realms share equal reference data: twenty exercises would otherwise hold twenty copies of every site, role and plan. A resource and its
-fields that change with every report are two rows.
+Realms share equal reference data: twenty exercises would otherwise hold twenty copies of every
+site, role and plan. A resource and its fields that change with every report are two rows.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Values of one cause: merged from its reports, and its impact on the site. Rules D4, D10, D14, D29."""
+"""Merge the reports of one cause, and tell its impact on the site. Rules D4, D10, D14, D29."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ async def keep_certificates(secrets: Path, member: ClusterMember) -> None:
 async def renew_and_reload(secrets: Path, member: ClusterMember) -> bool:
     """Renew certificates that are due; return whether both listeners present that of the file.
 
-    If not, the broker is asked to read it again, which takes it some seconds. Open connections stay.
+    If not, ask the broker to read it again, which takes some seconds. Open connections stay.
     Raises ClusterRefused, KafkaError, OSError, ValueError.
     """
     await asyncio.to_thread(renew_due, secrets, member)

@@ -6,6 +6,7 @@ Deciders would refuse each input that they cannot compile.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from schemas.reference import ReferencePublished
@@ -50,11 +51,9 @@ def load_checked_territory(folder: Path) -> Territory:
 
 def _check_name(folder: Path) -> list[SourceProblem]:
     """Check the name of the folder, which is that of the live realm."""
-    try:
+    with suppress(RealmNameInvalid):
         if parse_realm(folder.name)[1] is RealmKind.LIVE:
             return []
-    except RealmNameInvalid:
-        pass
     return [
         SourceProblem(
             str(folder), 0, "rename the folder: a realm is called by one to eight letters or digits"

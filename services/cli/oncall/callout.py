@@ -1,4 +1,4 @@
-"""`vigie callout` and `vigie headcount`: one message to many people, or a question to all of a site.
+"""`vigie callout` and `vigie headcount`: write to many people, ask those of a site.
 
 A draft shows the cost; nothing is sent before `start`.
 

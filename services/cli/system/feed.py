@@ -1,6 +1,7 @@
 """`vigie feed`: official feeds, which Vigie reads by itself.
 
-`vigie feed demo` plays the shipped samples into an exercise of their own. The source of its reports is registered at the front.
+`vigie feed demo` plays the shipped samples into an exercise of their own. The source of its reports
+is registered at the front.
 """
 
 from __future__ import annotations

@@ -77,6 +77,7 @@ from services.intake.integrations.request import (
 )
 from services.intake.integrations.signals import choose_time
 from services.intake.reports.acceptance import RawBody
+from services.intake.reports.report_checks import is_elsewhere
 from services.runtime.http.problems import Problem, ProblemError, build_field_problem
 from services.runtime.identity.permissions import Permission
 from services.runtime.identity.principals import Principal, Source
@@ -110,10 +111,10 @@ class FieldReporter:
     def speak_of(self, site: str | None) -> Principal:
         """Return the sender; of a site that is not the own one, a manager speaks as any agent."""
         own_sites = self.speaks.scope.sites or self.sites
-        is_elsewhere = bool(own_sites) and site is not None and site not in own_sites
-        if not (self.is_verified and is_elsewhere) or self.speaks.source_kind != MANAGER:
-            return self.speaks
-        return self.speaks.model_copy(update={"speaks_as": STAFF})
+        is_manager = self.is_verified and self.speaks.source_kind == MANAGER
+        if is_manager and is_elsewhere(site, own_sites):
+            return self.speaks.model_copy(update={"speaks_as": STAFF})
+        return self.speaks
 
 
 @dataclass(frozen=True, slots=True)

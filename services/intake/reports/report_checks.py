@@ -77,14 +77,17 @@ def choose_source_kind(
     A principal that may not relay reports always has its own kind; but the manager of one site
     speaks of another as any agent does, so that its own manager hears of an order. Rule D2.
     """
-    may_relay = requested_kind is not None and principal.may(Permission.REPORT_RELAY)
-    if may_relay and requested_kind is not None:
+    if requested_kind is not None and principal.may(Permission.REPORT_RELAY):
         is_free = not is_live(realm) and _CODE.fullmatch(requested_kind)
         if requested_kind in SOURCE_KINDS or is_free:
             return requested_kind
-    kind, own_sites = principal.source_kind, principal.scope.sites
-    is_elsewhere = bool(own_sites) and site is not None and site not in own_sites
-    return STAFF if kind == MANAGER and is_elsewhere else kind
+    kind = principal.source_kind
+    return STAFF if kind == MANAGER and is_elsewhere(site, principal.scope.sites) else kind
+
+
+def is_elsewhere(site: str | None, own_sites: Collection[str]) -> bool:
+    """Return whether a report is about a site other than those of its sender."""
+    return bool(own_sites) and site is not None and site not in own_sites
 
 
 def tells_of_danger(type: EventType, severity: int, msg_type: MsgType) -> bool:
