@@ -6,6 +6,7 @@ Rule D63.
 from __future__ import annotations
 
 import asyncio
+import os
 from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
@@ -48,7 +49,7 @@ def _load_territory(folder: Path) -> Territory:
 def _print_problems(folder: Path, exc: TerritoryInvalid) -> typer.Exit:
     """Print the problems of a folder and return the exit to raise."""
     for problem in exc.problems:
-        typer.secho(f"{folder}/{problem}", err=True, fg="red")
+        typer.secho(os.path.join(folder, str(problem)), err=True, fg="red")  # noqa: PTH118  a sentence follows
     typer.secho(f"{len(exc.problems)} problem{'' if len(exc.problems) == 1 else 's'}", err=True)
     return typer.Exit(1)
 

@@ -146,6 +146,7 @@ def test_a_folder_with_a_name_that_no_realm_may_have_is_reported(tmp_path: Path)
     invocation = _checked(Path(shutil.copytree(FOLDER, tmp_path / "mon-departement")))
     assert invocation.exit_code == 1
     assert "rename the folder" in invocation.output
+    assert invocation.output.count(str(tmp_path)) == 1, "its path is named once"
 
 
 async def test_a_start_without_a_territory_is_reported_in_one_line(tmp_path: Path) -> None:
