@@ -19,9 +19,7 @@ async def build_realms_page(x: ScreenData) -> dict[str, Any]:
     page = min(_parse_page(x.request.query_params.get("page", "")), pages)
     rows = []
     for realm in x.shell.realms[(page - 1) * REALMS_SHOWN : page * REALMS_SHOWN]:
-        overview = (
-            x.shell.overview if realm.name == x.shell.realm.name else await x.queries.overview()
-        )
+        overview = await x.queries.of(realm.name, x.shell.lang).overview()
         rows.append(
             {
                 "realm": realm,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -254,6 +255,23 @@ async def test_an_account_of_93_is_refused_everything_of_92(two_crises: Browser,
     answer = await two_crises.get(path, role="admin@realm:93")
     assert answer.status_code == 403, (path, answer.status_code)
     assert "crise-92" not in answer.text
+
+
+async def test_the_list_of_realms_shows_each_with_its_own_level_and_incidents() -> None:
+    """It showed the crisis of an exercise as that of the live realm."""
+    calm = Held("92", clock=NOW, reference=reference(), fields={"started_at": START})
+    crisis = Held("92~ex-1", clock=NOW, reference=reference(), fields={"started_at": START})
+    crisis.put("incidents", incident("crise", level=3))
+    crisis.put("levels", {"id": "territory", "level": 3, "since": START, "version": 1})
+    made, _ = browsing(calm, crisis)
+    for realm in ("92", "92~ex-1"):
+        page = (await made.get(f"/realms?realm={realm}")).text
+        rows = dict(re.findall(r'<tr data-key="realm-([^"]+)">(.*?)</tr>', page, re.DOTALL))
+        figures = {
+            name: re.findall(r'<td class="r[^>]*>(.*?)</td>', row) for name, row in rows.items()
+        }
+        assert figures["92"] == ["<b>N0</b>", "0"], realm
+        assert figures["92~ex-1"] == ['<b class="over">N3</b>', "1"], realm
 
 
 async def test_decisions_and_reports_of_a_page_go_to_its_territory(two_crises: Browser) -> None:
