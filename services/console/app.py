@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -18,29 +19,12 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import FileResponse
 from redis.exceptions import RedisError
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from schemas.callouts import HeadcountAnswer, headcount_text_id
 from schemas.words import Answer
-from services.console.accounts import accounts_api, people_api, push_devices_api
-from services.console.actions import api as actions_api
-from services.console.attention import api as attention_api
-from services.console.commissioning import api as commissioning_api
-from services.console.communication import api as communication_api
-from services.console.continuity import api as continuity_api
-from services.console.dependencies import api as dependencies_api
-from services.console.directory import api as directory_api
-from services.console.documents import retex_api, sitreps_api
 from services.console.documents.pdf import Typesetter
-from services.console.documents.plan import api as plan_document_api
-from services.console.drills import api as drills_api
-from services.console.evidence import api as evidence_api
-from services.console.exercises import api as exercises_api
-from services.console.facilitation import api as facilitation_api
-from services.console.feeds import api as feeds_api
-from services.console.handover import api as handovers_api
-from services.console.hazards import api as hazards_api
-from services.console.http import commands_api
 from services.console.http.compression import CompressionMiddleware
 from services.console.http.decisions import (
     CommandAnswers,
@@ -51,41 +35,20 @@ from services.console.http.decisions import (
 from services.console.http.fair_queue import BodyLimitMiddleware, ExpensiveWork
 from services.console.http.openapi import complete_document
 from services.console.http.producer import CommandProducer
-from services.console.incidents import api as incidents_api
-from services.console.incidents import reports_api
-from services.console.ledger import api as ledger_api
-from services.console.live import api as live_api
-from services.console.live import presence
 from services.console.live.presence import PresenceStore
 from services.console.live.stream import StreamHub
-from services.console.logbook import api as logbook_api
-from services.console.logbook import erasures_api
 from services.console.logbook.queries import build_command_result
-from services.console.logistics import api as logistics_api
-from services.console.maintenance import api as maintenance_api
-from services.console.messages import api as messages_api
-from services.console.messages import callouts_api, headcounts_api, returns_api
 from services.console.messages.answer_page import SendAnswer
-from services.console.obligations import api as obligations_api
-from services.console.oncall import api as oncall_api
 from services.console.oncall.feed_links import FeedLinks
-from services.console.proof import api as proof_api
 from services.console.read_model import store
 from services.console.read_model.queries import ReadModel, Rebuilding
 from services.console.read_model.store import Client
 from services.console.read_model.time_travel import History
-from services.console.reassignment import announcement_api
-from services.console.reassignment import api as reassignment_api
-from services.console.reference import api as reference_api
-from services.console.reference import changes_api, records_api
 from services.console.resources import CommandResult
-from services.console.risk import api as risk_api
-from services.console.sites import api as sites_api
-from services.console.sites import instructions_api
 from services.console.sites.geometry import load_outlines
 from services.console.sites.sources_screen import SourceClient
-from services.console.staffing import api as staffing_api
 from services.console.web.access import render_problem
+from services.console.web.pages import list_modules
 from services.console.web.routes import build_pages_router
 from services.runtime.decider.inputs import InputMarks
 from services.runtime.http.api_subjects import list_tags
@@ -118,62 +81,29 @@ from services.runtime.secrets.local_secrets import get_or_create_token
 from services.runtime.secrets.signing import SigningKey
 from services.runtime.secrets.vault import TextItem, Vault, VaultTexts
 
-ROUTERS: Final = (
-    actions_api.router,
-    attention_api.router,
-    incidents_api.router,
-    instructions_api.router,
-    presence.router,
-    sites_api.router,
-    continuity_api.router,
-    directory_api.router,
-    reassignment_api.router,
-    announcement_api.router,
-    messages_api.router,
-    logistics_api.router,
-    maintenance_api.router,
-    oncall_api.router,
-    oncall_api.feeds,
-    reports_api.router,
-    logbook_api.router,
-    exercises_api.router,
-    feeds_api.router,
-    dependencies_api.router,
-    drills_api.router,
-    facilitation_api.router,
-    risk_api.router,
-    hazards_api.router,
-    proof_api.router,
-    plan_document_api.router,
-    commands_api.router,
-    commissioning_api.router,
-    changes_api.router,
-    records_api.router,
-    records_api.new_router,
-    records_api.reviews_router,
-    reference_api.router,
-    reference_api.front_router,
-    exercises_api.front_router,
-    live_api.router,
-    callouts_api.router,
-    communication_api.router,
-    obligations_api.router,
-    ledger_api.router,
-    headcounts_api.router,
-    push_devices_api.router,
-    returns_api.router,
-    sitreps_api.router,
-    handovers_api.router,
-    erasures_api.router,
-    staffing_api.router,
-    accounts_api.router,
-    people_api.router,
-    evidence_api.router,
-    retex_api.router,
-)
 ASYNCAPI: Final = Path(__file__).resolve().parents[2] / "schemas" / "asyncapi.json"
 JSON_SCHEMAS: Final = {file.name: file for file in (ASYNCAPI.parent / "json").glob("*.json")}
 """JSON Schemas that the AsyncAPI document refers to, by file name."""
+
+
+def list_routes() -> list[BaseRoute]:
+    """List the routes of all folders: those of the routers in `api.py` or `…_api.py`.
+
+    Nothing else lists them. Literal paths go before those with parameters, which may match them.
+    """
+    modules = [importlib.import_module(name) for name in list_modules("api")]
+    routers = [
+        value
+        for module in modules
+        for value in vars(module).values()
+        if isinstance(value, APIRouter)
+    ]
+    routes = [route for router in routers for route in router.routes]
+    return sorted(routes, key=lambda route: isinstance(route, Route) and "{" in route.path)
+
+
+ROUTES: Final = list_routes()
+"""Routes of the API, loaded with this module: the console is a fork of a process that has it."""
 slog = structlog.get_logger(__name__)
 
 
@@ -286,8 +216,7 @@ def create_app(health: HealthChecks, token: str | None = None) -> FastAPI:
         ),
     )
     install_handlers(app)
-    for router in ROUTERS:
-        add_routes(app, router)
+    app.router.routes.extend(ROUTES)
 
     @app.exception_handler(BrokerAway)
     async def broker_away(request: Request, error: BrokerAway) -> Response:

@@ -1,4 +1,4 @@
-"""Pages describe themselves: `PAGE` in `screen.py` or `…_screen.py` of the folder of their subject.
+"""Pages describe themselves: a `WebPage` in `screen.py` or `…_screen.py` of their folder.
 
 Routes and navigation find them; nothing else lists them.
 """
@@ -60,22 +60,24 @@ class WebPage:
 @cache
 def load_pages() -> tuple[WebPage, ...]:
     """Load the pages of all folders by name. Raises ValueError if two share a name or a path."""
-    pages: list[WebPage] = []
-    for module in _list_screen_modules():
-        page: WebPage = importlib.import_module(module).PAGE
-        if any(page.name == other.name or page.path == other.path for other in pages):
-            raise ValueError(f"{module}: another page has its name or its path")
-        pages.append(page)
-    return tuple(sorted(pages, key=lambda page: page.name))
+    pages: dict[str, WebPage] = {}
+    for module in list_modules("screen"):
+        values = vars(importlib.import_module(module)).values()
+        for page in (value for value in values if isinstance(value, WebPage)):
+            others = (other for other in pages.values() if other is not page)
+            if any(page.name == other.name or page.path == other.path for other in others):
+                raise ValueError(f"{module}: another page has its name or its path")
+            pages[page.name] = page
+    return tuple(pages[name] for name in sorted(pages))
 
 
-def _list_screen_modules() -> list[str]:
-    """List the modules of pages in the folders of the console."""
+def list_modules(name: str) -> list[str]:
+    """List the modules `name` and `…_name` in the folders of the console."""
     folders = [f for f in pkgutil.iter_modules(console.__path__, f"{console.__name__}.") if f.ispkg]
-    screen_modules: list[str] = []
+    names: list[str] = []
     for folder in folders:
         spec = find_spec(folder.name)
         inside = spec.submodule_search_locations if spec is not None else None
         modules = pkgutil.iter_modules(inside, f"{folder.name}.")
-        screen_modules += (m.name for m in modules if m.name.endswith((".screen", "_screen")))
-    return screen_modules
+        names += (m.name for m in modules if m.name.endswith((f".{name}", f"_{name}")))
+    return names

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from services import console
+from services.console import app
 from services.console.web import navigation, pages, shell
 from tests.unit.console.held import browsing
 from tests.unit.console.test_every_screen import REALM, crisis, shown
@@ -44,7 +45,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield made
     for cache in caches:
         cache.cache_clear()
-    for name in ("", ".screen", ".tides_screen"):
+    for name in ("", ".api", ".screen", ".tides_screen"):
         sys.modules.pop(f"{console.__name__}.tides_of_a_test{name}", None)
 
 
@@ -87,3 +88,14 @@ def test_pages_keep_their_place_in_the_menu(neighbours: tuple[str, str]) -> None
     before, after = neighbours
     conduct = [d.page for d in navigation.list_groups()[0][1]]
     assert conduct.index(before) < conduct.index(after)
+
+
+def test_a_new_module_brings_its_routes(folder: Path) -> None:
+    (folder / "api.py").write_text(
+        'from fastapi import APIRouter\n\nrouter = APIRouter(prefix="/api/v1/tides")\n\n\n'
+        '@router.get("/{id}")\ndef get_tide(id: str) -> str:\n    return id\n\n\n'
+        '@router.get("/high")\ndef get_high_tide() -> str:\n    return "high"\n',
+        encoding="utf-8",
+    )
+    paths = [getattr(route, "path", "") for route in app.list_routes()]
+    assert paths.index("/api/v1/tides/high") < paths.index("/api/v1/tides/{id}")

@@ -8,7 +8,8 @@ import pytest
 from fastapi import FastAPI
 
 from schemas.people.directory import Contact
-from services.console.live.presence import BEAT_S, KEPT_MS, Entry, PresenceStore, short_name
+from services.console.live.api import short_name
+from services.console.live.presence import BEAT_S, KEPT_MS, Entry, PresenceStore
 from services.console.live.row_events import list_hidden_events
 from services.console.read_model.store import Client
 from services.runtime.identity.permissions import PERMISSIONS_BY_ROLE, Role
