@@ -43,7 +43,7 @@ from services.console.incidents.resources import (
     Trigger,
     Wave,
 )
-from services.console.live.presence_resources import Presence, PresenceChanged, PresentPerson
+from services.console.live.presence import Presence, PresenceChanged, PresentPerson
 from services.console.logbook.erasures import Erasure
 from services.console.logistics.resources import (
     ResourceOffer,

@@ -37,7 +37,7 @@ from services.console.logbook.line_list import build_entries
 from services.console.resources import Activity, Task
 from services.console.risk.page import build_cell_risks
 from services.console.sites.cartogram import build_tiles
-from services.console.staffing.resources import CellStaffing
+from services.console.staffing.queries import CellStaffing
 from services.console.texts import words as w
 from services.console.web.screen_context import (
     ScreenData,

@@ -28,8 +28,12 @@ from schemas.crisis.communication import (
     ValidateStatement,
 )
 from services.console.communication.drafting import count_blanks
-from services.console.communication.queries import TITLE_FIELD
-from services.console.communication.resources import Question, Statement, StatementTemplate
+from services.console.communication.queries import (
+    TITLE_FIELD,
+    Question,
+    Statement,
+    StatementTemplate,
+)
 from services.console.http.answers import DecisionRouter, require_text, send_decision, send_text
 from services.console.http.context import (
     Cursor,

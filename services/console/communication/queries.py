@@ -5,17 +5,91 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
+from pydantic import Field
+
 from schemas import alerts as a
 from schemas.base import Instant
 from schemas.crisis import communication as m
+from schemas.crisis.communication import Audience, QuestionState, StatementState
 from services.console.communication import drafting
-from services.console.communication import resources as r
 from services.console.logbook.erasures import format_erasure
 from services.console.read_model.query_base import UNLIMITED, QueryBase, get_snapshot_time
+from services.console.resource_base import Resource, Time
 from services.console.resources import Page, Report, to_datetime
 from services.runtime.http.pagination import paginate
 from services.runtime.secrets.erasure import read_erasure
 from services.runtime.secrets.vault import TextItem, get_field
+
+
+class Signed(Resource):
+    """A person's step: token, role and time."""
+
+    by: str
+    role: str
+    at: Time
+
+
+class Statement(Resource):
+    """A statement of the territory, and its way to publication. Rule D91."""
+
+    id: str
+    realm: str
+    state: StatementState
+    audience: Audience
+    plain: bool = Field(description="plain language (FALC)")
+    template: str | None
+    incident: str | None
+    report: str | None = Field(description="the rumour that it answers")
+    question: str | None = Field(description="the question that it answers")
+    title: str | None
+    text: str | None = Field(description="null on the live stream, and when it was erased")
+    blanks: int = Field(description="blanks to fill before it can be submitted")
+    drafted: Signed
+    revised: Signed | None
+    readdressed: Signed | None = Field(description="last change of the audience")
+    submitted: Signed | None
+    validated: Signed | None
+    refused: Signed | None
+    published: Signed | None
+    retracted: Signed | None
+    reason: str | None = Field(description="why it was refused or retracted")
+    changed_at: Time
+    version: int = Field(description="counts decisions; also the ETag")
+    moves: list[str] = Field(description="what may follow: submitted, validated, …")
+
+
+class Question(Resource):
+    """A question that somebody asked the territory. Rule D91."""
+
+    id: str
+    realm: str
+    state: QuestionState
+    asker: Audience
+    text: str | None
+    incident: str | None
+    asked_at: Time
+    due_at: Time | None
+    late: bool = Field(description="still open after `due_at`")
+    noted: Signed
+    answered: Signed | None
+    answer: str | None
+    statement: str | None = Field(description="the statement that answers it")
+    changed_at: Time
+    version: int
+
+
+class StatementTemplate(Resource):
+    """A template of the territory, filled with the known facts of an incident."""
+
+    id: str
+    realm: str
+    event: str = Field(description="family of incidents, or `any`")
+    audience: Audience
+    plain: bool
+    title: str
+    text: str
+    blanks: list[str] = Field(description="what a person has to fill, as it stands in the text")
+
 
 OPEN_FIRST: Final = {
     m.StatementState.SUBMITTED: 0,
@@ -40,7 +114,7 @@ class CommunicationQueries(QueryBase):
         incident: str | None = None,
         limit: int = UNLIMITED,
         cursor: str | None = None,
-    ) -> Page[r.Statement]:
+    ) -> Page[Statement]:
         """List statements with their texts: those that wait for somebody first, then the newest."""
         view = await self.read()
         rows = (await view.picture.rows(m.StatementRow)).values()
@@ -63,7 +137,7 @@ class CommunicationQueries(QueryBase):
             next=following,
         )
 
-    async def statement(self, id: str) -> r.Statement:
+    async def statement(self, id: str) -> Statement:
         """Return a statement with its text. Raises NotFound."""
         view = await self.read()
         row = await view.picture.require(m.StatementRow, id)
@@ -77,7 +151,7 @@ class CommunicationQueries(QueryBase):
         asker: Sequence[str] = (),
         limit: int = UNLIMITED,
         cursor: str | None = None,
-    ) -> Page[r.Question]:
+    ) -> Page[Question]:
         """List questions with their texts: open ones by deadline, then the newest answers."""
         view = await self.read()
         rows = (await view.picture.rows(m.QuestionRow)).values()
@@ -96,7 +170,7 @@ class CommunicationQueries(QueryBase):
             next=following,
         )
 
-    async def question(self, id: str) -> r.Question:
+    async def question(self, id: str) -> Question:
         """Return a question with its text. Raises NotFound."""
         view = await self.read()
         row = await view.picture.require(m.QuestionRow, id)
@@ -111,7 +185,7 @@ class CommunicationQueries(QueryBase):
         audience: str | None = None,
         plain: bool | None = None,
         id: str | None = None,
-    ) -> list[r.StatementTemplate]:
+    ) -> list[StatementTemplate]:
         """List templates, filled with the known facts of an incident. Raises NotFound.
 
         Those for its kind of event, unless `event` or the `id` of one template is given.
@@ -141,7 +215,7 @@ class CommunicationQueries(QueryBase):
                 for words in drafting.choose_words(template, self._lang)
             )
             statement_templates.append(
-                r.StatementTemplate.from_row(
+                StatementTemplate.from_row(
                     template,
                     realm=self._realm,
                     title=title,
@@ -172,10 +246,10 @@ class CommunicationQueries(QueryBase):
 
 def build_statement(
     row: m.StatementRow, realm: str, texts: Mapping[str, TextItem], lang: str
-) -> r.Statement:
+) -> Statement:
     """Build a statement; without its text it is that of the live stream."""
     item = texts.get(row.text_id)
-    return r.Statement.from_row(
+    return Statement.from_row(
         row,
         realm=realm,
         title=get_field(item, TITLE_FIELD),
@@ -191,10 +265,10 @@ def build_question(
     texts: Mapping[str, TextItem],
     lang: str,
     now: Instant | None = None,
-) -> r.Question:
+) -> Question:
     """Build a question; without its text it is that of the live stream."""
     is_open = row.state is m.QuestionState.OPEN
-    return r.Question.from_row(
+    return Question.from_row(
         row,
         realm=realm,
         text=get_text(texts.get(row.text_id), lang),

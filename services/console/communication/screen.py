@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from schemas.crisis.communication import Audience, QuestionState, StatementState
 from schemas.ranks import may_validate_statement
-from services.console.communication.resources import Question, Signed, Statement
+from services.console.communication.queries import Question, Signed, Statement
 from services.console.http.decisions import get_author
 from services.console.i18n import N_, Translator
 from services.console.texts import words as w

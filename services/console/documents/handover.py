@@ -33,7 +33,7 @@ from services.console.documents.sitrep.foresight import list_proof_lines, list_r
 from services.console.documents.sitrep.situation import write_essentials_section
 from services.console.i18n import N_, Translator, get_translator
 from services.console.resources import Change, Changes
-from services.console.staffing.resources import CellStaffing
+from services.console.staffing.queries import CellStaffing
 from services.console.texts import words as w
 from services.console.texts.names import TerritoryNames, shorten_site_name
 from services.console.web import times

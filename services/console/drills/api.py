@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from services.console.drills.composition import MAX_SEED
-from services.console.drills.resources import DrillDetail, DrillProposals, ExerciseProgress
+from services.console.drills.queries import DrillDetail, DrillProposals, ExerciseProgress
 from services.console.http.context import LogReader
 from services.console.proof.api import read_partners
 

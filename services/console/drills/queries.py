@@ -9,6 +9,8 @@ from datetime import date
 from functools import partial
 from typing import Any, Final
 
+from pydantic import Field
+
 from schemas import continuity as c
 from schemas.base import DAY_MS, Instant
 from schemas.delivery import NotificationRow
@@ -16,7 +18,6 @@ from services.console.dependencies.drawing import name_resource
 from services.console.dependencies.losses import EvaluatedLoss, LossEvaluator
 from services.console.dependencies.network import DependencyNetwork
 from services.console.dependencies.queries import index_reference
-from services.console.drills import resources as d
 from services.console.drills.composition import (
     ComposedDrill,
     PlanWeakness,
@@ -34,12 +35,74 @@ from services.console.i18n import Translator, get_translator
 from services.console.proof.judgement import EXERCISE_DAYS, ProofFacts
 from services.console.proof.queries import ProofQueries, is_exercise
 from services.console.read_model.query_base import get_snapshot_time
-from services.console.resource_base import to_datetime, to_instant
+from services.console.resource_base import Resource, Time, to_datetime, to_instant
 from services.console.resources import Realm
 from services.console.texts import words as w
 from services.console.texts.names import TerritoryNames
 from services.oncall.schedule import local_day
 from services.runtime.http.problems import ProblemError
+
+
+class DrillProposal(Resource):
+    """A plan to exercise, and why."""
+
+    plan: str
+    title: str
+    score: float = Field(description="product of the three shares, each at least 0.1")
+    unreached_pct: float = Field(description="people and partners not reached in 30 days")
+    loss_pct: float = Field(description="activities that stop in the worst loss of the plan")
+    unexercised_pct: float = Field(description="cards not done in time in 12 months")
+    resource: str | None = Field(description="resource of that loss, such as system:ad")
+    resource_name: str
+    stopped: int = Field(description="activities that stop in that loss")
+    cards: int = Field(description="cards that were never exercised")
+    contacts: list[str] = Field(description="roles of which somebody is not reached")
+    full_hosts: list[str] = Field(description="kinds of fallback site without a free place")
+
+
+class DrillProposals(Resource):
+    """Plans to exercise, the weakest first."""
+
+    items: list[DrillProposal]
+    next: None = None
+
+
+class DrillDetail(DrillProposal):
+    """One drill of 15 minutes, as an exercise file."""
+
+    seed: int
+    exercised_cards: list[str] = Field(description="cards that it expects to be done")
+    document: dict[str, Any] = Field(description="the exercise, in the format of exercise files")
+    file: str = Field(description="the same as a YAML file, for `vigie play`")
+
+
+class FirstAction(Resource):
+    """Time to the first useful action of a role in one exercise."""
+
+    realm: str
+    title: str
+    opened_at: Time
+    minutes: float
+
+
+class RoleFirstActions(Resource):
+    """First useful actions of a role, the oldest exercise first."""
+
+    role: str
+    name: str
+    runs: list[FirstAction]
+    trend_min: float | None = Field(
+        description="newest less oldest, negative is quicker; null with one exercise"
+    )
+
+
+class ExerciseProgress(Resource):
+    """First useful actions of all roles over the closed exercises of the last year."""
+
+    items: list[RoleFirstActions]
+    exercises: int
+    next: None = None
+
 
 RUNS_KEPT: Final = 2_000
 """Closed exercises of which the times stay in memory."""
@@ -69,15 +132,15 @@ class DrillQueries(ProofQueries):
 
     async def drill_proposals(
         self, *, partners: Mapping[str, Instant] | None = None
-    ) -> d.DrillProposals:
+    ) -> DrillProposals:
         """Return the plans to exercise, the weakest first."""
         facts, _network, weaknesses = await self._rank(partners)
         _ = get_translator(self._lang)
-        return d.DrillProposals(items=[_shape_proposal(facts, one, _) for one in weaknesses])
+        return DrillProposals(items=[_shape_proposal(facts, one, _) for one in weaknesses])
 
     async def drill(
         self, plan: str, seed: int, *, partners: Mapping[str, Instant] | None = None
-    ) -> d.DrillDetail:
+    ) -> DrillDetail:
         """Return the drill of one plan. Raises NotFound if there is none."""
         facts, network, weaknesses = await self._rank(partners)
         weakness = next((one for one in weaknesses if one.plan == plan), None)
@@ -91,7 +154,7 @@ class DrillQueries(ProofQueries):
             raise NotFound
         return _shape_drill(facts, drill, get_translator(self._lang))
 
-    async def exercise_progress(self) -> d.ExerciseProgress:
+    async def exercise_progress(self) -> ExerciseProgress:
         """Return the first useful actions over the closed exercises of the last year."""
         view = await self.read()
         now = get_snapshot_time(view.picture)
@@ -104,7 +167,7 @@ class DrillQueries(ProofQueries):
         ]
         names, _ = view.picture.reference.names, get_translator(self._lang)
         progress = [_shape_progress(one, names, _) for one in follow_roles(runs)]
-        return d.ExerciseProgress(items=progress, exercises=len(runs))
+        return ExerciseProgress(items=progress, exercises=len(runs))
 
     async def _rank(
         self, partners: Mapping[str, Instant] | None
@@ -134,9 +197,9 @@ class DrillQueries(ProofQueries):
         return run
 
 
-def _shape_proposal(facts: ProofFacts, one: PlanWeakness, _: Translator) -> d.DrillProposal:
+def _shape_proposal(facts: ProofFacts, one: PlanWeakness, _: Translator) -> DrillProposal:
     names = facts.reference.names
-    return d.DrillProposal(
+    return DrillProposal(
         plan=one.plan,
         title=facts.reference.plans[one.plan].title,
         score=one.score,
@@ -152,8 +215,8 @@ def _shape_proposal(facts: ProofFacts, one: PlanWeakness, _: Translator) -> d.Dr
     )
 
 
-def _shape_drill(facts: ProofFacts, drill: ComposedDrill, _: Translator) -> d.DrillDetail:
-    return d.DrillDetail(
+def _shape_drill(facts: ProofFacts, drill: ComposedDrill, _: Translator) -> DrillDetail:
+    return DrillDetail(
         **dict(_shape_proposal(facts, drill.weakness, _)),
         seed=drill.seed,
         exercised_cards=list(drill.cards),
@@ -162,12 +225,12 @@ def _shape_drill(facts: ProofFacts, drill: ComposedDrill, _: Translator) -> d.Dr
     )
 
 
-def _shape_progress(one: RoleProgress, names: TerritoryNames, _: Translator) -> d.RoleFirstActions:
-    return d.RoleFirstActions(
+def _shape_progress(one: RoleProgress, names: TerritoryNames, _: Translator) -> RoleFirstActions:
+    return RoleFirstActions(
         role=one.role,
         name=w.name_role(one.role, None, names, _),
         runs=[
-            d.FirstAction(
+            FirstAction(
                 realm=run.realm,
                 title=run.title,
                 opened_at=to_datetime(to_instant(run.opened_at)),

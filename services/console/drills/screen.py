@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from services.console.drills.composition import MAX_SEED
-from services.console.drills.resources import DrillProposal, ExerciseProgress, RoleFirstActions
+from services.console.drills.queries import DrillProposal, ExerciseProgress, RoleFirstActions
 from services.console.i18n import N_, Translator
 from services.console.proof.api import read_partners
 from services.console.texts import words as w

@@ -28,7 +28,7 @@ from services.console.documents.formats import (
     make_document_response,
 )
 from services.console.documents.sitreps_api import sign_document
-from services.console.handover.resources import Handover
+from services.console.handover.queries import Handover
 from services.console.http.answers import (
     DecisionRouter,
     find_repeated_answer,

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from pydantic import Field
+
 from schemas.base import Instant
 from schemas.crisis import handovers as h
-from services.console.communication.queries import get_text
+from schemas.crisis.handovers import HandoverState
+from services.console.communication.queries import Signed, get_text
 from services.console.documents.document import Document, hash_document
 from services.console.documents.handover import (
     HandoverFacts,
@@ -17,19 +20,53 @@ from services.console.documents.handover import (
     name_recipient,
 )
 from services.console.documents.queries import DocumentQueries
-from services.console.handover import resources as r
 from services.console.http.problems import NotFound
 from services.console.i18n import Translator, get_translator
 from services.console.read_model.changes import ChangeQueries
 from services.console.read_model.query_base import OpenedRealm
 from services.console.read_model.reference_index import IndexedReference
 from services.console.read_model.snapshot import RealmSnapshot
+from services.console.resource_base import Resource, Time
 from services.console.resources import Page
 from services.console.staffing.queries import StaffingQueries
 from services.console.texts import words as w
 from services.console.texts.names import TerritoryNames
 from services.runtime.http.problems import ProblemError
 from services.runtime.secrets.vault import TextItem
+
+
+class HandoverSheet(Resource):
+    """The frozen page of a handover."""
+
+    sha256: str
+    as_of: Time
+    counts: dict[str, int]
+    next_at: Time | None = Field(description="the next deadline on the page")
+
+
+class Handover(Resource):
+    """One handover of the crisis cell, and its signatures."""
+
+    id: str
+    realm: str
+    number: int
+    state: HandoverState
+    objective: str | None = Field(
+        description="null on the live stream; after an erasure, a notice of it"
+    )
+    recipients: list[str]
+    recipient_names: list[str] = Field(description="in the reader's language")
+    level: int
+    page: HandoverSheet | None = Field(description="null until the outgoing person signs")
+    drafted: Signed
+    revised: Signed | None
+    signed: Signed | None = Field(description="by the outgoing person")
+    accepted: Signed | None = Field(description="by the incoming person")
+    withdrawn: Signed | None
+    reason: str | None = Field(description="why it was withdrawn")
+    changed_at: Time
+    version: int = Field(description="number of decisions; also the ETag")
+    moves: list[str] = Field(description="what may follow: revised, signed, accepted, withdrawn")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +102,7 @@ def list_recipient_choices(
 class HandoverQueries(DocumentQueries, ChangeQueries, StaffingQueries):
     """Queries about handovers."""
 
-    async def handovers(self) -> Page[r.Handover]:
+    async def handovers(self) -> Page[Handover]:
         """Return the handovers with their objectives, newest first."""
         view = await self.read()
         rows = (await view.picture.rows(h.HandoverRow)).values()
@@ -78,7 +115,7 @@ class HandoverQueries(DocumentQueries, ChangeQueries, StaffingQueries):
             ]
         )
 
-    async def handover(self, id: str) -> r.Handover:
+    async def handover(self, id: str) -> Handover:
         """Return one handover with its objective. Raises NotFound."""
         view = await self.read()
         row = await get_row(view.picture, id)
@@ -189,16 +226,16 @@ async def get_row(picture: RealmSnapshot, id: str) -> h.HandoverRow:
 
 def build_handover(
     row: h.HandoverRow, realm: str, texts: Mapping[str, TextItem], names: TerritoryNames, lang: str
-) -> r.Handover:
+) -> Handover:
     """Build a handover; without its texts it is that of the live stream."""
     _ = get_translator(lang)
     page = row.page
-    return r.Handover.from_row(
+    return Handover.from_row(
         row,
         realm=realm,
         objective=get_text(texts.get(row.text_id), lang),
         recipient_names=[name_recipient(one, names, _) for one in row.recipients],
-        page=None if page is None else r.HandoverSheet.from_row(page),
+        page=None if page is None else HandoverSheet.from_row(page),
         reason=get_text(texts.get((row.reason or "").removeprefix("text:")), lang),
         moves=[change for change, moves in h.HANDOVER_MOVES.items() if row.state in moves],
     )

@@ -9,8 +9,7 @@ from fastapi import Request
 from schemas.crisis.handovers import OPEN_HANDOVER_STATES, HandoverState
 from services.console.documents.sitrep_screen import make_api_link, make_source_link
 from services.console.handover.api import LONGEST_OBJECTIVE, write_stamp
-from services.console.handover.queries import list_recipient_choices
-from services.console.handover.resources import Handover
+from services.console.handover.queries import Handover, list_recipient_choices
 from services.console.http.context import is_limited
 from services.console.http.decisions import get_author
 from services.console.http.problems import NotFound

@@ -15,13 +15,43 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from pydantic import Field
 from redis.exceptions import RedisError
 
 from schemas.base import Instant
 from services.console.http.problems import StoreUnavailable
 from services.console.read_model import store
 from services.console.read_model.store import Client
+from services.console.resource_base import Resource
 from services.runtime.process.machine import now_ms
+
+
+class PresentPerson(Resource):
+    """One person of the cell, as the others see them."""
+
+    name: str = Field(
+        description=(
+            "first name and initial from the directory; empty for an account without a person"
+        )
+    )
+    role: str = Field(description="text in the language of the reader")
+    places: list[str] = Field(description="`cell`, `incident:<id>`")
+
+
+class Presence(Resource):
+    """The others: the reader is not among them."""
+
+    realm: str
+    place: str | None
+    people: list[PresentPerson]
+
+
+class PresenceChanged(Resource):
+    """A person came to a place or left it; `GET /presence` lists the people there."""
+
+    id: str = Field(description="place in the console, e.g. `incident:<id>`")
+    realm: str
+
 
 CELL: Final = "cell"
 """Place of the page of the cell."""

@@ -39,7 +39,7 @@ from services.console.http.context import (
 )
 from services.console.http.scopes import check_incident
 from services.console.i18n import N_, Translator, get_translator
-from services.console.obligations.resources import DeclarationDraft, ObligationClock, ObligationRule
+from services.console.obligations.queries import DeclarationDraft, ObligationClock, ObligationRule
 from services.console.resources import Page
 from services.console.texts import words as w
 from services.console.texts.names import TerritoryNames

@@ -5,27 +5,96 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from pydantic import Field
+
 from schemas import reference as ref
 from schemas.alerts import IncidentRow
 from schemas.base import Instant
 from schemas.crisis import obligations as m
+from schemas.crisis.obligations import LimitUnit, ObligationState
 from services.console.attention.rows import find_attention_time
 from services.console.communication import drafting
-from services.console.communication.queries import get_text
+from services.console.communication.queries import Signed, get_text
 from services.console.http.problems import NotFound
 from services.console.incidents.titles import write_incident_title
-from services.console.obligations import resources as r
 from services.console.read_model.query_base import (
     UNLIMITED,
     OpenedRealm,
     QueryBase,
     get_snapshot_time,
 )
+from services.console.resource_base import Resource, Time
 from services.console.resources import Page, to_datetime
 from services.console.texts import words as w
 from services.console.texts.names import TerritoryNames
 from services.runtime.http.pagination import paginate
 from services.runtime.secrets.vault import TextItem
+
+
+class ObligationRule(Resource):
+    """An obligation of the territory, as its reference data define it."""
+
+    id: str
+    realm: str
+    title: str
+    basis: str = Field(description="article of the law")
+    authority: str
+    contact: str | None = Field(description="partner of the directory")
+    role: str = Field(description="role that declares")
+    amount: int
+    unit: LimitUnit
+    without_delay: bool = Field(
+        description="the law says without delay; the limit is the objective of the territory"
+    )
+    counts_from: str
+    condition: str | None
+    plans: list[str] = Field(description="plans with a trigger that starts the clock")
+    kinds: list[str] = Field(description="families of incidents that start the clock")
+    after: str | None = Field(description="obligation whose declaration starts the clock")
+
+
+class ObligationClock(Resource):
+    """The clock of an obligation in an incident."""
+
+    id: str
+    realm: str
+    obligation: str
+    title: str
+    basis: str
+    authority: str
+    state: ObligationState
+    incident: str | None
+    role: str
+    plan: str | None = Field(description="plan with the trigger that started it")
+    follows: str | None = Field(description="clock whose declaration started it")
+    started: Signed | None = Field(description="null: a rule started it")
+    started_at: Time
+    known_at: Time = Field(description="time at which the matter became known")
+    due_at: Time
+    late: bool = Field(description="runs after `due_at`, or was declared after it")
+    near: bool = Field(description="half of the limit has passed, or less than a day is left")
+    reminders: int
+    done: Signed | None
+    declared_at: Time | None
+    dismissed: Signed | None
+    words: str | None = Field(
+        description="reference of the receipt, or why it does not apply; null on the live stream"
+    )
+    changed_at: Time
+    version: int = Field(description="counts decisions; also the ETag")
+
+
+class DeclarationDraft(Resource):
+    """The draft of a declaration, filled with the facts that the log knows; in French."""
+
+    clock: str
+    realm: str
+    obligation: str
+    authority: str
+    title: str
+    text: str
+    blanks: list[str] = Field(description="what a person has to fill, as it stands in the text")
+
 
 SMALL_COUNT: Final = 5
 """Counts of people below this are not written. Rule D58."""
@@ -42,7 +111,7 @@ class ObligationQueries(QueryBase):
         late: bool | None = None,
         limit: int = UNLIMITED,
         cursor: str | None = None,
-    ) -> Page[r.ObligationClock]:
+    ) -> Page[ObligationClock]:
         """List clocks: those that run first, by limit; then the newest ends."""
         view = await self.read()
         rows = (await view.picture.rows(m.ObligationRow)).values()
@@ -59,18 +128,18 @@ class ObligationQueries(QueryBase):
         items = [self._shape_clock(view, row, texts, self._lang) for row in page_clocks]
         return Page(items=items, next=following)
 
-    async def obligation(self, id: str) -> r.ObligationClock:
+    async def obligation(self, id: str) -> ObligationClock:
         """Return one clock. Raises NotFound."""
         view, row = await self._read_clock(id)
         return self._shape_clock(view, row, self._read_words([row]), self._lang)
 
-    async def obligation_rules(self) -> list[r.ObligationRule]:
+    async def obligation_rules(self) -> list[ObligationRule]:
         """List the obligations of the territory, in the order of its file."""
         view = await self.read()
         obligations = view.picture.reference.names.obligations
         return [_shape_rule(one, self._realm, self._lang) for one in obligations.values()]
 
-    async def declaration_draft(self, id: str) -> r.DeclarationDraft:
+    async def declaration_draft(self, id: str) -> DeclarationDraft:
         """Return the draft of a declaration with the facts of its incident. Raises NotFound."""
         view, row = await self._read_clock(id)
         reference = view.picture.reference
@@ -90,7 +159,7 @@ class ObligationQueries(QueryBase):
             drafting.fill_text(words, values, blanks)
             for words in (obligation.draft_title, obligation.draft)
         )
-        return r.DeclarationDraft(
+        return DeclarationDraft(
             clock=row.id,
             realm=self._realm,
             obligation=obligation.id,
@@ -107,7 +176,7 @@ class ObligationQueries(QueryBase):
 
     def _shape_clock(
         self, view: OpenedRealm, row: m.ObligationRow, texts: Mapping[str, TextItem], lang: str
-    ) -> r.ObligationClock:
+    ) -> ObligationClock:
         picture = view.picture
         obligations = picture.reference.names.obligations
         return build_clock(row, picture.realm, obligations, texts, lang, get_snapshot_time(picture))
@@ -124,11 +193,11 @@ def build_clock(
     texts: Mapping[str, TextItem],
     lang: str,
     now: Instant | None,
-) -> r.ObligationClock:
+) -> ObligationClock:
     """Build a clock; without its words it is that of the live stream."""
     at = row.changed_at if now is None else now
     obligation = obligations.get(row.obligation)
-    return r.ObligationClock.from_row(
+    return ObligationClock.from_row(
         row,
         realm=realm,
         title=_get_title(obligation, lang) if obligation else row.obligation,
@@ -195,8 +264,8 @@ def _get_title(obligation: m.Obligation, lang: str) -> str:
     return obligation.title if lang == "fr" else obligation.title_en
 
 
-def _shape_rule(one: m.Obligation, realm: str, lang: str) -> r.ObligationRule:
-    return r.ObligationRule.from_row(
+def _shape_rule(one: m.Obligation, realm: str, lang: str) -> ObligationRule:
+    return ObligationRule.from_row(
         one,
         realm=realm,
         title=_get_title(one, lang),

@@ -10,7 +10,7 @@ from typing import Any, Final
 from schemas.crisis.obligations import LimitUnit, ObligationState
 from services.console.http.problems import NotFound
 from services.console.i18n import N_, Translator
-from services.console.obligations.resources import DeclarationDraft, ObligationClock, ObligationRule
+from services.console.obligations.queries import DeclarationDraft, ObligationClock, ObligationRule
 from services.console.read_model.queries import Queries
 from services.console.texts import words as w
 from services.console.texts.names import TerritoryNames

@@ -12,7 +12,7 @@ from schemas.people.attendance import MAX_ETA_MIN, AttendanceMode, StateAttendan
 from services.console.http.answers import DecisionRouter, send_decision
 from services.console.http.context import DecisionBody, DecisionContext, LogReader, require_decision
 from services.console.http.decisions import get_author
-from services.console.staffing.resources import CellStaffing
+from services.console.staffing.queries import CellStaffing
 from services.runtime.identity.permissions import Permission
 
 router = DecisionRouter(prefix="/api/v1/cell/staffing", tags=["people"])

@@ -21,8 +21,7 @@ from services.console.communication import drafting
 from services.console.i18n import get_translator
 from services.console.logbook.lines import LineRecord
 from services.console.logbook.lines import render_line as said
-from services.console.obligations.queries import build_clock, is_late, is_near
-from services.console.obligations.resources import ObligationRule
+from services.console.obligations.queries import ObligationRule, build_clock, is_late, is_near
 from services.console.obligations.screen import describe_left, describe_limit
 from services.console.resource_base import to_datetime
 from services.runtime.secrets.vault import TextItem
