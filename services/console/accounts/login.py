@@ -8,7 +8,7 @@ from urllib.parse import urlencode, urlsplit
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import RedirectResponse
 
-from services.console.accounts.account_page import can_use_passkey, set_session_cookies
+from services.console.accounts.account_screen import can_use_passkey, set_session_cookies
 from services.console.i18n import get_translator
 from services.console.web.access import ENROL_PATH
 from services.console.web.shell import DisplayChoice, render_response

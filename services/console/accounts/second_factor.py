@@ -13,7 +13,7 @@ import segno
 from fastapi import APIRouter, Form, Request, Response
 from markupsafe import Markup
 
-from services.console.accounts.account_page import (
+from services.console.accounts.account_screen import (
     can_use_passkey,
     find_account,
     require_factor_change,

@@ -23,7 +23,7 @@ from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import FileResponse, JSONResponse, RedirectResponse
 
 from schemas.people.attendance import MAX_ETA_MIN
-from services.console.accounts.account_page import build_passkey_router
+from services.console.accounts.account_screen import build_passkey_router
 from services.console.accounts.login import add_login_routes
 from services.console.accounts.second_factor import add_second_factor_routes
 from services.console.http.compression import accepts_gzip, compress_gzip

@@ -14,7 +14,7 @@ from schemas.delivery import ProbedChannel, ProbeRow
 from schemas.oncall import DrillRow, DutyRow, Place, RungRow
 from schemas.words import Channel
 from services.console.i18n import get_translator
-from services.console.oncall import page as oncall_page
+from services.console.oncall import screen as oncall_page
 from services.console.oncall.feed_links import FeedLink, FeedLinkInvalid, FeedLinks
 from services.console.oncall.resources import Readiness
 from services.console.oncall.schedule import ScheduleView

@@ -10,7 +10,7 @@ import pyotp
 import pytest
 from fastapi import APIRouter, Depends, FastAPI
 
-from services.console.accounts.account_page import build_passkey_router
+from services.console.accounts.account_screen import build_passkey_router
 from services.console.accounts.login import add_login_routes
 from services.console.accounts.second_factor import add_second_factor_routes
 from services.console.web.access import PageRoute
