@@ -71,11 +71,7 @@ from services.runtime.process import metrics, tracing
 from services.runtime.process.health import GuardedHealth, HealthChecks
 from services.runtime.process.settings import Settings
 from services.runtime.process.tasks import cancel_and_wait
-from services.runtime.secrets.erasure import (
-    RetentionSettings,
-    TextRetention,
-    create_offset_finder,
-)
+from services.runtime.secrets.erasure import RetentionSettings, TextRetention, create_offset_finder
 from services.runtime.secrets.keyring import MasterKey
 from services.runtime.secrets.local_secrets import get_or_create_token
 from services.runtime.secrets.signing import SigningKey

@@ -421,10 +421,7 @@ def check_realms(limits: Limits) -> None:
 
 
 def _build_page(
-    scope: Scope,
-    items: Iterable[_T],
-    key: Callable[[_T], SortKey],
-    shape: Callable[[_T], Any],
+    scope: Scope, items: Iterable[_T], key: Callable[[_T], SortKey], shape: Callable[[_T], Any]
 ) -> dict[str, Any]:
     part = read_page_request(scope)
     page_items, following = paginate(items, key, part.limit, part.cursor)

@@ -117,10 +117,7 @@ class Intake:
         )
         room = BodyMemory(settings.bodies_in_memory_bytes, settings.bodies_reserve_bytes)
         self.backlog = DecisionLag(
-            settings.kafka,
-            settings.backlog_s,
-            settings.realm_share_s,
-            self.vault.directory.realms,
+            settings.kafka, settings.backlog_s, settings.realm_share_s, self.vault.directory.realms
         )
         self.admission = Admission(
             settings.in_flight, settings.in_flight_reserve, room, self.backlog.has_neighbours
@@ -205,10 +202,7 @@ class Intake:
             ),
         )
         self.arrived_texts = ArrivedTextReader(
-            self.vault.texts,
-            self.sms,
-            machines,
-            (self.ledger.caught_up, self.access.caught_up),
+            self.vault.texts, self.sms, machines, (self.ledger.caught_up, self.access.caught_up)
         )
         alertmanager = AlertmanagerApi(
             self.access,

@@ -14,12 +14,7 @@ from schemas.reference import ResourceRules, ResourcesSection
 from schemas.words import ActionPriority
 from services.runtime.kafka.clients import format_time
 from services.simulation.exercise_events import read_minutes, to_instant
-from services.simulation.exercise_reading import (
-    ExerciseReader,
-    is_scalar,
-    is_writable,
-    quote_value,
-)
+from services.simulation.exercise_reading import ExerciseReader, is_scalar, is_writable, quote_value
 from services.simulation.scenarios import Event, PlannedAction
 from services.territory.source import is_too_large
 

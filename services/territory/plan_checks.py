@@ -159,10 +159,7 @@ class PlanChecks:
             if activity is not None and (
                 minimal_service.mbco_pct,
                 minimal_service.minimum_staff,
-            ) != (
-                activity.mbco_pct,
-                activity.minimum_staff,
-            ):
+            ) != (activity.mbco_pct, activity.minimum_staff):
                 yield (
                     f"minimal mode of {minimal_service.activity}: {minimal_service.mbco_pct:g} % and "
                     f"{minimal_service.minimum_staff} agents, and activities.yaml says "

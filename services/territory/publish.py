@@ -18,13 +18,7 @@ class RecordSender(Protocol):
     """The part of `RecordProducer` that publishing needs."""
 
     async def send(
-        self,
-        topic: str,
-        realm: str,
-        message: Message,
-        *,
-        id: str,
-        source: str,
+        self, topic: str, realm: str, message: Message, *, id: str, source: str
     ) -> tuple[int, int]: ...
 
 

@@ -60,11 +60,7 @@ def build_line_request(territory: WatchedTerritory) -> FeedRequest:
     """Return the request for the records of the watched lines."""
     codes = ",".join(f'"{code}"' for code in sorted(territory.lines.names))
     query = urlencode(
-        {
-            "select": ",".join(_FIELDS),
-            "where": f"id_line in ({codes})",
-            "limit": MOST_RECORDS,
-        }
+        {"select": ",".join(_FIELDS), "where": f"id_line in ({codes})", "limit": MOST_RECORDS}
     )
     return FeedRequest(REQUEST, f"https://{HOST}{_PATH}?{query}", optional=True)
 

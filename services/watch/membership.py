@@ -134,11 +134,7 @@ class WatchMembership:
     """Time after which others take over from a lost member."""
     heartbeat_s: float
 
-    async def run(
-        self,
-        make_offer: Callable[[], MemberOffer],
-        listener: Listener,
-    ) -> None:
+    async def run(self, make_offer: Callable[[], MemberOffer], listener: Listener) -> None:
         """Take part until cancelled; a membership that fails begins again."""
         assignor = FeedAssignor(make_offer, listener)
         while True:

@@ -163,8 +163,7 @@ class FeedStore:
     def get_health(self, name: str) -> FeedHealth:
         """Return whether a feed is on and how its last rounds ended."""
         row = self._db.execute(
-            "SELECT enabled, fetched_at, verdict, failures FROM feed WHERE name = ?",
-            (name,),
+            "SELECT enabled, fetched_at, verdict, failures FROM feed WHERE name = ?", (name,)
         ).fetchone()
         return FeedHealth(bool(row[0]), *row[1:]) if row else FeedHealth()
 

@@ -209,11 +209,7 @@ def _propose_headcount(draft: AlertsDecision, row: SiteRow, old: SiteRow | None)
     elif old is None or old.order is not order:
         incident = next((cause.incident for cause in row.causes if cause.effect is order), None)
         open_task(
-            draft,
-            "headcount",
-            site=row.id,
-            incident=incident,
-            due_at=draft.now + HEADCOUNT_DUE_MS,
+            draft, "headcount", site=row.id, incident=incident, due_at=draft.now + HEADCOUNT_DUE_MS
         )
 
 

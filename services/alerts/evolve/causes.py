@@ -52,8 +52,7 @@ def evolve_cause_fact(s: State, fact: CauseChanged) -> State:
     if fact.reports is not None and fact.sources is not None:
         reports, sources = get_recorded_members(s.causes.get(cause.id))
         cause = copy_with(
-            cause,
-            {"reports": fact.reports.apply(reports), "sources": fact.sources.apply(sources)},
+            cause, {"reports": fact.reports.apply(reports), "sources": fact.sources.apply(sources)}
         )
     return evolve_cause(s, cause)
 

@@ -21,11 +21,7 @@ from services.alerts.incidents import zones
 from services.alerts.incidents.correlation import Placement, build_fallback_key
 from services.alerts.incidents.families import find_own_key
 from services.alerts.levels.levels import CRISIS, TERRITORY, Rises
-from services.alerts.reference.territory import (
-    CAUSELESS_TYPES,
-    SILENT_REPORT_TYPES,
-    format_day,
-)
+from services.alerts.reference.territory import CAUSELESS_TYPES, SILENT_REPORT_TYPES, format_day
 from services.alerts.reports.report_facts import (
     are_windows_over,
     get_estimated_end,

@@ -22,12 +22,7 @@ from services.appliance.cluster.control import (
     raise_settings,
 )
 from services.appliance.cluster.feeds import exchange_switches
-from services.appliance.cluster.layout import (
-    COPIES,
-    are_all_in_step,
-    count_copies,
-    plan_copies,
-)
+from services.appliance.cluster.layout import COPIES, are_all_in_step, count_copies, plan_copies
 from services.appliance.cluster.registry import ClusterRecords, ClusterRegistry, MachineRecord
 from services.runtime.identity.oidc_settings import OidcSettings, is_safe_url
 from services.runtime.process.cluster import ClusterMember, write_member

@@ -9,11 +9,7 @@ from typing import Final
 from services.appliance.cluster.renewal import renew_due
 from services.appliance.embedded.kafka import BrokerFailed, KafkaNode
 from services.runtime.kafka.security import KafkaSecurity
-from services.runtime.process.cluster import (
-    AUTHORITY_FILE,
-    BROKER_CERTIFICATE_FILE,
-    ClusterMember,
-)
+from services.runtime.process.cluster import AUTHORITY_FILE, BROKER_CERTIFICATE_FILE, ClusterMember
 from services.runtime.secrets.local_secrets import BROKER_USER
 
 SESSION_MS: Final = 2000

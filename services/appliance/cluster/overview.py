@@ -7,11 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from services.appliance.cluster.control import (
-    BrokersState,
-    ClusterControl,
-    QuorumState,
-)
+from services.appliance.cluster.control import BrokersState, ClusterControl, QuorumState
 from services.appliance.cluster.keeper import find_copies, find_replication
 from services.appliance.cluster.layout import COPIES
 from services.appliance.cluster.registry import ClusterRecords, ClusterRegistry, MachineRecord

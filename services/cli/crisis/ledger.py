@@ -133,11 +133,5 @@ def show_ledger(
             write_file(file, table.content)
     if pdf or html or as_json or not (csv or ods):
         show_document(
-            "/api/v1/ledger-document",
-            realm,
-            as_of,
-            as_json=as_json,
-            pdf=pdf,
-            html=html,
-            **filters,
+            "/api/v1/ledger-document", realm, as_of, as_json=as_json, pdf=pdf, html=html, **filters
         )

@@ -9,15 +9,7 @@ import typer
 
 from schemas.words import CardState
 from services.cli.client import call_api
-from services.cli.crisis.decide import (
-    Body,
-    Card,
-    Force,
-    Plan,
-    Reason,
-    decision,
-    quote_path,
-)
+from services.cli.crisis.decide import Body, Card, Force, Plan, Reason, decision, quote_path
 from services.cli.crisis.documents import download_document, write_file
 from services.cli.crisis.read import (
     AsJson,
@@ -227,8 +219,7 @@ def activate(
     realm: Realm = None,
     incident: OfIncident = None,
     level: Annotated[
-        int | None,
-        typer.Option(min=0, max=4, help="Level of the plan; default: the proposed one"),
+        int | None, typer.Option(min=0, max=4, help="Level of the plan; default: the proposed one")
     ] = None,
     reason: Reason = None,
 ) -> Body:

@@ -136,11 +136,7 @@ def fetch_list(path: str, realm: str | None, as_of: str | None, limit: int, **fi
             page: Row = client.get(
                 path
                 + build_query(
-                    realm,
-                    as_of,
-                    limit=min(PAGE_SIZE, limit - len(items)),
-                    cursor=cursor,
-                    **filters,
+                    realm, as_of, limit=min(PAGE_SIZE, limit - len(items)), cursor=cursor, **filters
                 )
             )
             items += page["items"]

@@ -141,8 +141,7 @@ def restore(
         if check:
             end = verify_backup(file, secret)
             _print_summary(
-                _summarise_backup(file, end.manifest) | {"signed_by": end.key.fingerprint},
-                as_json,
+                _summarise_backup(file, end.manifest) | {"signed_by": end.key.fingerprint}, as_json
             )
             return
         result = asyncio.run(run(check_restore(settings.data, file, secret)))

@@ -21,15 +21,13 @@ _ = get_translator("fr")
 _KIND_NAMES = ", ".join(RecordKind)
 Kind = Annotated[RecordKind, typer.Argument(help=_KIND_NAMES)]
 RecordId = Annotated[
-    str,
-    typer.Argument(metavar="ID", help="Id of the record, as `records` lists it"),
+    str, typer.Argument(metavar="ID", help="Id of the record, as `records` lists it")
 ]
 
 
 def records(
     kind: Annotated[
-        list[RecordKind] | None,
-        typer.Option(help=f"{_KIND_NAMES}; default: all"),
+        list[RecordKind] | None, typer.Option(help=f"{_KIND_NAMES}; default: all")
     ] = None,
     realm: Realm = None,
     as_of: AsOf = None,
@@ -96,9 +94,7 @@ def new(
     values: Annotated[
         list[str],
         typer.Option(
-            "--set",
-            metavar="FIELD=VALUE",
-            help="Value of a field; lists one item a line",
+            "--set", metavar="FIELD=VALUE", help="Value of a field; lists one item a line"
         ),
     ],
     realm: Realm = None,

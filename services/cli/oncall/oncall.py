@@ -367,8 +367,7 @@ def drill(
     now: Annotated[
         bool,
         typer.Option(
-            "--now",
-            help="Test now and show the result; it counts for this month. Nobody is called",
+            "--now", help="Test now and show the result; it counts for this month. Nobody is called"
         ),
     ] = False,
     key: Key = None,

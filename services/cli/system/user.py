@@ -107,8 +107,7 @@ def list_users(as_json: AsJson = False) -> None:
 @app.command("import")
 def import_file(
     file: Annotated[
-        Path,
-        typer.Argument(help="CSV: login,role and perhaps duty,person,sites,poles,realms"),
+        Path, typer.Argument(help="CSV: login,role and perhaps duty,person,sites,poles,realms")
     ],
     check: Annotated[bool, typer.Option("--check", help="Check the file only")] = False,
     realm: Annotated[str | None, typer.Option(help="Live realm of the sites and pôles")] = None,

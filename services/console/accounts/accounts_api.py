@@ -15,11 +15,7 @@ from fastapi.responses import Response
 from pydantic import Field
 
 from schemas.topics import is_live
-from services.console.accounts.account_file import (
-    AccountRow,
-    AllowedIds,
-    read_accounts,
-)
+from services.console.accounts.account_file import AccountRow, AllowedIds, read_accounts
 from services.console.accounts.accounts_page import PERSON_ROLES
 from services.console.exports.formats import TABLE_RESPONSES, TableForm
 from services.console.exports.line_faults import (

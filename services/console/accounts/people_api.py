@@ -21,10 +21,7 @@ from pydantic import Field
 from schemas.people.directory import Contact, ContactPoint
 from schemas.topics import select_urgent_topic
 from schemas.words import Channel
-from services.console.directory.contact_file import (
-    build_announcements,
-    compare_contacts,
-)
+from services.console.directory.contact_file import build_announcements, compare_contacts
 from services.console.directory.contact_file import read_contacts as parse_contact_file
 from services.console.exports.formats import TABLE_RESPONSES, TableForm
 from services.console.exports.line_faults import (

@@ -311,11 +311,7 @@ def _describe_demand(
 
 def _find_place(text: DemandText, demand: DemandLine) -> tuple[str, str]:
     """Return the page and the anchor of a demand; without its object, the first page."""
-    objects = {
-        "{incident}": demand.incident,
-        "{plan}": demand.plan,
-        "{report}": demand.report,
-    }
+    objects = {"{incident}": demand.incident, "{plan}": demand.plan, "{report}": demand.report}
     path = text.path
     for blank, id in objects.items():
         if blank in path:

@@ -133,10 +133,7 @@ async def write_bundle(
             yield bundle.drain()
     frozen = {row.text_id for row, _document in sitreps}
     frozen |= {row.page.text_id for row, _document in handovers if row.page is not None}
-    bundle.add_lines(
-        "decisions.jsonl",
-        _list_decisions(model, person, partition, frozen),
-    )
+    bundle.add_lines("decisions.jsonl", _list_decisions(model, person, partition, frozen))
     about = {
         "realm": realm,
         "incident": id,

@@ -28,12 +28,7 @@ async def build_realms_page(x: ScreenData) -> dict[str, Any]:
             }
         )
     start = times.to_paris(x.shell.overview.server_time).strftime("%Y-%m-%dT%H:%M")
-    return {
-        "rows": rows,
-        "page": page,
-        "pages": pages,
-        "start_value": start,
-    }
+    return {"rows": rows, "page": page, "pages": pages, "start_value": start}
 
 
 def _parse_page(text: str) -> int:

@@ -86,10 +86,7 @@ async def build_feeds_page(x: ScreenData) -> dict[str, Any]:
     """Build the values of the page."""
     now = datetime.now(UTC)
     feed_list = list_feeds(read_feeds(x.request.app.state.feed_status, now), now)
-    return {
-        "lines": build_feed_lines(feed_list, now, x._),
-        "samples": feed_list.samples,
-    }
+    return {"lines": build_feed_lines(feed_list, now, x._), "samples": feed_list.samples}
 
 
 PAGE: Final = ScreenPage(

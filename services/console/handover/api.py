@@ -149,11 +149,7 @@ async def revise_handover(author: HandoverAuthor, id: str, body: HandoverRevisio
     )
 
 
-@router.decision(
-    "/{id}:sign",
-    "Sign as the outgoing person: the page is frozen",
-    versioned=True,
-)
+@router.decision("/{id}:sign", "Sign as the outgoing person: the page is frozen", versioned=True)
 async def sign_handover(
     author: HandoverAuthor, id: str, body: DecisionBody | None = None
 ) -> Response:
@@ -195,9 +191,7 @@ async def accept_handover(
 
 
 @router.decision(
-    "/{id}:withdraw",
-    "Withdraw a handover that nobody accepted, with a reason",
-    versioned=True,
+    "/{id}:withdraw", "Withdraw a handover that nobody accepted, with a reason", versioned=True
 )
 async def withdraw_handover(author: HandoverAuthor, id: str, body: DecisionBody) -> Response:
     require_text(body.reason)

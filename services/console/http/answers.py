@@ -20,11 +20,7 @@ from services.console.http.decisions import CommandDispatcher, CommandOutcome, M
 from services.console.logbook.queries import build_command_result, names_site
 from services.console.resources import CommandResult
 from services.console.texts.names import TerritoryNames
-from services.runtime.http.problems import (
-    CATALOGUE,
-    MEDIA_TYPE,
-    build_field_problem,
-)
+from services.runtime.http.problems import CATALOGUE, MEDIA_TYPE, build_field_problem
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 RESPONSES: dict[int | str, dict[str, Any]] = {

@@ -34,11 +34,7 @@ async def build_answers_page(x: ScreenData, id: str) -> dict[str, Any]:
         if fresh
         else []
     )
-    return {
-        "call": call,
-        "said": headcount_answer.value,
-        "answers": safety_answers,
-    }
+    return {"call": call, "said": headcount_answer.value, "answers": safety_answers}
 
 
 PAGE: Final = ScreenPage(

@@ -34,10 +34,7 @@ from services.console.messages.callouts_api import (
 from services.console.reassignment.texts import describe_order_period
 from services.console.resource_base import to_datetime
 from services.console.texts.names import shorten_site_name
-from services.runtime.http.problems import (
-    build_conflict,
-    build_field_problem,
-)
+from services.runtime.http.problems import build_conflict, build_field_problem
 
 router = DecisionRouter(prefix="/api/v1", tags=["reassignment"])
 NO_RECIPIENT: Final = (

@@ -252,9 +252,7 @@ def _describe_move(line: ReassignmentLine, _: Translator) -> str:
     if line.target.site == line.source.site:
         return _("{metier} ({n}), {site}, sur place", **values)
     return _(
-        "{metier} ({n}), {site} → {place}",
-        **values,
-        place=shorten_site_name(line.target.name),
+        "{metier} ({n}), {site} → {place}", **values, place=shorten_site_name(line.target.name)
     )
 
 

@@ -35,9 +35,7 @@ async def build_reassignment_page(x: ScreenData) -> dict[str, Any]:
         x.queries.proposals(),
         x.queries.reassignments(state=ACTIVE_LINE_STATES, limit=LINE_LIMIT),
         x.queries.reassignments(
-            state=_ENDED_STATES,
-            with_text=x.shell.reader.may(Permission.LOG_READ),
-            limit=LINE_LIMIT,
+            state=_ENDED_STATES, with_text=x.shell.reader.may(Permission.LOG_READ), limit=LINE_LIMIT
         ),
     )
     proposal_id = x.request.query_params.get("proposition")

@@ -40,11 +40,7 @@ from services.console.http.problems import NotFound
 from services.console.reference.record_edits import prepare_version
 from services.console.reference.records_api import RecordProposer
 from services.console.resources import Page, ReferenceChange
-from services.runtime.http.problems import (
-    ProblemError,
-    build_field_problem,
-    list_faults,
-)
+from services.runtime.http.problems import ProblemError, build_field_problem, list_faults
 from services.runtime.identity.permissions import Permission
 from services.territory.differences import compare_sections, list_dropped_sites
 

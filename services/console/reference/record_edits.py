@@ -22,12 +22,7 @@ from services.console.oncall.schedule import ScheduleView
 from services.console.read_model.queries import Queries
 from services.console.read_model.reference_index import IndexedReference
 from services.console.reference.record_view import compute_digest, find_record_pole
-from services.console.reference.resources import (
-    Coverage,
-    CoverageGap,
-    DutySpan,
-    PlaceCoverage,
-)
+from services.console.reference.resources import Coverage, CoverageGap, DutySpan, PlaceCoverage
 from services.console.resource_base import to_datetime
 from services.console.texts import words as w
 from services.oncall.readiness import gap_key
@@ -50,12 +45,7 @@ from services.territory.editing.new_records import (
 )
 from services.territory.editing.record_checks import RecordFault, find_edit_faults
 from services.territory.editing.record_places import split_post_id, split_rotation_id
-from services.territory.editing.records import (
-    FieldInvalid,
-    RecordUnknown,
-    build_edit,
-    read_record,
-)
+from services.territory.editing.records import FieldInvalid, RecordUnknown, build_edit, read_record
 
 DAYS: Final = 14
 Values = Mapping[str, c.FieldValue]

@@ -122,10 +122,7 @@ LABELS: Final[Mapping[RecordKind, Mapping[str, str]]] = {
         "expected": N_("Réponses attendues"),
         "channels": N_("Canaux"),
     },
-    RecordKind.ON_CALL: {
-        "holder": N_("Titulaire"),
-        "deputy": N_("Suppléant"),
-    },
+    RecordKind.ON_CALL: {"holder": N_("Titulaire"), "deputy": N_("Suppléant")},
     RecordKind.ROTATION: {
         "persons": N_("Qui prend son tour, dans l’ordre"),
         "every_days": N_("Durée d’un tour, en jours"),

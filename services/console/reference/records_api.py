@@ -171,8 +171,7 @@ async def propose_withdrawal(
 
 
 @router.post(
-    "/{kind}/{id}/preview",
-    summary="Show the effect of other values for a record. Decides nothing",
+    "/{kind}/{id}/preview", summary="Show the effect of other values for a record. Decides nothing"
 )
 async def preview_record_change(
     author: RecordProposer, kind: c.RecordKind, id: RecordId, body: RecordValues

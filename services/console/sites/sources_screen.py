@@ -142,9 +142,7 @@ async def build_sources_page(x: ScreenData) -> dict[str, Any]:
     """Build the values of the page."""
     source_client: SourceClient = x.request.app.state.sources
     items = await source_client.of(x.request)
-    return {
-        "lines": None if items is None else list_source_lines(items, x.names, x._),
-    }
+    return {"lines": None if items is None else list_source_lines(items, x.names, x._)}
 
 
 PAGE: Final = ScreenPage(

@@ -95,10 +95,7 @@ def lacks_photo(draft: ContinuityDecision, plan: str, card: CardRow | SiteCardRo
 
 
 def _add_photo(
-    draft: ContinuityDecision,
-    command: cmd.CompleteCard,
-    row: PlanRow,
-    card: CardRow | SiteCardRow,
+    draft: ContinuityDecision, command: cmd.CompleteCard, row: PlanRow, card: CardRow | SiteCardRow
 ) -> CommandResult:
     """Add the photo to a completed card; its author and its time stay."""
     photo = command.proof.photo if command.proof is not None else None

@@ -249,12 +249,7 @@ class ProviderInbox:
         return True
 
     async def accept_part(
-        self,
-        channel: Channel,
-        address: str,
-        part: TextPart,
-        *,
-        realms: Collection[str] = (),
+        self, channel: Channel, address: str, part: TextPart, *, realms: Collection[str] = ()
     ) -> bool:
         """Receive a part of a long text; see `Inbox`.
 

@@ -71,10 +71,7 @@ from services.intake.field.sms_messages import (
 )
 from services.intake.integrations.dispatcher import RETRY_S, TRANSIENT_STATUSES, Dispatcher
 from services.intake.integrations.reports import MessageSender
-from services.intake.integrations.request import (
-    IntegrationRequest,
-    Reply,
-)
+from services.intake.integrations.request import IntegrationRequest, Reply
 from services.intake.integrations.signals import choose_time
 from services.intake.reports.acceptance import RawBody
 from services.intake.reports.report_checks import is_elsewhere

@@ -10,11 +10,7 @@ from typing import Any, Final
 
 from schemas.words import EventType
 from services.intake.field.short_line import read_line
-from services.intake.integrations.request import (
-    IntegrationRequest,
-    get_first_text,
-    parse_time,
-)
+from services.intake.integrations.request import IntegrationRequest, get_first_text, parse_time
 from services.runtime.http.problems import ProblemError, build_field_problem
 
 MAX_MESSAGES: Final = 100

@@ -47,10 +47,7 @@ from services.runtime.identity.accounts import AccessStore
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Principal, Source
 from services.runtime.kafka.clients import BrokerAway, create_groupless_consumer
-from services.runtime.kafka.fetch_throttle import (
-    FETCH_INTERVAL_MS,
-    FetchThrottle,
-)
+from services.runtime.kafka.fetch_throttle import FETCH_INTERVAL_MS, FetchThrottle
 from services.runtime.log.partition_reader import stop_consumer
 from services.runtime.process import metrics, tracing
 from services.runtime.process.machine import now_ms

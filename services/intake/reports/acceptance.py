@@ -324,11 +324,7 @@ class ReportReceiver:
                 0,
             )
             headers = build_headers(
-                LeasesRenewed.wire_type(),
-                id=id,
-                source=f"/{sender}",
-                at=None,
-                time_ms=now_ms(),
+                LeasesRenewed.wire_type(), id=id, source=f"/{sender}", at=None, time_ms=now_ms()
             )
             try:
                 async with asyncio.timeout(self._timeout_s):

@@ -128,9 +128,7 @@ def check_scope(
 
 
 def check_poles(
-    principal: Principal,
-    site_id: str | None,
-    pole_of: Callable[[str | None], str | None],
+    principal: Principal, site_id: str | None, pole_of: Callable[[str | None], str | None]
 ) -> None:
     """Refuse sites of other pôles, except shared ones, if the scope names pôles.
 

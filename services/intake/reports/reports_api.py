@@ -17,12 +17,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from services.intake.dead_letters.dead_letter_api import FIRST_RECEIVED_AT, ORIGINAL_SENDER
 from services.intake.dead_letters.dead_letter_store import DeadLetterStore, RefusedMessage
-from services.intake.field.short_line import (
-    MAX_LINE,
-    ShortLineKind,
-    build_report,
-    read_line,
-)
+from services.intake.field.short_line import MAX_LINE, ShortLineKind, build_report, read_line
 from services.intake.field.site_codes import SiteCodes
 from services.intake.http.exchange import (
     BINARY_TYPE,

@@ -35,11 +35,7 @@ from webauthn.helpers.structs import (
 )
 
 from schemas.base import MINUTE_MS
-from services.runtime.http.problems import (
-    ProblemError,
-    build_conflict,
-    build_field_problem,
-)
+from services.runtime.http.problems import ProblemError, build_conflict, build_field_problem
 from services.runtime.identity.accounts import AccessStore
 from services.runtime.identity.principals import Account, EndedSession, Passkey, Principal
 from services.runtime.identity.sessions import Session, Sessions

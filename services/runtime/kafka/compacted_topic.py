@@ -22,9 +22,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from schemas.topics import LARGE_MESSAGE_BYTES, TOPICS_BY_NAME
-from services.runtime.kafka.clients import (
-    create_groupless_consumer,
-)
+from services.runtime.kafka.clients import create_groupless_consumer
 from services.runtime.kafka.fetch_throttle import BACKGROUND_FETCH_INTERVAL_MS, FetchThrottle
 from services.runtime.log.partition_reader import PartitionReader
 from services.runtime.process import metrics

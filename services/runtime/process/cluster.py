@@ -21,12 +21,7 @@ AUTHORITY_FILE: Final = "cluster-ca.pem"
 AUTHORITY_KEY_FILE: Final = "cluster-ca.key"
 BROKER_CERTIFICATE_FILE: Final = "cluster-broker.pem"
 """Key and certificate of this machine's broker."""
-CLUSTER_FILES: Final = (
-    MEMBER_FILE,
-    AUTHORITY_FILE,
-    AUTHORITY_KEY_FILE,
-    BROKER_CERTIFICATE_FILE,
-)
+CLUSTER_FILES: Final = (MEMBER_FILE, AUTHORITY_FILE, AUTHORITY_KEY_FILE, BROKER_CERTIFICATE_FILE)
 """Files of `secrets/` that no backup holds: a restored installation is no machine of a cluster."""
 MACHINE_KEY: Final = "machine:"
 INVITATION_KEY: Final = "invitation:"

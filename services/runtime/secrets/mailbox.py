@@ -18,13 +18,7 @@ import orjson
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from services.runtime.secrets.keyring import (
-    KEY_BYTES,
-    NONCE_BYTES,
-    MasterKey,
-    decrypt,
-    encrypt,
-)
+from services.runtime.secrets.keyring import KEY_BYTES, NONCE_BYTES, MasterKey, decrypt, encrypt
 
 TOPIC: Final = "keyring"
 PURPOSE: Final = "keyring.exchange"

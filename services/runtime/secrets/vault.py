@@ -33,11 +33,7 @@ from services.runtime.kafka.replica import RemovedRecord, Replica, ReplicaItem, 
 from services.runtime.process.cluster import is_shared
 from services.runtime.process.settings import Settings
 from services.runtime.process.tasks import cancel_and_wait
-from services.runtime.secrets.key_exchange import (
-    KeyExchange,
-    PoolFiller,
-    open_shared_keyring,
-)
+from services.runtime.secrets.key_exchange import KeyExchange, PoolFiller, open_shared_keyring
 from services.runtime.secrets.keyring import Keyring, MasterKey, decrypt, encrypt
 
 log = structlog.get_logger(__name__)

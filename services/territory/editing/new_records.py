@@ -20,13 +20,7 @@ from schemas import plans as p
 from schemas import reference as ref
 from schemas.base import Model
 from schemas.oncall import Place, Rotation
-from schemas.reference_changes import (
-    FieldChange,
-    FieldValue,
-    RecordAction,
-    RecordEdit,
-    RecordKind,
-)
+from schemas.reference_changes import FieldChange, FieldValue, RecordAction, RecordEdit, RecordKind
 from services.territory.editing.record_places import (
     RowPlace,
     build_card_id,

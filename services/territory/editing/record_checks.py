@@ -191,10 +191,7 @@ def _find_withdrawal_faults(sections: Sequence[Any], edit: RecordEdit) -> Iterat
     for one in references[:MAX_REFERENCES]:
         fr, en = _SECTIONS.get(one.section, ("données de référence", "reference data"))
         yield RecordFault(
-            "",
-            "referred",
-            f"« {one.owner or fr} » y renvoie",
-            f"“{one.owner or en}” refers to it",
+            "", "referred", f"« {one.owner or fr} » y renvoie", f"“{one.owner or en}” refers to it"
         )
     if (rest := len(references) - MAX_REFERENCES) > 0:
         yield RecordFault("", "referred", f"et {rest} autres", f"and {rest} others")
@@ -442,10 +439,7 @@ def _find_staff_faults(sections: Sequence[Any], edit: RecordEdit) -> Iterator[Re
         yield _build_range_fault("staff", 0, MAX_STAFF)
     if minimum > staff:
         yield RecordFault(
-            "minimum",
-            "order",
-            "le minimum dépasse l’effectif",
-            "the minimum exceeds the staff",
+            "minimum", "order", "le minimum dépasse l’effectif", "the minimum exceeds the staff"
         )
     activity, _site, _metier = split_staff_id(edit.id)
     if activity not in list_records(sections, RecordKind.REASSIGNMENT):

@@ -93,10 +93,7 @@ RECORDS: Final[Mapping[RecordKind, tuple[RecordPart, ...]]] = {
     RecordKind.PLAN: (
         _part(ref.Plans, RowPlace(("plans",)), ref.Plan, _plain("title")),
         _part(
-            ref.PlanContents,
-            RowPlace(("contents",)),
-            p.PlanContent,
-            _plain("purpose", "status"),
+            ref.PlanContents, RowPlace(("contents",)), p.PlanContent, _plain("purpose", "status")
         ),
         _part(
             ref.PlanContents,
@@ -158,10 +155,7 @@ RECORDS: Final[Mapping[RecordKind, tuple[RecordPart, ...]]] = {
             ref.RosterSection,
             RosterPlace("holders"),
             ref.Holder,
-            (
-                RecordField("holder", "holder", "person"),
-                RecordField("deputy", "deputy", "person"),
-            ),
+            (RecordField("holder", "holder", "person"), RecordField("deputy", "deputy", "person")),
         ),
     ),
     RecordKind.ROTATION: (
@@ -186,11 +180,7 @@ RECORDS: Final[Mapping[RecordKind, tuple[RecordPart, ...]]] = {
             (
                 *_plain("level", is_ruled=True),
                 RecordField(
-                    "conditions",
-                    "when",
-                    "condition",
-                    is_ruled=True,
-                    form=FieldForm.CONDITIONS,
+                    "conditions", "when", "condition", is_ruled=True, form=FieldForm.CONDITIONS
                 ),
                 *_plain("text"),
             ),

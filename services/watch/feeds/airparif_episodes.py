@@ -78,8 +78,7 @@ class AirparifEpisodes(FeedConnector):
         return (
             FeedRequest("main", f"https://{HOST}/episodes/en-cours-et-prevus"),
             FeedRequest(
-                "indices",
-                f"https://{HOST}/indices/prevision/commune?insee={territory.air_commune}",
+                "indices", f"https://{HOST}/indices/prevision/commune?insee={territory.air_commune}"
             ),
         )
 

@@ -143,9 +143,7 @@ class MeteofranceVigilance(FeedConnector):
         product = document.product
         check_clock(product.update_time, look.now)
         reading = Reading(
-            look.memory,
-            edition=format_stamp(product.update_time),
-            edition_at=product.update_time,
+            look.memory, edition=format_stamp(product.update_time), edition_at=product.update_time
         )
         periods = {period.echeance: period for period in product.periods}
         if not periods:
@@ -442,10 +440,7 @@ def _write_hours(window: _ColourWindow) -> str:
 
 
 def _describe(
-    phenomenon: str,
-    forecasts: dict[str, list[_Forecast]],
-    windows: list[_ColourWindow],
-    look: Look,
+    phenomenon: str, forecasts: dict[str, list[_Forecast]], windows: list[_ColourWindow], look: Look
 ) -> str:
     """Describe the colours of the days, and the other phenomena that are not green."""
     day = get_paris_day(windows[0].begin)

@@ -18,9 +18,7 @@ from schemas.base import Instant
 from schemas.crisis.causes import Cause
 from schemas.predicates import metric_key
 from schemas.words import Level
-from services.alerts.reference.territory import (
-    TerritoryIndex,
-)
+from services.alerts.reference.territory import TerritoryIndex
 from services.alerts.rows import (
     MeasureReading,
     SecurityEvent,

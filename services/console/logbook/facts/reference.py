@@ -15,11 +15,7 @@ from services.console.logbook.facts.base import (
     get_text_id,
     pick_fields,
 )
-from services.console.reference.record_names import (
-    find_title,
-    name_action,
-    name_record_with_kind,
-)
+from services.console.reference.record_names import find_title, name_action, name_record_with_kind
 from services.console.texts import words as w
 from services.console.texts.names import TerritoryNames
 from services.runtime.log.transaction import FactRecord
@@ -74,10 +70,7 @@ def _pick_edit(edit: Mapping[str, Any]) -> dict[str, str]:
     """Return the fields of an edit that its line needs."""
     fields = {"kind": edit["kind"], "id": edit["id"]}
     if "action" in edit:
-        fields |= {
-            "action": edit["action"],
-            "title": find_title(RecordEdit.model_validate(edit)),
-        }
+        fields |= {"action": edit["action"], "title": find_title(RecordEdit.model_validate(edit))}
     return fields
 
 

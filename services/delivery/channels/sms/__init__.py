@@ -34,10 +34,4 @@ def driver(settings: SmsSettings, inbox: Inbox) -> SmppDriver | SmsGateway:
     return SmsGateway(url, token, sender, id_at=settings.sms_answer_id, receipts=receipts != "none")
 
 
-CHANNEL = ChannelType(
-    Channel.SMS,
-    settings=SmsSettings,
-    provider="sms_url",
-    open=driver,
-    lint=lint,
-)
+CHANNEL = ChannelType(Channel.SMS, settings=SmsSettings, provider="sms_url", open=driver, lint=lint)
