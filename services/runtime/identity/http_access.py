@@ -43,10 +43,10 @@ async def authenticate_request(request: Request) -> Principal | None:
         if principal is None:
             raise ProblemError("unauthenticated")
         return principal
-    session = read_session(request)
+    session, is_reading = read_session(request), request.method in SAFE_METHODS
     if session is None:
-        return get_guest(request)
-    if request.method not in SAFE_METHODS:
+        return get_guest(request) if is_reading else None  # A session that ended, not an observer
+    if not is_reading:
         await check_csrf(request, session)
     if session.enrolling:
         raise ProblemError("second_factor_needed")

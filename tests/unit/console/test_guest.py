@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import httpx2 as httpx
 import pytest
 
 from services.runtime.identity.http_access import create_guest
@@ -57,3 +58,13 @@ async def test_the_page_of_an_ended_session_does_not_become_that_of_a_guest() ->
     app.state.sessions.read = lambda _cookie: None
     answer = await Browser(app).get(f"/main-courante?realm={REALM}", live="1")
     assert answer.status_code == 401
+
+
+async def test_a_form_of_an_ended_session_is_not_refused_as_that_of_an_observer() -> None:
+    """The page said that the role may not do it, where the user has to log in again."""
+    app = application(HeldModel(crisis()), LINKS)
+    app.state.guest = create_guest(REALM)
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://console") as http:
+        answer = await http.post("/api/v1/log", params={"realm": REALM}, json={"text": "une ligne"})
+    assert answer.status_code == 401, answer.text
