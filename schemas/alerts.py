@@ -661,6 +661,7 @@ class AttentionRequested(Fact):
         "reassignment_proposed",
         "reassignment_order",
         "reassignment_void",
+        "reassignment_over",
         "reassignment_recalled",
         "reassignment_refused",
         "resource_unanswered",

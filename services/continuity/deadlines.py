@@ -90,6 +90,13 @@ class OrderDue(DeadlineKey, head="order"):
 
 
 @dataclass(frozen=True, slots=True)
+class RecallNoticeDue(DeadlineKey, head="announce"):
+    """The sites at both ends of a recall are told. It sorts before the recall itself."""
+
+    decision: str
+
+
+@dataclass(frozen=True, slots=True)
 class RecallDue(DeadlineKey, head="back"):
     """A part of a recall of agents that left a site."""
 
@@ -130,6 +137,7 @@ ContinuityDeadline = (
     | CardRemindersDue
     | ReviewDue
     | OrderDue
+    | RecallNoticeDue
     | RecallDue
     | DroppedLinesDue
     | UncountedDue

@@ -55,6 +55,7 @@ from services.continuity.deadlines import (
     OrderDue,
     PlanDue,
     RecallDue,
+    RecallNoticeDue,
     RequestDue,
     RereadDue,
     ReviewDue,
@@ -461,6 +462,8 @@ def _apply_deadline(draft: ContinuityDecision, key: ContinuityDeadline) -> None:
             orders.on_review_due(draft)
         case OrderDue(decision, site, part):
             orders.on_order_due(draft, decision, site, part)
+        case RecallNoticeDue(decision):
+            orders.on_recall_notice_due(draft, decision)
         case RecallDue(decision, site, part):
             orders.on_recall_due(draft, decision, site, part)
         case DroppedLinesDue(step):

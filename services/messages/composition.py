@@ -83,6 +83,7 @@ GRAVITY: Final = (
     "plan_proposed",
     "reassignment_void",
     "reassignment_order",
+    "reassignment_over",
     "reassignment_recalled",
     "reassignment_refused",
     "reassignment_proposed",

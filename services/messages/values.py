@@ -46,6 +46,7 @@ PAGES: Final = {
     "reassignment_order": "/mes-sites",
     "instruction": "/mes-sites",
     "reassignment_void": "/mes-sites",
+    "reassignment_over": "/mes-sites",
     "reassignment_recalled": "/mes-sites",
     "reassignment_refused": "/reaffectation",
     "action_declined": "/actions",
@@ -251,6 +252,9 @@ class MessageValues:
             "estimated": phrases.word("estimated") if facts.get("estimated") else "",
             "leave": phrases.agents(facts.get("agents")),
             "moves": self._moves(brevity),
+            "task": (task := self._task("choose_people")),
+            "task_terse": self._task("choose_people_terse"),
+            "asked_task": _lower_first_letter(task),
             "lasting": self._lasting(),
             "come": phrases.agents(facts.get("come")),
             "begins": self.time(
@@ -382,6 +386,14 @@ class MessageValues:
             for name, count in counts
             if (agents := phrases.agents(count))
         )
+
+    def _task(self, choice: str) -> str:
+        """Return the request of an order: choose the people, or only receive them.
+
+        `choice` is the word for the first one. It holds if agents leave the site.
+        """
+        leaving = _to_number(self.row.values.get("agents"))
+        return self.phrases.word(choice if leaving else "prepare_welcome")
 
     def _hosts(self, brevity: Brevity) -> str:
         """Return the sites to which the agents of an order go, or their number."""

@@ -3,13 +3,14 @@
 The planner solves outside the decider, and its proposal is a recorded fact. A newer proposal
 replaces the undecided part of the older one. Approved lines stay until they are released, or void
 because their place is lost. Each line is dispatched once, with the order of the site that it
-leaves.
+leaves. An order, a recall or a loss of many lines is recorded in parts, and its message leaves with
+the first one and counts them all.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final, Literal
 
 from schemas.alerts import AttentionRequested
@@ -37,6 +38,7 @@ from services.continuity.deadlines import (
     DroppedLinesDue,
     OrderDue,
     RecallDue,
+    RecallNoticeDue,
     ReviewDue,
     UncountedDue,
 )
@@ -56,9 +58,9 @@ CRISIS_AGE_FRACTION: Final = 4
 """Requests are at least 1/AGE of the age of the crisis apart."""
 TELEWORK: Final = "telework"
 LINES_PER_STEP: Final = 100
+"""Lines of one order, or void lines, in one step; the others follow. Bounds a Transaction."""
 HOSTS_NAMED: Final = 3
 """Sites that an order names; more are counted."""
-"""Lines of one order, or void lines, in one step; the others follow. Bounds a Transaction."""
 
 
 def schedule_review(draft: ContinuityDecision) -> None:
@@ -270,6 +272,7 @@ def _update_kept_lines(draft: ContinuityDecision, approved_lines: Sequence[KeptR
                 )
             )
     _void_lines(draft, lost_rows, "place_lost")
+    _inform_about_loss(draft, lost_rows)
 
 
 def _inform_about_end(draft: ContinuityDecision, last_part: Sequence[KeptRow]) -> None:
@@ -285,10 +288,12 @@ def _inform_about_end(draft: ContinuityDecision, last_part: Sequence[KeptRow]) -
         and not fate.void
     ]
     if rows:
-        _inform_both_ends(draft, "reassignment_recalled", rows)
+        _inform_both_ends(draft, "reassignment_over", rows)
 
 
-_AttentionCode = Literal["reassignment_void", "reassignment_recalled", "reassignment_refused"]
+_AttentionCode = Literal[
+    "reassignment_void", "reassignment_over", "reassignment_recalled", "reassignment_refused"
+]
 
 
 def _inform_manager(
@@ -317,21 +322,23 @@ def _inform_manager(
 
 def _void_lines(
     draft: ContinuityDecision,
-    rows: Iterable[ReassignmentRow],
+    rows: Sequence[ReassignmentRow],
     cause: Literal["place_lost", "site_removed"],
 ) -> None:
-    """Mark lines as void that lost their place, and inform the managers of their sites."""
-    returning_agents: dict[tuple[str, str | None], int] = {}
-    rows = list(rows)
+    """Mark lines as void that lost their place."""
     for row in rows:
         ended_row = row.model_copy(
             update={"state": LineState.VOID, "needed": 0, "ended_at": draft.now, "cause": cause}
         )
         draft.emit(ReassignmentChanged(row=ended_row, change="void"))
-        returning_agents[row.site, row.incident] = (
-            returning_agents.get((row.site, row.incident), 0) + row.count
-        )
     schedule_settlement(draft, select_arrived_lines(rows))
+
+
+def _inform_about_loss(draft: ContinuityDecision, rows: Iterable[ReassignmentRow]) -> None:
+    """Inform the managers of the sites that these agents left, after the loss of their place."""
+    returning_agents = Counter[tuple[str, str | None]]()
+    for row in rows:
+        returning_agents[row.site, row.incident] += row.count
     for (site, incident), agents in returning_agents.items():
         _inform_manager(draft, "reassignment_void", site, incident, agents=agents)
 
@@ -377,17 +384,28 @@ def schedule_orders(draft: ContinuityDecision, decision: str, sites: Iterable[st
         draft.arm(OrderDue(decision, site, 0), draft.now)
 
 
-def schedule_recalls(draft: ContinuityDecision, decision: str, sites: Iterable[str]) -> None:
+def schedule_recalls(draft: ContinuityDecision, decision: str, sites: Collection[str]) -> None:
     """Schedule the recall of agents that a decision uses elsewhere, by the site that they left.
 
-    Recalls come before the orders of the decision.
+    Recalls come before the orders of the decision, and their messages before the recalls.
     """
+    if not sites:
+        return
+    draft.arm(RecallNoticeDue(decision), draft.now)
     for site in sorted(sites):
         draft.arm(RecallDue(decision, site, 0), draft.now)
 
 
+def on_recall_notice_due(draft: ContinuityDecision, decision: str) -> None:
+    """Inform each site at both ends once of all agents that a decision calls back."""
+    moved = draft.state.moved.values()
+    lines = list_recalled_lines(moved, [row for row in moved if row.decision == decision])
+    if lines:
+        _inform_both_ends(draft, "reassignment_recalled", lines)
+
+
 def on_recall_due(draft: ContinuityDecision, decision: str, site: str, part: int) -> None:
-    """Handle a due recall: release the lines in the approver's name and inform both managers."""
+    """Handle a due recall: release the lines in the approver's name, some in each step."""
     mine = [
         row for row in draft.state.moved.values() if row.decision == decision and row.site == site
     ]
@@ -406,24 +424,14 @@ def on_recall_due(draft: ContinuityDecision, decision: str, site: str, part: int
     schedule_settlement(draft, select_arrived_lines(lines))
     if len(over) > LINES_PER_STEP:
         draft.arm(RecallDue(decision, site, part + 1), draft.now)
-    agents_by_place: dict[str, int] = {}
-    for row in lines:
-        if row.place not in (TELEWORK, site):
-            agents_by_place[row.place] = agents_by_place.get(row.place, 0) + row.count
-    if lines:
-        _inform_manager(
-            draft,
-            "reassignment_recalled",
-            site,
-            lines[0].incident,
-            agents=sum(row.count for row in lines),
-        )
-    for place, agents in agents_by_place.items():
-        _inform_manager(draft, "reassignment_recalled", place, lines[0].incident, come=agents)
 
 
 def on_order_due(draft: ContinuityDecision, decision: str, site: str, part: int) -> None:
-    """Handle a due order: dispatch the lines that leave a site, and count the agents that come."""
+    """Handle a due order: dispatch the lines that leave a site, and count the agents that come.
+
+    The order of a site with many lines is dispatched in parts. Its message leaves with the first
+    one, for all of them.
+    """
     mine = [row for row in draft.state.moved.values() if row.decision == decision]
     waiting = sorted(
         (r for r in mine if r.site == site and r.state is LineState.APPROVED), key=lambda r: r.id
@@ -442,16 +450,7 @@ def on_order_due(draft: ContinuityDecision, decision: str, site: str, part: int)
         draft.emit(ReassignmentChanged(row=dispatched_line, change="dispatched"))
     if len(waiting) > LINES_PER_STEP:
         draft.arm(OrderDue(decision, site, part + 1), now)
-    leaving_count = sum(r.count for r in lines if r.place != site)
-    incident = next((r.incident for r in mine), None)
     coming = [r for r in mine if r.place == site != r.site] if part == 0 else []
-    come = sum(r.count for r in coming)
-    stay_home = sum(r.count for r in lines if r.place == TELEWORK)
-    hosts = Counter[str]()
-    for row in lines:
-        if row.place not in (site, TELEWORK):
-            hosts[row.place] += row.count
-    largest_hosts = sorted(hosts, key=lambda id: (-hosts[id], id))[:HOSTS_NAMED]
     begins_at, ends_at = _compute_times(draft, (*lines, *coming))
     draft.emit(
         ReassignmentOrdered(
@@ -460,9 +459,9 @@ def on_order_due(draft: ContinuityDecision, decision: str, site: str, part: int)
                 proposal=next((r.proposal for r in mine), ""),
                 decision=decision,
                 site=site,
-                leave=leaving_count,
-                come=come,
-                stay_home=stay_home,
+                leave=sum(r.count for r in lines if r.place != site),
+                come=sum(r.count for r in coming),
+                stay_home=sum(r.count for r in lines if r.place == TELEWORK),
                 lines=tuple(r.id for r in lines),
                 dispatched_at=now,
                 starts_at=begins_at,
@@ -470,24 +469,44 @@ def on_order_due(draft: ContinuityDecision, decision: str, site: str, part: int)
             )
         )
     )
-    if leaving_count or come:
-        pole = site_record.pole if (site_record := draft.bia.sites.get(site)) is not None else None
-        draft.emit(
-            AttentionRequested(
-                code="reassignment_order",
-                roles=(SITE_MANAGER_ROLE,),
-                pole=pole,
-                site=site,
-                incident=incident,
-                agents=leaving_count,
-                hosts=",".join(largest_hosts) or None,
-                host_count=len(hosts) or None,
-                stay_home=stay_home or None,
-                come=come,
-                begins_at=begins_at,
-                ends_at=ends_at,
-            )
+    if part == 0:
+        _inform_about_order(draft, site, waiting, coming)
+
+
+def _inform_about_order(
+    draft: ContinuityDecision,
+    site: str,
+    leaving: Sequence[ReassignmentRow],
+    coming: Sequence[ReassignmentRow],
+) -> None:
+    """Inform the manager of a site of all agents that leave it and come to it. Rule D80."""
+    hosts = Counter[str]()
+    for row in leaving:
+        if row.place not in (site, TELEWORK):
+            hosts[row.place] += row.count
+    stay_home = sum(row.count for row in leaving if row.place == TELEWORK)
+    come = sum(row.count for row in coming)
+    if not hosts and not stay_home and not come:
+        return
+    largest_hosts = sorted(hosts, key=lambda id: (-hosts[id], id))[:HOSTS_NAMED]
+    begins_at, ends_at = _compute_times(draft, (*leaving, *coming))
+    pole = site_record.pole if (site_record := draft.bia.sites.get(site)) is not None else None
+    draft.emit(
+        AttentionRequested(
+            code="reassignment_order",
+            roles=(SITE_MANAGER_ROLE,),
+            pole=pole,
+            site=site,
+            incident=next(row.incident for row in (*leaving, *coming)),
+            agents=hosts.total() + stay_home,
+            hosts=",".join(largest_hosts) or None,
+            host_count=len(hosts) or None,
+            stay_home=stay_home or None,
+            come=come,
+            begins_at=begins_at,
+            ends_at=ends_at,
         )
+    )
 
 
 def _compute_times(
@@ -507,8 +526,13 @@ def schedule_dropped_lines(draft: ContinuityDecision) -> None:
 
 
 def on_dropped_lines_due(draft: ContinuityDecision, step: int) -> None:
-    """Handle the deadline of `schedule_dropped_lines`: void the lines at dropped sites."""
+    """Handle the deadline of `schedule_dropped_lines`: void the lines at dropped sites.
+
+    The first step informs the managers for all of them.
+    """
     dropped_lines = _list_dropped_lines(draft)
+    if step == 0:
+        _inform_about_loss(draft, dropped_lines)
     _void_lines(draft, dropped_lines[:LINES_PER_STEP], "site_removed")
     if len(dropped_lines) > LINES_PER_STEP:
         draft.arm(DroppedLinesDue(step + 1), draft.now)

@@ -2,7 +2,8 @@
 
 Only what asks for no answer is bundled, never danger, never by voice: a call must be answerable on
 its own. The first continuity alarm to a person goes at once, those of the next minutes together;
-beyond the hourly budget everything else waits for a digest.
+beyond the hourly budget everything else waits for a digest. An order about agents is no alarm: the
+manager who shall send or take back people now is told now.
 
 Within a minute a person is told of one incident once: what follows waits for the end of that minute
 and goes in one message, the gravest first. Danger to people never waits and is never told by
@@ -39,10 +40,6 @@ ALARM_TEMPLATES: Final = frozenset(
         "cards_unfinished",
         "site_cards_overdue",
         "reassignment_proposed",
-        "reassignment_order",
-        "reassignment_void",
-        "reassignment_recalled",
-        "reassignment_refused",
         "resource_unfilled",
         "resource_late",
         "resource_expired",

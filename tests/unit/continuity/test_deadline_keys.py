@@ -19,6 +19,7 @@ TEXTS: dict[d.ContinuityDeadline, str] = {
     d.CardRemindersDue(): "remind:",
     d.ReviewDue(): "reassign:",
     d.OrderDue("d-1", "pmi-04", 0): "order:d-1:pmi-04:0",
+    d.RecallNoticeDue("d-1"): "announce:d-1",
     d.RecallDue("d-1", "pmi-04", 2): "back:d-1:pmi-04:2",
     d.DroppedLinesDue(1): "dropped:1",
     d.UncountedDue(): "uncounted:",

@@ -18,6 +18,7 @@ from schemas.commands import ActivateStrategy, DeclareActivity
 from schemas.runtime import CommandApplied, CommandRefused
 from schemas.topics import PARTITION_COUNT, partition_of
 from schemas.words import ActivityState, EventType, SiteStatus
+from services.continuity.reassignment import orders
 from services.continuity.reassignment.orders import find_open_proposal
 from services.continuity.reassignment.proposals import (
     LINES_PER_PART,
@@ -438,6 +439,19 @@ def test_each_approved_line_is_sent_once_to_its_managers_by_count() -> None:
     fire(world)
     check_law(world)
     assert refused(approve(world, "09:52")) == (409, "nothing_to_decide")
+
+
+def test_an_order_of_many_lines_reaches_its_site_as_one_message() -> None:
+    """The second part of a long order was told apart, and ten minutes later."""
+    world = fire_on_the_way()
+    approve(world, "09:50")
+    fire(world)
+    parts = [f.row for f in world.facts(m.ReassignmentOrdered) if f.row.site == "cen-1"]
+    assert len(parts) > 1, "the lines are recorded in parts"
+    (message,) = [one for one in world.asked("reassignment_order") if one.site == "cen-1"]
+    assert message.agents == sum(part.leave for part in parts)
+    assert message.stay_home == sum(part.stay_home for part in parts)
+    assert message.begins_at == min(part.starts_at or 0 for part in parts)
 
 
 def test_a_full_approval_fits_into_transactions() -> None:
@@ -925,12 +939,12 @@ def test_the_managers_of_both_ends_hear_of_the_end_of_a_crisis() -> None:
     moved = list(world.state.moved.values())
     world.lift("cen-1", "14:00")
     world.until("14:30")
-    assert world.asked("reassignment_recalled") == []
+    assert world.asked("reassignment_over") == []
     answer(world, "14:31")
-    notices = {one.site: one for one in world.asked("reassignment_recalled")}
+    notices = {one.site: one for one in world.asked("reassignment_over")}
     hosts = {row.place for row in moved} - {"telework", "cen-1"}
     assert notices.keys() == {"cen-1"} | hosts
-    assert len(world.asked("reassignment_recalled")) == len(notices), "each site hears it once"
+    assert len(world.asked("reassignment_over")) == len(notices), "each site hears it once"
     assert {one.roles for one in notices.values()} == {("responsable_site",)}
     assert notices["cen-1"].agents == sum(row.count for row in moved)
     assert sum(notices[site].come or 0 for site in hosts) == sum(
@@ -1061,6 +1075,22 @@ def test_a_proposal_without_counted_lines_recalls_all_unneeded_agents() -> None:
     fire(world)
     assert set(away).isdisjoint(world.state.moved)
     check_law(world)
+
+
+def test_a_recall_in_parts_reaches_each_site_as_one_message(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = needs_have_moved()
+    answer(world, "11:31")
+    monkeypatch.setattr(orders, "LINES_PER_STEP", 1)
+    assert isinstance(approve(world, "11:32"), CommandApplied)
+    fire(world)
+    released = [f.row for f in world.facts(m.ReassignmentChanged) if f.change == "released"]
+    assert len(released) > 1
+    recalls = world.asked("reassignment_recalled")
+    sites = [one.site for one in recalls]
+    assert len(sites) == len(set(sites)), "no site is told twice"
+    assert sum(one.agents or 0 for one in recalls) == sum(row.count for row in released)
 
 
 def test_a_proposal_lapses_when_all_sites_are_back() -> None:

@@ -315,6 +315,23 @@ def test_the_first_alarm_goes_at_once_and_those_of_ten_minutes_in_one_message() 
     assert alarm(d, "a5").why == "bundled", "the digest was an alarm too"
 
 
+@pytest.mark.parametrize("kind", ["order", "void", "over", "recalled", "refused"])
+def test_an_order_about_agents_waits_for_no_alarm_and_delays_none(kind: str) -> None:
+    """A site manager heard ten minutes late that agents go back now."""
+    d = desk(channels=("sms",))
+    assert alarm(d, "a1").attempts
+    order = d.plan(
+        "order",
+        channels=(SMS,),
+        answer_expected=False,
+        template=f"reassignment_{kind}",
+        values={"site": "cen-1", "agents": 12},
+    )
+    assert order.attempts
+    d.wait(600)
+    assert alarm(d, "a2").attempts
+
+
 def test_beyond_the_budget_information_waits_for_a_digest_and_calls_never_do() -> None:
     d = desk(channels=("sms",))
     for n in range(6):

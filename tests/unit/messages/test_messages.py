@@ -411,6 +411,15 @@ def test_an_order_names_its_destinations_and_its_end() -> None:
     assert "12 agents partent vers Siège" in ended.push
 
 
+def test_a_site_that_receives_agents_is_asked_to_receive_them() -> None:
+    """Its manager was asked to choose the people, volunteers first."""
+    coming = ORDER | {"agents": 0, "stay_home": None, "hosts": None, "come": 12}
+    text = said(template="reassignment_order", values=coming)
+    assert "12 agents viennent chez vous. Préparez dès maintenant leur accueil" in text.sms
+    assert "Choisissez" not in every_text(text)
+    assert "demandé : préparez dès maintenant leur accueil" in text.plain().replace("\xa0", " ")
+
+
 def test_an_order_names_three_sites_and_counts_the_others() -> None:
     many = ORDER | {"hosts": "cen-1,cen-2,cen-3", "host_count": 5, "stay_home": None}
     text = said(template="reassignment_order", values=many)
@@ -435,17 +444,18 @@ def test_the_longest_order_has_two_segments_and_names_its_event() -> None:
         assert what in text.sms.lower()
 
 
+@pytest.mark.parametrize("template", ["reassignment_over", "reassignment_recalled"])
 @pytest.mark.parametrize(
     ("values", "told"),
     [
-        ({"agents": 4}, "Reviennent : 4 agents."),
+        ({"agents": 4}, "Reviennent chez vous : 4 agents."),
         ({"come": 3}, "Repartent de chez vous : 3 agents."),
     ],
 )
-def test_managers_of_both_sites_learn_of_recalled_agents(values: dict[str, Any], told: str) -> None:
-    text = said(
-        template="reassignment_recalled", role="responsable_site", values={"site": "cen-1"} | values
-    )
+def test_both_managers_learn_of_returning_agents(
+    template: str, values: dict[str, Any], told: str
+) -> None:
+    text = said(template=template, role="responsable_site", values={"site": "cen-1"} | values)
     assert told in text.sms
     assert ("Reviennent" in text.sms, "Repartent" in text.sms) == (
         "agents" in values,
@@ -615,7 +625,7 @@ def test_every_message_names_request_and_limit(template: str) -> None:
         "site_order_over": {"order": "lifted"},
     }.get(template, {})
     role = "responsable_site" if template.endswith("_local") else "dgs_directeur_de_crise"
-    name = re.sub("_(lowered|over|local)$", "", template)
+    name = re.sub("_(lowered|local)$|(?<=order)_over$", "", template)
     free_text = "Coupez l’eau." if name == "instruction" or name.startswith("action_") else None
     text = said(
         template=name,
