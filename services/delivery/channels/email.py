@@ -18,8 +18,9 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email import message_from_bytes
+from email.header import Header
 from email.message import EmailMessage, Message
-from email.policy import SMTP, default
+from email.policy import EmailPolicy, default
 from email.utils import format_datetime, formataddr
 from typing import Final, Literal
 from urllib.parse import unquote, urlsplit
@@ -48,7 +49,23 @@ _ACTIONS: Final[dict[str, Literal["delivered", "failed"]]] = {
 }
 _ENHANCED: Final = re.compile(r"\b([245]\.\d{1,3}\.\d{1,3})\b")
 _URGENT_LEVEL: Final = Level.N3
-_SEVEN_BIT_POLICY: Final = SMTP.clone(cte_type="7bit")
+
+
+class _MailPolicy(EmailPolicy):
+    """Policy that keeps every space of a subject.
+
+    Before Python 3.12.4, `EmailPolicy` drops a space between two encoded words (gh-92081).
+    """
+
+    def fold_binary(self, name: str, value: str) -> bytes:
+        """Return a header as bytes; see `EmailPolicy`."""
+        if name.lower() != "subject" or str(value).isascii():
+            return super().fold_binary(name, value)
+        words = Header(str(value), header_name=name).encode(linesep=self.linesep)
+        return f"{name}: {words}{self.linesep}".encode("ascii")
+
+
+_SEVEN_BIT_POLICY: Final = _MailPolicy(linesep="\r\n", cte_type="7bit")
 """Seven bits: no relay has to rewrite a part, which would break an earlier signature (DKIM)."""
 
 

@@ -18,7 +18,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword
 from services.delivery.channels.email import EmailDriver
 from services.messages import MessageNames, compose_message, load_phrases
 from tests.faults.matrix import proves
-from tests.integration.delivery.outgoing import LINK, NOTIFICATION, outgoing
+from tests.integration.delivery.outgoing import LINK, NOTIFICATION, of_subject, outgoing
 
 TO = "dir-sol@example.org"
 
@@ -117,6 +117,15 @@ async def test_an_accepted_mail_is_whole(start_relay: Any) -> None:
     assert html is not None
     assert LINK in plain.get_content()
     assert f'href="{LINK}"' in html.get_content()
+
+
+def test_a_folded_subject_keeps_every_space() -> None:
+    """«Site central 3(Nanterre-Université)» stood in mailboxes."""
+    relay = EmailDriver("smtp://127.0.0.1:1", "vigie@example.net")
+    for length in range(1, 60):
+        subject = f"Vigie N3 – {'a' * length} agents rappelés, Siège (Nanterre-Université) – crue"
+        mail = relay.message(of_subject(TO, subject))
+        assert message_from_bytes(mail.as_bytes(), policy=default)["Subject"] == subject
 
 
 async def test_no_relay_has_to_write_a_mail_anew(start_relay: Any) -> None:
