@@ -325,12 +325,18 @@ class IncidentRow(Model):
     )
 
     @property
-    def outlook(self) -> tuple[str, bool, Instant | None]:
-        """Properties that continuity uses: family, whether it is open, announced end."""
+    def is_silenced(self) -> bool:
+        """Tell whether nobody is called: planned works, or inhibition below N3 (D64, D65)."""
+        return self.quiet == "maintenance" or (self.quiet is not None and self.level < Level.N3)
+
+    @property
+    def outlook(self) -> tuple[str, bool, Instant | None, bool]:
+        """Properties that continuity uses: family, open, announced end, silenced."""
         return (
             self.kind,
             self.state in (IncidentState.OPEN, IncidentState.ACKNOWLEDGED),
             self.estimated_end,
+            self.is_silenced,
         )
 
 

@@ -591,6 +591,11 @@ class IncidentHeard(Fact):
     open: bool
     estimated_end: Instant | None = None
     level: int = Field(default=0, exclude_if=lambda level: not level)
+    silenced: bool = Field(
+        default=False,
+        exclude_if=lambda silenced: not silenced,
+        description="true while planned works or inhibition withhold its messages (D64, D65)",
+    )
 
 
 @register_message

@@ -34,7 +34,7 @@ from schemas.crisis.contingency import ContingencyChanged, ContingencyComputed
 from schemas.reassignment import ProposalComputed
 from schemas.reference import ReferencePublished
 from schemas.words import Certainty, SiteStatus
-from services.continuity import resources
+from services.continuity import resources, withheld
 from services.continuity.activities.assessment import (
     ActivityChange,
     list_activities_of_site,
@@ -336,15 +336,22 @@ def _list_local_sites(draft: ContinuityDecision, activity: str, dependency: str)
 def _on_incident(draft: ContinuityDecision, row: IncidentRow) -> None:
     """Record an incident; its announced end forecasts the end of its effects (D45)."""
     before = draft.state.incidents.get(row.id)
-    kind, is_open, estimated_end = row.outlook
+    kind, is_open, estimated_end, is_silenced = row.outlook
     incident_state = IncidentHeard(
-        incident=row.id, kind=kind, open=is_open, estimated_end=estimated_end, level=int(row.level)
+        incident=row.id,
+        kind=kind,
+        open=is_open,
+        estimated_end=estimated_end,
+        level=int(row.level),
+        silenced=is_silenced,
     )
     if incident_state == before:
         return
     draft.emit(incident_state)
     if draft.state.bia is None:
         return
+    if before is not None and before.silenced and is_open and not is_silenced:
+        withheld.repeat_withheld_demands(draft, row.id, row.updated_at)
     plans.return_refused_plans(draft)
     if row.kind == FLOOD_KIND:
         orders.schedule_review(draft)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from schemas import reference as ref
+from schemas.base import HOUR_MS
 from schemas.commands import (
     AddNote,
     DeclareActivity,
@@ -18,9 +19,11 @@ from schemas.commands import (
     ResolveIncident,
     SetLevel,
 )
+from schemas.crisis.maintenance import Coverage, PlanMaintenance
+from schemas.crisis.resource_requests import RequestResource
 from schemas.delivery import ReceiptReceived
 from schemas.oncall import Place, Rotation, SwapDuties, WithdrawDuty
-from schemas.runtime import CommandRefused, OpenRealm
+from schemas.runtime import CommandApplied, CommandRefused, OpenRealm
 from services.runtime.testing import MemorySystem
 from services.territory.publish import build_reference_commands
 from tests.scenarios.runbook import (
@@ -1068,3 +1071,77 @@ def test_at_night_a_rise_to_n2_calls_all_roles() -> None:
     book.sent()
     book.until("2027-02-12T08:00")
     assert "rs-pmi-04" not in {m.person for m in book.sent()}, "its ladder was superseded"
+
+
+# ── planned works and the messages of continuity (D64) ─────────────────────────────────────────────────────────────
+
+
+def _plan_works(book: Runbook, hours: float, **covers: Any) -> None:
+    book.decides(
+        PlanMaintenance,
+        covers=Coverage(**covers),
+        starts_at=book.now,
+        ends_at=book.now + round(hours * HOUR_MS),
+    )
+
+
+def _close_social_centres(book: Runbook) -> None:
+    for site in territory().sites:
+        if site.kind == "pole_social_sst":
+            book.report("closure", site.id, severity=3, capacity_lost_pct=100)
+
+
+def _alarms(book: Runbook) -> set[tuple[str, str, str | None, int]]:
+    """List (template, activity, site, percentage) of the alarms that people got."""
+    planned = [n for n in book.facts("NotificationPlanned") if n.template.startswith("alarm_")]
+    return {
+        (n.template, n.values["activity"], n.values.get("site"), n.values["pct"]) for n in planned
+    }
+
+
+def test_alarms_that_works_withheld_are_told_when_the_works_last_too_long(book: Runbook) -> None:
+    """The RTO and the DMIA of a vital activity passed during the works: nobody heard of it."""
+    _plan_works(book, 10, kinds=("pole_social_sst",))
+    _close_social_centres(book)
+    book.time_passes(599)
+    assert not _alarms(book)
+    book.time_passes(1)
+    book.sent()
+    alarms = _alarms(book)
+    assert ("alarm_dmia", "SOL-01", None, 100) in alarms
+    assert ("alarm_rto", "SOL-06", None, 80) in alarms
+    assert ("alarm_rto", "SOL-06", "sst-06", 80) in alarms, "the manager of the site"
+    assert len([a for a in alarms if a[1:3] == ("SOL-01", None)]) == 1, "the gravest only"
+
+
+def test_alarms_of_works_that_end_in_time_are_never_told(book: Runbook) -> None:
+    _plan_works(book, 10, kinds=("pole_social_sst",))
+    _close_social_centres(book)
+    book.time_passes(300)
+    for site in territory().sites:
+        if site.kind == "pole_social_sst":
+            book.report("reopening", site.id, severity=1)
+    book.time_passes(400)
+    assert not _alarms(book)
+
+
+def test_works_withhold_no_request_for_life(book: Runbook) -> None:
+    """Water was cut by works, a person asked for water: the cell did not hear of it, ever."""
+    _plan_works(book, 10, sites=("pmi-04",))
+    book.report("outage_water", severity=3)
+    answer = book.asks(
+        RequestResource,
+        author="rs-pmi-04",
+        role="site_manager",
+        service="continuity",
+        resource="water",
+        quantity=100,
+        site="pmi-04",
+        priority="life",
+        incident=book.incident().id,
+    )
+    assert isinstance(answer, CommandApplied)
+    book.expect(
+        "cel-logistique:app", "ast-direction:app", "coord-pca:app", template="resource_unanswered"
+    )
+    book.nothing_else()

@@ -43,6 +43,15 @@ CRISIS_TEMPLATES: Final = frozenset(
     }
 )
 """Messages that name the gravest incident when they belong to no single one. Rule D70."""
+WITHHELD_TEMPLATES: Final = _CLOCK_ALARMS | {
+    "plan_proposed",
+    "stand_down_proposed",
+    "reassignment_proposed",
+}
+"""Messages of continuity that planned works and inhibition withhold. Rules D64, D65.
+
+What a person asked for or decided is never withheld: resources, orders, cards.
+"""
 Values = dict[str, str | int | float | bool | None]
 
 
@@ -158,7 +167,7 @@ def get_suppression_reason(row: IncidentRow) -> SuppressionReason | None:
 
     Rules D64 and D65.
     """
-    return None if row.quiet == "inhibited" and row.level >= CRISIS else row.quiet
+    return row.quiet if row.is_silenced else None
 
 
 def record_withheld_notification(
@@ -225,7 +234,11 @@ def inform_roles(
 
     Rules D44 and D50.
     """
-    if incident is not None and get_suppression_reason(draft.incident(incident)) is not None:
+    if (
+        incident is not None
+        and template in WITHHELD_TEMPLATES
+        and get_suppression_reason(draft.incident(incident)) is not None
+    ):
         record_withheld_notification(draft, incident, template, roles)
         return
     about = (

@@ -45,9 +45,7 @@ def raise_alarms(draft: ContinuityDecision, row: ActivityRow, due_alarms: list[D
 
 
 def _raise_alarm(draft: ContinuityDecision, row: ActivityRow, alarm: DueAlarm) -> None:
-    local = alarm.site is not None
-    to = LOCAL_ROLES if local else draft.bia.recipients(alarm.base, alarm.pct, row.criticality)
-    demands = None if local else _choose_demand(alarm)
+    demands = None if alarm.site is not None else _choose_demand(alarm)
     alarm_row = AlarmRow(
         id=draft.derive(f"alarm/{row.id}/{alarm.site or ''}/{alarm.base}/{alarm.pct}", 0),
         activity=row.id,
@@ -57,15 +55,23 @@ def _raise_alarm(draft: ContinuityDecision, row: ActivityRow, alarm: DueAlarm) -
         pct=alarm.pct,
         raised_at=draft.now,
         limit_at=alarm.limit_at,
-        to=to,
+        to=_list_recipients(draft, row, alarm),
         incident=alarm.incident,
         path=alarm.path,
         demands=demands,
         strategy=row.next_strategy if demands == "next_strategy" else None,
     )
-    attention = AttentionRequested(
+    draft.emit(AlarmRaised(row=alarm_row), build_attention(draft, row, alarm))
+
+
+def build_attention(
+    draft: ContinuityDecision, row: ActivityRow, alarm: DueAlarm
+) -> AttentionRequested:
+    """Build the demand for attention of an alarm of an activity."""
+    local = alarm.site is not None
+    return AttentionRequested(
         code="alarm",
-        roles=to,
+        roles=_list_recipients(draft, row, alarm),
         pole=row.pole,
         site=alarm.site,
         activity=row.id,
@@ -77,7 +83,14 @@ def _raise_alarm(draft: ContinuityDecision, row: ActivityRow, alarm: DueAlarm) -
         back_at=row.expected_end,
         strategy=None if local else row.next_strategy,
     )
-    draft.emit(AlarmRaised(row=alarm_row), attention)
+
+
+def _list_recipients(
+    draft: ContinuityDecision, row: ActivityRow, alarm: DueAlarm
+) -> tuple[str, ...]:
+    if alarm.site is not None:
+        return LOCAL_ROLES
+    return draft.bia.recipients(alarm.base, alarm.pct, row.criticality)
 
 
 def _choose_demand(alarm: DueAlarm) -> Literal["arbitration", "next_strategy"] | None:

@@ -233,7 +233,7 @@ def _apply_held_trigger(
             record_plan(
                 draft, _build_proposal(draft, plan, current, trigger, first=False), "raised"
             )
-            _demand_plan_attention(draft, draft.state.plans[plan.id], "plan_proposed")
+            demand_plan_attention(draft, draft.state.plans[plan.id], "plan_proposed")
         case PlanState.REFUSED if (
             higher
             or _is_above_refusal(draft, current)
@@ -380,7 +380,7 @@ def _demand_decision(draft: ContinuityDecision, plan: Plan, row: PlanRow) -> Non
     Rule D49.
     """
     if not plan.auto:
-        _demand_plan_attention(draft, row, "plan_proposed")
+        demand_plan_attention(draft, row, "plan_proposed")
         return
     decision_fields = {
         "decided_at": draft.now,
@@ -436,7 +436,7 @@ def _get_predicate_key(why: Why) -> tuple[object, ...]:
     return why.code, why.metric, repr(sorted(why.args.items())), why.op, why.threshold
 
 
-def _demand_plan_attention(
+def demand_plan_attention(
     draft: ContinuityDecision, row: PlanRow, code: Literal["plan_proposed", "stand_down_proposed"]
 ) -> None:
     roles = (
@@ -461,7 +461,7 @@ def on_plan_due(draft: ContinuityDecision, plan: str) -> None:
     ):
         returned_row = row.model_copy(update={"state": PlanState.PROPOSED, "postponed_until": None})
         record_plan(draft, returned_row, "returned")
-        _demand_plan_attention(draft, returned_row, "plan_proposed")
+        demand_plan_attention(draft, returned_row, "plan_proposed")
     elif row.state is PlanState.REFUSED:
         _return_plan(draft, row)
     elif row.returns_at is not None and row.returns_at <= draft.now:
@@ -474,7 +474,7 @@ def on_plan_due(draft: ContinuityDecision, plan: str) -> None:
         record_plan(
             draft, row.model_copy(update={"stand_down_proposed": True}), "stand_down_proposed"
         )
-        _demand_plan_attention(draft, row, "stand_down_proposed")
+        demand_plan_attention(draft, row, "stand_down_proposed")
     else:
         review_cards(draft, row, row)
 

@@ -245,15 +245,20 @@ def apply_proposal_part(draft: ContinuityDecision, part: ProposalComputed) -> No
         draft.emit(ProposalChanged(row=superseded_row, change="superseded"))
     draft.emit(ProposalChanged(row=row, change="computed"))
     if row.lines and (before is None or before.decisions or row.demand > before.demand):
-        informed_roles = draft.bia.policy.reassignment.told
-        attention = AttentionRequested(
+        demand_proposal_attention(draft, row)
+
+
+def demand_proposal_attention(draft: ContinuityDecision, row: ProposalRow) -> None:
+    """Tell the roles that decide of a proposal."""
+    draft.emit(
+        AttentionRequested(
             code="reassignment_proposed",
-            roles=informed_roles,
+            roles=draft.bia.policy.reassignment.told,
             incident=row.incident,
             agents=row.agents,
             estimated=True if row.estimated else None,
         )
-        draft.emit(attention)
+    )
 
 
 def _update_kept_lines(draft: ContinuityDecision, approved_lines: Sequence[KeptRow]) -> None:
