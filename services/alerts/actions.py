@@ -23,6 +23,7 @@ from services.alerts.escalation.oncall import (
     PILOT,
     find_action_level,
     find_assignee,
+    find_new_holder,
     find_pilots,
     find_role_of,
     list_channels,
@@ -257,10 +258,24 @@ def on_action_due(draft: AlertsDecision, id: str) -> None:
 def _remind(draft: AlertsDecision, row: ActionRow) -> None:
     row = _record(draft, row, "reminded", reminded_at=draft.now, next_at=row.due_at)
     escalation = _get_escalation(draft, row)
-    for person in steps.list_called_people(draft, escalation):
-        if person not in escalation.acknowledged_by:
-            escalation = _call(draft, escalation, person, REMINDER)
+    if find_new_holder(draft, escalation, row) is not None:
+        escalation = _call_new_holder(draft, escalation)
+    else:
+        for person in steps.list_called_people(draft, escalation):
+            if person not in escalation.acknowledged_by:
+                escalation = _call(draft, escalation, person, REMINDER)
     steps.record_escalation(draft, escalation, "reminded")
+
+
+def _call_new_holder(draft: AlertsDecision, escalation: EscalationRow) -> EscalationRow:
+    """Ask the person who holds the role now; the one who left it is reminded no more."""
+    first = escalation.waves[0]
+    for notification in first.notifications:
+        if draft.state.calls[notification].person not in escalation.acknowledged_by:
+            draft.emit(NotificationWithdrawn(notification=notification, why="role_changed"))
+    row = draft.state.actions[escalation.action or ""]
+    notifications, _ = steps.call_roles(draft, escalation, first, [find_assignee(draft, row)], ())
+    return steps.replace_wave(escalation, 0, notifications=(*first.notifications, *notifications))
 
 
 def _record_lateness(draft: AlertsDecision, row: ActionRow) -> None:

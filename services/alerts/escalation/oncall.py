@@ -82,7 +82,8 @@ def _resolve_action_names(
 ) -> Iterator[OnCallRole]:
     """Yield the people that the steps of an action mean. Rule D87, actions.
 
-    The deputy stands in at once for an assignee who cannot be reached, and is not called twice.
+    The deputy stands in at once for an assignee who cannot be reached, and is not called twice. If
+    the role has changed hands since, its new holder is called in place of the deputy.
     """
     post = find_assignee(draft, action)
     deputy = OnCallRole(post.role, post.scope, post.deputy, None)
@@ -90,7 +91,9 @@ def _resolve_action_names(
         if name == PILOT:
             yield from find_pilots(draft, action)
         elif name == DEPUTY:
-            if post.deputy is not None and not _was_called(draft, ladder, post.deputy):
+            if find_new_holder(draft, ladder, action) is not None:
+                yield post
+            elif post.deputy is not None and not _was_called(draft, ladder, post.deputy):
                 yield deputy
         elif post.deputy is not None and not (
             post.holder is not None and list_channels(draft, post.holder)
@@ -98,6 +101,17 @@ def _resolve_action_names(
             yield deputy
         else:
             yield post
+
+
+def find_new_holder(draft: AlertsDecision, ladder: EscalationRow, action: ActionRow) -> str | None:
+    """Return who holds the role of an action now, if that person was not called for it yet.
+
+    None for an action of a named person, and for a holder without a channel.
+    """
+    holder = None if action.person is not None else find_assignee(draft, action).holder
+    if holder is None or not list_channels(draft, holder) or _was_called(draft, ladder, holder):
+        return None
+    return holder
 
 
 def find_assignee(draft: AlertsDecision, action: ActionRow) -> OnCallRole:

@@ -88,6 +88,8 @@ def apply_answer(
         return
     if answer is Answer.DECLINE and instead is None and ends_action(draft, row, call):
         return  # the action itself is declined (D87)
+    if answer is Answer.DECLINE and _is_replaced(draft, row, call):
+        return  # somebody else has the action by now
     _withdraw_other_calls(draft, row, person, answer, notification)
     if answer is Answer.ACK:
         count_acknowledgement(draft, row, person, call.wave or row.wave)
@@ -111,7 +113,18 @@ def ends_action(draft: AlertsDecision, row: EscalationRow, call: NotificationPla
         return False
     if action.state is ActionState.ACCEPTED:
         return call.person == action.accepted_by
-    return call.wave == 1
+    return call.wave == 1 and not _is_replaced(draft, row, call)
+
+
+def _is_replaced(draft: AlertsDecision, row: EscalationRow, call: NotificationPlanned) -> bool:
+    """Return whether the first step of an action has asked somebody else since: its new holder."""
+    if row.action is None or call.wave != 1:
+        return False
+    calls = (
+        draft.state.calls[n] for wave in row.waves if wave.wave == 1 for n in wave.notifications
+    )
+    newest = max(calls, key=lambda one: (one.planned_at, one.notification))
+    return newest.person != call.person
 
 
 def _holds_role(draft: AlertsDecision, role: str, person: str) -> bool:

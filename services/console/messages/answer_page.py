@@ -43,6 +43,7 @@ WITHDRAWAL_TEXTS = {
     "done": N_("L’action est faite."),
     "declined": N_("L’action a été refusée : la cellule la confie à quelqu’un d’autre."),
     "cancelled": N_("L’action est annulée : vous n’avez plus rien à faire."),
+    "role_changed": N_("La fonction a changé de titulaire : l’action lui est confiée."),
     "closed": N_("L’incident est clos."),
     "merged": N_("L’incident est rattaché à un autre, suivi par ailleurs."),
     "level_lowered": N_("Le niveau a été abaissé."),

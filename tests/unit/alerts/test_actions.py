@@ -28,7 +28,7 @@ from schemas.crisis.actions import (
     DeclineAction,
     RequestAction,
 )
-from schemas.oncall import NoteReachability, ReachRow
+from schemas.oncall import NoteReachability, OverrideDuty, ReachRow
 from schemas.runtime import CommandApplied, CommandRefused
 from schemas.words import ActionState, Answer, TaskState
 from services.alerts.actions import PILOT_AFTER_MIN
@@ -208,6 +208,51 @@ def test_the_pilot_is_called_at_the_limit_when_the_role_has_no_deputy(scene: Sce
         assert called, action
     else:
         assert called == [("action_reminder", pair.holder), ("action_overdue", pair.deputy)]
+
+
+def _hand_over(scene: Scene, minute: float, person: str = "cel-si") -> None:
+    """Put somebody else on call in the role from now on."""
+    override = OverrideDuty(
+        **BY,
+        role_on_call=ROLE,
+        person=person,
+        start=scene.at(minute),
+        end=scene.at(600),
+        reason="text:relief",
+    )
+    assert isinstance(scene.command(override, minute), CommandApplied)
+
+
+def test_an_action_of_a_role_goes_to_its_new_holder_at_half_of_the_delay(scene: Scene) -> None:
+    """The reminder went to the person who had left, and the new holder never heard of it."""
+    holder, _ = _pair(scene, ROLE)
+    action = _request(scene)
+    _hand_over(scene, 10)
+    assert _calls(scene.step(DUE / 2)) == [("action_request", "cel-si")]
+    withdrawn = scene.named(NotificationWithdrawn)[-1]
+    assert (scene.state.calls[withdrawn.notification].person, withdrawn.why) == (
+        holder,
+        "role_changed",
+    )
+    _answer(scene, holder, Answer.DECLINE, DUE / 2 + 1)
+    assert _row(scene, action).state is ActionState.REQUESTED, "it is not theirs to decline"
+    _answer(scene, "cel-si", Answer.DECLINE, DUE / 2 + 2)
+    assert _row(scene, action).state is ActionState.DECLINED
+
+
+def test_a_late_action_of_a_person_who_left_the_role_goes_to_the_new_holder(scene: Scene) -> None:
+    holder, _ = _pair(scene, ROLE)
+    _request(scene)
+    _answer(scene, holder, Answer.ACK, 5)
+    _hand_over(scene, 10)
+    assert _calls(scene.step(DUE)) == [("action_due", holder), ("action_overdue", "cel-si")]
+
+
+def test_an_action_of_a_named_person_stays_with_that_person(scene: Scene) -> None:
+    holder, _ = _pair(scene, ROLE)
+    _request(scene, assignee=holder)
+    _hand_over(scene, 10)
+    assert _calls(scene.step(DUE / 2)) == [("action_reminder", holder)]
 
 
 def test_a_cancelled_action_stops_the_clock_and_its_calls(scene: Scene) -> None:
