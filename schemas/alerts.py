@@ -243,6 +243,11 @@ class SiteRow(Model):
         )
 
     @property
+    def is_barred(self) -> bool:
+        """Tell whether nothing is fetched here: an order stands, without an all-clear. Rule D88."""
+        return self.order is not None and self.all_clear_at is None
+
+    @property
     def confinement(self) -> Confinement | None:
         """Reason to send nobody away for other work; None if agents may leave. Rule D78."""
         if self.order is SiteStatus.SHELTERING:
@@ -675,6 +680,7 @@ class AttentionRequested(Fact):
         "resource_late",
         "resource_expired",
         "resource_return",
+        "resource_stopped",
         "cards_opened",
     ]
     roles: tuple[str, ...]
@@ -717,6 +723,7 @@ class AttentionRequested(Fact):
     request: str | None = optional("id of the resource request (D88)")
     resource: str | None = optional("its kind of resource")
     quantity: int | None = optional("quantity it asks for")
+    barred: str | None = optional("site that it cannot leave or reach: an order stands there (D78)")
     cards: int | None = optional("open cards of the site or person (D84)")
     unfinished: int | None = optional("open site cards of an overdue card, for the pilot (D84)")
     total: int | None = optional("all site cards of that card")

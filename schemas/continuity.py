@@ -566,6 +566,11 @@ class SiteHeard(Fact):
     uncounted_since: Instant | None = optional(
         "when its people left it, while nobody has counted any of them"
     )
+    is_barred: bool = Field(
+        default=False,
+        exclude_if=lambda is_barred: not is_barred,
+        description="true while an order to leave or to shelter stands without an all-clear (D88)",
+    )
 
 
 @register_message

@@ -57,6 +57,11 @@ class ResourceCatalogue:
                     sites = {site.id: site for site in site_list}
         return cls.of(rules, sites)
 
+    def get_site(self, stock: str | None) -> str | None:
+        """Return the site of a stock; None for a partner or a stock that is not listed."""
+        listed_stock = self.stocks.get(stock or "")
+        return None if listed_stock is None else listed_stock.site
+
     def is_consumable(self, kind: str) -> bool:
         """Return whether a kind is used up where it arrives."""
         return kind in self.kinds and self.kinds[kind].consumable

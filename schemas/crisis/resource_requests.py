@@ -159,7 +159,7 @@ class StockRow(Model):
 class ResourceRequestChanged(RowFact):
     """A resource request changed.
 
-    `change`: requested, reminded, offered, expired, committed, departed, late, arrived, released,
+    `change`: requested, reminded, offered, expired, stopped, committed, departed, late, arrived, released,
     cancelled, unfilled, return_due.
     """
 

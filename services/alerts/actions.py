@@ -268,7 +268,7 @@ def _remind(draft: AlertsDecision, row: ActionRow) -> None:
 
 
 def _call_new_holder(draft: AlertsDecision, escalation: EscalationRow) -> EscalationRow:
-    """Ask the person who holds the role now; the one who left it is reminded no more."""
+    """Ask the new holder of a role for an action, and remind the former one no more."""
     first = escalation.waves[0]
     for notification in first.notifications:
         if draft.state.calls[notification].person not in escalation.acknowledged_by:

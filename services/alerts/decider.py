@@ -91,6 +91,7 @@ _COPIED_FIELDS = (
     "request",
     "resource",
     "quantity",
+    "barred",
 )
 """Fields that a message copies from a demand for attention."""
 _TEMPLATES = {"alarm": "alarm_{base}", "forecast": "forecast_{base}"}

@@ -198,6 +198,7 @@ def extract_site(row: SiteRow, before: SiteHeard | None) -> SiteHeard:
         lifted_at=row.lifted_at,
         confinement=row.confinement,
         uncounted_since=(row.left_at or row.since) if is_uncounted else None,
+        is_barred=row.is_barred,
     )
 
 
@@ -236,6 +237,8 @@ def _on_site(draft: ContinuityDecision, row: SiteRow) -> None:
     )
     _settle_activities(draft, ((activity, change) for activity in (*activities, *lost_sites)))
     site_cards.schedule_openings_of_site(draft, row.id)
+    if site_state.is_barred and not (before is not None and before.is_barred):
+        resources.on_order_given(draft, row.id)
     orders.schedule_review(draft)
 
 

@@ -31,6 +31,7 @@ AttentionCode = Literal[
     "resource_late",
     "resource_expired",
     "resource_return",
+    "resource_stopped",
 ]
 
 
@@ -200,20 +201,29 @@ def expire_offers(draft: ContinuityDecision, row: ResourceRequestRow) -> Resourc
     expired_offers = [offer for offer in row.open_offers if offer.expires_at <= draft.now]
     if not expired_offers:
         return row
-    free_reservations(draft, expired_offers)
-    remaining_offers = len(row.open_offers) - len(expired_offers)
-    row = record_request(
-        draft,
-        row,
-        "expired",
-        offers=close_offers(row.offers, expired_offers, OfferState.EXPIRED),
-        state=row.state
-        if remaining_offers or row.state is not RequestState.OFFERED
-        else _waiting_state(row),
-    )
-    if not remaining_offers and row.state in WAITING_STATES:
+    row = withdraw_offers(draft, row, expired_offers, OfferState.EXPIRED, "expired")
+    if not row.open_offers and row.state in WAITING_STATES:
         alert_cell(draft, row, "resource_expired")
     return row
+
+
+def withdraw_offers(
+    draft: ContinuityDecision,
+    row: ResourceRequestRow,
+    offers: list[OfferRow],
+    state: OfferState,
+    change: str,
+) -> ResourceRequestRow:
+    """Return open offers to their stocks; a request without another offer waits again."""
+    free_reservations(draft, offers)
+    is_last = len(offers) == len(row.open_offers) and row.state is RequestState.OFFERED
+    return record_request(
+        draft,
+        row,
+        change,
+        offers=close_offers(row.offers, offers, state),
+        state=_waiting_state(row) if is_last else row.state,
+    )
 
 
 def _waiting_state(row: ResourceRequestRow) -> RequestState:
@@ -289,7 +299,39 @@ def is_reminded(row: ResourceRequestRow) -> bool:
     return row.priority is RequestPriority.LIFE
 
 
-def alert_cell(draft: ContinuityDecision, row: ResourceRequestRow, code: AttentionCode) -> None:
+def is_barred(draft: ContinuityDecision, stock: str | None) -> bool:
+    """Return whether an order to leave or to shelter stands at the site of a stock. Rule D78."""
+    listed_stock = draft.bia.resources.stocks.get(stock or "")
+    site = draft.state.sites.get(listed_stock.site) if listed_stock is not None else None
+    return site is not None and site.is_barred
+
+
+def on_order_given(draft: ContinuityDecision, site: str) -> None:
+    """Stop resources from or to a site under an order to leave or to shelter.
+
+    Open offers of its stocks go back. The cell is told of each request that loses its last offer,
+    and of promises from or to the site. Rules D78 and D88.
+    """
+    for id in sorted(draft.state.requests):
+        row = draft.state.requests[id]
+        barred_offers = [offer for offer in row.open_offers if is_barred(draft, offer.stock)]
+        if barred_offers:
+            row = withdraw_offers(draft, row, barred_offers, OfferState.WITHDRAWN, "stopped")
+        lost = bool(barred_offers) and not row.open_offers and row.state in WAITING_STATES
+        leaves = row.state is RequestState.COMMITTED and any(
+            draft.bia.resources.get_site(offer.stock) == site for offer in row.committed_offers
+        )
+        if lost or leaves or (row.state in MOVING_STATES and row.site == site):
+            alert_cell(draft, row, "resource_stopped", barred=site)
+
+
+def alert_cell(
+    draft: ContinuityDecision,
+    row: ResourceRequestRow,
+    code: AttentionCode,
+    *,
+    barred: str | None = None,
+) -> None:
     """Demand attention from the roles of the cell and the pilots of the level."""
     roles = draft.bia.resources.rules.cell_roles
     pilots = draft.bia.pilots(draft.state.level)
@@ -305,5 +347,6 @@ def alert_cell(draft: ContinuityDecision, row: ResourceRequestRow, code: Attenti
             request=row.id,
             resource=row.kind,
             quantity=row.quantity,
+            barred=barred,
         )
     )

@@ -1,4 +1,4 @@
-"""Demand again what planned works or inhibition withheld, once the incident calls people.
+"""Repeat the demands that planned works or inhibition withheld, once the incident calls people.
 
 Only what still stands is demanded: the gravest alarm of each running clock, a forecast breach, a
 plan or a stand-down that nobody has decided, an open proposal of reassignments. Rules D64 and D65.
@@ -28,7 +28,7 @@ MOST_REPEATED: Final = 300
 
 
 def repeat_withheld_demands(draft: ContinuityDecision, incident: str, since: Instant) -> None:
-    """Demand again what was withheld for an incident until `since` and still stands."""
+    """Repeat the demands of an incident that were withheld until `since` and still stand."""
     rows = sorted(draft.state.activities.values(), key=lambda row: (row.criticality, row.id))
     alarms = [(row, alarm) for row in rows for alarm in _list_alarms_of_territory(row, incident)]
     alarms += [(row, alarm) for row in rows for alarm in _list_local_alarms(draft, row, incident)]

@@ -87,6 +87,7 @@ GRAVITY: Final = (
     "reassignment_recalled",
     "reassignment_refused",
     "reassignment_proposed",
+    "resource_stopped",
     "resource_unfilled",
     "resource_late",
     "resource_expired",

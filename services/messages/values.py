@@ -38,6 +38,7 @@ PAGES: Final = {
     "resource_late": "/moyens",
     "resource_expired": "/moyens",
     "resource_return": "/moyens",
+    "resource_stopped": "/moyens",
     "cards_opened": "/mes-sites",
     "cards_unfinished": "/plans",
     "site_cards_overdue": "/mes-sites",
@@ -228,6 +229,7 @@ class MessageValues:
             "why": describe_reason(facts.get("why"), names, phrases),
             "card": names.cards.get(str(facts.get("card"))),
             "resource": self._resource(),
+            "barred": describe_scope(str(facts.get("barred")), names, phrases),
             "obligation": self._obligation(),
             "cards": phrases.word("cards", n=int(cards))
             if (cards := _to_number(facts.get("cards")))

@@ -1099,7 +1099,7 @@ def _alarms(book: Runbook) -> set[tuple[str, str, str | None, int]]:
     }
 
 
-def test_alarms_that_works_withheld_are_told_when_the_works_last_too_long(book: Runbook) -> None:
+def test_withheld_alarms_are_sent_when_the_works_last_too_long(book: Runbook) -> None:
     """The RTO and the DMIA of a vital activity passed during the works: nobody heard of it."""
     _plan_works(book, 10, kinds=("pole_social_sst",))
     _close_social_centres(book)
@@ -1114,7 +1114,7 @@ def test_alarms_that_works_withheld_are_told_when_the_works_last_too_long(book: 
     assert len([a for a in alarms if a[1:3] == ("SOL-01", None)]) == 1, "the gravest only"
 
 
-def test_alarms_of_works_that_end_in_time_are_never_told(book: Runbook) -> None:
+def test_alarms_of_works_that_end_in_time_are_never_sent(book: Runbook) -> None:
     _plan_works(book, 10, kinds=("pole_social_sst",))
     _close_social_centres(book)
     book.time_passes(300)

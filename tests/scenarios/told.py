@@ -26,7 +26,7 @@ CODES: Final = re.compile(
 )
 """Ids and codes without meaning for people called at night, and remains of failed templates."""
 ASKED: Final = re.compile(
-    r"\b(prenez|rejoignez|dites|décidez|changez|agissez|choisissez|faites|cochez|confirmez|gardez|répondez|ouvrez|cherchez|désignez"
+    r"\b(prenez|rejoignez|dites|décidez|changez|agissez|choisissez|faites|cochez|confirmez|gardez|répondez|ouvrez|cherchez|prévenez|désignez"
     r"|prévoyez|comblez|commencez|comptez|voyez|considérez|approuvez|relancez|organisez|préparez|adressez-vous|suivez|traitez|complétez)\b"
 )
 UNTIL: Final = re.compile(

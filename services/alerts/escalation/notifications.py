@@ -50,7 +50,7 @@ WITHHELD_TEMPLATES: Final = _CLOCK_ALARMS | {
 }
 """Messages of continuity that planned works and inhibition withhold. Rules D64, D65.
 
-What a person asked for or decided is never withheld: resources, orders, cards.
+Requests and decisions of people are never withheld: resources, orders, cards.
 """
 Values = dict[str, str | int | float | bool | None]
 

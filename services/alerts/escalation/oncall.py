@@ -104,9 +104,9 @@ def _resolve_action_names(
 
 
 def find_new_holder(draft: AlertsDecision, ladder: EscalationRow, action: ActionRow) -> str | None:
-    """Return who holds the role of an action now, if that person was not called for it yet.
+    """Return the present holder of an action's role, if nobody has called that person for it.
 
-    None for an action of a named person, and for a holder without a channel.
+    The result is None for an action of a named person, and for a holder without a channel.
     """
     holder = None if action.person is not None else find_assignee(draft, action).holder
     if holder is None or not list_channels(draft, holder) or _was_called(draft, ladder, holder):

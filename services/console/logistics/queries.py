@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from schemas.alerts import SiteRow
 from schemas.base import Instant
 from schemas.crisis import resource_requests as res
 from services.console import resources as r
@@ -29,6 +30,12 @@ def order_request(row: res.ResourceRequestRow) -> tuple[bool, int, Instant, int]
     return (row.state in res.OVER_STATES, _PRIORITY_ORDER[row.priority], start, row.number)
 
 
+async def _find_barred_sites(view: OpenedRealm) -> frozenset[str]:
+    """Return the sites from which nothing may be fetched. Rule D88."""
+    rows = await view.picture.rows(SiteRow)
+    return frozenset(id for id, row in rows.items() if row.is_barred)
+
+
 class LogisticsQueries(QueryBase):
     async def resource_requests(
         self,
@@ -48,6 +55,7 @@ class LogisticsQueries(QueryBase):
         view = await self.read()
         rows = await view.picture.rows(res.ResourceRequestRow)
         levels = await view.picture.rows(res.StockRow) if with_suggestions else {}
+        barred_sites = await _find_barred_sites(view) if with_suggestions else frozenset[str]()
         matching_rows = [
             row
             for row in rows.values()
@@ -64,6 +72,7 @@ class LogisticsQueries(QueryBase):
                 row,
                 texts.get(row.text_id or ""),
                 levels if with_suggestions and row.state in res.WAITING_STATES else None,
+                barred_sites,
             )
             for row in sorted(matching_rows, key=order_request)
         ]
@@ -74,7 +83,8 @@ class LogisticsQueries(QueryBase):
         row = get_known(await view.picture.some(res.ResourceRequestRow, [id]), id)
         levels = await view.picture.rows(res.StockRow)
         texts = self._request_texts([row]) if with_text else {}
-        return self._shape(view, row, texts.get(row.text_id or ""), levels)
+        barred_sites = await _find_barred_sites(view)
+        return self._shape(view, row, texts.get(row.text_id or ""), levels, barred_sites)
 
     async def stocks(self) -> list[r.StockLevel]:
         """List all stocks with their levels, by kind and name."""
@@ -99,6 +109,7 @@ class LogisticsQueries(QueryBase):
         row: res.ResourceRequestRow,
         text: str | None,
         levels: Mapping[str, res.StockRow] | None,
+        barred_sites: frozenset[str],
     ) -> r.ResourceRequest:
         reference, lang = view.picture.reference, view.shape.lang
         request = build_request(view.shape.realm, row, reference.names, lang, text)
@@ -106,5 +117,7 @@ class LogisticsQueries(QueryBase):
             return request
         now = get_snapshot_time(view.picture)
         waits = row.state in res.WAITING_STATES
-        suggestions = suggest_offers(reference, row, levels, now, lang) if waits else []
+        suggestions = (
+            suggest_offers(reference, row, levels, barred_sites, now, lang) if waits else []
+        )
         return request.model_copy(update={"suggestions": suggestions})

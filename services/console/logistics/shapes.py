@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from typing import Final
 
@@ -91,12 +91,18 @@ def suggest_offers(
     reference: IndexedReference,
     row: ResourceRequestRow,
     levels: Mapping[str, StockRow],
+    barred_sites: Collection[str],
     now: Instant,
     lang: str,
 ) -> list[ResourceSuggestion]:
-    """Return the best offers that could be made now, each with its reason."""
+    """Return the best offers that could be made now, each with its reason.
+
+    Nothing leaves a site that people had to leave, or where they shelter.
+    """
     need, _ = build_need(row), get_translator(lang)
     available = {id: level.available for id, level in levels.items()}
+    stocks = reference.resources.stocks.values()
+    available |= {stock.id: 0 for stock in stocks if stock.site in barred_sites}
     suggestions = rank_suggestions(reference.resources, need, available, now)
     return [
         ResourceSuggestion.from_row(

@@ -168,6 +168,7 @@ def _reserve(
     stock = get_row(draft.bia.resources.stocks, id, "stock_not_found")
     if (stock.kind, stock.metier) != (row.kind, row.metier):
         raise RefusedCommand(409, "other_resource", stock=id, kind=stock.kind)
+    _require_open_way(draft, id)
     free = resources.count_available(draft, stock)
     quantity = min(row.quantity, free) if requested_quantity is None else requested_quantity
     if quantity > row.quantity:
@@ -177,6 +178,13 @@ def _reserve(
     resources.reserve_stock(draft, stock, quantity)
     need = req.build_need(row)
     return estimate_stock_offer(draft.bia.resources, stock, need, quantity, draft.now)
+
+
+def _require_open_way(draft: ContinuityDecision, stock: str | None) -> None:
+    """Refuse (409) to send a stock from a site under an order to leave or to shelter."""
+    if resources.is_barred(draft, stock):
+        site = draft.bia.resources.get_site(stock)
+        raise RefusedCommand(409, "stock_barred", stock=stock, site=site)
 
 
 def _estimate_partner(
@@ -198,6 +206,8 @@ def commit_resource(draft: ContinuityDecision, command: res.CommitResource) -> C
     row = req.expire_offers(draft, _find_request(draft, command))
     _require_state(row, _State.OFFERED, _State.UNFILLED)
     chosen_offers = _choose_offers(row, command.offers)
+    for offer in chosen_offers:
+        _require_open_way(draft, offer.stock)
     committed_offers = _trim_offers(chosen_offers, row.quantity)
     promised_quantity = sum(offer.quantity for offer in committed_offers.values())
     if promised_quantity < row.quantity and not command.partial:
@@ -276,6 +286,8 @@ def depart_resource(draft: ContinuityDecision, command: res.DepartResource) -> C
     _require_worker(command)
     row = _find_request(draft, command)
     _require_state(row, _State.COMMITTED)
+    for offer in row.committed_offers:
+        _require_open_way(draft, offer.stock)
     if command.eta_at is not None and command.eta_at <= draft.now:
         raise RefusedCommand(409, "eta_past", eta=command.eta_at)
     eta_at = command.eta_at or row.eta_at

@@ -224,7 +224,7 @@ def _hand_over(scene: Scene, minute: float, person: str = "cel-si") -> None:
 
 
 def test_an_action_of_a_role_goes_to_its_new_holder_at_half_of_the_delay(scene: Scene) -> None:
-    """The reminder went to the person who had left, and the new holder never heard of it."""
+    """The former holder was reminded, and the new one never heard of the action."""
     holder, _ = _pair(scene, ROLE)
     action = _request(scene)
     _hand_over(scene, 10)
@@ -240,7 +240,7 @@ def test_an_action_of_a_role_goes_to_its_new_holder_at_half_of_the_delay(scene: 
     assert _row(scene, action).state is ActionState.DECLINED
 
 
-def test_a_late_action_of_a_person_who_left_the_role_goes_to_the_new_holder(scene: Scene) -> None:
+def test_a_late_action_of_a_former_holder_goes_to_the_new_one(scene: Scene) -> None:
     holder, _ = _pair(scene, ROLE)
     _request(scene)
     _answer(scene, holder, Answer.ACK, 5)

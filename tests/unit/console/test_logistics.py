@@ -91,6 +91,19 @@ async def test_a_reserved_stock_is_not_suggested_and_its_level_shows_it() -> Non
     assert levels["gen-log-01"]["available"] == 2
 
 
+@pytest.mark.parametrize("status", ["evacuated", "sheltering"])
+async def test_no_stock_of_a_site_under_an_order_is_suggested(status: str) -> None:
+    """Rule D78: nobody fetches a generator where people shelter, or from a site on fire."""
+    realm = crisis()
+    site = {"id": "log-01", "status": status, "since": START, "capacity_pct": 0.0}
+    realm.put("sites", site)
+    put_request(realm, quantity=1)
+    browser, _ = browsing(realm)
+    suggested = (await read(browser, f"{API}/rr-1"))["suggestions"]
+    assert suggested
+    assert "gen-log-01" not in [one["stock"] for one in suggested]
+
+
 async def test_open_requests_come_first_and_life_first_of_all() -> None:
     realm = crisis()
     put_request(realm, "rr-1", priority="comfort")

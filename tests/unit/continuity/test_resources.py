@@ -34,6 +34,7 @@ from schemas.crisis.resource_requests import (
     StockChanged,
 )
 from schemas.runtime import CommandApplied, CommandRefused
+from schemas.words import EventType
 from services.continuity.decider import ContinuityDecider
 from tests.linear.checker import Operation, linearizable
 from tests.linear.models import Answered, Promising, Stock, stock_of
@@ -480,3 +481,59 @@ def _check_levels(world: World) -> None:
     for id, stock in world.state.stocks.items():
         assert stock.reserved == reserved.get(id, 0)
         assert stock.engaged == engaged.get(id, 0)
+
+
+# ── orders to leave or to shelter at the site of a stock (D78) ───────────────────────────────────
+
+
+def test_nothing_leaves_a_site_where_people_shelter(world: World) -> None:
+    """Eight agents of a sheltering depot were offered, promised and sent out."""
+    world.hit("log-02", EventType.SHELTER_IN_PLACE, "09:05")
+    row = ask(world, "09:10", resource="people", metier="agent_logistique", quantity=4)
+    assert do(world, OfferResource, row, "09:11", stock="age-log-02") == "stock_barred"
+    world.lift("log-02", "09:20")
+    assert do(world, OfferResource, row, "09:21", stock="age-log-02") == ""
+
+
+def test_an_order_withdraws_the_open_offers_of_its_site(world: World) -> None:
+    row = ask(world, resource="people", metier="agent_logistique", quantity=4)
+    do(world, OfferResource, row, "09:01", stock="age-log-02")
+    world.hit("log-02", EventType.SHELTER_IN_PLACE, "09:05")
+    stopped = world.state.requests[row.id]
+    assert (stopped.state, stopped.offers[0].state) == (
+        RequestState.REQUESTED,
+        OfferState.WITHDRAWN,
+    )
+    assert free(world, "age-log-02") == 8
+    assert [(a.site, a.barred) for a in told(world, "resource_stopped")] == [(SITE, "log-02")]
+
+
+def test_a_promised_resource_does_not_leave_a_site_on_fire(world: World) -> None:
+    row = ask(world, quantity=1)
+    do(world, OfferResource, row, "09:01", stock=GENERATORS)
+    do(world, CommitResource, row, "09:02")
+    world.hit("log-01", EventType.FIRE, "09:05")
+    assert len(told(world, "resource_stopped")) == 1
+    assert do(world, DepartResource, row, "09:06") == "stock_barred"
+    assert do(world, CancelResource, row, "09:07", reason="text:t-1") == ""
+    assert free(world, GENERATORS) == 2
+
+
+def test_the_cell_hears_that_the_goal_of_a_resource_is_evacuated_and_decides(world: World) -> None:
+    """An evacuated site may need a pump: a person decides, after being told."""
+    row = ask(world, resource="pump", quantity=1)
+    do(world, OfferResource, row, "09:01", stock="pom-eau-01")
+    do(world, CommitResource, row, "09:02")
+    do(world, DepartResource, row, "09:03")
+    world.hit(SITE, EventType.EVACUATION, "09:05")
+    assert [a.barred for a in told(world, "resource_stopped")] == [SITE]
+    world.hit(SITE, EventType.FIRE, "09:06")
+    assert len(told(world, "resource_stopped")) == 1, "told once"
+    assert do(world, ArriveResource, row, "09:30") == ""
+
+
+def test_a_stock_of_a_closed_site_serves_as_before(world: World) -> None:
+    world.hit("log-01", EventType.CLOSURE, "09:05")
+    row = ask(world, "09:10")
+    assert do(world, OfferResource, row, "09:11", stock=GENERATORS) == ""
+    assert not told(world, "resource_stopped")

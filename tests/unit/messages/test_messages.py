@@ -69,6 +69,7 @@ EVERYTHING = ALARM | {
     "ends_at": T0 + 3_600_000,
     "resource": "generator",
     "quantity": 2,
+    "barred": "cen-1",
     "obligation": "rgpd-cnil",
     "cards": 3,
     "handover": 3,

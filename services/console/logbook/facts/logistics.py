@@ -27,6 +27,7 @@ _REQUEST_KINDS = {
     "cancelled": "decision",
     "reminded": "watch",
     "expired": "watch",
+    "stopped": "watch",
     "unfilled": "alarm",
     "late": "alarm",
     "return_due": "watch",
@@ -36,6 +37,9 @@ _REQUEST_SENTENCES = {
     "reminded": N_("Demande n° {number} toujours sans promesse : {what} pour {site}"),
     "offered": N_("Demande n° {number}, offre de {giver} : {what} pour {site}, réservé"),
     "expired": N_("Demande n° {number} : réservation échue, {what} pour {site}"),
+    "stopped": N_(
+        "Demande n° {number} : offre retirée, son lieu est évacué ou confiné, {what} pour {site}"
+    ),
     "committed": N_("Demande n° {number}, promis par {giver} : {what} pour {site}"),
     "departed": N_("Demande n° {number} : {what} en route vers {site}"),
     "late": N_("Demande n° {number} en retard : {what} attendu à {site}"),
