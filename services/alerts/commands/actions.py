@@ -26,8 +26,16 @@ from services.alerts.escalation.steps import list_called_people
 from services.alerts.reference.territory import INSTRUCTION_DUE_MS
 from services.runtime.decider.protocol import CommandResult, RefusedCommand
 
-CELL_ROLES: Final = frozenset({"admin", "coordinator", "cell", "director"})
-"""Roles of accounts that answer for somebody else, and cancel; the API checks their scope."""
+CELL_ROLES: Final = frozenset(
+    {
+        *("admin", "coordinator", "cell", "director"),
+        *("coordinateur_pca", "dgs_directeur_de_crise", "main_courantier"),
+    }
+)
+"""Roles of accounts and of the organisation that answer for somebody else, and cancel.
+
+The API checks the scope of an account. Every `cellule_*` role may, too.
+"""
 TEMPLATE: Final = "instruction"
 
 
@@ -163,8 +171,7 @@ def complete_action(draft: AlertsDecision, command: a.CompleteAction) -> Command
 def cancel_action(draft: AlertsDecision, command: a.CancelAction) -> CommandResult:
     """Cancel an action: the cell and the requester may."""
     row = _get_open_action(draft, command.action)
-    is_entitled = command.role in CELL_ROLES or _is_of_cell(command)
-    if not is_entitled and command.author != row.requested_by:
+    if not _is_of_cell(command) and command.author != row.requested_by:
         raise RefusedCommand(403, "not_requester", action=row.id)
     actions.cancel(draft, row, command.author, command.reason)
     return _build_result(draft, row.id)
@@ -187,7 +194,7 @@ def _check_answerer(draft: AlertsDecision, command: Command, row: a.ActionRow) -
 
     The assignee answers, the people called, higher roles, and the cell for them.
     """
-    if command.role in CELL_ROLES or _is_of_cell(command) or may_work_card(command.role, row.role):
+    if _is_of_cell(command) or may_work_card(command.role, row.role):
         return
     called_people = list_called_people(draft, draft.state.escalations[row.escalation or ""])
     if command.author not in {*called_people, row.person, row.accepted_by}:
@@ -196,7 +203,8 @@ def _check_answerer(draft: AlertsDecision, command: Command, row: a.ActionRow) -
 
 def _is_of_cell(command: Command) -> bool:
     """Return whether the author acts in a function of the cell, or is a program of it."""
-    return command.role.startswith("cellule_") or command.role == "system"
+    role = command.role
+    return role in CELL_ROLES or role.startswith("cellule_") or role == "system"
 
 
 def _build_result(draft: AlertsDecision, id: str) -> CommandResult:

@@ -726,8 +726,8 @@ _FRENCH_MESSAGES: Final[dict[str, str]] = {
     "finite_number": "doit être un nombre fini",
     "string_type": "doit être un texte",
     "bool_type": "doit être vrai ou faux",
-    "string_too_long": "au plus {max_length} caractère(s)",
-    "string_too_short": "au moins {min_length} caractère(s)",
+    "string_too_long": "{max_length} au plus",
+    "string_too_short": "{min_length} au moins",
     "string_pattern_mismatch": "doit correspondre à {pattern}",
     "too_long": "{max_length} éléments au plus",
     "greater_than_equal": "doit être au moins {ge}",
@@ -751,6 +751,7 @@ _FRENCH_MESSAGES: Final[dict[str, str]] = {
     "json_invalid": "JSON illisible",
 }
 """French sentences for pydantic's error types; a missing one appears in English."""
+_LENGTHS: Final = ("min_length", "max_length")
 _TYPE_LOCATION: Final = re.compile(
     r"(?:constrained-)?(?:str|int|float|bool|list|tuple|dict)|[a-z-]+\[.*\]", re.DOTALL
 )
@@ -776,14 +777,11 @@ def convert_fault(e: Mapping[str, Any], *, skip: str = "") -> FieldFault:
     code, ctx = e["type"], e.get("ctx", {})
     english = str(ctx["error"]) if code == "value_error" and "error" in ctx else e["msg"]
     template = _FRENCH_MESSAGES.get(code)
+    values = ctx | {"expected": str(ctx.get("expected", "")).replace(" or ", " ou ")}
+    if code in ("string_too_long", "string_too_short"):
+        values |= {name: _count_characters(ctx[name]) for name in _LENGTHS if name in ctx}
     try:
-        french = (
-            template.format_map(
-                ctx | {"expected": str(ctx.get("expected", "")).replace(" or ", " ou ")}
-            )
-            if template
-            else english
-        )
+        french = template.format_map(values) if template else english
     except KeyError:
         french = english
     path = e["loc"][1:] if e["loc"] and e["loc"][0] == skip else e["loc"]
@@ -793,6 +791,12 @@ def convert_fault(e: Mapping[str, Any], *, skip: str = "") -> FieldFault:
         str(step) for step in path if not (isinstance(step, str) and _TYPE_LOCATION.fullmatch(step))
     )
     return FieldFault(".".join(field_path) or "body", code, build_bilingual(french, english))
+
+
+def _count_characters(count: int) -> str:
+    """Write a number of characters in French, such as `4 000 caractères`."""
+    number = f"{count:,}".replace(",", "\u202f")
+    return f"{number} caractère{'s' if count > 1 else ''}"
 
 
 def build_fault(name: str, code: str, fr: str, en: str) -> FieldFault:

@@ -369,6 +369,15 @@ def test_only_concerned_people_answer(scene: Scene, kind: type[Any]) -> None:
     assert isinstance(scene.command(own, 2), CommandApplied)
 
 
+@pytest.mark.parametrize("role", ["coordinateur_pca", "dgs_directeur_de_crise", "main_courantier"])
+def test_leaders_of_the_cell_answer_and_cancel_for_others(scene: Scene, role: str) -> None:
+    """The same account could without its function, and was refused with it."""
+    for minute, kind in enumerate([*ANSWERS, CancelAction]):
+        action = _request(scene, minute)
+        leader = kind(author="p-leader", role=role, action=action.id)
+        assert isinstance(scene.command(leader, minute), CommandApplied), kind
+
+
 def test_a_task_of_the_rules_is_accepted_and_done_as_an_action(scene: Scene) -> None:
     scene.command(InstructSite(**BY, site=COLLEGE, text_id="t"), 0)
     (task,) = scene.state.tasks

@@ -1,5 +1,7 @@
+from typing import Annotated
+
 import pytest
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, StringConstraints, TypeAdapter, ValidationError
 
 from services.runtime.http.problems import (
     CATALOGUE,
@@ -47,6 +49,23 @@ def test_a_fault_names_its_field_in_both_languages_without_the_value() -> None:
     assert "less than or equal to 5" in english["errors"][0]["detail"]
     assert french["detail"].endswith("severity: doit être au plus 5")
     assert b"secret" not in problem.body("fr") + problem.body("en")
+
+
+@pytest.mark.parametrize(
+    ("limit", "text", "sentence"),
+    [
+        (StringConstraints(max_length=4000), "é" * 4001, "4\u202f000 caractères au plus"),
+        (StringConstraints(max_length=1), "éé", "1 caractère au plus"),
+        (StringConstraints(min_length=2), "é", "2 caractères au moins"),
+    ],
+)
+def test_a_wrong_length_is_explained_in_plain_french(
+    limit: StringConstraints, text: str, sentence: str
+) -> None:
+    with pytest.raises(ValidationError) as caught:
+        TypeAdapter[str](Annotated[str, limit]).validate_python(text)
+    (fault,) = list_faults(caught.value)
+    assert fault.message["fr"] == sentence
 
 
 def test_every_code_has_its_sentences_in_both_languages() -> None:
