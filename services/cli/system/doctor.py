@@ -265,7 +265,7 @@ async def check_broker(settings: Settings) -> list[DoctorFinding]:
                 "copies",
                 "warning",
                 "the log has one copy: it is lost with this disk",
-                "make backups, or use three brokers (deploy/)",
+                "make backups, or use three machines (docs/how-to/three-machines.md)",
             )
         )
     return doctor_findings
