@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 
-def make_certificate(folder: Path) -> tuple[Path, Path]:
-    """Make a certificate for 127.0.0.1 and return the files of certificate and key."""
+def make_certificate(folder: Path, host: str = "") -> tuple[Path, Path]:
+    """Make a certificate for 127.0.0.1 or `host`; return the files of certificate and key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "vigie")])
     now = dt.datetime.now(dt.UTC)
@@ -26,7 +26,13 @@ def make_certificate(folder: Path) -> tuple[Path, Path]:
             now + dt.timedelta(days=1),
         )
         .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
+            x509.SubjectAlternativeName(
+                [
+                    x509.DNSName(host)
+                    if host
+                    else x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+                ]
+            ),
             critical=False,
         )
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)

@@ -13,10 +13,13 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import truststore
 
 MIN_VERSION = 17
 KAFKA_VERSION = "4.3.1"
@@ -24,6 +27,10 @@ LOCK_FILE = Path(__file__).with_name(f"kafka-{KAFKA_VERSION}.lock")
 TIMEOUT_S = 60
 PARALLEL_FETCHES = 8
 FETCH_ATTEMPTS = 2
+UNTRUSTED = (
+    "its certificate is not trusted here: if a proxy inspects what leaves, add the proxy's authority to "
+    "the certificates of this machine, or name it in SSL_CERT_FILE"
+)
 
 
 class JavaUnusable(RuntimeError):
@@ -133,10 +140,27 @@ def _fetch_jar(jar: LockedJar, folder: Path) -> None:
                 return
             reason = "the checksum of what was fetched is wrong"
         except (RuntimeError, OSError) as error:
-            reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+            reason = (
+                UNTRUSTED
+                if "CERTIFICATE_VERIFY_FAILED" in str(error)
+                else f"{type(error).__name__}: {error}".splitlines()[0][:200]
+            )
         finally:
             shutil.rmtree(staging, ignore_errors=True)
     raise JarsUnavailable(f"{jar.coordinate} cannot be fetched from Maven Central ({reason})")
+
+
+@contextmanager
+def _trust_this_machine() -> Iterator[None]:
+    """Let new TLS contexts also trust the authorities of this machine, such as a proxy's.
+
+    `requests` trusts its own list alone.
+    """
+    truststore.inject_into_ssl()
+    try:
+        yield
+    finally:
+        truststore.extract_from_ssl()
 
 
 def _ignore_progress(_: str) -> None:
@@ -164,8 +188,10 @@ def fetch_classpath(
             )
         elif missing_jars:
             say(f"fetching Kafka {KAFKA_VERSION}: {len(missing_jars)} jars, 46 MB in all, once")
-        for n, _ in enumerate(pool.map(lambda jar: _fetch_jar(jar, folder), missing_jars), start=1):
-            progress(f"{n} of {len(missing_jars)}")
+        with _trust_this_machine():
+            fetched = pool.map(lambda jar: _fetch_jar(jar, folder), missing_jars)
+            for n, _ in enumerate(fetched, start=1):
+                progress(f"{n} of {len(missing_jars)}")
     return [folder / jar.filename for jar in jars]
 
 
