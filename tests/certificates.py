@@ -27,11 +27,7 @@ def make_certificate(folder: Path, host: str = "") -> tuple[Path, Path]:
         )
         .add_extension(
             x509.SubjectAlternativeName(
-                [
-                    x509.DNSName(host)
-                    if host
-                    else x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-                ]
+                [x509.DNSName(host) if host else x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
             ),
             critical=False,
         )

@@ -56,7 +56,8 @@ def install_handlers(app: FastAPI) -> None:
                 Problem("media_type", {"expected": "application/json"}), request
             )
         faults = tuple(convert_fault(e, skip="body") for e in error.errors()[:20])
-        return build_problem_response(Problem("invalid", faults=faults), request)
+        code = "not_json" if faults[0].code == "json_invalid" else "invalid"
+        return build_problem_response(Problem(code, faults=faults), request)
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tomllib
 
+from packaging.requirements import Requirement
+
 from services.appliance.embedded.java import read_locked_jars
 from services.runtime.process.settings import REPOSITORY
 from tools.sbom import _normalize_name, build_bill
@@ -24,8 +26,9 @@ def test_the_sbom_names_the_packages_of_the_lock_file() -> None:
         "dependencies"
     ]
     direct = {
-        _normalize_name(text.split(";")[0].split("[")[0].split(">")[0].split("=")[0].strip())
-        for text in dependencies
+        _normalize_name(requirement.name)
+        for requirement in map(Requirement, dependencies)
+        if requirement.marker is None or requirement.marker.evaluate()
     }
     assert direct <= {_normalize_name(name) for name in sbom_versions}
 

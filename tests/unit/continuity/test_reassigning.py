@@ -386,10 +386,8 @@ def test_a_failing_computation_is_answered_and_does_not_stop_the_planner() -> No
     world.hit("cen-1", EventType.EVACUATION, since="09:40")
     world.until("09:43")
     failed = _fail(world, "09:44")
-    assert (failed.state, failed.failure) == (
-        m.ProposalState.FAILED,
-        "ValueError: math domain error",
-    )
+    assert failed.state is m.ProposalState.FAILED
+    assert (failed.failure or "").startswith("ValueError: ")
 
 
 def test_a_failed_computation_keeps_the_proposal_in_force() -> None:

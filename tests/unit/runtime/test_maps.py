@@ -5,12 +5,13 @@ from __future__ import annotations
 import pickle
 from typing import Any
 
-import immutables  # noqa: TID251  what the other one must be like
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.runtime.decider.trie_map import Map
+
+immutables = pytest.importorskip("immutables", reason="Python 3.14 has rpds-py alone")
 
 KEYS = st.one_of(st.text(max_size=3), st.tuples(st.text(max_size=1), st.integers(0, 3)))
 STEPS = st.lists(

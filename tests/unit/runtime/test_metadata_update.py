@@ -438,3 +438,7 @@ async def _skip_versions(_connection: AIOKafkaConnection) -> None:
 async def _read_nothing(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     transport: Any = writer.transport
     transport.pause_reading()
+    try:
+        await asyncio.Event().wait()
+    finally:
+        transport.abort()

@@ -52,7 +52,7 @@ def taking() -> TestClient:
         ("/json", "text/plain", b'{"n":1}', 415, "media_type", "Envoyez application/json."),
         ("/json", "application/json", DEEP, 422, "not_json", "body: JSON illisible"),
         ("/json", "application/json", LONG, 422, "not_json", "body: JSON illisible"),
-        ("/json", "application/json", b'{"n":', 422, "invalid", "body: JSON illisible"),
+        ("/json", "application/json", b'{"n":', 422, "not_json", "body: JSON illisible"),
         ("/json", "application/json", b"[]", 422, "invalid", "body: doit être un objet JSON"),
         ("/form", "multipart/form-data", b"x", 422, "invalid", "body: formulaire illisible"),
     ],

@@ -285,7 +285,7 @@ def test_dangerous_values_are_named(folder: Path) -> None:
         (
             "jours_feries: []",
             "jours_feries: [2026-02-30]",
-            "not valid YAML: '2026-02-30' is no timestamp: day is out of range",
+            "not valid YAML: '2026-02-30' is no timestamp: day ",
         ),
         ('de: "07:00", a: "14:00"', 'de: !!int x, a: "14:00"', "not valid YAML: 'x' is no int"),
         ("jours_feries: []", "jours_feries: " + "[" * 1000, "not valid YAML: nested too deeply"),
