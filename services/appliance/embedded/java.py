@@ -152,7 +152,7 @@ def _fetch_jar(jar: LockedJar, folder: Path) -> None:
 
 @contextmanager
 def _trust_this_machine() -> Iterator[None]:
-    """Let new TLS contexts also trust the authorities of this machine, such as a proxy's.
+    """Make new TLS contexts also trust the authorities of this machine, such as a proxy's.
 
     `requests` trusts its own list alone.
     """

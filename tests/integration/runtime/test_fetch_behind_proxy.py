@@ -43,10 +43,10 @@ def serve_jars(listening: socket.socket, context: ssl.SSLContext, jars: Path) ->
             try:
                 with context.wrap_socket(client, server_side=True) as tls:
                     name = tls.recv(65_536).split(b" ")[1].decode().rsplit("/", 1)[-1]
-                    found = (jars / name).is_file()
-                    body = (jars / name).read_bytes() if found else b""
+                    is_known = (jars / name).is_file()
+                    body = (jars / name).read_bytes() if is_known else b""
                     tls.sendall(
-                        f"HTTP/1.1 {'200 OK' if found else '404 Not Found'}\r\nContent-Length: {len(body)}\r\n"
+                        f"HTTP/1.1 {'200 OK' if is_known else '404 Not Found'}\r\nContent-Length: {len(body)}\r\n"
                         "Connection: close\r\n\r\n".encode()
                         + body
                     )
@@ -82,6 +82,7 @@ def fetch_one_jar(
         environment["SSL_CERT_FILE"] = str(authority)
     return subprocess.run(
         [sys.executable, "-c", FETCH_ONE_JAR, str(cache)],
+        check=False,
         env=environment,
         capture_output=True,
         text=True,
