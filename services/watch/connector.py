@@ -14,7 +14,7 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal
 
 from services.watch import feeds
 from services.watch.parsing import BodyRefused, FeedDrift, format_instant
@@ -26,14 +26,14 @@ class UnknownFeed(LookupError):
 
 
 @cache
-def list_connectors() -> tuple[Connector, ...]:
+def list_connectors() -> tuple[FeedConnector, ...]:
     """Return the connectors in order of their names."""
     modules = (import_module(f"{feeds.__name__}.{m.name}") for m in iter_modules(feeds.__path__))
-    connectors: list[Connector] = [module.CONNECTOR for module in modules]
+    connectors: list[FeedConnector] = [module.CONNECTOR for module in modules]
     return tuple(sorted(connectors, key=lambda connector: connector.spec.name))
 
 
-def find_connector(name: str) -> Connector:
+def find_connector(name: str) -> FeedConnector:
     """Return the connector of a feed. Raises UnknownFeed."""
     for connector in list_connectors():
         if connector.spec.name == name:
@@ -180,46 +180,14 @@ class Reading:
         return self
 
 
-class Connector(Protocol):
-    """One feed. `list_connectors` finds the module that holds it."""
+class FeedConnector:
+    """One feed, and common answers for one request. `list_connectors` finds its module."""
 
     spec: FeedSpec
 
     def list_requests(self, territory: WatchedTerritory) -> Sequence[FeedRequest]:
         """List the addresses of a round."""
-        ...
-
-    def list_follow_ups(
-        self, bodies: Bodies, memory: Memory, territory: WatchedTerritory
-    ) -> Sequence[FeedRequest]:
-        """List addresses that the first bodies name. Never raises."""
-        ...
-
-    def read(self, bodies: Bodies, look: Look) -> Reading:
-        """Read the bodies of a round. Raises BodyRefused, FeedDrift; then the memory stands."""
-        ...
-
-    def read_time(self, bodies: Bodies) -> datetime | None:
-        """Return the edition time of bodies, None if they have none. Never raises."""
-        ...
-
-    def choose_poll(self, memory: Memory) -> int:
-        """Return the seconds until the next round."""
-        ...
-
-    def name_body(self, content: bytes) -> str:
-        """Return the name of the request that this body answers."""
-        ...
-
-    def find_companions(self, file: Path) -> Mapping[str, Path]:
-        """Find saved bodies that belong to a saved body, by name of their request."""
-        ...
-
-
-class FeedConnector:
-    """Common answers of connectors with one request."""
-
-    spec: FeedSpec
+        raise NotImplementedError
 
     def list_follow_ups(
         self,
@@ -227,10 +195,15 @@ class FeedConnector:
         memory: Memory,  # noqa: ARG002
         territory: WatchedTerritory,  # noqa: ARG002
     ) -> Sequence[FeedRequest]:
+        """List addresses that the first bodies name. Never raises."""
         return ()
 
+    def read(self, bodies: Bodies, look: Look) -> Reading:
+        """Read the bodies of a round. Raises BodyRefused, FeedDrift; then the memory stands."""
+        raise NotImplementedError
+
     def read_time(self, bodies: Bodies) -> datetime | None:
-        """Return the edition time of bodies, None if they have none."""
+        """Return the edition time of bodies, None if they have none. Never raises."""
         try:
             return self.find_edition_time(bodies)
         except (BodyRefused, FeedDrift, ValueError, KeyError, TypeError, OverflowError):
@@ -241,12 +214,15 @@ class FeedConnector:
         return None
 
     def choose_poll(self, memory: Memory) -> int:  # noqa: ARG002
+        """Return the seconds until the next round."""
         return self.spec.poll_s
 
     def name_body(self, content: bytes) -> str:  # noqa: ARG002
+        """Return the name of the request that this body answers."""
         return "main"
 
     def find_companions(self, file: Path) -> Mapping[str, Path]:  # noqa: ARG002
+        """Find saved bodies that belong to a saved body, by name of their request."""
         return {}
 
 

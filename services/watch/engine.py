@@ -15,8 +15,8 @@ import structlog
 from services.runtime.process import metrics
 from services.watch.connector import (
     UNDERSTOOD,
-    Connector,
     FeedBody,
+    FeedConnector,
     FeedRequest,
     FeedSpec,
     FetchVerdict,
@@ -27,7 +27,7 @@ from services.watch.connector import (
     list_connectors,
     pace_samples,
 )
-from services.watch.holds import AloneHolds, FeedHolds
+from services.watch.holds import FeedHolds
 from services.watch.parsing import BodyRefused, FeedDrift, get_paris_hour
 from services.watch.store import FeedStore
 from services.watch.transport import (
@@ -90,7 +90,7 @@ def build_sign_of_life(feed: str, now: datetime) -> dict[str, Any]:
 
 
 def read_bodies(
-    connector: Connector,
+    connector: FeedConnector,
     bodies: Mapping[str, FeedBody],
     memory: Memory,
     now: datetime,
@@ -133,13 +133,13 @@ class FeedEngine:
         self._transport = transport
         self._front = front
         self._territory = territory
-        self._holds = holds or AloneHolds()
+        self._holds = holds or FeedHolds()
         self._samples = samples
         self._clock = clock
         self._chance = chance
         self._pause = pause
 
-    async def run_round(self, connector: Connector) -> FetchVerdict | None:
+    async def run_round(self, connector: FeedConnector) -> FetchVerdict | None:
         """Send waiting posts, then fetch and read the feed if it is due; None if it is not."""
         spec, now = self._pace(connector.spec), self._clock()
         row = self._store.get(spec.name)
@@ -172,7 +172,7 @@ class FeedEngine:
         return pace_samples(spec) if self._samples else spec
 
     async def _fetch_and_read(
-        self, connector: Connector, memory: Memory, now: datetime
+        self, connector: FeedConnector, memory: Memory, now: datetime
     ) -> FetchVerdict | None:
         """Fetch and read a feed; None if another machine has taken it over meanwhile."""
         spec = connector.spec
@@ -200,7 +200,7 @@ class FeedEngine:
         return reading.verdict
 
     async def _fetch_all(
-        self, connector: Connector, memory: Memory
+        self, connector: FeedConnector, memory: Memory
     ) -> tuple[dict[str, FeedBody], FeedResponse | None]:
         """Fetch the addresses of a round. A failure of one that is needed ends it."""
         bodies: dict[str, FeedBody] = {}
@@ -219,14 +219,14 @@ class FeedEngine:
         return bodies, None
 
     async def _follow(
-        self, connector: Connector, requests: Sequence[FeedRequest], bodies: dict[str, FeedBody]
+        self, connector: FeedConnector, requests: Sequence[FeedRequest], bodies: dict[str, FeedBody]
     ) -> None:
         for request in requests:
             await self._pause(self._pace(connector.spec).pause_s)
             await self._fetch(connector, request, bodies)
 
     async def _fetch(
-        self, connector: Connector, request: FeedRequest, bodies: dict[str, FeedBody]
+        self, connector: FeedConnector, request: FeedRequest, bodies: dict[str, FeedBody]
     ) -> FeedResponse | None:
         """Fetch one address into `bodies`; return the answer if it is a failure."""
         spec = connector.spec

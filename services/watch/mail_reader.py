@@ -25,7 +25,7 @@ from services.runtime.process import metrics
 from services.runtime.process.files import open_atomic_file
 from services.watch.engine import FrontAway
 from services.watch.front import FrontClient, list_fronts
-from services.watch.holds import AloneHolds, FeedHolds
+from services.watch.holds import FeedHolds
 from services.watch.mailbox import (
     LoginRefused,
     Mailbox,
@@ -270,7 +270,7 @@ async def watch_mailbox(
     In a cluster one machine does so at a time.
     """
     address, name = parse_address(settings.mailbox_url), find_mailbox_name(settings)
-    holds, memory = holds or AloneHolds(), memory or MailMemory(settings)
+    holds, memory = holds or FeedHolds(), memory or MailMemory(settings)
     client = FrontClient(partial(list_fronts, settings))
     front = HttpMailFront(client, settings.mailbox_key.get_secret_value())
     reader = MailReader(

@@ -18,10 +18,10 @@ from services.runtime.process import health, metrics
 from services.runtime.process.cluster import is_shared
 from services.runtime.process.settings import Settings, check_url
 from services.runtime.process.tasks import cancel_and_wait
-from services.watch.connector import Connector, list_connectors
+from services.watch.connector import FeedConnector, list_connectors
 from services.watch.engine import FeedEngine
 from services.watch.front import FrontClient, HttpFront, list_fronts
-from services.watch.holds import AloneHolds, FeedHolds
+from services.watch.holds import FeedHolds
 from services.watch.mail_reader import MailMemory, find_mailbox_name, watch_mailbox
 from services.watch.mailbox import MailboxSettings
 from services.watch.store import FeedStore, describe_feeds, write_status
@@ -142,7 +142,7 @@ def _share_with_others(
     """Return the rights to feeds and mailbox; in a cluster, add the task that shares them."""
     if not is_shared(settings):
         store.forget_holds()
-        return AloneHolds()
+        return FeedHolds()
     # A single machine, and the command line, need no client of Kafka
     from services.watch.sharing import FeedMemory, SharedMemory, open_holds
 
@@ -157,7 +157,7 @@ def _share_with_others(
     return holds
 
 
-async def _watch_feed(engine: FeedEngine, connector: Connector) -> None:
+async def _watch_feed(engine: FeedEngine, connector: FeedConnector) -> None:
     while True:
         await engine.run_round(connector)
         await asyncio.sleep(LOOK_S)

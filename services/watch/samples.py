@@ -22,8 +22,8 @@ import orjson
 from aiohttp import web
 
 from services.watch.connector import (
-    Connector,
     FeedBody,
+    FeedConnector,
     FetchVerdict,
     Memory,
     Post,
@@ -71,7 +71,7 @@ class TrialResult:
 
 
 def try_feed(
-    connector: Connector,
+    connector: FeedConnector,
     file: Path,
     after: Sequence[Path],
     at: datetime,
@@ -110,7 +110,7 @@ def read_fetch_times(folder: Path) -> dict[str, datetime]:
 
 
 def _look_twice(
-    connector: Connector,
+    connector: FeedConnector,
     bodies: dict[str, FeedBody],
     memory: Memory,
     at: datetime,
@@ -130,7 +130,7 @@ def _look_twice(
     return Reading(second_reading.memory, verdict, posts, faults=first.faults)
 
 
-def _load(connector: Connector, file: Path) -> tuple[FetchVerdict, dict[str, FeedBody]]:
+def _load(connector: FeedConnector, file: Path) -> tuple[FetchVerdict, dict[str, FeedBody]]:
     """Return the saved bodies of one file: a raw body, or an envelope with status and headers."""
     content = file.read_bytes()
     headers: dict[str, str] = {}
@@ -172,7 +172,7 @@ class StoryStep:
 class SampleStory:
     """The bodies of one feed, in their order."""
 
-    def __init__(self, connector: Connector, folder: Path) -> None:
+    def __init__(self, connector: FeedConnector, folder: Path) -> None:
         times = read_fetch_times(folder)
         names, self._plans = _read_story(folder)
         self._steps = [
@@ -211,7 +211,9 @@ def _read_story(folder: Path) -> tuple[Sequence[str], bool]:
     return story.get("names", STORY), story.get("forecasts_keep_their_hour", False)
 
 
-def _load_step(connector: Connector, path: Path, times: Mapping[str, datetime]) -> StoryStep | None:
+def _load_step(
+    connector: FeedConnector, path: Path, times: Mapping[str, datetime]
+) -> StoryStep | None:
     if path.name.startswith(ENVELOPE_PREFIX):
         return None
     content = path.read_bytes()

@@ -35,7 +35,8 @@ from services.runtime.process.settings import Settings
 from services.runtime.process.tasks import cancel_and_wait
 from services.runtime.secrets.keyring import MasterKey, decrypt, encrypt
 from services.runtime.worker.tuning import Tuning, adapt_tuning
-from services.watch.connector import Connector, FetchVerdict
+from services.watch.connector import FeedConnector, FetchVerdict
+from services.watch.holds import FeedHolds
 from services.watch.membership import MemberOffer, Turn, WatchMembership
 from services.watch.store import FeedHold, FeedStore, StoredBody
 from services.watch.transport import KeyMissing, read_key
@@ -97,7 +98,7 @@ class FeedMemory:
     """Memory of one feed."""
 
     def __init__(
-        self, store: FeedStore, connector: Connector, keys: Path, *, samples: bool
+        self, store: FeedStore, connector: FeedConnector, keys: Path, *, samples: bool
     ) -> None:
         """Read the key of the publisher from the folder `keys`; samples need none."""
         self._store = store
@@ -146,8 +147,8 @@ class FeedMemory:
             return False
 
 
-class SharedHolds:
-    """Rights and memories of this machine in a cluster (`services.watch.holds.FeedHolds`)."""
+class SharedHolds(FeedHolds):
+    """Rights and memories of this machine in a cluster."""
 
     def __init__(
         self,

@@ -406,69 +406,49 @@ def build_preparation_plan(
     settings: Settings, environment: dict[str, str], command: tuple[str, ...]
 ) -> ProcessPlan:
     """Return the plan of the process that prepares accounts, realm and territory."""
-    return ProcessPlan(
-        "prepare",
-        command,
-        environment
-        | {"VIGIE_PROCESS": "prepare", "VIGIE_LOG_JSON": str(settings.data.logs / "prepare.jsonl")},
-        None,
-        StopOrder.ACCEPTING,
-        stop_s=3.0,
-        restarts=False,
-    )
+    return _build_side_plan("prepare", command, settings, environment)
 
 
 def build_classes_plan(settings: Settings, environment: dict[str, str]) -> ProcessPlan:
     """Return the plan of a process that speeds up the next start, once, after everything else."""
-    return ProcessPlan(
-        "classes",
-        (sys.executable, "-m", "services.appliance.embedded.classes"),
-        environment
-        | {"VIGIE_PROCESS": "classes", "VIGIE_LOG_JSON": str(settings.data.logs / "classes.jsonl")},
-        None,
-        StopOrder.ACCEPTING,
-        stop_s=3.0,
-        restarts=False,
-    )
+    command = (sys.executable, "-m", "services.appliance.embedded.classes")
+    return _build_side_plan("classes", command, settings, environment)
 
 
 def build_feed_demo_plan(settings: Settings, environment: dict[str, str]) -> ProcessPlan:
     """Return the plan of the server that plays the shipped samples of the official feeds."""
-    return ProcessPlan(
-        "demo-feeds",
-        (sys.executable, "-m", "services.cli", "feed", "demo"),
-        environment
-        | {
-            "VIGIE_PROCESS": "demo-feeds",
-            "VIGIE_LOG_JSON": str(settings.data.logs / "demo-feeds.jsonl"),
-        },
-        None,
-        StopOrder.ACCEPTING,
-        stop_s=3.0,
-        restarts=False,
-        nice=FORESEEING_NICENESS,
-    )
+    command = (*_VIGIE, "feed", "demo")
+    return _build_side_plan("demo-feeds", command, settings, environment, nice=FORESEEING_NICENESS)
 
 
 def build_demo_plan(settings: Settings, environment: dict[str, str]) -> ProcessPlan:
     """Return the plan of the exercise for newcomers: S04 at speed 20, once."""
+    realm = environment["VIGIE_DEMO_REALM"]
+    command = (*_VIGIE, "play", "S04", "--speed", "20", "--realm", realm)
+    return _build_side_plan("demo", command, settings, environment)
+
+
+_VIGIE: Final = (sys.executable, "-m", "services.cli")
+
+
+def _build_side_plan(
+    name: str,
+    command: tuple[str, ...],
+    settings: Settings,
+    environment: dict[str, str],
+    *,
+    nice: int = 0,
+) -> ProcessPlan:
+    """Return the plan of a process beside the services, which is not started again."""
+    log_file = str(settings.data.logs / f"{name}.jsonl")
+    own = {"VIGIE_PROCESS": name, "VIGIE_LOG_JSON": log_file}
     return ProcessPlan(
-        "demo",
-        (
-            sys.executable,
-            "-m",
-            "services.cli",
-            "play",
-            "S04",
-            "--speed",
-            "20",
-            "--realm",
-            environment["VIGIE_DEMO_REALM"],
-        ),
-        environment
-        | {"VIGIE_PROCESS": "demo", "VIGIE_LOG_JSON": str(settings.data.logs / "demo.jsonl")},
+        name,
+        command,
+        environment | own,
         None,
         StopOrder.ACCEPTING,
         stop_s=3.0,
         restarts=False,
+        nice=nice,
     )

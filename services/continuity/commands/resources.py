@@ -43,6 +43,18 @@ def _require_worker(command: Command) -> None:
         raise RefusedCommand(403, "not_allowed", role=command.role)
 
 
+def _record(
+    draft: ContinuityDecision,
+    command: Command,
+    row: res.ResourceRequestRow,
+    change: str,
+    **changes: Any,
+) -> res.ResourceRequestRow:
+    """Record a person's change of a request, as its next version."""
+    version = row.version + 1
+    return req.record_request(draft, row, change, **changes, version=version, by=command.author)
+
+
 def _describe(row: res.ResourceRequestRow) -> CommandResult:
     return {
         "request": row.id,
@@ -132,15 +144,7 @@ def offer_resource(draft: ContinuityDecision, command: res.OfferResource) -> Com
         offered_at=draft.now,
         offered_by=command.author,
     )
-    row = req.record_request(
-        draft,
-        row,
-        "offered",
-        state=_State.OFFERED,
-        offers=(*row.offers, offer),
-        version=row.version + 1,
-        by=command.author,
-    )
+    row = _record(draft, command, row, "offered", state=_State.OFFERED, offers=(*row.offers, offer))
     return _describe(row) | {
         "offer": offer.id,
         "quantity": offer.quantity,
@@ -223,8 +227,9 @@ def commit_resource(draft: ContinuityDecision, command: res.CommitResource) -> C
         committed_offers.get(offer.id, offer)
         for offer in req.close_offers(row.offers, rest, res.OfferState.WITHDRAWN)
     )
-    row = req.record_request(
+    row = _record(
         draft,
+        command,
         row,
         "committed",
         state=_State.COMMITTED,
@@ -234,8 +239,6 @@ def commit_resource(draft: ContinuityDecision, command: res.CommitResource) -> C
         committed_by=command.author,
         eta_at=max(offer.eta_at for offer in committed_offers.values()),
         remind_at=None,
-        version=row.version + 1,
-        by=command.author,
     )
     return _describe(row) | {"committed": promised_quantity, "eta_at": row.eta_at}
 
@@ -292,16 +295,15 @@ def depart_resource(draft: ContinuityDecision, command: res.DepartResource) -> C
         raise RefusedCommand(409, "eta_past", eta=command.eta_at)
     eta_at = command.eta_at or row.eta_at
     late = row.late_at is not None and eta_at is not None and eta_at <= draft.now
-    row = req.record_request(
+    row = _record(
         draft,
+        command,
         row,
         "departed",
         state=_State.EN_ROUTE,
         departed_at=draft.now,
         eta_at=eta_at,
         late_at=row.late_at if late else None,
-        version=row.version + 1,
-        by=command.author,
     )
     return _describe(row) | {"eta_at": row.eta_at}
 
@@ -314,16 +316,15 @@ def arrive_resource(draft: ContinuityDecision, command: res.ArriveResource) -> C
     used_up = draft.bia.resources.is_consumable(row.kind)
     if used_up:
         resources.use_up(draft, row.committed_offers)
-    row = req.record_request(
+    row = _record(
         draft,
+        command,
         row,
         "arrived",
         state=_State.IN_PLACE,
         arrived_at=draft.now,
         used_up=used_up,
         late_at=None,
-        version=row.version + 1,
-        by=command.author,
     )
     return _describe(row)
 
@@ -335,15 +336,7 @@ def release_resource(draft: ContinuityDecision, command: res.ReleaseResource) ->
     _require_state(row, _State.IN_PLACE)
     if not row.used_up:
         resources.return_to_stock(draft, row.committed_offers)
-    row = req.record_request(
-        draft,
-        row,
-        "released",
-        state=_State.RELEASED,
-        ended_at=draft.now,
-        version=row.version + 1,
-        by=command.author,
-    )
+    row = _record(draft, command, row, "released", state=_State.RELEASED, ended_at=draft.now)
     return _describe(row)
 
 
@@ -358,8 +351,9 @@ def cancel_resource(draft: ContinuityDecision, command: res.CancelResource) -> C
     resources.free_reservations(draft, row.open_offers)
     resources.return_to_stock(draft, row.committed_offers)
     open_offers = [*row.open_offers, *row.committed_offers]
-    row = req.record_request(
+    row = _record(
         draft,
+        command,
         row,
         "cancelled",
         state=_State.CANCELLED,
@@ -368,8 +362,6 @@ def cancel_resource(draft: ContinuityDecision, command: res.CancelResource) -> C
         ended_at=draft.now,
         remind_at=None,
         reason=reason,
-        version=row.version + 1,
-        by=command.author,
     )
     return _describe(row)
 

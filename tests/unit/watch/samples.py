@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from services.watch.connector import (
-    Connector,
     FeedBody,
+    FeedConnector,
     Memory,
     Reading,
     find_connector,
@@ -81,7 +81,7 @@ def make_bodies(document: Any, name: str = "main") -> dict[str, FeedBody]:
 
 
 def read(
-    feed: str | Connector,
+    feed: str | FeedConnector,
     bodies: dict[str, FeedBody],
     at: str | datetime,
     memory: Memory | None = None,

@@ -11,8 +11,8 @@ import pytest
 
 from services.watch.connector import (
     SAMPLES_POLL_S,
-    Connector,
     FeedBody,
+    FeedConnector,
     FeedRequest,
     FetchVerdict,
     Reading,
@@ -37,7 +37,7 @@ def fetch(
     return {n: FeedBody(n, content) for n, content in contents.items() if content is not None}
 
 
-def play(connector: Connector, begun: datetime) -> list[Reading]:
+def play(connector: FeedConnector, begun: datetime) -> list[Reading]:
     """Read the story of a feed twice in each of its steps."""
     story = SampleStory(connector, SAMPLES / connector.spec.name)
     memory: dict[str, object] = {}
@@ -56,7 +56,7 @@ def play(connector: Connector, begun: datetime) -> list[Reading]:
 
 @pytest.mark.parametrize("hour", [2, 5, 13, 22])
 @pytest.mark.parametrize("connector", list_connectors(), ids=lambda c: c.spec.name)
-def test_each_story_is_read_and_reported_at_every_hour(connector: Connector, hour: int) -> None:
+def test_each_story_is_read_and_reported_at_every_hour(connector: FeedConnector, hour: int) -> None:
     readings = play(connector, AUTUMN.replace(hour=hour, minute=40))
     assert [r.faults for r in readings] == [[]] * len(readings)
     assert {r.verdict for r in readings} <= {FetchVerdict.OK, FetchVerdict.UNCHANGED}

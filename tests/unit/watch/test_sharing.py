@@ -17,7 +17,7 @@ from services.runtime.secrets.keyring import MasterKey
 from services.watch import sharing
 from services.watch.connector import FeedRequest, FeedSpec, FetchVerdict
 from services.watch.engine import FeedEngine
-from services.watch.holds import AloneHolds
+from services.watch.holds import FeedHolds
 from services.watch.membership import MemberOffer, Turn, share_out
 from services.watch.sharing import FeedMemory, SharedHolds
 from services.watch.store import FeedStore, describe_feed
@@ -343,7 +343,7 @@ async def test_nothing_is_fetched_while_the_brokers_are_away(world: World) -> No
 
 async def test_the_memory_of_an_old_data_folder_is_taken_over(world: World) -> None:
     first = await world.start("first", is_assigned=True)
-    first.engine._holds = AloneHolds()
+    first.engine._holds = FeedHolds()
     await first.run()
     first.engine._holds = first.holds
     assert world.topic.entries == []
