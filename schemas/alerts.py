@@ -3,8 +3,6 @@
 Escalations are in `calling`, causes in `causes`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import ClassVar, Final, Literal, Protocol
 

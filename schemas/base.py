@@ -6,8 +6,6 @@ AsyncAPI). Producers are closed: an unknown field is an error at construction. C
 docs/explanation/log-protocol.md.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Final, NewType, TypeVar

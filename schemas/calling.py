@@ -1,7 +1,5 @@
 """Facts of alerts about escalations and their calls, and answers that delivery brings."""
 
-from __future__ import annotations
-
 from typing import ClassVar, Literal
 
 from pydantic import Field

@@ -4,8 +4,6 @@ The people of a call-out are tokens with the channels of their directory entries
 call-out, too. Rule D37.
 """
 
-from __future__ import annotations
-
 from enum import StrEnum
 from typing import ClassVar, Literal
 

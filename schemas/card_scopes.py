@@ -1,7 +1,5 @@
 """Select the sites of an action card by its scope. Rule D84."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 

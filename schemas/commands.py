@@ -4,8 +4,6 @@
 412.
 """
 
-from __future__ import annotations
-
 from pydantic import Field
 
 from schemas.base import Command, Instant, optional, register_message

@@ -3,8 +3,6 @@
 Also holds the facts about events that continuity received from alerts.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Self
 

@@ -1,7 +1,5 @@
 """Inputs and facts of delivery: notifications, attempts, receipts and answers."""
 
-from __future__ import annotations
-
 from typing import ClassVar, Literal
 
 from pydantic import Field

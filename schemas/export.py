@@ -9,8 +9,6 @@ Writes one JSON Schema per type, AsyncAPI 3, and a first golden sample of each n
 Golden samples are written once and never changed: a record of any log must parse for ever.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

@@ -3,8 +3,6 @@
 Rules D34, D38 and D39.
 """
 
-from __future__ import annotations
-
 from datetime import date
 from enum import StrEnum
 from typing import ClassVar, Literal, Self

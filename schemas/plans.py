@@ -5,8 +5,6 @@ holds what people read: purpose, minimal mode, recovery order, documents, and th
 card. Content is published in parts, because all of it exceeds one record. Rules D83 and D84.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from enum import StrEnum

@@ -5,8 +5,6 @@ key of a metric, so that the owner of a metric and the evaluator mean the same n
 docs/reference/rules.md, section 13.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
@@ -37,15 +35,15 @@ class Measured(Model):
 
 
 class AnyOf(Model):
-    any: tuple[Predicate, ...]
+    any: "tuple[Predicate, ...]"
 
 
 class AllOf(Model):
-    all: tuple[Predicate, ...]
+    all: "tuple[Predicate, ...]"
 
 
 class Not(Model):
-    negated: Predicate = Field(alias="not")
+    negated: "Predicate" = Field(alias="not")
 
 
 class Manual(Model):

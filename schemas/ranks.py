@@ -4,8 +4,6 @@ Two vocabularies meet here: roles of the organisation (`escalade.yaml`, e.g. `di
 coarser roles of accounts (e.g. `director`). A command may carry either. Rule D49.
 """
 
-from __future__ import annotations
-
 from typing import Final
 
 SITE_MANAGER_ROLE: Final = "responsable_site"

@@ -4,8 +4,6 @@ Agents are counts per site, activity and métier, never persons (D58).
 docs/reference/reassignment-model.md defines R1 to R9.
 """
 
-from __future__ import annotations
-
 from enum import StrEnum
 from typing import ClassVar, Final, Literal
 

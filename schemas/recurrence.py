@@ -4,8 +4,6 @@ Correct on both DST nights. Subset: `FREQ` DAILY, WEEKLY or MONTHLY; `INTERVAL`;
 monthly also `1SU`, `-1FR`); `BYMONTHDAY` (`1`, `-1`); `UNTIL`. Weeks begin on Monday. Pure.
 """
 
-from __future__ import annotations
-
 import re
 from calendar import monthrange
 from collections.abc import Iterator

@@ -5,8 +5,6 @@ Sections are published one per input; the last one switches the version. Files:
 which are drafts); the loader (`services.territory`) turns French YAML keys into English, once.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
@@ -1093,7 +1091,7 @@ def find_quiet_hour_faults(policy: Escalation) -> Iterator[str]:
             yield f'{name}: {clock!r} is not a local time such as "21:00"'
 
 
-def collect_plan_contents(sections: Iterable[SectionData]) -> dict[str, PlanContent]:
+def collect_plan_contents(sections: "Iterable[SectionData]") -> dict[str, PlanContent]:
     """Return the content in force, by plan, without parts of an earlier version."""
     all_sections = tuple(sections)
     parts = next((s.content_parts for s in all_sections if isinstance(s, Plans)), 0)

@@ -4,8 +4,6 @@ A version is proposed whole, section by section, and kept until its change is ov
 before it is in force. Rule D63.
 """
 
-from __future__ import annotations
-
 from enum import StrEnum
 from typing import ClassVar, Literal
 
@@ -164,7 +162,7 @@ class RecordEdit(Model):
         default=RecordAction.CHANGE, exclude_if=lambda action: action is RecordAction.CHANGE
     )
 
-    def is_about(self, other: RecordEdit) -> bool:
+    def is_about(self, other: "RecordEdit") -> bool:
         """Return whether both change the same record."""
         return (self.kind, self.id) == (other.kind, other.id)
 

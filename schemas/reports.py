@@ -3,8 +3,6 @@
 Rule D1.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection, Iterable
 from typing import Final

@@ -1,7 +1,5 @@
 """Inputs and facts of every decider."""
 
-from __future__ import annotations
-
 from typing import Final, Literal
 
 from pydantic import Field

@@ -7,8 +7,6 @@
 * **Routes** lead accepted facts to other services and public topics, by logic version.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass

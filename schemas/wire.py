@@ -11,8 +11,6 @@ Realms share equal reference data: twenty exercises would otherwise hold twenty 
 site, role and plan. A resource and its fields that change with every report are two rows.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -71,7 +69,7 @@ class Place:
         return f"{self.service}/{self.partition}/{self.history}/{self.seq}/{self.ordinal}"
 
     @classmethod
-    def parse(cls, text: str) -> Place:
+    def parse(cls, text: str) -> "Place":
         """Parse the result of str().
 
         Raises ValueError.

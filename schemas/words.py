@@ -1,7 +1,5 @@
 """Enumerations shared by all services, as in docs/reference/rules.md and the API."""
 
-from __future__ import annotations
-
 from enum import IntEnum, StrEnum
 from typing import Final, Literal
 

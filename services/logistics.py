@@ -3,8 +3,6 @@
 A library of the decider and the console. Rule D88, resource requests.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from math import asin, ceil, cos, radians, sin, sqrt

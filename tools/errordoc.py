@@ -5,8 +5,6 @@ the code of the deciders and the sentences of the console, exits from
 `services.runtime.process.exits`.
 """
 
-from __future__ import annotations
-
 import ast
 from collections import defaultdict
 from collections.abc import Iterator, Mapping

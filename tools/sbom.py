@@ -3,8 +3,6 @@
 `python -m tools.sbom >vigie.cdx.json` writes the software bill of materials.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from importlib.metadata import Distribution, PackageNotFoundError, distribution

@@ -13,8 +13,6 @@ Rules (CONTRIBUTING.md, How to write):
 * `reference`: no docstring or comment cites a document that does not exist.
 """
 
-from __future__ import annotations
-
 import ast
 import re
 import sys

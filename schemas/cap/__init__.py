@@ -3,8 +3,6 @@
 Rule D2.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Final
 

@@ -1,7 +1,5 @@
 """Channels to reach people: one row per channel; every other table is derived from it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Literal

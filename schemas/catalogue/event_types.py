@@ -3,8 +3,6 @@
 To add a type, add a member and a row here; the tests name a missing text.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import Final, NamedTuple

@@ -4,8 +4,6 @@ Kinds of source decide independence (D6) and the right to declare measures (D76)
 the state of the feeds, the console shows it.
 """
 
-from __future__ import annotations
-
 from datetime import datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo

@@ -1,7 +1,5 @@
 """Fallback strategies of activities: one row per code; every other table is derived from it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Final
 

@@ -1,7 +1,5 @@
 """Actions of the crisis cell: a task of a person, role or site with a due time. Rule D87."""
 
-from __future__ import annotations
-
 from typing import ClassVar, Final
 
 from pydantic import Field

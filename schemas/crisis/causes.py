@@ -3,8 +3,6 @@
 One rule for levels and for the activity. Rules D13 and D40.
 """
 
-from __future__ import annotations
-
 from pydantic import Field
 
 from schemas.base import Fact, Instant, Model, register_message
@@ -101,7 +99,7 @@ class Members(Model):
         return (*before, *self.added)
 
     @classmethod
-    def between(cls, before: tuple[str, ...], after: tuple[str, ...]) -> Members:
+    def between(cls, before: tuple[str, ...], after: tuple[str, ...]) -> "Members":
         """Return the change between two lists without duplicates."""
         if after[: len(before)] == before:
             return cls(added=after[len(before) :])

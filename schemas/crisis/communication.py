@@ -3,8 +3,6 @@
 Words are in `texts`; logs hold references, codes and states. Rule D91.
 """
 
-from __future__ import annotations
-
 from enum import StrEnum
 from typing import ClassVar, Final
 

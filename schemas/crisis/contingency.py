@@ -1,7 +1,5 @@
 """Contingency ranking: result of the planner as an input, and the fact of continuity."""
 
-from __future__ import annotations
-
 from typing import ClassVar, Literal
 
 from pydantic import Field

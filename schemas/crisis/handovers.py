@@ -4,8 +4,6 @@ The objective is free text in `texts`. The page is frozen when the outgoing pers
 holds its hash, so that both sign the same. Rule D115.
 """
 
-from __future__ import annotations
-
 from enum import StrEnum
 from typing import ClassVar, Final
 

@@ -4,8 +4,6 @@ A maintenance window is the one form of suppression, set by a person, a calendar
 Alertmanager. Rules D64 and D66.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from typing import ClassVar, Literal
@@ -38,7 +36,7 @@ class Matcher(Model):
     equal: bool = Field(default=True, description="false: everything except this value")
 
     @classmethod
-    def parse(cls, text: str) -> Matcher:
+    def parse(cls, text: str) -> "Matcher":
         """Parse `name=value`, `name!=value`, `name=~regex` or `name!~regex`.
 
         The value may be quoted. Raises ValueError.
@@ -212,7 +210,7 @@ class _Window(Command):
     rrule: str | None = Field(default=None, max_length=200, examples=["FREQ=WEEKLY;BYDAY=SU"])
 
     @model_validator(mode="after")
-    def _possible(self) -> _Window:
+    def _possible(self) -> "_Window":
         if self.rrule is not None:
             parse_rule(self.rrule)
         for matcher in self.covers.matchers:

@@ -4,8 +4,6 @@ A clock runs from the time when a matter became known. It ends with a proof or w
 why it does not apply. Rule D92.
 """
 
-from __future__ import annotations
-
 from enum import StrEnum
 from typing import ClassVar, Final
 

@@ -4,8 +4,6 @@ States follow EDXL-RM. One decider per realm changes requests and stocks in one 
 promised twice. Rule D88, resource requests.
 """
 
-from __future__ import annotations
-
 from enum import StrEnum
 from typing import ClassVar, Final
 

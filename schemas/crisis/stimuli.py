@@ -4,8 +4,6 @@ Words are in `texts`: title, source, expected reaction, and the report that tell
 played once a report with its id as alias is in the realm.
 """
 
-from __future__ import annotations
-
 from typing import ClassVar, Final
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """Define attendance in the crisis cell, and its staffing against an objective. Rule D90."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 from typing import ClassVar, Literal
 

@@ -3,8 +3,6 @@
 It is the only place with names and addresses. Rule D58.
 """
 
-from __future__ import annotations
-
 import re
 from ipaddress import ip_address
 from typing import Annotated, Final, Literal
@@ -60,7 +58,7 @@ class Contact(Model):
         """Return the addresses on one channel, in order."""
         return tuple(p.address for p in self.points if p.channel == channel)
 
-    def without(self, channel: Channel, address: str) -> Contact:
+    def without(self, channel: Channel, address: str) -> "Contact":
         """Return the same person without this address."""
         return self.model_copy(
             update={

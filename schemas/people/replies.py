@@ -1,7 +1,5 @@
 """Interpret replies to messages."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Iterable

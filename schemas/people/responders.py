@@ -1,7 +1,5 @@
 """Simulated answers in an exercise: lines of a responders file (docs/reference/responders.md)."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """Run alerts: `python -m services.alerts`."""
 
-from __future__ import annotations
-
 from services.alerts.decider import AlertsDecider
 from services.runtime.process.settings import Settings
 from services.runtime.worker.worker import run_worker

@@ -4,8 +4,6 @@ An action has an escalation of its own. Its steps are the assignee, the deputy o
 the pilot. So an assignee who is unreachable climbs as in any escalation.
 """
 
-from __future__ import annotations
-
 from typing import Any, Final
 
 from schemas.base import MINUTE_MS, Instant, copy_with

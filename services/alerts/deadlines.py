@@ -1,7 +1,5 @@
 """Deadlines of alerts."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Final, get_args
 

@@ -1,8 +1,6 @@
 # ruff: noqa: ARG002  the protocol of a decider
 """The decider of alerts: joins the pure modules."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from typing import assert_never
 

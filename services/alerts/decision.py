@@ -6,8 +6,6 @@ predicates that read them are evaluated. Tasks of people (rules D3, D5, D8 and D
 per kind and subject.
 """
 
-from __future__ import annotations
-
 from bisect import insort
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, Literal, NamedTuple
@@ -157,7 +155,7 @@ class AlertsDecision(Decision[State]):
         self._ordinals[kind] = ordinal + 1
         return self._ids.derive(kind, ordinal)
 
-    def trial(self) -> AlertsDecision:
+    def trial(self) -> "AlertsDecision":
         """Return a draft of the same input for facts that are not recorded."""
         return AlertsDecision(self.state, self._ids)
 

@@ -5,8 +5,6 @@ Hours run through nights and days off. A limit in days, working days or months e
 local day; the day when it begins does not count. Rule D43.
 """
 
-from __future__ import annotations
-
 from calendar import monthrange
 from collections.abc import Collection, Iterable, Iterator
 from datetime import date, timedelta

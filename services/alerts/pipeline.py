@@ -4,8 +4,6 @@
 arrives, falls due or is confirmed by a person (the functions after them). Rules D1 to D26.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final

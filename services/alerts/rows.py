@@ -1,7 +1,5 @@
 """Rows of indexes, and helpers for sorted rows and maps."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from operator import attrgetter

@@ -5,8 +5,6 @@ others are indexes. `evolve` builds them from the same rows, so that loading a d
 its rows again.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import Any, Final, Self, TypeVar

@@ -3,8 +3,6 @@
 A module is imported only when its command runs.
 """
 
-from __future__ import annotations
-
 import ast
 import errno
 import io

@@ -4,8 +4,6 @@ Finds the address and the token, goes on with another machine if one is away, an
 one sentence.
 """
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager

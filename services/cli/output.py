@@ -1,7 +1,5 @@
 """Create groups of commands, and print their output to a terminal, file or pipe."""
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Sequence

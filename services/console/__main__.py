@@ -1,7 +1,5 @@
 """Run the console process: `python -m services.console`."""
 
-from __future__ import annotations
-
 import asyncio
 import signal
 import socket

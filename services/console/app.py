@@ -3,8 +3,6 @@
 `open_console(settings)` opens everything that it needs.
 """
 
-from __future__ import annotations
-
 import asyncio
 import importlib
 import time

@@ -1,7 +1,5 @@
 """Base of all resources: times on the wire, pages, reasons."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Generic, Self, TypeVar
 

@@ -1,7 +1,5 @@
 """Run the continuity service: `python -m services.continuity`."""
 
-from __future__ import annotations
-
 from services.continuity.decider import ContinuityDecider
 from services.runtime.kafka.fetch_throttle import BACKGROUND_FETCH_INTERVAL_MS
 from services.runtime.process import logs

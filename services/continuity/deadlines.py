@@ -1,7 +1,5 @@
 """Deadlines of continuity: their keys, and the queue of one realm."""
 
-from __future__ import annotations
-
 from bisect import bisect_left, insort
 from dataclasses import dataclass
 from typing import Final, Self, get_args

@@ -5,8 +5,6 @@ It receives facts of alerts and decisions of people, and records them as its own
 metric depends on a level or on a proposal.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from typing import Final, assert_never
 

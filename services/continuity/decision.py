@@ -3,8 +3,6 @@
 A refusal has an HTTP status, a stable code, and values for the sentence.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, TypeVar
 

@@ -1,7 +1,5 @@
 """Compute the state of continuity after one fact. Nothing is decided here."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, Final
 

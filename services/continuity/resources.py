@@ -1,7 +1,5 @@
 """Resource requests with their deadlines and messages, and the levels of stocks. Rule D88."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any, Literal
 

@@ -6,8 +6,6 @@ persistent maps: a state is never changed, only followed by another. Maps have n
 sort before you make facts from one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Final, Self
@@ -201,7 +199,7 @@ class ContinuityState(ContinuityMemory):
     """Activity → reassigned agents at work for it. Rule D81."""
 
     @classmethod
-    def restore(cls, memory: ContinuityMemory) -> ContinuityState:
+    def restore(cls, memory: ContinuityMemory) -> "ContinuityState":
         """Build the state from a memory."""
         stored_fields = {f.name: getattr(memory, f.name) for f in fields(ContinuityMemory)} | {
             "sections": share_sections(memory.sections)

@@ -1,7 +1,5 @@
 """Run the delivery service: `python -m services.delivery`."""
 
-from __future__ import annotations
-
 from services.delivery.decider import DeliveryDecider
 from services.delivery.sender.process import SenderThread
 from services.delivery.settings import DeliverySettings

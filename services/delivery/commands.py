@@ -4,8 +4,6 @@ Here are those about all sending (hold and release), about one message (replay),
 notifications by link, reply, key or page. Rule D33.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 

@@ -1,7 +1,5 @@
 """Deadlines of delivery."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar, Final, get_args
 

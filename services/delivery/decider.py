@@ -1,8 +1,6 @@
 # ruff: noqa: ARG002  the protocol of a decider
 """Decider of delivery: joins planning, attempts, answers and hold."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import assert_never
 

@@ -1,7 +1,5 @@
 """A decision of delivery in progress."""
 
-from __future__ import annotations
-
 from schemas.base import Fact
 from schemas.calling import Unreachable
 from schemas.delivery import NotificationChanged, NotificationRow

@@ -3,8 +3,6 @@
 Pure and total.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import replace
 

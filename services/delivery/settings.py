@@ -4,8 +4,6 @@ Each channel has its own settings beside its driver. Attempts on a channel witho
 say so.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Self
 

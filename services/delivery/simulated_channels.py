@@ -4,8 +4,6 @@ Used in simulated realms only. By default every attempt is accepted and received
 answers. See `docs/reference/responders.md`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final

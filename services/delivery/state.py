@@ -1,7 +1,5 @@
 """State of delivery in one realm, and its collections for a snapshot."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar

@@ -1,7 +1,5 @@
 """Run the front: `python -m services.intake`."""
 
-from __future__ import annotations
-
 import logging
 import sys
 

@@ -3,8 +3,6 @@
 `vigie token`, `vigie user` and `vigie source` use these routes.
 """
 
-from __future__ import annotations
-
 from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeVar

@@ -15,8 +15,6 @@ Reports of danger to people are turned away last.
   flood in one delays no other (`docs/adr/0069-share-the-deciders-between-live-realms.md`).
 """
 
-from __future__ import annotations
-
 import asyncio
 import math
 import time

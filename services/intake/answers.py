@@ -3,8 +3,6 @@
 Tests hold real answers to the shapes, and validate each example.
 """
 
-from __future__ import annotations
-
 from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field

@@ -1,7 +1,5 @@
 """Connect the parts of the front and run it until SIGTERM."""
 
-from __future__ import annotations
-
 import asyncio
 import signal
 import socket

@@ -1,7 +1,5 @@
 """Describe the front's routes and merge them into the console's OpenAPI document."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache

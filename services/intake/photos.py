@@ -8,8 +8,6 @@ picture that could exhaust a browser is refused by its declared size. EXIF (plac
 XMP, comments and text are removed. Data needed to show the picture stays.
 """
 
-from __future__ import annotations
-
 import re
 from hashlib import sha256
 from typing import Final

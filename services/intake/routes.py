@@ -3,8 +3,6 @@
 Callers authenticate by bearer token, or by session cookie and CSRF proof.
 """
 
-from __future__ import annotations
-
 import re
 import secrets
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Settings of the front (`VIGIE_INTAKE_*`), beside those of every process."""
 
-from __future__ import annotations
-
 import ssl
 from ipaddress import ip_network
 from pathlib import Path

@@ -4,8 +4,6 @@ A text that is too long is shortened in steps: first the number of sites goes, t
 passages, then communes are counted. An SMS never ends inside a word. Rules D59 and D70.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -127,7 +125,7 @@ def compose_message(
     *,
     public_url: str = "",
     spare_link: str | None = None,
-) -> MessageText:
+) -> "MessageText":
     """Return the texts of a notification.
 
     `cell_text` is a text written by the crisis cell. `spare_link` is the link at another machine of

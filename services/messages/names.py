@@ -1,7 +1,5 @@
 """Hold the territory's names for messages: names by id, requests, telephone numbers."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace

@@ -9,8 +9,6 @@ In a template:
 * `⟦ … ⟧` also disappears if the message would be too long, the last one first.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -159,7 +157,7 @@ def cut_words(text: str, length: int) -> str:
     return text[: length - 1].rsplit(" ", 1)[0].rstrip(" ,;:–") + "…"
 
 
-def describe_reason(why_json: object, names: MessageNames, phrases: Phrases) -> str:
+def describe_reason(why_json: object, names: MessageNames, phrases: "Phrases") -> str:
     """Return a reason in words, or "" for one that is unknown or does not hold.
 
     `why_json` is the JSON of a `Why`, as the facts of a message carry it.
@@ -179,7 +177,7 @@ def _parse_reason(why_json: object) -> Why | None:
         return None
 
 
-def _list_values(why: Why, names: MessageNames, phrases: Phrases) -> dict[str, str | int | float]:
+def _list_values(why: Why, names: MessageNames, phrases: "Phrases") -> dict[str, str | int | float]:
     """Return the values that the words of a metric may use."""
     number = _to_number(why.value)
     kinds = _to_list(why.args.get("kinds")) or _to_list(why.args.get("kind"))
@@ -211,20 +209,20 @@ def _list_values(why: Why, names: MessageNames, phrases: Phrases) -> dict[str, s
     }
 
 
-def _join_choices(names: list[str], phrases: Phrases) -> str:
+def _join_choices(names: list[str], phrases: "Phrases") -> str:
     """Join alternatives: `A, B ou C`."""
     head, tail = names[:-1], names[-1:]
     return phrases.word("or").join([", ".join(head), *tail] if head else tail)
 
 
-def _count_sites(number: int, kinds: list[str], phrases: Phrases) -> str:
+def _count_sites(number: int, kinds: list[str], phrases: "Phrases") -> str:
     """Count sites by their kind (`3 collèges`), or as sites if they may be of several."""
     table = "site_kinds" if number == 1 else "site_kinds_many"
     name = phrases.term(table, kinds[0]) if len(kinds) == 1 else None
     return phrases.word("sites", n=number) if name is None else f"{number} {name}"
 
 
-def _name_scope(scope: str, names: MessageNames, phrases: Phrases) -> str:
+def _name_scope(scope: str, names: MessageNames, phrases: "Phrases") -> str:
     family, _, id = scope.partition(":")
     match family:
         case "pole":
@@ -237,7 +235,7 @@ def _name_scope(scope: str, names: MessageNames, phrases: Phrases) -> str:
             return ""
 
 
-def _name_activities(args: _Args, names: MessageNames, phrases: Phrases) -> str:
+def _name_activities(args: _Args, names: MessageNames, phrases: "Phrases") -> str:
     """Name the one activity of a condition, else the pôle of several, else count them."""
     ids = _to_list(args.get("activities"))
     if len(ids) == 1:
@@ -247,7 +245,7 @@ def _name_activities(args: _Args, names: MessageNames, phrases: Phrases) -> str:
     return _in_language(names.poles.get(str(args.get("pole"))), phrases)
 
 
-def _in_language(pair: tuple[str, str] | None, phrases: Phrases) -> str:
+def _in_language(pair: tuple[str, str] | None, phrases: "Phrases") -> str:
     return "" if pair is None else pair[phrases.lang == "en"]
 
 

@@ -1,7 +1,5 @@
 """Turn the facts of a notification into the words that its templates need."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum

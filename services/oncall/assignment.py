@@ -3,8 +3,6 @@
 A shift without a known person is refused, never guessed.
 """
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
@@ -36,7 +34,7 @@ class Phonebook:
     tokens: Mapping[str, str]
 
     @classmethod
-    def of(cls, persons: Iterable[str], contacts: Iterable[Contact] = ()) -> Phonebook:
+    def of(cls, persons: Iterable[str], contacts: Iterable[Contact] = ()) -> "Phonebook":
         """Build a phonebook.
 
         Words that two people share are left out.
@@ -71,7 +69,7 @@ class TerritoryVocabulary:
     @classmethod
     def of(
         cls, sections: Iterable[SectionData], words: Iterable[tuple[str, str]] = ()
-    ) -> TerritoryVocabulary:
+    ) -> "TerritoryVocabulary":
         """Build the vocabulary of a territory.
 
         `words`: (label, role) pairs known besides the territory's own labels.

@@ -3,8 +3,6 @@
 People are tokens, as everywhere outside the directory. Rule D58.
 """
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Final

@@ -4,8 +4,6 @@ Pure. `read_calendar` may take long for a hostile file: use `read_untrusted_cale
 (services.oncall.ics_worker) for files from outside.
 """
 
-from __future__ import annotations
-
 import re
 import warnings
 from collections.abc import Iterator

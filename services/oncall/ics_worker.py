@@ -4,8 +4,6 @@
 standard output.
 """
 
-from __future__ import annotations
-
 import asyncio
 import dataclasses
 import json

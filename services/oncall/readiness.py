@@ -5,8 +5,6 @@ scope. It can change only at a shift change, when a verified channel expires, or
 begin or end, so it is computed there and not for every hour. Pure. Rule D38.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache

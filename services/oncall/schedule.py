@@ -4,8 +4,6 @@ A role in a scope has two places, holder and deputy. Results depend only on publ
 decisions; callers pass the instant. Two schedules are compared span by span. Rules D34 and D86.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -91,8 +89,8 @@ class CoverageSpan:
     place: Place
     start: Instant
     end: Instant
-    before: Assignment
-    after: Assignment
+    before: "Assignment"
+    after: "Assignment"
 
     @property
     def is_changed(self) -> bool:
@@ -105,7 +103,7 @@ class CoverageSpan:
 
 
 def compare_coverage(
-    before: Schedule, after: Schedule, posts: Iterable[ScopedRole], start: Instant, end: Instant
+    before: "Schedule", after: "Schedule", posts: Iterable[ScopedRole], start: Instant, end: Instant
 ) -> list[CoverageSpan]:
     """Return the spans of holder and deputy of some roles, in order."""
     spans: list[CoverageSpan] = []
@@ -120,7 +118,7 @@ def compare_coverage(
     return spans
 
 
-def _find_stand(spans: Iterable[AssignmentSpan], at: Instant) -> Assignment:
+def _find_stand(spans: "Iterable[AssignmentSpan]", at: Instant) -> "Assignment":
     return next(span.stand for span in spans if span.start <= at < span.end)
 
 

@@ -4,8 +4,6 @@ They use the `Machine`, `append` and `fold` of the real worker, and are composed
 conductor compose them on Kafka. So they give the same facts per service.
 """
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -121,7 +119,7 @@ class MemoryService(Generic[S]):
         self._offsets: dict[int, int] = {}
         self._check = check
 
-    def copy(self, *, check: bool = True) -> MemoryService[S]:
+    def copy(self, *, check: bool = True) -> "MemoryService[S]":
         """Return an independent copy that continues from here; `check` applies to the copy.
 
         Views and records never change, so both share them.

@@ -5,8 +5,6 @@ and id counts. They need no read model, so they work for a realm on Kafka and fo
 in memory.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -3,8 +3,6 @@
 A second person weighs them before approval. Rule D63.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 Every fault is noted with its line.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 

@@ -3,8 +3,6 @@
 Every fault is noted with its line.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime

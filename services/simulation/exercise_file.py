@@ -4,8 +4,6 @@ Every fault is noted with its line; reading goes on after a fault. Events pass t
 reports over HTTP, so a file that passes can be played. Format: docs/how-to/write-an-exercise.md.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Collect faults of an exercise file; judge, quote and convert its values."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field

@@ -3,8 +3,6 @@
 Faults show when the file is read, not after the last event of an exercise.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum

@@ -1,7 +1,5 @@
 """Read the history of a realm from its logs, and extract milestones and counts."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field

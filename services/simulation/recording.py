@@ -6,8 +6,6 @@ readings of texts, are left out. A replay derives all other inputs again (forwar
 claims and outcomes of the sender).
 """
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Final

@@ -5,8 +5,6 @@ take the same steps, so each difference comes from the change. People answer as 
 message that was never sent in reality, a person needs as long as for another, or never answers.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b

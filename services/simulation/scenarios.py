@@ -3,8 +3,6 @@
 Each event becomes a body for `POST /api/v1/reports`.
 """
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ standard output. It replays the newest crises and begins none after SECONDS. It 
 (`VIGIE_KAFKA`).
 """
 
-from __future__ import annotations
-
 import asyncio
 import os
 import sys

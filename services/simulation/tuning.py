@@ -5,8 +5,6 @@ with the recorded answer times. Candidates are chosen on one half of the recordi
 the other half. Rule D133.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random

@@ -3,8 +3,6 @@
 They would stop a decider, run a clock backwards or call nobody.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection, Iterable, Iterator
 from datetime import date

@@ -1,7 +1,5 @@
 """Load a whole territory from its folder."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -46,7 +44,7 @@ class Territory:
 
     def with_calendar(
         self, holidays: Sequence[str], school_holidays: Sequence[tuple[str, str]]
-    ) -> Territory:
+    ) -> "Territory":
         """Return the territory with other days off; the same days give the same version."""
         days = {"holidays": tuple(holidays), "school_holidays": tuple(school_holidays)}
         sections = tuple(

@@ -3,8 +3,6 @@
 Rule D76, entitled sources and plausible values.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator
 from itertools import chain
 from typing import Any, Final

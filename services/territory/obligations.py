@@ -1,7 +1,5 @@
 """Read legal deadlines with their declarations, and templates of statements. Rules D91 and D92."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection, Iterable
 from typing import Any, Final

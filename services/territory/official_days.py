@@ -7,8 +7,6 @@ data set `fr-en-calendrier-scolaire` of the ministry of education.
 
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence

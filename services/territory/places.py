@@ -1,7 +1,5 @@
 """Read communes, sites, pôles, activities and lines of public transport."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from datetime import date
 from typing import Any, Final

@@ -1,7 +1,5 @@
 """Reject plans, cards and contents that refer to nothing, or that cannot work. Rules D83, D84."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass

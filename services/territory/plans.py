@@ -1,7 +1,5 @@
 """Read continuity plans: triggers, stand-down, action cards and written content."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any, Final
 

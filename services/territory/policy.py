@@ -1,7 +1,5 @@
 """Read levels, escalations, calendars and time limits of `escalade.yaml`, and `canaux.yaml`."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from typing import Any, Final
 

@@ -3,8 +3,6 @@
 Reference data is ordered like any other input.
 """
 
-from __future__ import annotations
-
 from typing import Protocol
 
 from schemas.base import Instant, Message

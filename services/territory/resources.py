@@ -3,8 +3,6 @@
 Rule D88, resource requests.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from typing import Any, Final
 

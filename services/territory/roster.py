@@ -3,8 +3,6 @@
 Numbers of partners are no reference data: the log would keep them for ever. They are in the directory.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
 from typing import Final

@@ -3,8 +3,6 @@
 Also holds the conversions that the files share.
 """
 
-from __future__ import annotations
-
 import csv
 import os
 import re

@@ -1,7 +1,5 @@
 """Read staff, reassignment rules and substitutions."""
 
-from __future__ import annotations
-
 from schemas import reference as ref
 from services.territory.source import SourceFile, find_line, split_list
 

@@ -4,8 +4,6 @@ The code is independent of the code that writes them. The archive of a seal must
 the end of the seal before to the signed heads. A zip file is untrusted: its lines are bounded.
 """
 
-from __future__ import annotations
-
 import json
 import zlib
 from collections.abc import Iterator, Mapping

@@ -3,8 +3,6 @@
 Written from the rule in docs/explanation/log-protocol.md, independently of the runtime.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b

@@ -9,8 +9,6 @@ the needed part of a line counts: agents that the newest proposal sends back may
 before their release.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field

@@ -3,8 +3,6 @@
 Topics, logs and store of a running system are not read at one moment.
 """
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Final

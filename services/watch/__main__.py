@@ -1,7 +1,5 @@
 """Start the watch over official feeds: `python -m services.watch`."""
 
-from __future__ import annotations
-
 import uvloop
 
 from services.runtime.process import logs

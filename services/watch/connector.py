@@ -4,8 +4,6 @@ A connector names its requests and turns bodies into posts. It has no clock, no 
 file: the engine gives it the bodies, the time and the memory that it returned the last time.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -26,14 +24,14 @@ class UnknownFeed(LookupError):
 
 
 @cache
-def list_connectors() -> tuple[FeedConnector, ...]:
+def list_connectors() -> "tuple[FeedConnector, ...]":
     """Return the connectors in order of their names."""
     modules = (import_module(f"{feeds.__name__}.{m.name}") for m in iter_modules(feeds.__path__))
     connectors: list[FeedConnector] = [module.CONNECTOR for module in modules]
     return tuple(sorted(connectors, key=lambda connector: connector.spec.name))
 
 
-def find_connector(name: str) -> FeedConnector:
+def find_connector(name: str) -> "FeedConnector":
     """Return the connector of a feed. Raises UnknownFeed."""
     for connector in list_connectors():
         if connector.spec.name == name:
@@ -165,7 +163,7 @@ class Reading:
         self.verdict = FetchVerdict.DRIFT
         self.faults.append(str(fault))
 
-    def settle(self, memory: Memory) -> Reading:
+    def settle(self, memory: Memory) -> "Reading":
         """Finish: an edition that was known, with nothing to say, is unchanged."""
         last_edition = memory.get("edition")
         if (

@@ -1,7 +1,5 @@
 """Run one feed: fetch, read, keep, send. The order makes a kill at any moment harmless."""
 
-from __future__ import annotations
-
 import asyncio
 import random
 from collections.abc import Callable, Mapping, Sequence

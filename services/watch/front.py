@@ -1,7 +1,5 @@
 """Send reports to the front, under the key of each feed."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final

@@ -4,8 +4,6 @@ A single machine always has it. In a cluster `services.watch.sharing` gives it t
 time, and keeps the memory of what it reads on all of them.
 """
 
-from __future__ import annotations
-
 
 class FeedHolds:
     """Rights of this machine, by name of a feed or of the mailbox: all, as it shares with none."""

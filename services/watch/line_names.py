@@ -4,8 +4,6 @@ Public lists of line ids are often wrong, and a wrong id gives a line the news o
 list is fetched at the start and once a day; a line that it names otherwise is left out.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 from typing import Any, Final

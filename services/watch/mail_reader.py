@@ -5,8 +5,6 @@ position moves on once the front has a mail. A kill in between posts the mail ag
 knows it by its Message-ID. A mail without one gets an id that follows from its place.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import re
@@ -64,7 +62,7 @@ class MailPosition:
     looked_at: datetime
 
     @classmethod
-    def read(cls, file: Path) -> MailPosition | None:
+    def read(cls, file: Path) -> "MailPosition | None":
         """Return the kept position; None without a readable one."""
         try:
             fields = json.loads(file.read_text(encoding="utf-8"))

@@ -3,8 +3,6 @@
 The calls block: the reader runs them in a thread.
 """
 
-from __future__ import annotations
-
 import imaplib
 import re
 import ssl

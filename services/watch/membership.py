@@ -5,8 +5,6 @@ evenly as possible, and leaves it there as long as that member can read it as we
 The names travel in the group's own messages, so no member gets a partition.
 """
 
-from __future__ import annotations
-
 import asyncio
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping

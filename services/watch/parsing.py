@@ -1,7 +1,5 @@
 """Read bodies of feeds strictly, without a guess, and write times in French. Pure."""
 
-from __future__ import annotations
-
 import re
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Final, TypeVar

@@ -1,7 +1,5 @@
 """Run the watch: one task per feed and one for the mailbox, until the process stops."""
 
-from __future__ import annotations
-
 import asyncio
 import re
 import signal

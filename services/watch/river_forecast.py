@@ -3,8 +3,6 @@
 It is a band: low, likely and high levels in metres, hour by hour.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta

@@ -9,8 +9,6 @@ that was saved last winter is fresh: instants by the same duration, days and Par
 whole days.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field

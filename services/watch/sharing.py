@@ -13,8 +13,6 @@ a feed: the machine that wrote the newest `hold`. Each machine reads the whole t
 Records are sealed with a key that derives from the master key.
 """
 
-from __future__ import annotations
-
 import asyncio
 import secrets
 import time

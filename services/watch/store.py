@@ -7,8 +7,6 @@ states that other machines shared (`services.watch.sharing`).
 The page of feeds, the API and the command line read the state of each feed as described here.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Fetch feeds within limits: listed hosts, bounded time and size, keys in headers only."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import binascii

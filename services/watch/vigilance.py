@@ -4,8 +4,6 @@ A second fetch, at least a minute later, must repeat a red. A jump of two colour
 unconfirmed first; it is confirmed when a second source agrees or ten minutes have passed.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum

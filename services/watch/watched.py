@@ -1,7 +1,5 @@
 """Read `flux.yaml` of a territory: which sections, lines, roads and products concern it."""
 
-from __future__ import annotations
-
 import csv
 from pathlib import Path
 from typing import Final

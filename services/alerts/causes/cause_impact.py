@@ -1,7 +1,5 @@
 """Merge the reports of one cause, and tell its impact on the site. Rules D4, D10, D14, D29."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 

@@ -3,8 +3,6 @@
 `restoration` holds the other ways in which they end. Rules D3 to D5, D7, D9, D10, D15 and D17.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 

@@ -5,8 +5,6 @@ the sender named. A lapsed lease counts as the sender's report that the trouble 
 leases.
 """
 
-from __future__ import annotations
-
 from schemas.alerts import ReportRow
 from schemas.base import Instant, copy_with
 from schemas.crisis.maintenance import LeaseChanged, LeaseRow, LeasesRenewed, Renewal

@@ -3,8 +3,6 @@
 Rules D3, D16 and D20.
 """
 
-from __future__ import annotations
-
 from typing import Final
 
 from schemas.alerts import ReportRow

@@ -3,8 +3,6 @@
 Rules D14 and D29.
 """
 
-from __future__ import annotations
-
 from typing import Any, Final, TypeVar
 
 from schemas.alerts import (

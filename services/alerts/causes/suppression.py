@@ -7,8 +7,6 @@ one is not. Rules D64, maintenance windows, and D65, inhibition.
 When a window begins, pauses or ends, its causes are judged again, in batches.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 

@@ -3,8 +3,6 @@
 An instruction is a task of the site's manager and a message. Rules D87 and D99.
 """
 
-from __future__ import annotations
-
 from typing import Final
 
 from schemas import commands as c

@@ -1,7 +1,5 @@
 """Decide about statements, and about questions of press, families, users and others. Rule D91."""
 
-from __future__ import annotations
-
 from typing import Any, Final
 
 from schemas.base import Command, copy_with

@@ -4,8 +4,6 @@ The version of an incident (`expected`) counts decisions, not reports: status 41
 decision came first. Status 403 means that the role of the account has no right.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 

@@ -1,7 +1,5 @@
 """Decide about handovers of the crisis cell: draft, two signatures, message. Rule D115."""
 
-from __future__ import annotations
-
 from typing import Any, Final
 
 from schemas.base import Command, copy_with

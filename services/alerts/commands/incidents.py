@@ -1,7 +1,5 @@
 """Decisions about incidents: close, reopen, merge, split. Rules D25 and D26."""
 
-from __future__ import annotations
-
 from typing import Final
 
 from schemas import commands as c

@@ -1,7 +1,5 @@
 """Change levels by hand, and decide about the escalation of an incident. Rules D31 to D35."""
 
-from __future__ import annotations
-
 from schemas import commands as c
 from schemas.alerts import IncidentRow, LevelChanged, LevelRow, Why
 from schemas.base import copy_with

@@ -1,7 +1,5 @@
 """Decisions about maintenance windows. Rule D64, maintenance windows."""
 
-from __future__ import annotations
-
 from schemas.base import DAY_MS, copy_with
 from schemas.crisis import maintenance as m
 from schemas.crisis.maintenance import MaintenanceRow

@@ -3,8 +3,6 @@
 Rules D34, D38 and D90.
 """
 
-from __future__ import annotations
-
 from typing import Final
 
 from schemas import oncall as o

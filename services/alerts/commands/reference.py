@@ -3,8 +3,6 @@
 Rule D63, reference versions; rule D86, changes of one record.
 """
 
-from __future__ import annotations
-
 from schemas import reference_changes as r
 from schemas.base import copy_with
 from schemas.reference import (

@@ -3,8 +3,6 @@
 A confirmation can be previewed. Rules D6, D8, D55 and D98.
 """
 
-from __future__ import annotations
-
 from typing import Final
 
 from schemas import commands as c

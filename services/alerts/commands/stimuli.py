@@ -1,7 +1,5 @@
 """Decisions about the stimuli of an exercise: plan, skip, restore, note. Rule D94."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from schemas.base import copy_with

@@ -3,8 +3,6 @@
 The newest report by `occurred_at` stands; an older one changes no value. Rules D3 and D7.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from typing import Final
 

@@ -1,7 +1,5 @@
 """Yellow vigilances: no incident, no level, no call, but one digest a day. Rule D72, noise."""
 
-from __future__ import annotations
-
 from typing import Final
 
 from schemas.alerts import FlagChanged

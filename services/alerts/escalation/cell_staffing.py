@@ -8,8 +8,6 @@ person to decide about the handover; the clock sends nobody away. People at home
 have no shift. The end of the crisis ends all shifts. Rules D39 and D90.
 """
 
-from __future__ import annotations
-
 from typing import Final, Literal
 
 from schemas.base import HOUR_MS, MINUTE_MS, Instant, copy_with

@@ -1,7 +1,5 @@
 """Start, join, update and end escalations. Rules D32, D35 and D63."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from schemas.base import MINUTE_MS, copy_with

@@ -4,8 +4,6 @@ Urgent gaps are announced and become tasks. The drill computes the reach of ever
 called. Rule D38, readiness.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from typing import Final
 

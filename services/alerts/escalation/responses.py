@@ -1,7 +1,5 @@
 """Apply people's answers to an escalation, and continue it without them. Rules D33 and D34."""
 
-from __future__ import annotations
-
 from schemas.base import MINUTE_MS, Instant, copy_with
 from schemas.calling import (
     AnswerRecorded,

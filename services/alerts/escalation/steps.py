@@ -5,8 +5,6 @@ person applies the one in force (rule D63). Roles become people when a wave fire
 D34.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable
 from typing import Any, Final
 

@@ -5,8 +5,6 @@ independent facts does not matter for an index, so loading a dump means evolving
 (`rebuild_indexes`).
 """
 
-from __future__ import annotations
-
 from bisect import bisect_left
 from collections.abc import Callable, Collection
 from dataclasses import replace

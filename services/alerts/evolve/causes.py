@@ -1,7 +1,5 @@
 """Indexes of causes by key, site and family; marks, zones and silences of sites."""
 
-from __future__ import annotations
-
 from bisect import bisect_left, bisect_right
 from dataclasses import replace
 from operator import itemgetter

@@ -1,7 +1,5 @@
 """On-call persons, their channels, and readiness."""
 
-from __future__ import annotations
-
 from schemas.base import Instant
 from schemas.calling import AnswerRecorded
 from schemas.oncall import CellShift, DutyRow, ReachRow, ReadinessRow

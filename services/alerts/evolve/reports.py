@@ -1,7 +1,5 @@
 """Indexes of reports: aliases, severities, open questions, readings."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Final
 

@@ -1,7 +1,5 @@
 """Choose the incident of a report. The first rule that applies wins. Rules D21 to D26."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

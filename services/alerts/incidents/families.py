@@ -5,8 +5,6 @@
 rule wins. Rule D22, incident keys.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import Final

@@ -3,8 +3,6 @@
 A level that no incident explains opens one, too: without an incident nobody is called (rule D76).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any, Final
 

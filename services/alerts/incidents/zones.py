@@ -1,7 +1,5 @@
 """Zones of incidents, and silent sites in them. Rules D18 to D20."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Final
 

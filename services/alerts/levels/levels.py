@@ -8,8 +8,6 @@ the whole territory. Rules D27 to D31.
 Triggers make a plan proposed. Rules D31, D49 and D70.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field

@@ -7,8 +7,6 @@ the state that a value depends on, so that an input evaluates only the predicate
 Rules D27 and D31.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain

@@ -4,8 +4,6 @@ The constants are those of `docs/reference/rules.md` that no reference file carr
 report types. Local days are those of Europe/Paris: a day report ends with its day. Rule D10.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from functools import cached_property

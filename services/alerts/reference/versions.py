@@ -4,8 +4,6 @@ A loaded version comes into force at once. An approved change comes into force s
 at its effective time. Rule D63, reference versions.
 """
 
-from __future__ import annotations
-
 from typing import Any, Final
 
 from schemas.base import copy_with

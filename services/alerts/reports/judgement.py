@@ -5,8 +5,6 @@ The held part is in `ReportRow.held`; rules that look for a measure, a colour or
 Rules D7, late reports, and D76, entitled sources.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Final
 

@@ -3,8 +3,6 @@
 Rules D1, D2, D6, D7, D9 and D11.
 """
 
-from __future__ import annotations
-
 from collections.abc import Container
 from math import isfinite
 from typing import Final

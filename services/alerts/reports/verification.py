@@ -3,8 +3,6 @@
 A task names the first report as `report` and those that joined it, oldest first, as `candidates`.
 """
 
-from __future__ import annotations
-
 from typing import Final
 
 from schemas.alerts import ReportChanged, ReportRow, TaskChanged, TaskRow, Why, list_asked_reports

@@ -1,7 +1,5 @@
 """The cluster's own authority, and the certificate of each machine's broker."""
 
-from __future__ import annotations
-
 import ipaddress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Operations on the brokers of a cluster: its quorum, its copies and the settings of its topics."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Collection, Mapping
 from contextlib import suppress

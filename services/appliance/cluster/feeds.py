@@ -5,8 +5,6 @@ too, when the machine that reported its beginning is lost. The reports of one ed
 key everywhere and count once.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Final
 

@@ -7,8 +7,6 @@ change, and keeps programs that look for keys from finding any. The brokers reme
 invitations exist, until when, and who has used them.
 """
 
-from __future__ import annotations
-
 import base64
 import binascii
 import json

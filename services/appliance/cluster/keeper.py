@@ -4,8 +4,6 @@ Every machine runs the same steps at its start and every half minute. Each step 
 machines that do it at once, or a machine that dies in between, harm nothing.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Collection
 from dataclasses import replace

@@ -3,8 +3,6 @@
 Pure functions: every machine computes the same answer.
 """
 
-from __future__ import annotations
-
 import zlib
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Look every few seconds whether a majority of the cluster is seen from this machine."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path

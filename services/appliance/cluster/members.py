@@ -1,7 +1,5 @@
 """Take machines out of a cluster: a living one that leaves, and a dead one that is replaced."""
 
-from __future__ import annotations
-
 from services.appliance.cluster.control import ClusterControl
 from services.appliance.cluster.keeper import advance_cluster, find_copies, keep_votes
 from services.appliance.cluster.layout import COPIES

@@ -1,7 +1,5 @@
 """The broker and controller of one machine of a cluster, over TLS on the machine's address."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final

@@ -1,7 +1,5 @@
 """The overview of `vigie cluster status`: machines, votes, copies, versions and faults."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass

@@ -3,8 +3,6 @@
 A machine with other keys cannot read or write them. Services ignore these records.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, Literal, Self

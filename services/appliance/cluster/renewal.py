@@ -4,8 +4,6 @@
 an hour while it runs.
 """
 
-from __future__ import annotations
-
 import asyncio
 from pathlib import Path
 from typing import Final

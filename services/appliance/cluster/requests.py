@@ -4,8 +4,6 @@ Any broker passes them to the active controller. The forms are those of Kafka 4.
 are published with its source.
 """
 
-from __future__ import annotations
-
 import struct
 from io import BytesIO
 from typing import Any, Final

@@ -1,7 +1,5 @@
 """Make an installation the first machine of a cluster, or a further one."""
 
-from __future__ import annotations
-
 import asyncio
 import errno
 import secrets

@@ -8,8 +8,6 @@ those of the jars; a JVM to which it does not belong works without it. See
 `python -m services.appliance.embedded.classes` makes it now.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import fcntl

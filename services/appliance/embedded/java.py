@@ -5,8 +5,6 @@ so a damaged cache is repaired and never run. `python -m services.appliance.embe
 new lock file for a new `KAFKA_VERSION`.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re

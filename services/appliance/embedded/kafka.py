@@ -5,8 +5,6 @@ returns once clients are served. `RunningKafka.start` does all of it for tests a
 durable settings see `docs/adr/0003-flush-each-record-on-a-single-node.md`.
 """
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import contextlib

@@ -1,7 +1,5 @@
 """Build the embedded broker of a folder with the Java, jars and cached classes of this machine."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A server as a child of this process, for tests and tools; a supervisor starts its own."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import subprocess

@@ -4,8 +4,6 @@ It is a cache that may be lost at any time and is rebuilt from the logs. Only th
 it.
 """
 
-from __future__ import annotations
-
 import asyncio
 import os
 import platform

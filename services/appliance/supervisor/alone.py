@@ -1,7 +1,5 @@
 """Run only the broker of an installation, for commands that just read or write its topics."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 

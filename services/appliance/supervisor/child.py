@@ -1,7 +1,5 @@
 """One supervised process: started, probed, restarted with back-off, stopped."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import signal

@@ -1,7 +1,5 @@
 """The supervisor's side of the fork server: request a service, wait for it, read its output."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import ctypes

@@ -9,8 +9,6 @@ child of its own. The end of this process ends no service. Linux only. See
 `docs/adr/0026-fork-services-from-one-preloaded-process.md`.
 """
 
-from __future__ import annotations
-
 import atexit
 import contextlib
 import ctypes

@@ -4,8 +4,6 @@ On Linux they end with it (`embedded/leash.py`). This finds those that were stop
 elsewhere.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import psutil

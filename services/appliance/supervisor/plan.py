@@ -4,8 +4,6 @@ Processes that compute and show wait for those that accept and store. See
 `docs/adr/0028-give-accepting-processes-priority.md`.
 """
 
-from __future__ import annotations
-
 import asyncio
 import os
 import sys

@@ -3,8 +3,6 @@
 So a reader never sees half of it.
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Sequence

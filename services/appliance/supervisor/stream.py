@@ -8,8 +8,6 @@ through a bounded queue; lines that do not fit are counted and left out here. Th
 everything.
 """
 
-from __future__ import annotations
-
 import io
 import queue
 import re

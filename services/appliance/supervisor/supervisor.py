@@ -3,8 +3,6 @@
 It keeps `status.json` up to date.
 """
 
-from __future__ import annotations
-
 import asyncio
 import os
 import signal

@@ -1,7 +1,5 @@
 """Tell systemd that Vigie is ready, that it still runs, and that it stops: `sd_notify(3)`."""
 
-from __future__ import annotations
-
 import asyncio
 import socket
 from collections.abc import MutableMapping

@@ -1,7 +1,5 @@
 """The steps of `vigie up`. Every refusal is an `UpFailed` with the one line that the user reads."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import secrets

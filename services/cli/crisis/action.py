@@ -1,7 +1,5 @@
 """`vigie action`: ask somebody to do something until a time, list actions, answer."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

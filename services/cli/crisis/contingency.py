@@ -1,7 +1,5 @@
 """`vigie contingency`: rank losses of sites that leave vital work undone, from reference data."""
 
-from __future__ import annotations
-
 import time
 from dataclasses import asdict
 from enum import StrEnum

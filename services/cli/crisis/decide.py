@@ -3,8 +3,6 @@
 Commands exit with 1 when the decider refuses.
 """
 
-from __future__ import annotations
-
 import inspect
 import re
 import uuid

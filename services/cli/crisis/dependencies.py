@@ -1,7 +1,5 @@
 """`vigie dependencies`: effect of losing a system, supplier, kitchen, line, site or person."""
 
-from __future__ import annotations
-
 from typing import Annotated
 from urllib.parse import urlencode
 

@@ -1,7 +1,5 @@
 """Situation reports, evidence bundles, lessons learned and CAP messages from the shell."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote

@@ -1,7 +1,5 @@
 """`vigie handover`: the one-page handover of the crisis cell from the shell. Rule D115."""
 
-from __future__ import annotations
-
 from typing import Annotated, Final
 from urllib.parse import quote
 

@@ -4,8 +4,6 @@ A hazard has an hour at each site. A limit of an activity has a probability to b
 change it.
 """
 
-from __future__ import annotations
-
 import typer
 
 from services.cli.client import call_api

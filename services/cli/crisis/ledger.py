@@ -1,7 +1,5 @@
 """`vigie ledger`: the costs of a crisis from the shell. Rule D93."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Annotated

@@ -3,8 +3,6 @@
 Rule D64.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 from urllib.parse import quote
 

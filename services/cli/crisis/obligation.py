@@ -1,7 +1,5 @@
 """`vigie obligation`: legal deadlines from the shell. Rule D92."""
 
-from __future__ import annotations
-
 import json
 from typing import Annotated
 from urllib.parse import quote

@@ -4,8 +4,6 @@ All content comes from the reference data. Telephone numbers are printed only fr
 one of `vigie directory import`: this command reads no directory.
 """
 
-from __future__ import annotations
-
 import io
 import time
 from collections import defaultdict

@@ -1,7 +1,5 @@
 """`vigie plan`: show a plan, list and complete cards of sites, decide. Rules D49, D83–D85."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Any
 

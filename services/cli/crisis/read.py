@@ -1,7 +1,5 @@
 """Read resources of the API as a table or JSON, now or as known at a time (`--as-of`)."""
 
-from __future__ import annotations
-
 import functools
 import inspect
 import uuid

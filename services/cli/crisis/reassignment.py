@@ -1,7 +1,5 @@
 """`vigie reassignment`: solve a situation given as tables, and decide on proposals of a realm."""
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
 from typing import Annotated, Any, Final

@@ -1,7 +1,5 @@
 """`vigie report` posts one report; `vigie line` posts one as a caller words it on the phone."""
 
-from __future__ import annotations
-
 import json
 import unicodedata
 import uuid

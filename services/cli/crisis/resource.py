@@ -3,8 +3,6 @@
 Rule D88.
 """
 
-from __future__ import annotations
-
 from typing import Annotated
 from urllib.parse import quote
 

@@ -1,7 +1,5 @@
 """`vigie statement`: statements and questions from the shell. Rule D91."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 from typing import Annotated

@@ -1,7 +1,5 @@
 """`vigie backup` and `vigie restore`: one encrypted file with all irreplaceable data."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import sqlite3

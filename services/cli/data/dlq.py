@@ -1,7 +1,5 @@
 """`vigie dlq`: list, show and replay inputs that had no effect."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import sys

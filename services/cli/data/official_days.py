@@ -1,7 +1,5 @@
 """`vigie territory official-days`: propose the official holidays for a second person to approve."""
 
-from __future__ import annotations
-
 import time
 from datetime import datetime
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`vigie repair` and `vigie rebuild`: mend the logs, or rebuild the read model from them."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import time

@@ -1,7 +1,5 @@
 """`vigie seal`: archive the logs of a year, signed, and prove later that nothing has changed."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """`vigie snapshot`: show the snapshot from which each decider would start, and the rest to fold."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 from dataclasses import asdict, dataclass

@@ -3,8 +3,6 @@
 Rule D63.
 """
 
-from __future__ import annotations
-
 import asyncio
 import os
 from datetime import datetime

@@ -3,8 +3,6 @@
 Rule D63.
 """
 
-from __future__ import annotations
-
 import asyncio
 import sys
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """`vigie territory records`, `record`, `edit`, `new` and `retire`: change one record. Rule D86."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 from urllib.parse import quote

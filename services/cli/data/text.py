@@ -3,8 +3,6 @@
 One person proposes, another approves.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 

@@ -3,8 +3,6 @@
 Deciders would refuse each input that they cannot compile.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`vigie verify`: check the guarantees from the logs with independent code."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from pathlib import Path

@@ -4,8 +4,6 @@ Before each report, the realm is stepped to the report's time and is quiet. So e
 same facts.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import secrets

@@ -1,7 +1,5 @@
 """`vigie scenario …`: check exercise files, list the shipped ones, write short drills."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated

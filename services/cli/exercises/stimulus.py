@@ -1,7 +1,5 @@
 """`vigie stimulus`: facilitate an exercise: list its stimuli, play, skip, restore or note one."""
 
-from __future__ import annotations
-
 from typing import Annotated, Final
 from urllib.parse import urlencode
 

@@ -1,7 +1,5 @@
 """`vigie tune`: look for escalations that call fewer people and answer as fast."""
 
-from __future__ import annotations
-
 import asyncio
 from pathlib import Path
 from typing import Annotated, Any, Final

@@ -1,7 +1,5 @@
 """`vigie whatif`: replay a recorded crisis with other escalations, plans or sites."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path

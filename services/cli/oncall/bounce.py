@@ -3,8 +3,6 @@
 Use an alias such as `vigie-bounces: "|vigie bounce"`.
 """
 
-from __future__ import annotations
-
 import sys
 from typing import Any
 

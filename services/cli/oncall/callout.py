@@ -5,8 +5,6 @@ A draft shows the cost; nothing is sent before `start`.
 Rule D37.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 

@@ -1,19 +1,21 @@
 """`vigie channels`: show the configured channels, their guarantees and faulty settings."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 
 from schemas.words import Channel
 from services.cli.client import print_error
 from services.cli.output import open_console, print_json
+from services.delivery.channels.base import SettingsFault
+from services.delivery.channels.configured import (
+    ProviderPlan,
+    find_faults,
+    list_configured_channels,
+)
+from services.delivery.settings import DeliverySettings
 from services.runtime.secrets.files import describe_wrong_variables
-
-if TYPE_CHECKING:
-    from services.delivery.channels.base import SettingsFault
-    from services.delivery.channels.configured import ProviderPlan
 
 
 def channels(
@@ -25,15 +27,6 @@ def channels(
 
     Exits with 1 on an error.
     """
-    from pydantic import ValidationError
-
-    from services.delivery.channels.configured import (
-        ProviderPlan,
-        find_faults,
-        list_configured_channels,
-    )
-    from services.delivery.settings import DeliverySettings
-
     try:
         settings = DeliverySettings()
     except ValidationError as error:

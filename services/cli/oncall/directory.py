@@ -4,8 +4,6 @@ No log contains any of it. `vigie directory sync` lets it follow an LDAP server 
 learns how people can be reached.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import secrets

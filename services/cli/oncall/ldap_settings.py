@@ -1,7 +1,5 @@
 """Settings of the LDAP server that `vigie directory sync` reads."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Final, Self
 from urllib.parse import urlsplit

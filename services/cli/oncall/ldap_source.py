@@ -1,7 +1,5 @@
 """Read people from an LDAP server: over TLS, page by page, read only."""
 
-from __future__ import annotations
-
 import re
 import ssl
 from collections.abc import Iterable, Iterator, Mapping

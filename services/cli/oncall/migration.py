@@ -3,8 +3,6 @@
 It reads an export and writes the migration into the folder of a territory.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 import json

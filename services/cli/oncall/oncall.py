@@ -1,7 +1,5 @@
 """`vigie oncall`, `vigie readiness`, `vigie drill`: schedules, readiness, monthly drill."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlencode

@@ -4,8 +4,6 @@ It posts reports at a fixed rate or at full speed, and reads the live stream. `m
 systems of its own, beside baselines.
 """
 
-from __future__ import annotations
-
 import asyncio
 import itertools
 import json

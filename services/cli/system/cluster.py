@@ -1,7 +1,5 @@
 """`vigie cluster`: three machines that are one Vigie."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import sys

@@ -1,7 +1,5 @@
 """`vigie commission`: show whether an installation is ready for a crisis. Rule D111."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Annotated, Any, Final
 

@@ -3,8 +3,6 @@
 It includes delivery's simulated recipients and continuity's planner.
 """
 
-from __future__ import annotations
-
 from services.continuity.reassignment.proposals import Proposals
 from services.delivery.simulated_channels import respond_to_fact
 from services.runtime.simulation.conductor_process import run_conductor

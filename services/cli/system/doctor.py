@@ -1,7 +1,5 @@
 """`vigie doctor`: find faults before they matter; changes nothing."""
 
-from __future__ import annotations
-
 import asyncio
 import difflib
 import os

@@ -4,8 +4,6 @@
 is registered at the front.
 """
 
-from __future__ import annotations
-
 import secrets
 import time
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """`vigie kit DIR`: make a folder that starts Vigie with only Python and no network."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import platform

@@ -3,8 +3,6 @@
 `vigie up` does the same by itself.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import sys

@@ -4,8 +4,6 @@ Run `python -m services.cli.system.settings_reference`. The docstring below a fi
 variable. `EARLY_VARIABLES` holds variables that are read before there are settings.
 """
 
-from __future__ import annotations
-
 import ast
 import inspect
 import textwrap

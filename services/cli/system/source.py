@@ -3,8 +3,6 @@
 The key is printed once and not kept.
 """
 
-from __future__ import annotations
-
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any

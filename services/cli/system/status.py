@@ -1,7 +1,5 @@
 """`vigie status`: show the processes, their state and their lag."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import os

@@ -5,8 +5,6 @@ and the fixed fields of log lines. Texts, names and contacts are in encrypted to
 read. Values in log lines that look like an address or a number are blanked nevertheless.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import platform

@@ -3,8 +3,6 @@
 A token is printed once and not kept.
 """
 
-from __future__ import annotations
-
 import json
 import time
 from typing import Annotated, Any

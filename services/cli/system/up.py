@@ -1,7 +1,5 @@
 """`vigie up`: run the whole system on this machine."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import shutil

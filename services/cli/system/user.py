@@ -3,8 +3,6 @@
 A new account logs in with a one-time code, then chooses a password and a second factor.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Annotated

@@ -1,7 +1,5 @@
 """Read accounts of people from a CSV file, and check their rights. Rules D56 and D59."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

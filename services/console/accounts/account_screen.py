@@ -1,7 +1,5 @@
 """Page `/compte`: the own account, its roles and passkeys."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Request

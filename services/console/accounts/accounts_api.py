@@ -3,8 +3,6 @@
 An import opens accounts and gives each a one-time code; it changes no right. Rules D56 and D59.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Sequence
 from typing import Annotated, Final

@@ -3,8 +3,6 @@
 Rules D58 and D59.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime

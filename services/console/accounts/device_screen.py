@@ -1,7 +1,5 @@
 """Page `/appareil`: how this device is called."""
 
-from __future__ import annotations
-
 from typing import Any, Final
 
 from services.console.i18n import N_

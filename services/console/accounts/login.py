@@ -1,7 +1,5 @@
 """Serve login and logout: `/connexion` takes a code, a password, or an identity provider."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Final
 from urllib.parse import urlencode, urlsplit
 

@@ -4,8 +4,6 @@ It holds names and numbers, so only those who keep the directory may have it, an
 recorded. Rules D56 and D59.
 """
 
-from __future__ import annotations
-
 import asyncio
 import secrets
 from collections.abc import Iterable, Iterator, Sequence

@@ -1,7 +1,5 @@
 """Page `/personnes`: accounts, tokens and the register of accesses."""
 
-from __future__ import annotations
-
 from typing import Any, Final
 
 from services.console.accounts import accounts_page as people

@@ -3,8 +3,6 @@
 The subscription of the browser is stored in the directory only.
 """
 
-from __future__ import annotations
-
 import asyncio
 import secrets
 from typing import Annotated, Any, Final

@@ -3,8 +3,6 @@
 It is the only page of a person without the second factor they need.
 """
 
-from __future__ import annotations
-
 import re
 from typing import Annotated, Any, Final
 

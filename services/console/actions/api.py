@@ -4,8 +4,6 @@ The title goes to the encrypted texts; the log holds a reference to it. Tasks of
 of actions: they are listed, accepted and completed here, too.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Final
 
 from fastapi import Depends, Query

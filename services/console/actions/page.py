@@ -1,7 +1,5 @@
 """Page of actions: the pressing ones first, and the form to ask for one. Rule D87."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta

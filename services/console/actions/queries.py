@@ -1,7 +1,5 @@
 """Queries about actions and the tasks of the rules, which are kinds of actions. Rule D87."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 

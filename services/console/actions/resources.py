@@ -1,7 +1,5 @@
 """Resources of actions."""
 
-from __future__ import annotations
-
 from pydantic import Field
 
 from schemas.words import ActionPriority, ActionState

@@ -1,7 +1,5 @@
 """Decide which actions an account reads, asks for and answers. Rule D87, actions."""
 
-from __future__ import annotations
-
 from schemas.ranks import may_work_card
 from services.console.http.context import DecisionContext, is_limited
 from services.console.http.scopes import check_pole, check_sites

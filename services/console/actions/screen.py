@@ -1,7 +1,5 @@
 """Page `/actions`: actions that people asked for, and tasks. Rule D87."""
 
-from __future__ import annotations
-
 from typing import Any, Final
 
 from services.console.actions import page as actions_page

@@ -1,7 +1,5 @@
 """Serve the attention queue of a role and its rate under `/api/v1/attention`. Rule D77."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from fastapi import APIRouter, Query

@@ -1,7 +1,5 @@
 """Build the screen of the crisis cell: one list, « à traiter d’abord », and its map."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Page `/`: the situation for the crisis cell."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace

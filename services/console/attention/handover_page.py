@@ -1,7 +1,5 @@
 """Build the handover page (relève): changes since the last shift, and open work."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta

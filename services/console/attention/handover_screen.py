@@ -1,7 +1,5 @@
 """Page `/releve`: changes since the last shift."""
 
-from __future__ import annotations
-
 import asyncio
 from typing import Any, Final
 

@@ -3,8 +3,6 @@
 The decision is the first of the attention queue (D77) that asks for the reader's role.
 """
 
-from __future__ import annotations
-
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime

@@ -1,7 +1,5 @@
 """Query the demands for attention of a realm, for a director those of the own pôles. Rule D77."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import replace
 from typing import Final, TypeVar

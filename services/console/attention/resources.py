@@ -1,7 +1,5 @@
 """Resources of demands for the attention of a role. Rule D77."""
 
-from __future__ import annotations
-
 from pydantic import Field
 
 from services.console.resource_base import Resource, Time

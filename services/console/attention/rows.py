@@ -5,8 +5,6 @@ are shown up to the limit; the least urgent of the others wait in a digest until
 demand about danger to people never waits. Rule D77.
 """
 
-from __future__ import annotations
-
 from bisect import insort
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace

@@ -1,7 +1,5 @@
 """Page `/mur`: the situation for a screen on a wall."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Serve the readiness of an installation under `/api/v1/commissioning`. Rule D111."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Annotated, Any, Final
 

@@ -3,8 +3,6 @@
 Deeds are done before the first crisis; their values are here, too. Rule D111.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta

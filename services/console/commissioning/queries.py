@@ -1,7 +1,5 @@
 """Read the preparation of a realm from the logs. Rule D111."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Final
 

@@ -3,8 +3,6 @@
 Rule D111.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Final

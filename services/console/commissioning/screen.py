@@ -1,7 +1,5 @@
 """Page `/mise-en-service`: the conditions of the first day. Rule D111."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime

@@ -3,8 +3,6 @@
 Texts go to the encrypted texts; commands carry their ids.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Final
 
 from fastapi import Depends, Query

@@ -4,8 +4,6 @@ Facts that Vigie does not know stay in the text as blanks, `[heure du prochain p
 to fill. Rule D91.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime

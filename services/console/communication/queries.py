@@ -1,7 +1,5 @@
 """Queries about statements, questions, templates, and rumours that wait for an answer."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 

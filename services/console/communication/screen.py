@@ -1,7 +1,5 @@
 """Page `/communication`: statements, questions and rumours. Rule D91."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Foresee the effects of activating a plan: cards, roles, sites, messages. Rule D83."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 
 from schemas import alerts as a

@@ -1,7 +1,5 @@
 """Page `/activites`: activities, their clocks and alarms."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Routes for activities with their clocks, alarms, strategies, plans and cards."""
 
-from __future__ import annotations
-
 from typing import Annotated, Final, Literal, TypeVar
 
 from fastapi import Depends, Path, Query

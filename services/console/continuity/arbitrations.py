@@ -3,8 +3,6 @@
 At 100 % of an RTO, somebody must record the decision about the activity. Rule D44, alarms.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta

@@ -3,8 +3,6 @@
 Rules D42 to D45.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime

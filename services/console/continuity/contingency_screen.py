@@ -1,7 +1,5 @@
 """Page `/prevoyance`: the costliest losses of sites, ranked."""
 
-from __future__ import annotations
-
 from typing import Any, Final
 
 from services.console.i18n import N_

@@ -5,8 +5,6 @@ plans collide over a kind if its available sites have fewer free places than bot
 strategies of the other plan's pôle hold one already. Pure.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final

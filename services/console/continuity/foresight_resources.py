@@ -1,7 +1,5 @@
 """Resources of the contingency analysis: the cost of further losses."""
 
-from __future__ import annotations
-
 from pydantic import Field
 
 from services.console.resource_base import Resource, Time

@@ -3,8 +3,6 @@
 Pure: resources in, values for the template out. Rules D83 and D84.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,7 +1,5 @@
 """List the plans, cards and arbitrations that an account may decide. Rules D49, D50 and D84."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Final
 

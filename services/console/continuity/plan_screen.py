@@ -1,7 +1,5 @@
 """Page `/plans/{id}`: one plan with its content and cards. Rules D83 and D84."""
 
-from __future__ import annotations
-
 import asyncio
 from datetime import timedelta
 from typing import Any, Final

@@ -1,7 +1,5 @@
 """Parts of the page `/plans/{id}`, as its template shows them. Rules D83 and D84."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 

@@ -1,7 +1,5 @@
 """Page `/plans`: the library of plans and open decisions. Rules D48 to D52."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 It is the capacity of the pôle's activities, weighted by their staff. Rule D40.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 

@@ -3,8 +3,6 @@
 Plans with outdated foundations are marked. Rule D48, life of a plan.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Final

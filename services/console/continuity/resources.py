@@ -1,7 +1,5 @@
 """Resources of continuity: activities, clocks, plans, cards, alarms, sitreps, improvements."""
 
-from __future__ import annotations
-
 from datetime import datetime
 
 from pydantic import Field
@@ -50,7 +48,7 @@ class Clock(Resource):
             + (100.0 - self.consumed_pct) * (now - self.as_of).total_seconds() / span
         )
 
-    def at(self, now: datetime) -> Clock:
+    def at(self, now: datetime) -> "Clock":
         """Return the clock at `now`, if that is later than `as_of`."""
         if self.as_of is None or now <= self.as_of:
             return self
@@ -171,7 +169,7 @@ class Card(Resource):
     )
     scope: CardScope | None = Field(default=None, description="null: one card for the plan")
     proof: CardProof | None = Field(default=None, description="evidence given with its completion")
-    progress: CardProgress | None = Field(
+    progress: "CardProgress | None" = Field(
         default=None, description="of its site cards; only in the answer about one plan"
     )
 
@@ -253,7 +251,7 @@ class PlanDetail(Plan):
     """
 
     content: PlanContent | None = Field(description="null: the plan has no written content")
-    activation: Activation
+    activation: "Activation"
 
 
 class Activation(Resource):

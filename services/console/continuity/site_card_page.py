@@ -1,7 +1,5 @@
 """List cards of the own sites on `/mes-sites`: in due order, with their open dependencies. D84."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime

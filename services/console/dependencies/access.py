@@ -4,8 +4,6 @@ A lost line closes no site: the share of agents who come by it is unknown. So it
 and is judged by the sites and agents whose commune has no line left.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final

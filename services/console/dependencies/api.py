@@ -3,8 +3,6 @@
 A declared dependency becomes part of a reference version. Rule D63.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Annotated, Final
 

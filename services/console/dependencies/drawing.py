@@ -4,8 +4,6 @@ Two layouts show the same: columns for a wide screen, a list with a trunk for a 
 SVG attributes. The table of the page says the same in words.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final

@@ -10,8 +10,6 @@ activity, one that a stronger candidate explains.
 Outages and declared degradations of recorded crises are read from versions of rows.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -135,7 +133,7 @@ def find_hidden_dependencies(
 
 
 def _select_for_activity(
-    table: _CrisisTable, activity: str, candidates: Sequence[str]
+    table: "_CrisisTable", activity: str, candidates: Sequence[str]
 ) -> list[_Tested]:
     """Select candidates by strength; each takes out the degradations that it explains."""
     unexplained_times, silent = dict(table.degradations[activity]), set(table.explained[activity])

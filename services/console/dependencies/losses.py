@@ -1,7 +1,5 @@
 """Evaluate the effect of losses on activities, roles and communes, and rank them. D130. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations

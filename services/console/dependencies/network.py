@@ -1,7 +1,5 @@
 """Index the resources that activities need, and earlier failures. Rule D130. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -42,7 +40,7 @@ class LostResource:
         return f"{self.kind}:{self.id}"
 
     @classmethod
-    def parse(cls, text: str) -> LostResource | None:
+    def parse(cls, text: str) -> "LostResource | None":
         """Return the resource of a text; None if it names no kind of resource."""
         kind, _sign, id = text.partition(":")
         return cls(ResourceKind(kind), id) if kind in set(ResourceKind) and id else None
@@ -104,7 +102,7 @@ class DependencyNetwork:
     """Commune → its sites."""
 
     @classmethod
-    def of(cls, sections: Iterable[ref.SectionData]) -> DependencyNetwork:
+    def of(cls, sections: Iterable[ref.SectionData]) -> "DependencyNetwork":
         """Index the sections of a reference version; any may be missing."""
         activities: dict[str, ref.Activity] = {}
         sites: dict[str, ref.Site] = {}

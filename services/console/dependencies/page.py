@@ -1,7 +1,5 @@
 """Words of losses on the page `/dependances`, and of their cascade. Rule D130. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,7 +1,5 @@
 """Foresee which plans a loss would make Vigie propose. Rules D49, D130. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import eq, ge, gt, le, lt

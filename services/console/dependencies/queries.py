@@ -1,7 +1,5 @@
 """Collect the present state of a realm and evaluate losses on top of it. Rule D130."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections import OrderedDict

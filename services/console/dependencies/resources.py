@@ -1,7 +1,5 @@
 """Resources of losses and their cascades. Rule D130."""
 
-from __future__ import annotations
-
 from pydantic import Field
 
 from services.console.resource_base import Resource, Time

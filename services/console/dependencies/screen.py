@@ -1,7 +1,5 @@
 """Page `/dependances`: effect of losing a resource now. Rule D130."""
 
-from __future__ import annotations
-
 import asyncio
 from typing import Any, Final
 

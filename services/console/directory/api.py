@@ -4,8 +4,6 @@ Roles, functions and partners are open to readers of the logbook. The numbers of
 right to the directory, and every reading is logged.
 """
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request

@@ -1,7 +1,5 @@
 """Read people and their contact points from a CSV file. Rule D58."""
 
-from __future__ import annotations
-
 import csv
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -1,7 +1,5 @@
 """Read numbers from the encrypted directory; record each reading of a personal one. Rule D59."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import structlog

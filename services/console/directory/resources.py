@@ -1,7 +1,5 @@
 """Resources of the directory. Rule D89."""
 
-from __future__ import annotations
-
 from datetime import date
 
 from pydantic import Field

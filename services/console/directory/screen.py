@@ -1,7 +1,5 @@
 """Page `/annuaire`: roles with their holders, and partners. Rule D89."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 A source knows addresses; the directory also knows days of verification, quiet hours and browsers.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 

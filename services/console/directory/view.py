@@ -1,7 +1,5 @@
 """Build the directory from the roles on call, the reference data and the numbers. Pure."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date

@@ -4,8 +4,6 @@ A frozen document is stored as the bytes that `frozen` returns. Later views come
 alone.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Final, Literal

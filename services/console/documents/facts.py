@@ -1,7 +1,5 @@
 """Facts of a situation report, one realm at one time in one language, and texts of all sections."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime

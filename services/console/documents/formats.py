@@ -1,7 +1,5 @@
 """Document responses: stored JSON, PDF, plain text or one static HTML page. Rule D54."""
 
-from __future__ import annotations
-
 from base64 import b64encode
 from collections.abc import Sequence
 from functools import cache

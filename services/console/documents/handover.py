@@ -3,8 +3,6 @@
 The objective is kept apart and added when the page is shown, so that it can be erased.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime

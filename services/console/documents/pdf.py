@@ -4,8 +4,6 @@ Typesetting runs in a thread; the compiler releases the interpreter lock. The sa
 the same bytes, because its date is `as_of`: a frozen document can be typeset again and compared.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections import OrderedDict
 from datetime import UTC, datetime
@@ -105,7 +103,7 @@ def typeset(template: bytes, data: bytes, at: datetime) -> bytes:
 
 
 def _compile_pdf(
-    template: bytes, inputs: dict[str, str], at: datetime, standard: typst.PDFStandard
+    template: bytes, inputs: dict[str, str], at: datetime, standard: "typst.PDFStandard"
 ) -> bytes:
     output = typst.compile(
         template,

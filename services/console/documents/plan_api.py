@@ -1,7 +1,5 @@
 """Route for a plan on paper. Rule D83."""
 
-from __future__ import annotations
-
 import asyncio
 from contextlib import nullcontext
 from typing import Any, Final

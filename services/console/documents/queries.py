@@ -1,7 +1,5 @@
 """Queries that draft documents and return the frozen ones. Rules D53 and D54."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta

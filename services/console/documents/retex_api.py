@@ -1,7 +1,5 @@
 """Routes for lessons learned and improvement actions: `/retex` and `/improvements`. Rule D53."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from fastapi import Depends, Query, Request

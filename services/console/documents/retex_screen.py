@@ -1,7 +1,5 @@
 """Page `/retex`: lessons learned."""
 
-from __future__ import annotations
-
 import asyncio
 from typing import Any, Final
 from urllib.parse import urlencode

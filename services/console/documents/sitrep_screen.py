@@ -1,7 +1,5 @@
 """Page `/sitrep`: the draft of the situation report, or a frozen one."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import urlencode

@@ -3,8 +3,6 @@
 The next report is a draft that follows the facts; a validated one never changes.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Sequence
 from typing import Annotated, Literal

@@ -1,7 +1,5 @@
 """Selection of logbook lines for documents: events and decisions that concern the whole cell."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Final
 

@@ -1,7 +1,5 @@
 """Routes for drills that Vigie writes, and for first actions over exercises. Rule D95."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request

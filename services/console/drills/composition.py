@@ -9,8 +9,6 @@ ends when it is due, and the notice names the day that makes it so. Rule D50.
 The weakest plans come first: readiness hole × loss × cards never exercised.
 """
 
-from __future__ import annotations
-
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

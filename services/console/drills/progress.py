@@ -5,8 +5,6 @@ plan that it decides, or with the start of a plan where it has a card. A useful 
 answer, a decision on a plan, or a card done.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,7 +1,5 @@
 """Read the proof of plans, losses and first actions for drills. Rule D95."""
 
-from __future__ import annotations
-
 import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Page `/exercices-courts`: drills that Vigie writes, and first actions over exercises. D95."""
 
-from __future__ import annotations
-
 import asyncio
 from dataclasses import dataclass
 from typing import Any, Final

@@ -4,8 +4,6 @@ Pure: the same network and the same random source give the same reports. Texts a
 exercise, in French. Rule D95.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -284,7 +282,7 @@ def _write_river(writer: StimulusWriter, when: Measured) -> list[Stimulus] | Non
     ]
 
 
-def _write_sites(type: str, severity: int, lost_pct: int) -> Writer:
+def _write_sites(type: str, severity: int, lost_pct: int) -> "Writer":
     def write(writer: StimulusWriter, when: Measured) -> list[Stimulus] | None:
         if not _passes_upwards(when):
             return None

@@ -3,8 +3,6 @@
 The signed zip proves which facts were known, decided, sent and answered.
 """
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Annotated

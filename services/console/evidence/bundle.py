@@ -5,8 +5,6 @@ Entries leave as soon as they are made. The manifest with their hashes and its s
 Log records stay as they are, byte for byte, so that their chain can be checked alone.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import AbstractContextManager, aclosing

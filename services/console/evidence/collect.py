@@ -6,8 +6,6 @@ need access to the logbook, report texts need access to raw reports, and people 
 Every export is logged. Rule D59.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import (
     AsyncGenerator,

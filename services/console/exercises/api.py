@@ -3,8 +3,6 @@
 `vigie up` opens the live realm.
 """
 
-from __future__ import annotations
-
 import asyncio
 from datetime import date
 from pathlib import Path
@@ -67,7 +65,7 @@ class RealmCalendar(DecisionBody):
     )
 
     @model_validator(mode="after")
-    def _check_order(self) -> RealmCalendar:
+    def _check_order(self) -> "RealmCalendar":
         if any(first > last for first, last in self.school_holidays):
             raise ValueError("school holidays end before they begin")
         return self
@@ -119,7 +117,7 @@ class StepRequest(DecisionBody):
     )
 
     @model_validator(mode="after")
-    def _one(self) -> StepRequest:
+    def _one(self) -> "StepRequest":
         if (self.to is None) == (self.minutes is None):
             raise ValueError("give `to` or `minutes`")
         return self

@@ -3,8 +3,6 @@
 The texts cover its start, its end and a call. Vigie sends none of them by itself.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """Page `/realms`: the live realm and exercises."""
 
-from __future__ import annotations
-
 import re
 from typing import Any, Final
 

@@ -1,7 +1,5 @@
 """Choose the form of a list: JSON, CSV or GeoJSON, by `?format=` or the `Accept` header."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import Depends, Query, Request

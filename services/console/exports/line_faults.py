@@ -1,7 +1,5 @@
 """Name the faults of an imported table by their line, never by its content."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final

@@ -4,8 +4,6 @@ A zip with the content, a manifest and, first and uncompressed, the media type (
 Texts are cells of type string, which no spreadsheet computes.
 """
 
-from __future__ import annotations
-
 import io
 from collections.abc import Iterable
 from datetime import datetime

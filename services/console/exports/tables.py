@@ -4,8 +4,6 @@ UTF-8 with a BOM, semicolons, CRLF (RFC 4180), a title per column in the reader'
 times. A text that a spreadsheet would take for a formula gets an apostrophe in front.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
@@ -123,10 +121,10 @@ class FileNaming:
 
 
 ReadPage = Callable[[int, str | None], Awaitable[Page[R]]]
-"""Reader of one page of a list, by its size and its cursor."""
+"""Reader of one page of a list, by its size and its cursor. Quoted: `Page[R]` is no generic alias."""
 
 
-async def read_all_pages(read: ReadPage[R]) -> list[R]:
+async def read_all_pages(read: "ReadPage[R]") -> list[R]:
     """Return a whole list."""
     page = await read(PAGE_ROWS, None)
     rows = list(page.items)
@@ -144,7 +142,7 @@ def build_csv_response(columns: Columns[T], rows: Iterable[T], about: FileNaming
 
 
 async def stream_csv_response(
-    columns: Columns[R], read: ReadPage[R], about: FileNaming
+    columns: Columns[R], read: "ReadPage[R]", about: FileNaming
 ) -> Response:
     """Return a long list as a CSV file, page by page.
 

@@ -1,7 +1,5 @@
 """Routes for the stimuli of an exercise and its evaluation: `/stimuli`, `/evaluation`. D94."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Final
 
 import orjson

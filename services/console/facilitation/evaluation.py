@@ -1,7 +1,5 @@
 """Judge stimuli and the participation of roles from the rows of an exercise. Rule D94. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 

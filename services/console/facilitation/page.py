@@ -1,7 +1,5 @@
 """Build the list of stimuli and the evaluation for pages. Rule D94. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime

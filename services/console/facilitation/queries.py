@@ -1,7 +1,5 @@
 """Read the stimuli of an exercise and its evaluation sheet. Rule D94."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, Final
 

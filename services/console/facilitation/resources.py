@@ -1,7 +1,5 @@
 """Resources of facilitation and evaluation. Rule D94."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 from typing import Any
 

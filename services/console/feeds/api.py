@@ -1,7 +1,5 @@
 """Serve the state of the official feeds under `/api/v1/feeds`."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 
 from fastapi import APIRouter, Request

@@ -3,8 +3,6 @@
 Feeds that need a person come first.
 """
 
-from __future__ import annotations
-
 from datetime import datetime
 from pathlib import Path
 from typing import Final

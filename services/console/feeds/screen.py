@@ -1,7 +1,5 @@
 """Page `/flux`: the official feeds, their age and their last word. Rule D120."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final

@@ -3,8 +3,6 @@
 A draft follows the facts; the signature of the outgoing person freezes its page.
 """
 
-from __future__ import annotations
-
 import asyncio
 from typing import Annotated, Final
 

@@ -1,7 +1,5 @@
 """Queries about handovers: rows, and pages as drafted or frozen. Rule D115."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

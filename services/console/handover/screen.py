@@ -1,7 +1,5 @@
 """Page `/releve/{number}`: one handover, its signatures, the next steps. Rule D115."""
 
-from __future__ import annotations
-
 from typing import Any, Final
 
 from fastapi import Request

@@ -1,7 +1,5 @@
 """Routes for hazard clocks: `/hazards`. Rule D124."""
 
-from __future__ import annotations
-
 from fastapi import APIRouter
 
 from services.console.hazards.resources import HazardClocks

@@ -1,7 +1,5 @@
 """Compute the hazard clock of each site: hour, margin, deadlines before it. Rule D124. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta

@@ -1,7 +1,5 @@
 """Words of hazard clocks on the cell page, the pages of plans and sites, and the report."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,7 +1,5 @@
 """Collect the inputs of hazard clocks from one snapshot. Rule D124."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final

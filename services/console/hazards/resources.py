@@ -1,7 +1,5 @@
 """Resources of hazard clocks."""
 
-from __future__ import annotations
-
 from pydantic import Field
 
 from services.console.resource_base import Interval, Resource, Time

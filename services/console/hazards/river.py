@@ -1,7 +1,5 @@
 """Foresee the level of a river and when it crosses a threshold. Rule D124. Pure."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 200 with the result, the decider's refusal as a problem, or 202 while it is pending.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar

@@ -4,8 +4,6 @@ A command stays on a log for ever, even one that its decider refuses. So every s
 command is checked here, on all routes. Rule D58.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from typing import Any, Final

@@ -1,7 +1,5 @@
 """Serve the answer to a pending decision under `/api/v1/commands/{id}`."""
 
-from __future__ import annotations
-
 from contextlib import suppress
 from typing import Annotated
 

@@ -6,8 +6,6 @@ a secret beside text that a stranger chose (the CSRF token is in a cookie), so i
 nothing.
 """
 
-from __future__ import annotations
-
 import zlib
 from functools import lru_cache
 from typing import Final

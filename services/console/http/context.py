@@ -1,7 +1,5 @@
 """Collect the context of a request: principal, realm, time and language."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
@@ -105,7 +103,7 @@ class DecisionContext:
         model: ReadModel = self.request.app.state.model
         return model.of(self.realm, self.lang)
 
-    def within(self, body: DecisionBody | None) -> DecisionContext:
+    def within(self, body: "DecisionBody | None") -> "DecisionContext":
         """Return the same author in the realm of the body.
 
         Raises RealmUnknown, ProblemError `out_of_scope`.

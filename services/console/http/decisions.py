@@ -6,8 +6,6 @@ for as long as the answer, because a command may hold values that the request do
 time, a speed, people). Free text goes to the encrypted `texts` first; the command carries its id.
 """
 
-from __future__ import annotations
-
 import asyncio
 import hmac
 import secrets

@@ -1,7 +1,5 @@
 """Limit the requests of one user: turns at expensive work, and the size of bodies."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager

@@ -4,8 +4,6 @@ A test validates each example. Ids of incidents, plans and people are invented; 
 the shipped territory.
 """
 
-from __future__ import annotations
-
 import re
 from typing import Any, Final
 

@@ -1,7 +1,5 @@
 """Declare the problems of the console in the catalogue of `services.runtime.http.problems`."""
 
-from __future__ import annotations
-
 from services.runtime.http.problems import ProblemError, build_bilingual, declare_problem
 
 declare_problem(

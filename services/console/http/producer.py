@@ -3,8 +3,6 @@
 So reading never waits for it.
 """
 
-from __future__ import annotations
-
 import asyncio
 
 from schemas.base import Message

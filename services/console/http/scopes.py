@@ -5,8 +5,6 @@ an author without a limit before it queries the read model, and otherwise raises
 `out_of_scope`. The author must already be in the realm of the body (`DecisionContext.within`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from services.console.http.context import (

@@ -4,8 +4,6 @@ Catalogues are read as text (`<lang>/vigie.po`) and compiled in memory, so there
 Translators run `python -m services.console.i18n` to update them from the sources.
 """
 
-from __future__ import annotations
-
 import re
 from functools import cache
 from io import BytesIO

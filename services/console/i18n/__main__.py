@@ -3,8 +3,6 @@
 New texts stay untranslated.
 """
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from pathlib import Path
 

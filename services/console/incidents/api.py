@@ -1,7 +1,5 @@
 """Serve incidents, their explanations and decisions under `/api/v1/incidents`."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from fastapi import Depends, Query, Request

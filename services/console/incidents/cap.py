@@ -7,8 +7,6 @@ the same state is always the same message. No free text of a report is sent (rul
 D2 and D56, CAP.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

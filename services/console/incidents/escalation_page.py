@@ -1,7 +1,5 @@
 """Show an escalation as steps with calls, answers and the next step (rules D32–D35)."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Container, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,7 +1,5 @@
 """Page `/incidents/{id}`: one incident."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Build the page of one incident: its level, answers, and when it was known."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass

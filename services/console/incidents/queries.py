@@ -1,7 +1,5 @@
 """Query incidents and their explanations."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Final
 

@@ -3,8 +3,6 @@
 It has six fields and big targets, and sends one report per site and kind of trouble. Rules D1, D2.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode

@@ -1,7 +1,5 @@
 """Page `/signalements/{id}`: one report with its text."""
 
-from __future__ import annotations
-
 from typing import Any, Final
 
 import structlog

@@ -3,8 +3,6 @@
 The front door of intake accepts new reports.
 """
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import structlog

@@ -3,8 +3,6 @@
 A report of people gets a receipt once the cell has read it. Rule D98.
 """
 
-from __future__ import annotations
-
 from typing import Final
 
 from pydantic import Field

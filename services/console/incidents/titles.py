@@ -1,7 +1,5 @@
 """Write titles of incidents and tasks, and the sentences of refused commands."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Final
 

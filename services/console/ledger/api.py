@@ -1,7 +1,5 @@
 """Routes for the ledger: `/ledger`, `/ledger-totals`, `/ledger-document`. Rule D93."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, Query, Request

@@ -1,7 +1,5 @@
 """The ledger as a document to print: sums, then the lines of the largest amounts. Rule D93."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime

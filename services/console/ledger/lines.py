@@ -4,8 +4,6 @@ Each line comes from one row: the reassignment, resource request or message that
 Amounts are exact decimals, so the sum of the lines is the sum of the costs.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import ROUND_HALF_EVEN, Decimal
@@ -64,7 +62,7 @@ class UnitPrices:
     channels_draft: bool = False
 
     @classmethod
-    def of(cls, sections: Iterable[ref.SectionData]) -> UnitPrices:
+    def of(cls, sections: Iterable[ref.SectionData]) -> "UnitPrices":
         """Collect the prices in the sections of a version."""
         section_by_type = {type(section): section for section in sections}
         policy, rules, channels = (

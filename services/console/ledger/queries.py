@@ -1,7 +1,5 @@
 """Queries about costs. Rule D93."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal

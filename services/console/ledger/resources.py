@@ -1,7 +1,5 @@
 """Resources of the ledger: lines and sums of costs. Rule D93."""
 
-from __future__ import annotations
-
 from pydantic import Field
 
 from services.console.ledger.lines import CostKind, CostUnit

@@ -1,7 +1,5 @@
 """Page `/depenses`: sums of the costs, and the newest lines with their sources. Rule D93."""
 
-from __future__ import annotations
-
 import asyncio
 from typing import Any, Final
 

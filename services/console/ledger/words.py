@@ -1,7 +1,5 @@
 """Words of the ledger in French."""
 
-from __future__ import annotations
-
 from typing import Final
 
 from services.console.i18n import N_

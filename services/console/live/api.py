@@ -1,7 +1,5 @@
 """Serve the live stream of Server-Sent Events, and the presence of people: `/stream`, `/presence`."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response

@@ -9,8 +9,6 @@ that the others see them at once.
 Readers of names see the other members of the cell on their page.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -75,7 +73,7 @@ class Entry:
         return f"{self.place} {self.account}"
 
     @classmethod
-    def load(cls, member: bytes) -> Entry:
+    def load(cls, member: bytes) -> "Entry":
         place, _, account = member.decode().partition(" ")
         return cls(place, account)
 

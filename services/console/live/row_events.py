@@ -5,8 +5,6 @@ activity only the clocks that changed since, and no event except a logbook line 
 returns everything.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final

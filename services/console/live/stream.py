@@ -11,8 +11,6 @@ Redis does not answer, no projector follows the logs or the reader has stopped: 
 that it is frozen.
 """
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections import deque
@@ -397,7 +395,7 @@ class StreamHub:
         last_id: str | None,
         gzip: bool = False,
         still_allowed: Callable[[], bool] = lambda: True,
-    ) -> LiveStream:
+    ) -> "LiveStream":
         """Open the stream of one browser, which lasts until it leaves or `still_allowed` is False.
 
         It is open when this returns; errors are raised before, including PictureFrozen and

@@ -4,8 +4,6 @@ Append-only: a correction is a new line with the id of the line it corrects. The
 to `texts`, the command carries its id. Rule D55.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 

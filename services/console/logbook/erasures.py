@@ -4,8 +4,6 @@ The proposal lies in `texts`, encrypted like them, under an id derived from that
 acts are logbook lines, without the erased text. Rule D58.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal

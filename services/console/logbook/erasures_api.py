@@ -4,8 +4,6 @@ Serves `POST /api/v1/reports/{id}/erase` and `POST /api/v1/log/{id}/erase`. The 
 it with a reason, a second person approves or declines. All are logbook lines. Rule D58.
 """
 
-from __future__ import annotations
-
 import asyncio
 from typing import Annotated, Final, Self
 from weakref import WeakValueDictionary

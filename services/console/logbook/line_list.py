@@ -1,7 +1,5 @@
 """Select the logbook lines of a page, and gather lines that differ only in their site."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@
 stored without text; the sentence is rendered in the reader's language. Pure. Rule D55.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -66,7 +64,7 @@ class LineRecord:
         }
 
     @classmethod
-    def load(cls, dump: dict[str, Any]) -> LineRecord:
+    def load(cls, dump: dict[str, Any]) -> "LineRecord":
         """Build a line from the output of `dump`."""
         return cls(**dump)
 

@@ -1,7 +1,5 @@
 """Query the logbook, single reports, and answers of commands."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet

@@ -1,7 +1,5 @@
 """Page `/main-courante`: the logbook, newest first."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -74,7 +72,7 @@ class LogbookRow:
     corrected_by: str | None
     place: str
     danger: bool
-    parts: tuple[LogbookRow, ...] = ()
+    parts: "tuple[LogbookRow, ...]" = ()
     """The lines that this row sums up, newest first."""
 
     @property

@@ -3,8 +3,6 @@
 Rule D88, resource requests.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, Final

@@ -1,7 +1,5 @@
 """Queries about resource requests and stocks."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Final
 

@@ -1,7 +1,5 @@
 """Resources of logistics: resource requests, their offers, stock levels."""
 
-from __future__ import annotations
-
 from pydantic import ConfigDict, Field
 
 from schemas.crisis.resource_requests import OfferState, RequestPriority, RequestState

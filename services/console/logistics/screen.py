@@ -1,7 +1,5 @@
 """Page `/moyens`: the board of resource requests. Rule D88."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

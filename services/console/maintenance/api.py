@@ -3,8 +3,6 @@
 Silences of an Alertmanager are windows, too. A lease is an alert that a source keeps alive.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends

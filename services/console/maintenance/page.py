@@ -1,7 +1,5 @@
 """Page of maintenance windows: choices for people, and recurrences in words."""
 
-from __future__ import annotations
-
 from typing import Final
 
 from schemas.catalogue.event_types import EVENT_TYPES

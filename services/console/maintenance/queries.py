@@ -1,7 +1,5 @@
 """Queries about maintenance windows and leases."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Resources of maintenance windows and leases."""
 
-from __future__ import annotations
-
 from pydantic import Field
 
 from schemas.words import EventType

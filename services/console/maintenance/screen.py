@@ -1,7 +1,5 @@
 """Page `/travaux`: maintenance windows. Rule D64."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Any, Final
 

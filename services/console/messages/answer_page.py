@@ -3,8 +3,6 @@
 Opening the page never counts as an answer. Rule D33.
 """
 
-from __future__ import annotations
-
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol

@@ -1,7 +1,5 @@
 """Page `/appels/{id}/reponses`: the people with one answer of a headcount."""
 
-from __future__ import annotations
-
 from typing import Any, Final
 
 from schemas.callouts import HeadcountAnswer

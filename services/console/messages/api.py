@@ -1,7 +1,5 @@
 """Routes for tasks, notifications, escalations, and the hold on sending."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal, TypeAlias
 
 from fastapi import Depends, Query, Request

@@ -3,8 +3,6 @@
 They cover subject, place, time, request, answers, and ways to reach the cell.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime

@@ -3,8 +3,6 @@
 A first request drafts the call-out with its cost, a second one starts it, a third one stops it.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Annotated, Any, Final

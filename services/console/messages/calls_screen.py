@@ -1,7 +1,5 @@
 """Page `/appels`: call-outs and headcounts, as counts. Rules D37 and D58."""
 
-from __future__ import annotations
-
 from typing import Any, Final
 
 from services.console.i18n import N_

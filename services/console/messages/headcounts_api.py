@@ -4,8 +4,6 @@ Counts are open to all readers. Single answers, with names from the directory, a
 30 days, and every reading is logged. Rules D37 and D59.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Final
 
 import structlog

@@ -1,7 +1,5 @@
 """Page of call-outs and headcounts: cost of drafts, progress, and missing answers."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final

@@ -5,8 +5,6 @@ content. The link is masked, so that readers cannot answer for the person. The m
 link, so that texts are shortened in the same way.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Final

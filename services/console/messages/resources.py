@@ -1,7 +1,5 @@
 """Resources of messages: notifications, call-outs, and answers to headcounts."""
 
-from __future__ import annotations
-
 from pydantic import Field
 
 from schemas.words import Channel, NotificationState

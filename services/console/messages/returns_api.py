@@ -3,8 +3,6 @@
 The address itself is the proof; there is no login.
 """
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 from urllib.parse import parse_qsl

@@ -3,8 +3,6 @@
 References of receipts and reasons go to the encrypted texts; commands carry their ids.
 """
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from fastapi import Depends, Query

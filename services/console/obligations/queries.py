@@ -1,7 +1,5 @@
 """Queries about legal deadlines and the drafts of their declarations. Rule D92."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Final
 

@@ -1,7 +1,5 @@
 """Page `/echeances`: the clocks of legal deadlines, with the draft of one. Rule D92."""
 
-from __future__ import annotations
-
 import asyncio
 from dataclasses import dataclass
 from datetime import datetime

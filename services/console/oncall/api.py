@@ -1,7 +1,5 @@
 """Routes for on-call schedules, overrides, swaps, calendars, readiness and drills."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace

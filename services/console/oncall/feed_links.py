@@ -4,8 +4,6 @@ They do not expire, because calendar programs ask for years. `renew` ends all of
 address has leaked.
 """
 
-from __future__ import annotations
-
 import hmac
 import secrets as random
 from base64 import urlsafe_b64decode, urlsafe_b64encode

@@ -1,7 +1,5 @@
 """Queries about on-call schedules and readiness, now or as known at a time."""
 
-from __future__ import annotations
-
 import asyncio
 
 from schemas import oncall as o

@@ -1,7 +1,5 @@
 """Resources of on-call schedules, readiness and drills."""
 
-from __future__ import annotations
-
 from pydantic import Field
 
 from schemas.oncall import Place

@@ -1,7 +1,5 @@
 """On-call schedules and readiness as clients see them, from rows and reference data. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final

@@ -1,7 +1,5 @@
 """Page `/astreintes`: on-call schedules and their holes."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass

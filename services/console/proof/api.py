@@ -1,7 +1,5 @@
 """Routes for the proof of plans, from logs and verified numbers of partners. Rule D85."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from fastapi import APIRouter, Request

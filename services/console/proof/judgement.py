@@ -4,8 +4,6 @@ Pure: the facts of one realm at one time in, the proof out. It reads no clock, s
 past time are judged alike. Rule D85, proof of a plan.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date

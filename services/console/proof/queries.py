@@ -1,7 +1,5 @@
 """Read the facts that prove plans: people reached, cards exercised, seats, skills. Rule D85."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 from time import monotonic

@@ -1,7 +1,5 @@
 """Resources of the proof of plans. Rule D85."""
 
-from __future__ import annotations
-
 from pydantic import Field
 
 from services.console.proof.judgement import ProofKind

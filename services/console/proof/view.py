@@ -1,7 +1,5 @@
 """Write the proof of plans in words, for the API, pages and commands. Pure. Rule D85."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property

@@ -4,8 +4,6 @@ A record only has the time of its last change; lines of the logbook tell since w
 state. Pure.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final

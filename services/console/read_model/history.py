@@ -8,8 +8,6 @@ A fact counts if its own time is at or before T: a deadline that fired late, aft
 at its due time. Times never decrease within one realm and service.
 """
 
-from __future__ import annotations
-
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -302,7 +300,7 @@ class Chronicle:
             if service in scope_by_service
         ]
 
-    def fold(self, realm: str, until: Instant) -> Fold:
+    def fold(self, realm: str, until: Instant) -> "Fold":
         return Fold(self, realm, until)
 
     def newest(

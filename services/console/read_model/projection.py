@@ -5,8 +5,6 @@ every line, command and count is kept. A batch cannot be applied twice: it is wr
 positions are still those it starts from.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol

@@ -6,8 +6,6 @@ never counts twice. Redis may be flushed, restored from an old image or lost: it
 match its rows, and an empty store is filled again from the logs. Readers get an error meanwhile.
 """
 
-from __future__ import annotations
-
 import asyncio
 import signal
 import time

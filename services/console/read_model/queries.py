@@ -9,8 +9,6 @@ StoreAway) and CursorInvalid of `services.runtime.http.pagination`; for the past
 `broker_away`.
 """
 
-from __future__ import annotations
-
 from services.console.actions.queries import ActionQueries
 from services.console.attention.queries import AttentionQueries
 from services.console.commissioning.queries import CommissioningQueries

@@ -1,7 +1,5 @@
 """Open a realm at a time for all queries, from Redis or from a fold of the logs."""
 
-from __future__ import annotations
-
 import copy
 import sqlite3
 from collections import OrderedDict

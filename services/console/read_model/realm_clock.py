@@ -6,8 +6,6 @@ function of that and of the server's time: the same for everybody, after every r
 back: the value shown at a change is its floor.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, Final
 

@@ -1,7 +1,5 @@
 """Index the reference data in force for joins, one value per version."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -67,7 +65,7 @@ class IndexedReference:
         return next((rule for rule in rules if rule.level == level), None)
 
     @classmethod
-    def of(cls, version: str | None, contents: Mapping[str, Any]) -> IndexedReference:
+    def of(cls, version: str | None, contents: Mapping[str, Any]) -> "IndexedReference":
         """Build the index from section name → published JSON, in any order."""
         sections = tuple(
             sorted(
@@ -80,7 +78,7 @@ class IndexedReference:
     @classmethod
     def of_sections(
         cls, version: str | None, sections: tuple[ref.SectionData, ...]
-    ) -> IndexedReference:
+    ) -> "IndexedReference":
         """Build the index from sections in publishing order."""
         names = TerritoryNames.of(sections)
         return cls(

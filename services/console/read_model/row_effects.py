@@ -6,8 +6,6 @@ and the realm itself. Raises UnknownType for a fact that this version does not k
 logs stops rather than show half of the truth.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache

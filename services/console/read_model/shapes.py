@@ -3,8 +3,6 @@
 Pure. One function per resource, used for lists, single reads, the past and the live stream alike.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

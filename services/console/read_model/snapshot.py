@@ -5,8 +5,6 @@ one (`schemas.wire`). `CurrentSnapshot` parses a row once and keeps it as long a
 stay the same, so a request costs one round trip to Redis when nothing changed.
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -80,7 +78,7 @@ class RealmSnapshot(ABC):
     async def count(self, collection: str) -> int: ...
 
     @abstractmethod
-    async def members_of(self, causes: Sequence[str]) -> dict[str, SnapshotMembers]:
+    async def members_of(self, causes: Sequence[str]) -> "dict[str, SnapshotMembers]":
         """Return all reports and sources of these causes, if the log lists them one by one."""
 
     async def rows(self, model: type[R]) -> Mapping[str, R]:

@@ -7,8 +7,6 @@ indexes, and `stream` (changes, for live readers). Per log partition: `position_
 identifies the life of the cache: with another epoch, or none, earlier positions and rows are gone.
 """
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field

@@ -4,8 +4,6 @@ It is filled in the background, and before a question that it does not cover yet
 twice, even across restarts.
 """
 
-from __future__ import annotations
-
 import asyncio
 import sqlite3
 import time

@@ -1,7 +1,5 @@
 """Texts about the agents of reassignments, by count. Rule D58."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from services.console.i18n import Translator

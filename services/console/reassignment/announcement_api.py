@@ -5,8 +5,6 @@ so informing them is a separate act, like every call-out. Names are unknown here
 how many leave the site, work at home or come, and that the manager names the persons. Rule D58.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final

@@ -3,8 +3,6 @@
 They hold counts only, never names. Rule D58.
 """
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from fastapi import Depends

@@ -1,7 +1,5 @@
 """Page of reassignments: flow diagram, undecided lines by activity, and unmet needs."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta

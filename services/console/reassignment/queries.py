@@ -1,7 +1,5 @@
 """Queries about proposals, their lines, and orders."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from schemas import reassignment as g

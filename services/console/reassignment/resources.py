@@ -1,7 +1,5 @@
 """Resources of reassignment: proposals and their lines."""
 
-from __future__ import annotations
-
 from pydantic import ConfigDict, Field
 
 from schemas.reassignment import LineState, Preference, ProposalState

@@ -1,7 +1,5 @@
 """Page `/reaffectation`: proposals to reassign staff, and their orders. Rule D58."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 The codes of reasons are in `docs/reference/reassignment-model.md`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Final

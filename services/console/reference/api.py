@@ -1,7 +1,5 @@
 """Routes for the reference data in force in a realm: `/reference`."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from fastapi import APIRouter, Request

@@ -3,8 +3,6 @@
 One person proposes a version, a second one approves it, and a deadline publishes it.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Sequence
 from typing import Annotated, Any

@@ -1,7 +1,5 @@
 """Show the condition of a trigger as rows of choices, and read them back. Rule D86."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final

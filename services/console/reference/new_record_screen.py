@@ -1,7 +1,5 @@
 """Page `/donnees/nouvelle-fiche/{kind}`: the form that proposes a new record. Rule D86."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, Final
 

@@ -1,7 +1,5 @@
 """Queries about changes of the reference data: proposed, waiting and past ones. Rule D63."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from typing import Any, Final

@@ -3,8 +3,6 @@
 A changed schedule shows the people on call in the next days. Rules D34 and D38.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Name records, their fields and their values in words. Rule D86."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Final
 

@@ -1,7 +1,5 @@
 """Check the right to propose a change of one record. Rule D86."""
 
-from __future__ import annotations
-
 from services.console.http.context import is_limited
 from services.console.web.shell import ScreenShell
 from services.runtime.identity.permissions import Permission

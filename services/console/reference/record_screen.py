@@ -5,8 +5,6 @@ A schedule shows the effect of the values in its address, before they are propos
 An activity lists its agents by site and métier, with the forms that change them.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

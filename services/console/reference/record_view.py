@@ -3,8 +3,6 @@
 The form follows the model of the record: its types give the fields, its lengths their limits.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from hashlib import blake2b

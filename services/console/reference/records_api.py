@@ -6,8 +6,6 @@ approves it at `/reference/changes/{id}/approve`, which prepares the version the
 A version is tried on recorded crises before it is proposed. The replay runs in a process of its own, because it takes the processor for seconds.
 """
 
-from __future__ import annotations
-
 import asyncio
 import sys
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Resources of changes of the reference data. Rule D63."""
 
-from __future__ import annotations
-
 from datetime import date
 
 from pydantic import Field

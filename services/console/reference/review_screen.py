@@ -1,7 +1,5 @@
 """Page `/revue`: the yearly review of plans, activities and partners, by owner. Rule D86."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,7 +31,7 @@ class ReviewGroup:
     others: Sequence[RecordReview]
     """Activities or partners."""
     may_propose: bool
-    request: ReviewRequest | None
+    request: "ReviewRequest | None"
     """Action that asks for the partners of the group; None: nothing is due, or it is asked for."""
     action: str | None = None
     """Open action that asks for the partners of the group."""

@@ -1,7 +1,5 @@
 """List the yearly reviews of plans, activities and partners, by owner and due date. Rule D86."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date

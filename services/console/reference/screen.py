@@ -1,7 +1,5 @@
 """Page `/donnees`: changes of the reference data. Rule D63."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, Final
 

@@ -1,7 +1,5 @@
 """Route for the risk of breach: `/risks`. Rule D132."""
 
-from __future__ import annotations
-
 from fastapi import APIRouter
 
 from services.console.http.context import RealmReader

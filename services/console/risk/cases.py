@@ -6,8 +6,6 @@ observed durations of the log move it by their number.
 Return, answer and arrival times are read from versions of rows.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import exp, log, sqrt
@@ -53,7 +51,7 @@ class Observations:
     arrivals: list[float] = field(default_factory=list)
     """Time in ms from the commitment of a resource to its arrival."""
 
-    def add(self, other: Observations) -> None:
+    def add(self, other: "Observations") -> None:
         """Add the observations of another realm."""
         self.overruns += other.overruns
         self.answers += other.answers
@@ -145,7 +143,7 @@ class DurationLaw:
     sigma: float
     """Standard deviation of the logarithm."""
 
-    def learn(self, durations: Iterable[float]) -> DurationLaw:
+    def learn(self, durations: Iterable[float]) -> "DurationLaw":
         """Return the law after these observed durations, in its own unit."""
         logs = [log(duration) for duration in durations if duration > 0]
         if not logs:
@@ -197,7 +195,7 @@ class LearnedLaws:
     arrival: DurationLaw
 
     @classmethod
-    def build(cls, observations: Observations) -> LearnedLaws:
+    def build(cls, observations: Observations) -> "LearnedLaws":
         """Combine the priors and the observations."""
         types = {*UNANNOUNCED, *observations.unannounced_durations}
         return cls(

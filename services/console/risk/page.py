@@ -1,7 +1,5 @@
 """Words of the risk of breach on the page of activities. Rule D132. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final

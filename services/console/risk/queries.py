@@ -1,7 +1,5 @@
 """Simulate the breaches of a realm from its rows and the durations of the logs. Rule D132."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

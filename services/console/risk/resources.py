@@ -1,7 +1,5 @@
 """Resources of the risk of breach. Rule D132."""
 
-from __future__ import annotations
-
 from pydantic import Field
 
 from services.console.resource_base import Resource, Time

@@ -4,8 +4,6 @@ The same draws serve with and without a decision, so their difference is that of
 Equal inputs and seeds give equal results.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import erf, log, sqrt

@@ -3,8 +3,6 @@
 Sites are offered as a table and as a map, too.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 

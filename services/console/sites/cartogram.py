@@ -4,8 +4,6 @@ Each commune gets a cell of a grid. The sum of squared distances to the real pos
 so neighbours stay near each other.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Sequence

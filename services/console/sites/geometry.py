@@ -4,8 +4,6 @@ The plane is equirectangular around the middle latitude, `WIDTH` units wide, wit
 a département, the distortion is far below the precision of the simplified outlines.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -4,8 +4,6 @@ The words go to the encrypted texts. The site confirms with `POST /api/v1/tasks/
 outcome `understood`; the cell takes one back with `withdrawn`.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Final
 
 from fastapi import Depends

@@ -1,7 +1,5 @@
 """Map of affected communes and sites, with glyphs that do not overlap."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Page `/mes-sites`: the sites in the scope of the account."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

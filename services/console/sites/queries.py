@@ -1,7 +1,5 @@
 """Queries about sites, pôles, communes, levels, declarations, and the whole realm at a glance."""
 
-from __future__ import annotations
-
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence

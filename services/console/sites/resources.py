@@ -1,7 +1,5 @@
 """Resources of sites, communes, pôles and the map, and of the realm as a whole."""
 
-from __future__ import annotations
-
 from typing import Literal, TypeAlias, get_args
 
 from pydantic import Field

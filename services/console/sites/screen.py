@@ -1,7 +1,5 @@
 """Page `/sites`: every site of the territory, by commune."""
 
-from __future__ import annotations
-
 from typing import Any, Final
 
 from services.console.i18n import N_

@@ -1,7 +1,5 @@
 """Page `/sites/{id}`: one site."""
 
-from __future__ import annotations
-
 import asyncio
 from typing import Any, Final
 

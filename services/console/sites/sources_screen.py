@@ -4,8 +4,6 @@ The console requests them with the reader's own credentials, so that the front a
 access.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime

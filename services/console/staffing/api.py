@@ -1,7 +1,5 @@
 """Routes for the staffing of the crisis cell: `/cell/staffing`. Rule D90."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from fastapi import Depends

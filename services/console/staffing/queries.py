@@ -1,7 +1,5 @@
 """Query the staffing of the crisis cell, built from its rows. Rule D90."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from typing import Literal
 

@@ -3,8 +3,6 @@
 Fallback strategies are named by their codes in activities.yaml (`strategies`).
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -80,7 +78,7 @@ class TerritoryNames:
     """Transport line → its name."""
 
     @classmethod
-    def of(cls, sections: Iterable[ref.SectionData]) -> TerritoryNames:
+    def of(cls, sections: Iterable[ref.SectionData]) -> "TerritoryNames":
         """Collect names from the sections of a reference version; any may be missing."""
         fields: dict[str, object] = {}
         for section in sections:

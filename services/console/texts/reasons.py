@@ -3,8 +3,6 @@
 Metrics have their names and units in `METRIC_TEXTS`, one row each.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol

@@ -1,7 +1,5 @@
 """Words for the codes of `schemas.words`, and for codes that are plain strings."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache

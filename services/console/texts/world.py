@@ -1,7 +1,5 @@
 """Words for the outside world: families of causes, kinds of sites, sources, networks, vigilance."""
 
-from __future__ import annotations
-
 from services.console.i18n import N_, Translator
 from services.console.texts.names import TerritoryNames
 from services.console.texts.words import ROLE, translate_code

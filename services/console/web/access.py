@@ -1,7 +1,5 @@
 """Decide which pages and realms a reader may see, and render problems as pages."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime

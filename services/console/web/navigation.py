@@ -1,7 +1,5 @@
 """Build the navigation: six screens that this reader needs first, the others in one menu."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache

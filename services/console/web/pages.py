@@ -3,8 +3,6 @@
 Routes and navigation find them; nothing else lists them.
 """
 
-from __future__ import annotations
-
 import importlib
 import pkgutil
 from collections.abc import Awaitable, Callable

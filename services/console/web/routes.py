@@ -6,8 +6,6 @@ so a reader never gets a state older than the change that triggered the refresh.
 few seconds, because the page also shows the passing time.
 """
 
-from __future__ import annotations
-
 import asyncio
 import re
 import time

@@ -1,7 +1,5 @@
 """Load the data that all screens share, and build the frame around them."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass

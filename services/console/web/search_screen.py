@@ -1,7 +1,5 @@
 """Page `/recherche`: search in sites, incidents, lines and people."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final

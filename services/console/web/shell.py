@@ -1,7 +1,5 @@
 """Build the frame of every screen (reader, realm, level, clock) and render templates."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -100,7 +98,7 @@ class DisplayChoice:
     theme: str | None
 
     @classmethod
-    def of(cls, request: Request) -> DisplayChoice:
+    def of(cls, request: Request) -> "DisplayChoice":
         """Read the choice from `?lang=` and `?theme=`, then cookies, then browser preferences."""
         lang = request.query_params.get("lang") or request.cookies.get(LANG_COOKIE)
         theme = request.query_params.get("theme") or request.cookies.get(THEME_COOKIE)

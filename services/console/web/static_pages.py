@@ -4,8 +4,6 @@ The guide is that of `docs/guide`, in French. The pages for operators that it na
 They need no network beyond this machine.
 """
 
-from __future__ import annotations
-
 import csv
 import posixpath
 import re

@@ -3,8 +3,6 @@
 The browser repeats `format_countdown` (clock.js).
 """
 
-from __future__ import annotations
-
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 

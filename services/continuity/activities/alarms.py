@@ -3,8 +3,6 @@
 Rule D44.
 """
 
-from __future__ import annotations
-
 from typing import Final, Literal, NamedTuple
 
 from schemas.alerts import AttentionRequested

@@ -5,8 +5,6 @@ clocks name (`ClockRow.next_at`). It records facts only if something changed. Ar
 other sites count as capacity of the work that they do. Rule D81.
 """
 
-from __future__ import annotations
-
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from typing import Final

@@ -4,8 +4,6 @@ All durations are real time in ms: the night of 28 March has 23 hours, and an op
 04:00 in that night lasts one hour.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta

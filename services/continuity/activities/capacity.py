@@ -1,7 +1,5 @@
 """Compute the capacity of an activity from its sites, kitchens and systems. Rules D40, D47."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from heapq import nsmallest
 from typing import Final, NamedTuple

@@ -7,8 +7,6 @@ clock; the time in between is a pause and does not count *(decided)*.
 The forecast says when an interrupted activity is back, and whether that breaches its DMIA. Rule D45.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_left
 from collections.abc import Collection, Container, Sequence
 from dataclasses import dataclass, replace
@@ -118,11 +116,11 @@ class Interruption:
         """Start of the last stretch without a break."""
         return self.pauses[-1][1] if self.pauses else self.started_at
 
-    def stop(self, at: Instant) -> Interruption:
+    def stop(self, at: Instant) -> "Interruption":
         """Stop at `at`, or at the last resumption if that is later (a correction)."""
         return replace(self, stopped_at=max(at, self.resumed_at))
 
-    def earlier(self, start: Instant) -> Interruption:
+    def earlier(self, start: Instant) -> "Interruption":
         """Move the start back for a late report; only the first stretch can move (D7)."""
         return replace(self, started_at=start) if start < self.started_at else self
 

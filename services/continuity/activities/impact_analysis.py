@@ -6,8 +6,6 @@ counted in whole points, so that a sum does not depend on the order of its terms
 scale of its group.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date

@@ -5,8 +5,6 @@ They read the site and its kitchen only; a system that is down counts for the cl
 triggers do not read them. Rule D42.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 

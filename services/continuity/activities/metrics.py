@@ -3,8 +3,6 @@
 The metrics are listed in `docs/reference/rules.md`.
 """
 
-from __future__ import annotations
-
 import operator
 from collections.abc import Callable
 from typing import Final

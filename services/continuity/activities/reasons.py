@@ -1,7 +1,5 @@
 """Explain the state of an activity: paths (D47), reasons with values, incident. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import lru_cache
 

@@ -3,8 +3,6 @@
 Rules D41, D44, D46, D51.
 """
 
-from __future__ import annotations
-
 from typing import Final
 
 from schemas import commands as cmd

@@ -1,7 +1,5 @@
 """Decisions about action cards: start, complete, skip. Rules D50 and D84."""
 
-from __future__ import annotations
-
 from typing import Any, Final, Literal
 
 from schemas import commands as cmd

@@ -4,8 +4,6 @@ Each function records the changes of a decision and returns its answer, or raise
 A refused command changes nothing. Rules D48 to D50, D52.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 

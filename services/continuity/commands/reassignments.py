@@ -3,8 +3,6 @@
 Rules D49, D58. See `docs/reference/reassignment-model.md`.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from typing import Final, NamedTuple, Self

@@ -4,8 +4,6 @@ An offer from a stock reserves its quantity, and only open offers are committed.
 realm decides in one order, so nothing is promised twice.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 

@@ -7,8 +7,6 @@ plan of the present holds, and a first answer fills the added need. See
 `docs/reference/reassignment-model.md`, §6.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -126,7 +124,7 @@ class CrisisContingency:
             tuple(sites), compute_unmet(program, solution), list_unmet_gaps(program, solution)
         )
 
-    def _after(self, site: int) -> CrisisContingency:
+    def _after(self, site: int) -> "CrisisContingency":
         return CrisisContingency(
             self._tables,
             self._lost,

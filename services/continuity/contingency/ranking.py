@@ -7,8 +7,6 @@ helper together, and neither site is a host or a possible helper of the other's 
 deficits add up. See `docs/reference/reassignment-model.md`, §5 and §6.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum

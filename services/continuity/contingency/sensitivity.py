@@ -6,8 +6,6 @@ nearest to all others; it has no duties of its own. A generator is tried at each
 cut in its commune would close.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace

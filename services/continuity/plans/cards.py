@@ -1,7 +1,5 @@
 """Action cards (fiches réflexes) of a plan: due, overdue, done. Rules D50, D84."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final

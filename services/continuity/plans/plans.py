@@ -4,8 +4,6 @@ A proposal is (plan, level, incident) once. Alerts reads nothing that is decided
 between the two services ends. Rules D48, D49, D52.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 

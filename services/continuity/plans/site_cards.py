@@ -7,8 +7,6 @@ them (`cards:<plan>`), at most `OPENED_PER_STEP` in one Transaction. One deadlin
 (`remind:`) tells each owner about all its cards in one message.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final

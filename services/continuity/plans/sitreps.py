@@ -5,8 +5,6 @@ deciders hold no free text. The log holds its number, time, hash and counts, so 
 unseen. An improvement action is a task of a role until it is done.
 """
 
-from __future__ import annotations
-
 from typing import Final
 
 from schemas.alerts import AttentionRequested

@@ -7,8 +7,6 @@ leaves. An order, a recall or a loss of many lines is recorded in parts, and its
 the first one and counts them all.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from typing import Final, Literal

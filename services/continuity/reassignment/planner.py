@@ -5,8 +5,6 @@ whenever the situation or the approved lines change. A ranking in the log is nev
 so a planner that was killed continues with the next one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, Literal

@@ -12,8 +12,6 @@ quarter of a core, or a tenth while the system is not quiet or other work wants 
 planner notices the latter by itself: a thread of the lowest priority gets less time than passes.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import os

@@ -4,8 +4,6 @@ The same log gives the same answer, byte for byte: the solver's work is counted 
 never in seconds. The planner uses it for live realms and the conductor for simulated ones.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b

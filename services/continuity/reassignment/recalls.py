@@ -7,8 +7,6 @@ that still needs some of its agents: a new line that counts on the others waits 
 released them. Pure.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple

@@ -5,8 +5,6 @@ See `docs/reference/reassignment-model.md`, §1.
 Agents start work elsewhere and are expected back at computed times, rule D80. The start is the next opening of the work; the end is the announced end of the causes at a site.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field

@@ -6,8 +6,6 @@ pace like everybody else. A stop takes effect with its Transaction: a notificati
 handed over by then is not sent.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final, Self

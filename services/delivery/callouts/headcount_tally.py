@@ -3,8 +3,6 @@
 The keys of the answers are destroyed after 30 days. Rules D37, D58.
 """
 
-from __future__ import annotations
-
 import time
 from collections import Counter
 from collections.abc import Callable

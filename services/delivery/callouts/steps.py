@@ -1,7 +1,5 @@
 """Steps of a call-out that is under way: next people, reminders, managers, withdrawal, counts."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from schemas.callouts import (

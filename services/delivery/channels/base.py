@@ -6,8 +6,6 @@ An SMSC may write the id of a message as a hexadecimal number when it takes a me
 receipt, or the other way round, padded with zeros or in other case (Kannel's `msg-id-type`). Pure.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager

@@ -5,8 +5,6 @@ it is a doubt. Nothing is sent to an address that apprise cannot read, or of a s
 settings do not allow. Apprise weighs 30 MB, so it is imported only where it is used.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import re

@@ -10,8 +10,6 @@ settings hold, except those in the file. A faulty channel keeps its national pro
 called through the wrong gateway rather than not at all.
 """
 
-from __future__ import annotations
-
 import importlib
 import pkgutil
 import re

@@ -9,8 +9,6 @@ Undeliverable mail comes back with the headers that it left with (RFC 3464). The
 and forged bounces have no effect.
 """
 
-from __future__ import annotations
-
 import asyncio
 import re
 from collections.abc import Iterator

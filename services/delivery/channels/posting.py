@@ -1,7 +1,5 @@
 """Post one JSON message per call, and interpret status codes and timeouts in one place."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime

@@ -7,8 +7,6 @@ it (RFC 8292). The browser's worker shows the message and posts the receipt
 `services.runtime.http.web_push`, because the page needs them too.
 """
 
-from __future__ import annotations
-
 import os
 import struct
 from collections.abc import Iterator

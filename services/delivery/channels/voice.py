@@ -4,8 +4,6 @@ A call is one HTTP request. The person's reaction comes back at `callback`
 (`docs/how-to/send-messages.md`, Receipts and keys).
 """
 
-from __future__ import annotations
-
 from base64 import b64encode
 from collections.abc import Iterator
 from typing import Any, Final, Literal

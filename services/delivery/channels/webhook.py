@@ -5,8 +5,6 @@ notification, the same for every attempt, so that a receiver folds repetitions. 
 loopback.
 """
 
-from __future__ import annotations
-
 import base64
 import binascii
 import hmac

@@ -6,8 +6,6 @@ needed. Only the newest attempt can be open, so one channel at a time calls the 
 `derive_state` derives the state of the notification from the row; never set it by hand.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any

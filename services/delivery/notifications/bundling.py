@@ -11,8 +11,6 @@ another message. A call that waits for its turn at a provider counts as told: in
 in the meantime waits, the call does not wait for it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from itertools import chain

@@ -10,8 +10,6 @@ messages go by urgency; within one urgency, the groups (an escalation, a call-ou
 however many messages each has (start-time fair queueing).
 """
 
-from __future__ import annotations
-
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace

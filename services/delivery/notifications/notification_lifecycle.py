@@ -3,8 +3,6 @@
 Late, repeated and foreign claims, outcomes and receipts have no effect.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Final
 

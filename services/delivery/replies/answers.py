@@ -6,8 +6,6 @@ The number of answers to a person is limited within each hour, so that two progr
 each other stop.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Final
 

@@ -3,8 +3,6 @@
 They stay encrypted in `texts` until they are read here, then they are erased.
 """
 
-from __future__ import annotations
-
 import time
 from collections import OrderedDict
 from collections.abc import Callable

@@ -5,8 +5,6 @@ asked to repeat it. A receipt of an unknown attempt (its sender died before it l
 dropped after a while.
 """
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import Callable, Collection

@@ -16,8 +16,6 @@ This order makes a provider call happen once per attempt, whatever is killed whe
 See `docs/explanation/architecture.md`, Only the sender has effects.
 """
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet

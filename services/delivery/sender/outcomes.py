@@ -4,8 +4,6 @@ A run may have claimed and not finished a number of attempts at once. Outcomes o
 together share one input.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Coroutine, Sequence

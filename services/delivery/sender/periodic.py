@@ -1,7 +1,5 @@
 """Periodic work beside the sender."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Awaitable, Callable
 

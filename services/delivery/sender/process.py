@@ -8,8 +8,6 @@ the process ends, in any way, and keeps it for a process that is only stopped. S
 lock knows that no run in the file will call a provider any more.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import fcntl

@@ -6,8 +6,6 @@ sure that this one has ended (`runs`), at the latest by its deadline. No knowled
 it except the log.
 """
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Sequence

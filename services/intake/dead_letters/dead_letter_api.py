@@ -9,8 +9,6 @@ taken effect since then has no second effect. One without a time counts from its
 corrected replay names its author and is unconfirmed until a person confirms it.
 """
 
-from __future__ import annotations
-
 import base64
 from typing import Any, Final
 from urllib.parse import unquote

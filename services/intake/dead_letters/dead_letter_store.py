@@ -8,8 +8,6 @@ A corrected replay names its author and counts as unconfirmed. The front sets `C
 of any integration.
 """
 
-from __future__ import annotations
-
 import asyncio
 import sqlite3
 from collections import OrderedDict, deque

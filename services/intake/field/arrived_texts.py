@@ -13,8 +13,6 @@ A handset uses its references again: parts are joined in the order of their arri
 whose place is filled begins another text.
 """
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Find the person behind a phone number, by keyed hash in memory. No number leaves this module."""
 
-from __future__ import annotations
-
 import asyncio
 import re
 import time

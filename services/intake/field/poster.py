@@ -6,8 +6,6 @@ and the reports are unconfirmed and limited per poster, sender and window
 (`services.intake.field.rate_limits`).
 """
 
-from __future__ import annotations
-
 from codecs import BOM_UTF8
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final

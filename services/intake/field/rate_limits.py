@@ -16,8 +16,6 @@ In a cluster the fronts tell each other their counts (`shared_signs`), so a stra
 machines gains at most what a second holds.
 """
 
-from __future__ import annotations
-
 import math
 import time
 from collections import OrderedDict, deque

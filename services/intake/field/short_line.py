@@ -6,8 +6,6 @@ Case, accents, punctuation, the space between site and keyword, and their order 
 rest is free text, unless it says that the trouble is over (`117 ELEC RETABLIE`). Pure.
 """
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Find the site that a person means: by its code, its id or its name."""
 
-from __future__ import annotations
-
 import csv
 import re
 from collections import Counter

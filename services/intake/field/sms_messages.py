@@ -1,7 +1,5 @@
 """Read the messages and receipts of SMS gateways from their forms and JSON."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -22,8 +22,6 @@ Open connections are bounded by address: beyond the bound the one that has been 
 makes way, and a new one is turned away only where all others of its address are at work.
 """
 
-from __future__ import annotations
-
 import asyncio
 import re
 from collections import Counter
@@ -84,7 +82,7 @@ class ConnectionLimiter:
         self._proxies = tuple(ip_network(part) for part in proxies.split(",") if part)
         self._open: dict[str, dict[GuardedConnection, None]] = {}
 
-    def enter(self, connection: GuardedConnection) -> bool:
+    def enter(self, connection: "GuardedConnection") -> bool:
         """Count a new connection. Returns False if its address has too many, all busy."""
         address = connection.address
         if address is None or is_within(address, self._proxies):
@@ -96,14 +94,14 @@ class ConnectionLimiter:
         others[connection] = None
         return True
 
-    def touch(self, connection: GuardedConnection) -> None:
+    def touch(self, connection: "GuardedConnection") -> None:
         """Mark a connection as used, so that it is the last of its address to be closed."""
         others = self._open.get(find_network(connection.address or ""), {})
         if connection in others:
             del others[connection]
             others[connection] = None
 
-    def leave(self, connection: GuardedConnection) -> None:
+    def leave(self, connection: "GuardedConnection") -> None:
         """Remove a closed connection."""
         network = find_network(connection.address or "")
         others = self._open.get(network, {})
@@ -111,7 +109,7 @@ class ConnectionLimiter:
         if not others:
             self._open.pop(network, None)
 
-    def _close_idle(self, others: dict[GuardedConnection, None]) -> bool:
+    def _close_idle(self, others: "dict[GuardedConnection, None]") -> bool:
         idle = next((one for one in others if one.is_idle), None)
         if idle is None:
             return False

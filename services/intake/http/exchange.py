@@ -1,7 +1,5 @@
 """Read requests and write responses in plain ASGI, at little cost per report."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 So a Prometheus elsewhere reads them through the front. It needs the token of the health ports.
 """
 
-from __future__ import annotations
-
 import asyncio
 from typing import Final
 

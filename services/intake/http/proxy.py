@@ -5,8 +5,6 @@ first 64 KiB of the body have arrived, which is nearly always all of it: so a ph
 slowly takes no connection of the console.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final

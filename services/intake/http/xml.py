@@ -1,7 +1,5 @@
 """Parse untrusted XML without entities, DTDs, files or network access."""
 
-from __future__ import annotations
-
 from typing import Any, Final
 from xml.parsers import expat
 

@@ -3,8 +3,6 @@
 Alertmanager drops a message after any 4xx, so an invalid alert must not affect the others.
 """
 
-from __future__ import annotations
-
 from typing import Any, Final
 
 from services.intake.integrations.request import (

@@ -5,8 +5,6 @@ an end, it holds for `RESOLVE_TIMEOUT_S`. An invalid alert does not affect the o
 accepted although the answer is 400. Rule D66, leases.
 """
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 

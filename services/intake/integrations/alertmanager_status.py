@@ -6,8 +6,6 @@ each silence is visible, audited and ended there, and a source sees and silences
 only.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime

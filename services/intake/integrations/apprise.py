@@ -3,8 +3,6 @@
 Types are info, success, warning and failure. Attachments are ignored.
 """
 
-from __future__ import annotations
-
 from typing import Final
 
 from lxml import etree

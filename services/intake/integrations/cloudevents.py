@@ -5,8 +5,6 @@ too. Data with `type` and `severity` as in `POST /api/v1/reports` is a native re
 read by the source's mapping, as in `generic`. The same (source, id) is the same event.
 """
 
-from __future__ import annotations
-
 import base64
 from codecs import BOM_UTF8
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Find the integrations: the modules of this folder that name paths and read signals."""
 
-from __future__ import annotations
-
 import importlib
 import pkgutil
 from collections.abc import Mapping, Sequence

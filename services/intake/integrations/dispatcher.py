@@ -4,8 +4,6 @@
 repeated as a whole: accepted reports have no second effect.
 """
 
-from __future__ import annotations
-
 import asyncio
 import secrets
 import time
@@ -84,7 +82,7 @@ class CustomIntegration(Protocol):
 
     async def accept_request(
         self,
-        machines: Dispatcher,
+        machines: "Dispatcher",
         principal: Principal,
         source: Source,
         request: IntegrationRequest,

@@ -6,8 +6,6 @@ and the nth update `key@began#n`. All are in the log (with a hash in place of th
 So this module has no data to lose; it keeps the newest episode of each key in memory.
 """
 
-from __future__ import annotations
-
 import re
 from collections import OrderedDict
 from dataclasses import dataclass, replace
@@ -53,7 +51,7 @@ class Episode:
         """Name among the episodes of its key."""
         return f"{self.began}:{self.type}:{self.site or ''}"
 
-    def saying(self, content: str, at: int) -> Episode:
+    def saying(self, content: str, at: int) -> "Episode":
         """Return the episode after one more update."""
         return replace(self, updates=self.updates + 1, content=content, at=at, answered=True)
 

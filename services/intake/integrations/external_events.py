@@ -13,8 +13,6 @@ So after kill -9 at most one record per partition is processed again, and its (s
 recognised. Temporary failures are retried. An invalid record blocks nothing.
 """
 
-from __future__ import annotations
-
 import asyncio
 import sqlite3
 from collections.abc import Mapping

@@ -3,8 +3,6 @@
 The source's record maps fields to JSON pointers. Without a mapping, common names are tried.
 """
 
-from __future__ import annotations
-
 import unicodedata
 from typing import Any, Final
 

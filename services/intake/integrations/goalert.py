@@ -1,7 +1,5 @@
 """Accept GoAlert's generic, Grafana and Alertmanager integrations, with the key as `?token=`."""
 
-from __future__ import annotations
-
 from typing import Any, Final
 
 from services.intake.integrations import alertmanager

@@ -7,8 +7,6 @@ opening report carries the alias of its episode, the cancelling one the same wit
 a restart nor a lost file reports a silence twice. Live realms only: an exercise has its own clock.
 """
 
-from __future__ import annotations
-
 import asyncio
 import sqlite3
 from dataclasses import replace

@@ -5,8 +5,6 @@ A mail counts only if a rule of its source names its sender (`from`) and the ser
 The topmost `Authentication-Results` is that of the own server. HTML and attachments are not read.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 Heartbeats and other calls are answered. The key is in `Authorization: GenieKey …`.
 """
 
-from __future__ import annotations
-
 import re
 from typing import Final
 from uuid import uuid4

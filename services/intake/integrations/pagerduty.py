@@ -3,8 +3,6 @@
 The key of the source is the `routing_key`.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from typing import Any, Final

@@ -1,7 +1,5 @@
 """Manage sources over HTTP for `vigie source`: records, keys and health."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Final
 
 import structlog

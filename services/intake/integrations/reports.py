@@ -4,8 +4,6 @@ A beginning, an end, an acknowledgement, or new content of an open alert is one 
 repetition is none. A request may be repeated as a whole: accepted reports have no second effect.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager

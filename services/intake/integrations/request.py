@@ -3,8 +3,6 @@
 Times are RFC 3339 with any number of digits, `+0000`, `+00:00Z`, and epoch seconds or milliseconds.
 """
 
-from __future__ import annotations
-
 import base64
 import binascii
 import re

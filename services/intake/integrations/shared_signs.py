@@ -5,8 +5,6 @@ front would grant the whole limit. Both travel on the topic `fronts`, sealed wit
 from the master key.
 """
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import Mapping

@@ -4,8 +4,6 @@ The rules of the source's record match labels and give site, type and severity. 
 body of a native report. Pure.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime

@@ -5,8 +5,6 @@ depends on this file. If it is lost, every source counts as heard at the start, 
 zero. Events younger than the index of answers are read again and recognised by their ids.
 """
 
-from __future__ import annotations
-
 import asyncio
 import sqlite3
 from collections import Counter

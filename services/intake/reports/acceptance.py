@@ -9,8 +9,6 @@ counts once, because its id is known.
 3. Remember the answer in the index, and send it.
 """
 
-from __future__ import annotations
-
 import asyncio
 import sqlite3
 from collections.abc import Iterator, Sequence

@@ -4,8 +4,6 @@ Every front reads the inputs of `alerts` to their end. So a repetition at anothe
 first answer, and another body under the same key is refused there, too.
 """
 
-from __future__ import annotations
-
 import asyncio
 import sqlite3
 from collections.abc import Callable

@@ -6,8 +6,6 @@ the sender's own ids in references. It continues to read `alerts.inputs` and `al
 last position, so neither a restart nor kill -9 loses an answer.
 """
 
-from __future__ import annotations
-
 import asyncio
 import sqlite3
 import threading

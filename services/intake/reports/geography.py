@@ -4,8 +4,6 @@ The territory's files are read again when they change. No report is refused for 
 accepted, and a person links it to a site or asks its sender.
 """
 
-from __future__ import annotations
-
 import csv
 import math
 import re

@@ -5,8 +5,6 @@ limits, and facts that only the front knows: the sender, the realm, and whether 
 played.
 """
 
-from __future__ import annotations
-
 import re
 from codecs import BOM_UTF8
 from collections.abc import Callable

@@ -5,8 +5,6 @@ and other free text become keyed hashes. The same text gives the same hash, so r
 found and compared. The original lies in `texts`, encrypted and erasable.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

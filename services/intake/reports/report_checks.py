@@ -7,8 +7,6 @@ tells it. The file of the territory's folder stands in before that, and before t
 The decider refuses such a report as well, but by then its sender holds a receipt.
 """
 
-from __future__ import annotations
-
 import asyncio
 import re
 import time

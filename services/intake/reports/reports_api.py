@@ -1,7 +1,5 @@
 """Serve `POST /api/v1/reports`, `…/reports:batch`, `…/reports:line`, `GET …/reports/{id}/raw`."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from codecs import BOM_UTF8

@@ -3,8 +3,6 @@
 An object is recognised by its fields; in Terraform by the type of its resource.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Any, Final

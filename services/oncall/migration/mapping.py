@@ -6,8 +6,6 @@ result holds the rows of the territory, and a remark for everything that has non
 Starts, turns and hours of other products become those of a rotation, in local time.
 """
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Iterator

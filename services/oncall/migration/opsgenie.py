@@ -3,8 +3,6 @@
 An object is recognised by its fields, so that files may be whole answers, lists or single objects.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 

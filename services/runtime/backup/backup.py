@@ -21,8 +21,6 @@ logs too long, until all fit. Only the last moment of each log is concerned, so 
 read.
 """
 
-from __future__ import annotations
-
 import asyncio
 import os
 import shutil

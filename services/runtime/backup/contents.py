@@ -6,8 +6,6 @@ Each section has its hash. This module writes and reads entries, without Kafka:
     M  the manifest (JSON)           G  its signature
 """
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -87,7 +85,7 @@ class BackupRecord(NamedTuple):
         return b"".join(parts)
 
     @classmethod
-    def load(cls, raw: bytes) -> BackupRecord:
+    def load(cls, raw: bytes) -> "BackupRecord":
         """Parse the bytes of an entry. Raises struct.error, UnicodeDecodeError."""
         offset, timestamp, key_length, value_length, count = _RECORD.unpack_from(raw)
         at = _RECORD.size

@@ -6,8 +6,6 @@ records, and every open attempt to notify becomes ambiguous. While `run/restorin
 installation is incomplete, and nothing starts on it.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from collections import defaultdict

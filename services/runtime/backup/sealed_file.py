@@ -8,8 +8,6 @@ construction). So frames that are missing, repeated, exchanged or cut off at the
 The key is Argon2id of the secret and the salt; `check` tells a wrong key from a changed file.
 """
 
-from __future__ import annotations
-
 import os
 import struct
 import zlib

@@ -9,8 +9,6 @@ items of the collection `""`.
 A field that a dump lacks takes its default, so a state class may get new fields with defaults.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import types
 import typing

@@ -1,7 +1,5 @@
 """Checks that commands of every decider share, and their refusals."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Protocol, TypeVar
 

@@ -7,8 +7,6 @@ decides; `decide` and every fold of a log never see it. See
 `docs/adr/0052-authenticate-inputs-with-a-mac.md`.
 """
 
-from __future__ import annotations
-
 import hmac
 import struct
 from collections.abc import Sequence

@@ -17,8 +17,6 @@
 `apply`. No clock, no random numbers, no I/O.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import repeat

@@ -3,8 +3,6 @@
 See `docs/adr/0048-use-two-libraries-for-persistent-maps.md`.
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:

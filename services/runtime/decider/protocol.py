@@ -16,8 +16,6 @@ snapshots, forwarding.
   never changes. In the queue the earliest deadline is at the root; arming costs O(log n).
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
@@ -93,7 +91,7 @@ class AppliedIds:
     def __len__(self) -> int:
         return len(self.ids) + sum(map(len, self.blocks)) + len(self.compact or b"") // DIGEST_BYTES
 
-    def add(self, id: str, at: Instant, *, forget: bool) -> AppliedIds:
+    def add(self, id: str, at: Instant, *, forget: bool) -> "AppliedIds":
         """Return the set with `id` seen at `at`, which never decreases.
 
         `forget` drops pages with a youngest id older than `RETENTION_MS`.
@@ -127,7 +125,7 @@ class AppliedIds:
         full = AppliedIds(ids, pages, self.first, last, None, 0, blocks)
         return full._forget(at - RETENTION_MS) if forget else full
 
-    def _forget(self, before: Instant) -> AppliedIds:
+    def _forget(self, before: Instant) -> "AppliedIds":
         first, pages, ids, blocks = self.first, self.pages, self.ids, self.blocks
         while first < self.last and pages[first].until < before:
             expired_ids = pages[first].ids
@@ -142,7 +140,7 @@ class AppliedIds:
             pages, first = pages.delete(first), first + 1
         return AppliedIds(ids, pages, first, self.last, self.open, self.open_count, blocks)
 
-    def compact_ids(self) -> AppliedIds:
+    def compact_ids(self) -> "AppliedIds":
         """Return the compact set for a closed realm: `DIGEST_BYTES` of each id, never forgotten."""
         if self.compact is not None:
             return self
@@ -153,7 +151,7 @@ class AppliedIds:
         return tuple(reversed(tuple(_walk_open_ids(self.open))))
 
     @classmethod
-    def restore(cls, first: int, pages: Sequence[IdPage], open_ids: Iterable[str]) -> AppliedIds:
+    def restore(cls, first: int, pages: Sequence[IdPage], open_ids: Iterable[str]) -> "AppliedIds":
         """Restore the set from `first`, its pages and `open_ids`."""
         last = first + len(pages)
         whole = last - last % BLOCK_PAGES

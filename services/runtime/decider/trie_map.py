@@ -4,8 +4,6 @@ It has the part of `immutables.Map` that Vigie uses, with the same meaning: a ma
 change returns a new map that shares the rest, and the order of keys is undefined.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Generic, Self, TypeVar
 
@@ -39,7 +37,7 @@ class Map(Mapping[K, V], Generic[K, V]):
             trie = trie.insert(key, value)
         return self._with(trie)
 
-    def mutate(self) -> Mutation[K, V]:
+    def mutate(self) -> "Mutation[K, V]":
         """Return a collector for many changes.
 
         Usage: `with map.mutate() as changed: …; new = changed.finish()`.

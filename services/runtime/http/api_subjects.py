@@ -3,8 +3,6 @@
 A generated client has one module per subject. Front and console use the same table.
 """
 
-from __future__ import annotations
-
 from typing import Final
 
 SUBJECTS: Final = {

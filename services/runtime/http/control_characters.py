@@ -1,7 +1,5 @@
 """Characters that change how other text is read: kept in the original, replaced for display."""
 
-from __future__ import annotations
-
 import re
 from typing import Final
 

@@ -4,8 +4,6 @@ The cursor is the sort key of the last item. So a list that changes between two 
 repeats nothing else.
 """
 
-from __future__ import annotations
-
 import base64
 import binascii
 from collections.abc import Callable, Iterable, Sequence

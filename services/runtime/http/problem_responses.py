@@ -1,7 +1,5 @@
 """Problem documents in FastAPI: one call makes every error an RFC 9457 document."""
 
-from __future__ import annotations
-
 import uuid
 
 import orjson

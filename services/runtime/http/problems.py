@@ -5,8 +5,6 @@ its sentence. The code is stable and is the last part of `type`; sentences may b
 sentence repeats the sender's text, which may be personal.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Read the Idempotency-Key and the caller's network of a request, alike in front and console."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network

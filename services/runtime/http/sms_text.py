@@ -1,7 +1,5 @@
 """SMS encoding of a text: GSM-7 or UCS-2, and its segments (3GPP TS 23.038, 23.040)."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass

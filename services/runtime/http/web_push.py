@@ -4,8 +4,6 @@ The key (RFC 8292) is derived from the master key. A new master key ends all sub
 browsers renew when their page is opened.
 """
 
-from __future__ import annotations
-
 import re
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode

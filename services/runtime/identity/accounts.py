@@ -6,8 +6,6 @@ or any other server. Tokens are random (256 bits): a keyed blake2b is enough for
 microsecond per request.
 """
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import secrets

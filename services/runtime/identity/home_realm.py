@@ -5,8 +5,6 @@ as its own. The items of the directory must not depend on that. So the first sta
 home realm on the topic `access`, and each start copies it into the data directory. Rule D140.
 """
 
-from __future__ import annotations
-
 from typing import Final
 
 import structlog

@@ -6,8 +6,6 @@ also need the CSRF header or, in an HTML form, its field `csrf`. The application
 login, `app.state.guest` (`create_guest`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Awaitable, Callable
 from typing import Final
 

@@ -5,8 +5,6 @@ calls and fail them, because it opens neither names nor accounts. Its reports wo
 for the others. So the first start leaves a claim on the topic `access`, sealed with the master key.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Final
 

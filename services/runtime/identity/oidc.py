@@ -7,8 +7,6 @@ sealed in the browser, for ten minutes and one use. Nothing is stored here, and 
 is away.
 """
 
-from __future__ import annotations
-
 import base64
 import hmac
 import secrets

@@ -4,8 +4,6 @@ Vigie believes only claims that the provider signed for this one request. All ad
 the provider's own description and use HTTPS, or lie on this machine if the provider does.
 """
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import Mapping

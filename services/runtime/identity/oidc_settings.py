@@ -1,7 +1,5 @@
 """Settings of the organisation's identity provider. Most installations have none."""
 
-from __future__ import annotations
-
 from ipaddress import ip_address
 from typing import Final, Literal, Self
 from urllib.parse import urlsplit

@@ -6,8 +6,6 @@ is signed and not stored. It is valid for one use within `CHALLENGE_MS`, in any 
 Kafka is away.
 """
 
-from __future__ import annotations
-
 import base64
 import hmac
 import ipaddress
@@ -57,7 +55,7 @@ class RelyingParty:
     origins: tuple[str, ...]
 
     @classmethod
-    def of(cls, host: str | None) -> RelyingParty:
+    def of(cls, host: str | None) -> "RelyingParty":
         """Return the place for the `Host` header of a request.
 
         Raises ProblemError `passkey_needs_name`: browsers have no passkeys for a bare address.

@@ -3,8 +3,6 @@
 All checks run on this machine: the lists come with the library.
 """
 
-from __future__ import annotations
-
 from typing import Final
 
 from services.runtime.http.problems import FieldFault, build_fault

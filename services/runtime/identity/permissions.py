@@ -6,8 +6,6 @@ level (`schemas.ranks`). Rules D49 and D59.
 The problem for a missing permission names the refused role and the roles that have it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final

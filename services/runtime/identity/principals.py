@@ -5,8 +5,6 @@ encrypted with a key of the installation; hashes of tokens and codes are keyed, 
 argon2id.
 """
 
-from __future__ import annotations
-
 import base64
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, TypeVar
@@ -80,7 +78,7 @@ class Principal(Model):
         territory, sign, _ = (realm or "").partition("~")
         return bool(sign) and f"{territory}{SIMULATED_REALMS}" in realms
 
-    def sees_account(self, other: Principal | None) -> bool:
+    def sees_account(self, other: "Principal | None") -> bool:
         """Return whether it may see another account: one that is limited to realms of its scope."""
         if not self.scope.realms:
             return True

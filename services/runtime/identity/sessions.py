@@ -5,8 +5,6 @@ and needs no store, so a login works if only this machine is left. It ends by it
 disabling the principal, or by raising the account's epoch.
 """
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import hmac

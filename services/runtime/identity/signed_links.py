@@ -7,8 +7,6 @@ Links for providers (`/r/{token}`) work alike with their own key: a gateway post
 pressed keys there.
 """
 
-from __future__ import annotations
-
 import hmac
 import re
 import struct

@@ -1,7 +1,5 @@
 """Read the certificates that brokers present."""
 
-from __future__ import annotations
-
 import asyncio
 import ssl
 from collections.abc import Iterable

@@ -3,8 +3,6 @@
 The in-memory log and Kafka use the same function for headers.
 """
 
-from __future__ import annotations
-
 import asyncio
 import math
 import time

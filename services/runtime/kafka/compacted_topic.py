@@ -7,8 +7,6 @@ stays on the topic as the newest value of its key. A bare null is ignored. See
 `docs/adr/0049-sign-erasures.md`.
 """
 
-from __future__ import annotations
-
 import asyncio
 import hmac
 import secrets
@@ -176,7 +174,7 @@ class Tombstones:
         self._key = key
 
     @classmethod
-    def of(cls, master: MasterKey) -> Tombstones:
+    def of(cls, master: MasterKey) -> "Tombstones":
         """Return the tombstones of an installation, with a key derived from its master key."""
         return cls(master.derive_key(KEY_PURPOSE))
 

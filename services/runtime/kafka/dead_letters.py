@@ -8,8 +8,6 @@ that may hold free text are not here but encrypted in `texts`, under `text_id`.
 The command line and the front read dead letters and replay a record.
 """
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -80,7 +78,7 @@ class DeadLetter:
         return orjson.dumps(head | {"has_body": self.body is not None}) + b"\n" + (self.body or b"")
 
     @classmethod
-    def load(cls, raw: bytes) -> DeadLetter:
+    def load(cls, raw: bytes) -> "DeadLetter":
         """Parse a record value. Raises ValueError, KeyError or TypeError on other bytes."""
         line, _, body = raw.partition(b"\n")
         head = orjson.loads(line)

@@ -7,8 +7,6 @@ caller waits for an answer (a command, a move of a simulated realm), nothing is 
 `docs/adr/0020-batch-fetches-in-streams.md`.
 """
 
-from __future__ import annotations
-
 import time
 from typing import Any, Final
 

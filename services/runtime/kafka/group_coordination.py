@@ -13,8 +13,6 @@ A third one delays the first record of new partitions: the broker still waits fo
 before, and answers no other fetch on that connection.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable
 from typing import Any, Final

@@ -18,8 +18,6 @@ A consumer has one fetch at a time on each broker, which waits up to 5 s for rec
 that this broker leads from now on would wait behind it.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import threading
@@ -55,7 +53,7 @@ PATIENT_REQUESTS: Final = (JoinGroupRequest, SyncGroupRequest)
 _Target = tuple[object, object]
 _target: ContextVar[_Target] = ContextVar("target")
 """Broker and kind of the connection that the running task opens."""
-_updates: WeakSet[MetadataUpdate] = WeakSet()
+_updates: "WeakSet[MetadataUpdate]" = WeakSet()
 """Those of all clients of this process, which run in several threads."""
 _updates_lock: Final = threading.Lock()
 

@@ -6,8 +6,6 @@ that process dies, another takes over. The copy holds ciphertext only. It may be
 while no process runs, or be damaged: it is filled again.
 """
 
-from __future__ import annotations
-
 import asyncio
 import fcntl
 import sqlite3

@@ -3,8 +3,6 @@
 `vigie up` with its own broker sets none of it: the password lies in the data directory.
 """
 
-from __future__ import annotations
-
 import ssl
 from functools import lru_cache
 from pathlib import Path

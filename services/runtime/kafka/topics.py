@@ -4,8 +4,6 @@ Other partitions would move realms, another policy would lose history. So neithe
 here.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

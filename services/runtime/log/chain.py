@@ -7,8 +7,6 @@ it. Safety needs no membership, epoch, lease or clock. See `docs/explanation/log
 1 to 6.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 

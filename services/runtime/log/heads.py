@@ -3,8 +3,6 @@
 A copy that is kept elsewhere can prove later that nothing before it was changed or removed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime

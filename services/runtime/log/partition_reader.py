@@ -10,8 +10,6 @@ VISIBLE_S. A record with other bytes than before is damage, under any leader. Se
 `docs/explanation/log-protocol.md`, "A leader change is not a loss".
 """
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping

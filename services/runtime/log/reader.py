@@ -6,8 +6,6 @@ tail and grew again is detected by hash, not by offset. See `docs/explanation/lo
 3.
 """
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections import deque

@@ -5,8 +5,6 @@ so the repair is part of the history and nothing is rewritten. Stop the workers 
 first; one that still runs exits with `append.conflict` and folds the log again.
 """
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
 from functools import partial

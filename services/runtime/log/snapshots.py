@@ -6,8 +6,6 @@ then, or the beginning of the log. Parts of a realm that did not change since th
 written are not written again. State is immutable, so a thread encodes it.
 """
 
-from __future__ import annotations
-
 import asyncio
 import zlib
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
@@ -101,7 +99,7 @@ class SnapshotManifest:
         )
 
     @classmethod
-    def load(cls, raw: bytes) -> SnapshotManifest:
+    def load(cls, raw: bytes) -> "SnapshotManifest":
         """Parse a record value. Raises ValueError, KeyError, TypeError, zlib.error."""
         d = orjson.loads(zlib.decompress(raw))
         if d["v"] != _FORMAT:

@@ -4,8 +4,6 @@ The record is JSON of at most 256 KiB. `prev` is the hash of the last accepted r
 commits to its whole history. See `docs/explanation/log-protocol.md`.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
@@ -141,7 +139,7 @@ class Transaction:
         )
 
     @classmethod
-    def load(cls, raw: bytes) -> Transaction:
+    def load(cls, raw: bytes) -> "Transaction":
         """Parse the bytes of a log record.
 
         Raises ValueError or KeyError on bytes that no writer made.

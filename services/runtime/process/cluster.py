@@ -4,8 +4,6 @@ An installation belongs to a cluster exactly if `secrets/cluster.json` exists. `
 view of the majority to `run/cluster.json`, pages read it. Without a cluster there is none.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path

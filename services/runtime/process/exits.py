@@ -8,8 +8,6 @@ With `VIGIE_FAILPOINT=<point>[:<n>]` the process sends itself SIGKILL at the n-t
 variable, each point costs one test of a constant.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import signal

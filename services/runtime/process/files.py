@@ -3,8 +3,6 @@
 The kernel releases the lock with its holder, so it is never stale.
 """
 
-from __future__ import annotations
-
 import errno
 import fcntl
 import os

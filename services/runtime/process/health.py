@@ -7,8 +7,6 @@ A check returns None if all is well, else one sentence about the fault. A check 
 longer than `CHECK_TIMEOUT_S` has failed as well. Checks must not block the loop.
 """
 
-from __future__ import annotations
-
 import asyncio
 import inspect
 import platform

@@ -5,8 +5,6 @@ Events are `noun.verb` with keyword data. Bind the data that a whole task shares
 library's logging appear in the same form.
 """
 
-from __future__ import annotations
-
 import io
 import logging
 import logging.handlers

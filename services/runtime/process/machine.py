@@ -1,7 +1,5 @@
 """The name and the clock of this machine."""
 
-from __future__ import annotations
-
 import re
 import secrets
 import socket

@@ -6,8 +6,6 @@ the logs. Nobody needs it again for months.
 See `docs/adr/0030-freeze-long-lived-objects-in-the-garbage-collector.md`.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import ctypes

@@ -3,8 +3,6 @@
 A name that is not in the table is a programming error (KeyError).
 """
 
-from __future__ import annotations
-
 import contextlib
 from dataclasses import dataclass
 from typing import Literal

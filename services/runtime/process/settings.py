@@ -5,8 +5,6 @@ On a machine that runs `vigie up`, unset addresses are read from the data direct
 commands need no flags.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterable

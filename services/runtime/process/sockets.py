@@ -1,7 +1,5 @@
 """Sockets of an installation: loopback ports, and Unix sockets that only its user can open."""
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import itertools

@@ -5,8 +5,6 @@ A damaged file is renamed and created again; the logs fill it. Opening checks th
 exist only there (`services.runtime.secrets.keyring`).
 """
 
-from __future__ import annotations
-
 import fcntl
 import sqlite3
 from pathlib import Path

@@ -5,8 +5,6 @@ once may then run for ever, and its waiters wait for ever. That was seen: `vigie
 ready.
 """
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import Callable, Iterable

@@ -10,8 +10,6 @@ Without `OTEL_EXPORTER_OTLP_ENDPOINT` nothing is imported, written or read. Attr
 never people: ids of messages, types, realms, channels, codes.
 """
 
-from __future__ import annotations
-
 import atexit
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,7 +29,7 @@ _DEFAULT_TIMEOUT: Final = ("OTEL_EXPORTER_OTLP_TIMEOUT", "2")
 Attributes = Mapping[str, str | int | bool]
 _KINDS: Final = {"server": "SERVER", "consumer": "CONSUMER", "client": "CLIENT"}
 _CALLER_CONTEXT: ContextVar[str | None] = ContextVar("traceparent", default=None)
-_traces: Traces | None = None
+_traces: "Traces | None" = None
 
 
 class TraceSpan:

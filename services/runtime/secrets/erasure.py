@@ -4,8 +4,6 @@ Erasing deletes the key of a text, so no copy of it can be read. The mark replac
 the same id and holds nothing of its text. By default all texts are kept. Rule D58, personal data.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ An empty variable counts as not set. `VIGIE_SECRETS_DIR` names a folder with one
 (`vigie_kafka_password`), as Docker and Kubernetes mount them.
 """
 
-from __future__ import annotations
-
 import os
 import ssl
 from pathlib import Path

@@ -5,8 +5,6 @@ console's port could set these headers, too: to look like a new client at every 
 or to claim TLS.
 """
 
-from __future__ import annotations
-
 import hmac
 import time
 from collections.abc import Awaitable, Callable

@@ -5,8 +5,6 @@ reads the topic into `keyring.db`; every process may send. See
 `docs/adr/0066-exchange-data-keys-between-machines.md`.
 """
 
-from __future__ import annotations
-
 import asyncio
 import sqlite3
 import time

@@ -6,8 +6,6 @@ overwritten in the file (`secure_delete`, truncated WAL). See
 `docs/adr/0010-encrypt-each-text-with-its-own-key.md`.
 """
 
-from __future__ import annotations
-
 import os
 import secrets
 import sqlite3
@@ -96,7 +94,7 @@ class MasterKey:
         self._key = key
 
     @classmethod
-    def open(cls, secrets: Path) -> MasterKey:
+    def open(cls, secrets: Path) -> "MasterKey":
         """Return the key of this installation. Raises OSError, MasterKeyInvalid.
 
         Several processes that start at once agree on one.

@@ -5,8 +5,6 @@ So no other user of the machine can use the broker, read the counters of a proce
 is not ready.
 """
 
-from __future__ import annotations
-
 import hmac
 from pathlib import Path
 from typing import Final

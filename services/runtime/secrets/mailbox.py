@@ -6,8 +6,6 @@ key. Every record is also sealed with a key that derives from the master key: a 
 broker cannot write one. See `docs/adr/0066-exchange-data-keys-between-machines.md`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b

@@ -5,8 +5,6 @@ they send (`services.runtime.secrets.mailbox`), and the numbers of erased keys, 
 record brings one back. `services.runtime.secrets.key_exchange` sends and receives.
 """
 
-from __future__ import annotations
-
 import os
 import secrets
 import sqlite3

@@ -3,8 +3,6 @@
 With its public half, anybody can verify documents of this installation without asking it.
 """
 
-from __future__ import annotations
-
 from hashlib import sha256
 from pathlib import Path
 from typing import Final, Self

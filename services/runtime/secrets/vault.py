@@ -6,8 +6,6 @@ topic. Messages and logs carry ids only. An erasure first deletes the key, then 
 tombstone; from the first step on the item is unreadable, including its copies.
 """
 
-from __future__ import annotations
-
 import asyncio
 import struct
 import zlib
@@ -86,7 +84,7 @@ class TextItem:
         return orjson.dumps(head) + b"\n" + (self.raw or b"")
 
     @classmethod
-    def load(cls, plain: bytes) -> TextItem:
+    def load(cls, plain: bytes) -> "TextItem":
         """Parse the result of `dump`."""
         line, _, raw = plain.partition(b"\n")
         head = orjson.loads(line)
@@ -485,7 +483,7 @@ class Vault:
         *,
         master: MasterKey | None = None,
         ack_timeout_s: float = ACK_TIMEOUT_S,
-    ) -> Vault:
+    ) -> "Vault":
         """Open the files only; Kafka is contacted when needed.
 
         Raises OSError, MasterKeyInvalid, sqlite3.Error.

@@ -16,8 +16,6 @@ crash the rest follows before anything else, in any case
 effect also go together (`docs/adr/0038-group-clock-steps-without-effect.md`).
 """
 
-from __future__ import annotations
-
 import heapq
 from collections import deque
 from collections.abc import Callable, Sequence

@@ -4,8 +4,6 @@ It stores nothing: after a kill it reads the logs of the simulated realms again 
 next move.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import time

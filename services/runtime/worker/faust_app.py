@@ -8,8 +8,6 @@ The process keeps its title and stops soon after SIGTERM.
 When partitions move, those of live realms move last.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import math

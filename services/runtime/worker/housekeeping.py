@@ -4,18 +4,18 @@ Unready means that reports are safe in the input and wait. The process ends by n
 waiting would hide a fault.
 """
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections import Counter
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final, Protocol
 
 import structlog
 from aiokafka.errors import KafkaError
 
+from services.runtime.decider.machine import Machine
 from services.runtime.kafka.clients import BrokerAway, RecordProducer
+from services.runtime.log.chain import ChainView
 from services.runtime.log.partition_reader import (
     PartitionReader,
     RecordMissing,
@@ -26,14 +26,10 @@ from services.runtime.log.transaction import compute_digest
 from services.runtime.process import metrics
 from services.runtime.process.exits import Stop, stop, stop_for_error
 from services.runtime.process.health import Check
-
-if TYPE_CHECKING:
-    from services.runtime.decider.machine import Machine
-    from services.runtime.log.chain import ChainView
-    from services.runtime.worker.owned_partition import OwnedPartition, Ticker
-    from services.runtime.worker.publisher import Publisher
-    from services.runtime.worker.tuning import Tuning
-    from services.runtime.worker.urgent_lane import UrgentLaneReader
+from services.runtime.worker.owned_partition import OwnedPartition, Ticker
+from services.runtime.worker.publisher import Publisher
+from services.runtime.worker.tuning import Tuning
+from services.runtime.worker.urgent_lane import UrgentLaneReader
 
 CHECK_INTERVAL_S: Final = 1.0
 LOG_CHECK_S: Final = 5.0

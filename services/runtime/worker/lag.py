@@ -1,7 +1,5 @@
 """Lag of each decider: inputs that its log has not applied yet, read from the topics alone."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -3,8 +3,6 @@
 It is ready once it has caught up, and ends by name or on SIGTERM.
 """
 
-from __future__ import annotations
-
 import asyncio
 import signal
 from collections.abc import Callable

@@ -7,8 +7,6 @@ double and stale ticks are harmless. The conductor moves the time of simulated r
 See `docs/explanation/log-protocol.md`, rules 2, 4 and 9.
 """
 
-from __future__ import annotations
-
 import asyncio
 import heapq
 import time

@@ -3,8 +3,6 @@
 See `docs/explanation/log-protocol.md`, rules 2 and 4.
 """
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar

@@ -1,7 +1,5 @@
 """Numbers of a worker that tests and benchmarks change."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Final
 

@@ -6,8 +6,6 @@ The log keeps that order, because each Transaction names its lane and offset; a 
 again. See `docs/adr/0044-give-danger-its-own-input-lane.md`.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping

@@ -6,8 +6,6 @@ accepted: they are forwarded, published and snapshotted. Another offset means th
 appended: this one ends and starts again from the log. See `docs/explanation/log-protocol.md`.
 """
 
-from __future__ import annotations
-
 import asyncio
 import gc
 import sys

@@ -4,8 +4,6 @@ A condition is a list of alternatives; each is a list of comparisons that hold t
 alternative is written as JSON, one a line: `[{"metric": …, "args": {…}, "op": …, "value": …}]`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal

@@ -1,7 +1,5 @@
 """Write values of records that a form has no field for as texts, and read them back. Rule D86."""
 
-from __future__ import annotations
-
 import re
 from enum import StrEnum
 from typing import Any, Final

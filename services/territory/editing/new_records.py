@@ -5,8 +5,6 @@ id: it follows from its text, or from the records of its kind. A withdrawn recor
 what only repeats it. A record that others refer to is not withdrawn.
 """
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections import Counter

@@ -3,8 +3,6 @@
 These are the checks of a territory folder that texts and references of one record can fail.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

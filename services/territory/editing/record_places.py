@@ -1,7 +1,5 @@
 """Find, replace, add and remove the model of a record inside a section. Rule D86."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol

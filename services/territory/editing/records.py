@@ -4,8 +4,6 @@ A record may have parts in several sections: a card has its title among the plan
 the written content. Each field belongs to one part. Values are those of `FieldValue`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, get_args

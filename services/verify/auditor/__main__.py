@@ -1,7 +1,5 @@
 """Run the auditor: `python -m services.verify.auditor`."""
 
-from __future__ import annotations
-
 import asyncio
 import signal
 import time

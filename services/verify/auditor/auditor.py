@@ -1,7 +1,5 @@
 """Read the three logs continuously, track open items and judge every few seconds."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import time

@@ -6,8 +6,6 @@ in log order per service; no model, chain or core of the runtime is used. Memory
 items only.
 """
 
-from __future__ import annotations
-
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field

@@ -6,8 +6,6 @@ Both are HTTP requests to foreign services: a dead-man's switch that alarms with
 a service that calls people (ntfy, a chat hook, an SMS gateway). Neither uses Vigie's own delivery.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final, Literal

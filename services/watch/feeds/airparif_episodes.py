@@ -1,7 +1,5 @@
 """Airparif: episodes of air pollution, anchored on the dates of the daily indices."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta

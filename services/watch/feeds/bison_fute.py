@@ -1,7 +1,5 @@
 """Bison Futé: events on the roads of the DIR (DATEX II in a SOAP envelope)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta

@@ -1,7 +1,5 @@
 """CERT-FR: security alerts, matched with the products in use."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta

@@ -3,8 +3,6 @@
 Both publish the readings of one sensor, so a reading has the same alias from either.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta

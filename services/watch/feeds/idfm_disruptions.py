@@ -1,7 +1,5 @@
 """IDFM PRIM: disruptions of the lines that serve the territory."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Météo-France vigilance: colours of a département for today and tomorrow (DPVigilance v1)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta

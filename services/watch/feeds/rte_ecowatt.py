@@ -1,7 +1,5 @@
 """RTE EcoWatt v5: tension of the power system and programmed cuts, by day and hour."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final

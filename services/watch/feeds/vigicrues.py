@@ -1,7 +1,5 @@
 """Vigicrues: colours of the sections of river that concern the territory."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime

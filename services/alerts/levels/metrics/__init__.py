@@ -4,8 +4,6 @@ The modules of this folder are found by themselves: a new metric is one function
 `METRICS` in one of them, or in a new one. They are listed in `docs/reference/rules.md`, section 13.
 """
 
-from __future__ import annotations
-
 import importlib
 import pkgutil
 from collections.abc import Mapping

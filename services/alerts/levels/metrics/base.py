@@ -7,8 +7,6 @@ of another incident or a rate of the territory, has no value there. The metrics 
 `docs/reference/rules.md`, section 13.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol

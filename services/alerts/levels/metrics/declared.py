@@ -1,8 +1,6 @@
 # ruff: noqa: ARG001  every metric takes a draft and a scope
 """Metrics of declarations of authorities and operators, read from the flags."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Final
 

@@ -1,8 +1,6 @@
 # ruff: noqa: ARG001  every metric takes a draft and a scope
 """Metrics of incidents and levels, of events close together in time, and those of continuity."""
 
-from __future__ import annotations
-
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence

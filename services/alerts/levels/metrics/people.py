@@ -1,8 +1,6 @@
 # ruff: noqa: ARG001, ARG005  every metric takes a draft and a scope
 """Metrics of people (ill, absent, evacuated, counted) and of rumours."""
 
-from __future__ import annotations
-
 from typing import Final
 
 from schemas.base import MINUTE_MS

@@ -1,8 +1,6 @@
 # ruff: noqa: ARG001  every metric takes a draft and a scope
 """Metrics that count sites by their marks. Rule D29, hit and out sites."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from typing import Final
 

@@ -3,8 +3,6 @@
 A printed plan holds what does not change during a crisis. Progress of its cards stays on screens.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime

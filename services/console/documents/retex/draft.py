@@ -5,8 +5,6 @@ undeclared dependencies. Pure: the same facts give the same document. People app
 counts.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Final
 

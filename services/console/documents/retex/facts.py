@@ -1,7 +1,5 @@
 """Facts of the lessons learned, and functions that their sections share."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta

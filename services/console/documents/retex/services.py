@@ -1,7 +1,5 @@
 """Sections about plans, clocks of activities, and undeclared dependencies."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Collection
 from datetime import datetime, timedelta

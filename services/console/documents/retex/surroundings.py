@@ -1,7 +1,5 @@
 """Sections about reassignments, effects on the environment (rule D61) and improvements."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 
 from schemas.continuity import ImprovementRow

@@ -1,7 +1,5 @@
 """Sections about the course of events, delays against targets, and handled alarms."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta

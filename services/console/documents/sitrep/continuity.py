@@ -1,7 +1,5 @@
 """Sections about next limits, plans, pending decisions and possible worsening."""
 
-from __future__ import annotations
-
 from datetime import datetime, timedelta
 from typing import Final
 

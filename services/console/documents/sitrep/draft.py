@@ -4,8 +4,6 @@ Pure: the same facts give the same document. Unconfirmed reports are marked, sil
 apart, and people appear as roles and counts, never names. Rule D58.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Final

@@ -1,7 +1,5 @@
 """Sections about the highest risks of breach, and about the proof of plans. Rules D85 and D132."""
 
-from __future__ import annotations
-
 from typing import Final
 
 from schemas.words import ACTIVE_PLAN_STATES, PlanState

@@ -1,7 +1,5 @@
 """Sections about staff, calls, unconfirmed reports and partners."""
 
-from __future__ import annotations
-
 from typing import Final
 
 from schemas.alerts import ReportRow

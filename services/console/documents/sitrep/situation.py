@@ -1,7 +1,5 @@
 """Sections about essentials, levels with their reasons, changes and sites."""
 
-from __future__ import annotations
-
 from collections import Counter
 from typing import Final
 

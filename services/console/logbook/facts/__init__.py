@@ -5,8 +5,6 @@ row of `LINES` in one of them, or in a new one. A fact without a row appears thr
 CommandApplied through its effects, and so on. Pure.
 """
 
-from __future__ import annotations
-
 import importlib
 import pkgutil
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Parts that the modules of this folder share: the type of a line and helpers for its values."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol

@@ -1,7 +1,5 @@
 """Lines about the work of the cell: tasks, actions, notes, handovers, on-call, staffing, drills."""
 
-from __future__ import annotations
-
 from typing import Final
 
 from services.console.i18n import N_, Translator

@@ -1,7 +1,5 @@
 """Lines about statements, questions and declarations to authorities."""
 
-from __future__ import annotations
-
 from typing import Final
 
 from services.console.i18n import N_, Translator

@@ -1,7 +1,5 @@
 """Lines about activities, alarms, fallback strategies, plans, situation reports."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, Final
 

@@ -1,7 +1,5 @@
 """Lines about reports, sites, incidents, levels, declarations and maintenance windows."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from typing import Any, Final
 

@@ -1,7 +1,5 @@
 """Lines about resource requests and stocks. Rule D88."""
 
-from __future__ import annotations
-
 from typing import Final
 
 from services.console.i18n import N_, Translator

@@ -1,7 +1,5 @@
 """Lines about escalations, answers of persons, call-outs and held messages."""
 
-from __future__ import annotations
-
 from typing import Final
 
 from schemas.people.replies import HELP_TEMPLATES

@@ -1,7 +1,5 @@
 """Lines about proposals, orders and reassigned agents. Rule D58."""
 
-from __future__ import annotations
-
 from typing import Final
 
 from services.console.i18n import N_, Translator

@@ -1,7 +1,5 @@
 """Lines about versions of the reference data. Rule D63."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, Final
 

@@ -1,7 +1,5 @@
 """Lines about realms, logs and inputs that could not be applied."""
 
-from __future__ import annotations
-
 from typing import Final
 
 from services.console.i18n import N_, Translator

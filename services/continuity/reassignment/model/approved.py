@@ -3,8 +3,6 @@
 See `docs/reference/reassignment-model.md`, §4, Incremental.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 

@@ -3,8 +3,6 @@
 This search covers the cases that branch and bound cannot prove in bounded work, and gives its gap.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import Final

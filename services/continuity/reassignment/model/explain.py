@@ -1,7 +1,5 @@
 """Explain lines, unmet needs and idle agents: the hard rule, the missing desk or people."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -42,7 +40,7 @@ class StaffGap:
     @classmethod
     def of(
         cls, q: Quantities, cell: int, count: int, missing: str, why: tuple[LineReason, ...]
-    ) -> StaffGap:
+    ) -> "StaffGap":
         staff_cell = q.tables.cells[cell]
         return cls(staff_cell.site, staff_cell.activity, staff_cell.metier, count, missing, why)
 

@@ -1,7 +1,5 @@
 """Read and write situations and proposals as CSV and JSON. Each error names file and place."""
 
-from __future__ import annotations
-
 import csv
 import json
 from collections.abc import Mapping

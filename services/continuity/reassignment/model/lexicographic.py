@@ -4,8 +4,6 @@ The greedy answer needs no solver: the cheapest line for each demand, the graves
 is a lower bound of quality, and the first answer if the solver's work runs out.
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -4,8 +4,6 @@ Lines of an earlier proposal that people decided or have seen are kept. See
 `docs/reference/reassignment-model.md`, §3, and §4, Incremental.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final

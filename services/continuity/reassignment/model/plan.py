@@ -1,7 +1,5 @@
 """Turn a situation into a proposal: lines, their costs, and the gaps."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

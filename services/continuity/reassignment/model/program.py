@@ -5,8 +5,6 @@ See `docs/reference/reassignment-model.md`, §3 and §4.
 A solver gets arrays: the matrix by columns, and the limits of columns and rows.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -338,7 +336,7 @@ class ProgramLimits:
     row_upper: Reals
 
     @classmethod
-    def of_program(cls, program: Program) -> ProgramLimits:
+    def of_program(cls, program: Program) -> "ProgramLimits":
         row_lower = np.array([row.lower for row in program.rows], dtype=np.int64)
         row_upper = np.array([row.upper for row in program.rows], dtype=np.int64)
         return cls(

@@ -3,8 +3,6 @@
 See `docs/reference/reassignment-model.md`, §2.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 

@@ -6,8 +6,6 @@ Work is counted in simplex iterations and nodes, never in seconds, so that the s
 the same answer on every machine.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -146,7 +144,7 @@ class OptimalFace:
         is_closed[columns] = True
         self._fix(is_closed)
 
-    def branching(self, nodes: int, *, presolve: bool = True) -> BranchAndBound:
+    def branching(self, nodes: int, *, presolve: bool = True) -> "BranchAndBound":
         """Create the search for whole numbers in this face.
 
         Without presolve, a wide face takes a tenth of the memory and time, a narrow one more time.

@@ -1,7 +1,5 @@
 """Index the reference tables and the ways between all sites; built once per reference version."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

@@ -11,8 +11,6 @@ Octopush (`POST /v1/public/sms-campaign/send`, one recipient a call): the accoun
 gateway at `/webhooks/sms`. `purpose: alert` needs no mention of STOP.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Any, Final, Self
 

@@ -3,8 +3,6 @@
 Formats are those that French operators carry; some of them allow no replies.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from typing import Final, Literal

@@ -8,8 +8,6 @@ message was taken.
 sender of our own messages is. The API gives each text whole.
 """
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Settings of SMS."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from enum import StrEnum
 from typing import Final, Literal

@@ -3,8 +3,6 @@
 An Update or Cancel affects the reports of earlier messages (rule D3, updates and withdrawals).
 """
 
-from __future__ import annotations
-
 import asyncio
 import sqlite3
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Describe faults of a message in French and English, with element path and line."""
 
-from __future__ import annotations
-
 import re
 from functools import cache
 from typing import Any, Final

@@ -3,8 +3,6 @@
 Rules D1 to D3 (reports) and D9 (planned effects).
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

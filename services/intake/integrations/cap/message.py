@@ -3,8 +3,6 @@
 See the data dictionary of the specification, section 3.2.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone

@@ -1,7 +1,5 @@
 """Verify the XML signature of a message against the certificates pinned for its source."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final

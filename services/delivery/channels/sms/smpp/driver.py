@@ -4,8 +4,6 @@ A long text is one message here (message_payload), with one response and one rec
 it. Receipts come as TLVs, or as text (`id:… stat:DELIVRD err:000 …`, appendix B).
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass, replace
 from typing import Final, Literal, Self

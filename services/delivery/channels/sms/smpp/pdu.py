@@ -4,8 +4,6 @@ Only the commands of an ESME are known; an unknown command keeps its number and 
 its bytes.
 """
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -107,7 +105,7 @@ class PduHead:
     sequence: int
 
     @classmethod
-    def load(cls, octets: bytes) -> PduHead:
+    def load(cls, octets: bytes) -> "PduHead":
         """Decode a head. Raise PduInvalid."""
         head = cls(*PDU_HEADER.unpack(octets))
         if not PDU_HEADER.size <= head.length <= MAX_BYTES:
@@ -169,7 +167,7 @@ class ShortMessage:
         )
 
     @classmethod
-    def load(cls, body: bytes) -> ShortMessage:
+    def load(cls, body: bytes) -> "ShortMessage":
         """Decode a body. Raise PduInvalid."""
         reader = _BodyReader(body)
         reader.string()

@@ -4,8 +4,6 @@ A submit_sm that was written without a response (lost connection, timeout) is in
 first octet is written, it is certainly not taken.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import itertools
