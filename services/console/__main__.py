@@ -16,7 +16,7 @@ from services.console.app import open_console
 from services.console.http.decisions import CommandDispatcher
 from services.console.live.stream import StreamHub
 from services.runtime.process import health, logs, tracing
-from services.runtime.process.memory import freeze_long_lived
+from services.runtime.process.machine import freeze_long_lived
 from services.runtime.process.settings import UNIX_PREFIX, Settings, split_host_port
 from services.runtime.process.sockets import open_unix_socket
 from services.runtime.secrets.front_mark import FrontGuard, FrontMark

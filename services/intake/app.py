@@ -68,8 +68,7 @@ from services.runtime.kafka.security import get_security
 from services.runtime.process import health
 from services.runtime.process.cluster import is_shared
 from services.runtime.process.health import Check, create_start_check
-from services.runtime.process.machine import now_ms
-from services.runtime.process.memory import freeze_long_lived
+from services.runtime.process.machine import freeze_long_lived, now_ms
 from services.runtime.process.settings import split_host_port
 from services.runtime.process.tasks import cancel_and_wait
 from services.runtime.secrets.erasure import TextRetention, create_offset_finder

@@ -13,7 +13,7 @@ import pytest
 from schemas import commands as cmd
 from schemas import reference as ref
 from services.console.read_model.reference_index import IndexedReference
-from services.runtime.process.memory import freeze_long_lived
+from services.runtime.process.machine import freeze_long_lived
 from tests.unit.console.held import browsing
 from tests.unit.console.test_every_screen import REALM
 from tests.unit.console.test_one_plan import hold_plans

@@ -10,7 +10,7 @@ import pytest
 
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.sessions import COOKIE
-from services.runtime.process.memory import freeze_long_lived
+from services.runtime.process.machine import freeze_long_lived
 from services.runtime.process.settings import Settings
 from services.territory import Territory
 from tests.integration.console import crisis

@@ -33,7 +33,7 @@ import setproctitle
 
 from services.appliance.embedded.leash import bind_to_parent
 from services.appliance.supervisor.orphans import TITLE
-from services.runtime.process.memory import return_freed_memory
+from services.runtime.process.machine import return_freed_memory
 
 REQUEST_BYTES: Final = 1 << 20
 MAX_FDS: Final = 16

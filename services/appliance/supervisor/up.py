@@ -50,8 +50,7 @@ from services.runtime.kafka.topics import BrokerUnreachable, TopicsDiffer, provi
 from services.runtime.process import logs
 from services.runtime.process.cluster import ClusterMember, read_majority
 from services.runtime.process.files import DataDirBusy, DataDirLock
-from services.runtime.process.machine import get_or_create_machine_name
-from services.runtime.process.memory import schedule_return
+from services.runtime.process.machine import get_or_create_machine_name, schedule_return
 from services.runtime.process.settings import UNIX_PREFIX, DataDir, Settings, split_host_port
 from services.runtime.process.sockets import (
     PortBusy,

@@ -22,7 +22,7 @@ from services.cli.crisis.read import (
 )
 from services.cli.output import create_group
 from services.console.i18n import get_translator
-from services.console.ledger.words import COST_KIND, COST_UNIT
+from services.console.ledger.resources import COST_KIND, COST_UNIT
 from services.console.texts import words as w
 
 app = create_group("Costs: lines, sums, tables and the document to print.")

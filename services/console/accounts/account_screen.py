@@ -1,4 +1,4 @@
-"""Page `/compte`: the own account, its roles and passkeys."""
+"""Page `/compte` and its requests: the own account, its roles, sessions and passkeys."""
 
 from typing import Annotated, Any, Final
 

@@ -12,12 +12,13 @@ from services.console.documents.formats import (
     make_document_response,
 )
 from services.console.exports.formats import CSV, choose_form
-from services.console.exports.ods import ODS, build_ods_response
 from services.console.exports.tables import (
+    ODS,
     Column,
     Columns,
     FileNaming,
     build_csv_response,
+    build_ods_response,
     read_all_pages,
 )
 from services.console.http.context import Cursor, Limit, LogReader
@@ -25,8 +26,7 @@ from services.console.http.fair_queue import ExpensiveWork
 from services.console.i18n import N_, Translator, get_translator
 from services.console.ledger.lines import CostKind
 from services.console.ledger.queries import LedgerFilter
-from services.console.ledger.resources import LedgerLine, LedgerTotals
-from services.console.ledger.words import COST_KIND, COST_UNIT
+from services.console.ledger.resources import COST_KIND, COST_UNIT, LedgerLine, LedgerTotals
 from services.console.resources import Page
 from services.console.texts import words as w
 from services.console.texts.names import TerritoryNames

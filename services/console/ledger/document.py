@@ -16,8 +16,13 @@ from services.console.documents.document import (
 )
 from services.console.documents.facts import name_realm
 from services.console.i18n import Translator
-from services.console.ledger.resources import LedgerLine, LedgerSum, LedgerTotals
-from services.console.ledger.words import COST_KIND, COST_UNIT
+from services.console.ledger.resources import (
+    COST_KIND,
+    COST_UNIT,
+    LedgerLine,
+    LedgerSum,
+    LedgerTotals,
+)
 from services.console.resources import Realm
 from services.console.texts import words as w
 from services.console.texts.names import TerritoryNames, shorten_site_name

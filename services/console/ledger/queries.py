@@ -26,7 +26,7 @@ from services.console.ledger.lines import (
     sum_groups,
     sum_lines,
 )
-from services.console.ledger.words import COST_KIND
+from services.console.ledger.resources import COST_KIND
 from services.console.read_model.query_base import (
     UNLIMITED,
     OpenedRealm,

@@ -1,9 +1,27 @@
-"""Resources of the ledger: lines and sums of costs. Rule D93."""
+"""Resources of the ledger: lines and sums of costs, and their names in words. Rule D93."""
+
+from typing import Final
 
 from pydantic import Field
 
+from services.console.i18n import N_
 from services.console.ledger.lines import CostKind, CostUnit
 from services.console.resource_base import Resource, Time
+
+COST_KIND: Final = {
+    "agent_days": N_("Agents réaffectés"),
+    "travel": N_("Déplacements"),
+    "resource": N_("Moyens"),
+    "fuel": N_("Carburant"),
+    "message": N_("Messages"),
+}
+COST_UNIT: Final = {
+    "agent_day": N_("agents-jours"),
+    "km": N_("km"),
+    "piece": N_("unités"),
+    "litre": N_("litres"),
+    "part": N_("messages facturés"),
+}
 
 
 class LedgerLine(Resource):

@@ -6,7 +6,7 @@ from typing import Any, Final
 from services.console.i18n import N_
 from services.console.ledger.lines import CostKind
 from services.console.ledger.queries import LedgerFilter
-from services.console.ledger.words import COST_KIND, COST_UNIT
+from services.console.ledger.resources import COST_KIND, COST_UNIT
 from services.console.texts import words as w
 from services.console.web.screen_context import ScreenData, ScreenPage
 from services.runtime.identity.permissions import Permission

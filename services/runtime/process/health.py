@@ -17,7 +17,8 @@ from typing import Final
 import orjson
 from aiohttp import web
 
-from services.runtime.process import memory, metrics
+from services.runtime.process import machine as memory
+from services.runtime.process import metrics
 from services.runtime.process.settings import DataDir, Settings, find_version
 from services.runtime.secrets.local_secrets import get_or_create_token, is_token_valid
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from services.appliance.cluster.feeds import exchange_switches, read_switches
+from services.appliance.cluster.keeper import exchange_switches, read_switches
 from services.appliance.cluster.registry import FeedSwitch, fold_records
 from services.runtime.process.settings import DataDir
 from services.runtime.secrets.keyring import encrypt

@@ -25,8 +25,7 @@ from schemas.crisis.resource_requests import OfferRow, OfferState, ResourceReque
 from schemas.delivery import AttemptRow, NotificationRow
 from schemas.reassignment import LineState, ReassignmentRow
 from schemas.words import Channel
-from services.console.exports.ods import write_ods
-from services.console.exports.tables import Column, Columns
+from services.console.exports.tables import Column, Columns, write_ods
 from services.console.i18n import get_translator
 from services.console.ledger.lines import (
     CostFacts,

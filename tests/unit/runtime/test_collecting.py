@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from services.runtime.process.memory import THRESHOLDS, freeze_long_lived
+from services.runtime.process.machine import THRESHOLDS, freeze_long_lived
 
 
 class Ring:

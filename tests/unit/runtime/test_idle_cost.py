@@ -28,7 +28,7 @@ from services.runtime.process.settings import DataDir
 
 FREEING = """
 import psutil
-from services.runtime.process.memory import return_freed_memory
+from services.runtime.process.machine import return_freed_memory
 kept, freed = [], []
 for _ in range(600):
     freed.append(bytearray(b"x" * 100_000))
