@@ -6,10 +6,10 @@ A task names the first report as `report` and those that joined it, oldest first
 from typing import Final
 
 from schemas.alerts import ReportChanged, ReportRow, TaskChanged, TaskRow, Why, list_asked_reports
-from schemas.base import copy_with
+from schemas.base import Instant, copy_with
 from schemas.catalogue.event_types import endangers_people
 from schemas.crisis.causes import SilenceChanged
-from schemas.words import EventType, IncidentState, TaskState
+from schemas.words import EventType, IncidentState, MsgType, TaskState
 from services.alerts.causes import cause_lifecycle, restoration
 from services.alerts.decision import (
     AlertsDecision,
@@ -25,6 +25,7 @@ from services.alerts.reports.report_facts import (
     DENIED,
     build_subject_key,
     get_site,
+    is_confirmed,
     is_danger_without_place,
     is_placeless,
     list_communes,
@@ -132,9 +133,56 @@ def is_replacing(new: EventType, old: EventType) -> bool:
 def deny_report(draft: AlertsDecision, report: ReportRow, by: str | None) -> None:
     """Deny a report by a person, or by a cancellation that names it.
 
-    A confirmed report is withdrawn with its cause, except for the reports of other sources. Rule
-    D4, duplicates.
+    A confirmed report is withdrawn with its versions and its cause, except for the reports of other
+    sources. Rule D4, duplicates.
     """
+    versions = list_versions(draft, report, draft.now)
+    _deny_one_report(draft, report, by)
+    for version in versions:
+        _deny_one_report(draft, version, by)
+
+
+def list_versions(draft: AlertsDecision, report: ReportRow, before: Instant) -> list[ReportRow]:
+    """Return the other versions of a report by its sender, at most as late as `before`.
+
+    A version is a report that it replaced, or an Update that replaced it: they tell of one trouble,
+    and one of them cannot be an error alone. Rule D3, cancellations.
+    """
+    incident = draft.incident_of(report.id)
+    if incident is None or report.confirmation != "confirmed":
+        return []
+    sender = report.source_key or report.source
+    candidates = [
+        r
+        for r in draft.find_reports(draft.state.incident_reports.get(incident, ()))
+        if (r.source_key or r.source) == sender
+        and r.id != report.id
+        and r.msg_type is not MsgType.CANCEL
+        and is_confirmed(r)
+        and "cancelled" not in r.flags
+        and r.occurred_at <= before
+    ]
+    versions = [report]
+    for version in versions:
+        versions += [
+            r
+            for r in candidates
+            if r not in versions and (_has_replaced(r, version) or _has_replaced(version, r))
+        ]
+    return versions[1:]
+
+
+def _has_replaced(new: ReportRow, old: ReportRow) -> bool:
+    """Return whether a report is an Update that replaced the other one."""
+    return (
+        new.msg_type is MsgType.UPDATE
+        and old.id in new.references
+        and is_replacing(new.type, old.type)
+        and new.occurred_at >= old.occurred_at
+    )
+
+
+def _deny_one_report(draft: AlertsDecision, report: ReportRow, by: str | None) -> None:
     if (
         report.confirmation == "confirmed"
         and (cause := cause_lifecycle.find_open_cause(draft, report)) is not None
@@ -160,11 +208,16 @@ def deny_report(draft: AlertsDecision, report: ReportRow, by: str | None) -> Non
 def apply_cancellation(draft: AlertsDecision, row: ReportRow) -> None:
     """Apply a cancellation.
 
-    With references: withdraw those reports and lift their causes. Without references: its measure
-    or colour is applied elsewhere; a cancellation without either opens a task for a person. Rule
-    D3, cancellations.
+    With references: withdraw those reports and their versions, and lift their causes. Without
+    references: its measure or colour is applied elsewhere; a cancellation without either opens a
+    task for a person. Rule D3, cancellations.
     """
     if row.references:
+        reports = draft.find_reports(row.references)
+        versions = [
+            one.id for report in reports for one in list_versions(draft, report, row.occurred_at)
+        ]
+        row = copy_with(row, {"references": tuple(dict.fromkeys((*row.references, *versions)))})
         for reference in row.references:
             report = draft.state.reports.get(reference)
             if report is None:
@@ -277,9 +330,7 @@ def flag_references(draft: AlertsDecision, row: ReportRow, flag: str) -> None:
         report = draft.state.reports.get(reference)
         if report is None or flag in report.flags or report.confirmation != "confirmed":
             continue
-        if flag == "cancelled" or (
-            is_replacing(row.type, report.type) and row.occurred_at >= report.occurred_at
-        ):  # an older Update replaces nothing (D7)
+        if flag == "cancelled" or _has_replaced(row, report):  # an older Update: nothing (D7)
             draft.emit(ReportChanged(row=copy_with(report, {"flags": (*report.flags, flag)})))
 
 

@@ -151,6 +151,63 @@ def test_a_denial_of_the_first_of_two_texts_ends_the_danger_at_its_site(scene: S
     assert scene.status(PMI) == "normal"
 
 
+@pytest.mark.parametrize("way", ["withdrawal", "denial"])
+@pytest.mark.parametrize("version", ["first text", "place"])
+def test_an_error_in_two_texts_is_no_danger_any_more(scene: Scene, version: str, way: str) -> None:
+    """The mark of danger stood for ever: the other text counted as a danger of its own."""
+    first = _fire_in_two_texts(scene)
+    (place,) = set(scene.state.reports) - {first}
+    error = first if version == "first text" else place
+    if way == "denial":
+        scene.command(DenyReport(**CELL, report=error, reason="text:r"), 4)
+    else:
+        scene.report(4, "fire", severity=4, msg_type=MsgType.CANCEL, references=(error,))
+    (incident,) = scene.incidents()
+    assert not incident.danger
+    calls = Calls(scene)
+    scene.report(
+        6, "fire", PMI, severity=4, msg_type=MsgType.UPDATE, references=(first,), id="again"
+    )
+    assert scene.incidents()[0].danger, "a later word is not withdrawn with it"
+    assert any(call.danger for call in calls.new())
+
+
+def test_a_manager_takes_back_a_danger_elsewhere_in_two_texts(scene: Scene) -> None:
+    """A manager speaks of another site as any agent: two kinds of source, one sender."""
+    first = scene.report(0, "fire", severity=4, source="site_manager", source_key="p-1")
+    second = {"severity": 4, "source": "agent", "source_key": "p-1", "references": (first,)}
+    scene.report(2, "fire", PMI, occurred=0, msg_type=MsgType.UPDATE, **second)
+    scene.command(DenyReport(**CELL, report=first, reason="text:r"), 4)
+    assert scene.status(PMI) == "normal"
+    assert not scene.incidents()[0].danger
+
+
+def test_a_withdrawal_leaves_the_danger_that_others_reported(scene: Scene) -> None:
+    first = scene.report(0, "fire", PMI, severity=4)
+    scene.report(
+        1,
+        "fire",
+        PMI,
+        severity=4,
+        source="pompiers",
+        msg_type=MsgType.UPDATE,
+        references=(first,),
+    )
+    scene.report(4, "fire", PMI, severity=4, msg_type=MsgType.CANCEL, references=(first,))
+    assert scene.incidents()[0].danger
+
+
+def test_a_withdrawal_leaves_an_update_of_a_later_time(scene: Scene) -> None:
+    """The withdrawal waited on a device while the fire broke out again."""
+    first = scene.report(0, "fire", PMI, severity=4)
+    scene.report(6, "fire", PMI, severity=4, msg_type=MsgType.UPDATE, references=(first,))
+    scene.report(
+        8, "fire", PMI, occurred=3, severity=4, msg_type=MsgType.CANCEL, references=(first,)
+    )
+    assert scene.incidents()[0].danger
+    assert scene.site(PMI).confinement == "counting"
+
+
 def test_a_further_update_of_the_first_text_stays_at_the_site(scene: Scene) -> None:
     first = _fire_in_two_texts(scene)
     scene.report(4, "fire", severity=5, msg_type=MsgType.UPDATE, references=(first,))
