@@ -453,7 +453,7 @@ class PlanChanged(RowFact):
     """A plan changed its state, its cards or its boxes.
 
     `change`: listed, proposed, raised, held, released, activated, refused, postponed, returned,
-    box, recovering, resumed, stand_down_proposed, stood_down, dropped (no longer in the reference
+    lapsed (a postponed proposal whose trigger holds no more), box, recovering, resumed, stand_down_proposed, stood_down, dropped (no longer in the reference
     data), card, cards_opened (at sites), cards_settled (what its site cards sum up to), moved (its
     cards, to another day).
     """

@@ -155,7 +155,7 @@ def refuse_plan(draft: ContinuityDecision, command: cmd.RefusePlan) -> CommandRe
 
 
 def postpone_plan(draft: ContinuityDecision, command: cmd.PostponePlan) -> CommandResult:
-    """Postpone a proposal; it returns at `until`, or at a higher level before.
+    """Postpone a proposal; it returns at `until` if its trigger holds, or at a higher level before.
 
     It needs a reason. Rule D49.
     """

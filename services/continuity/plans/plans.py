@@ -357,6 +357,33 @@ def _return_plan(draft: ContinuityDecision, row: PlanRow) -> None:
     _demand_decision(draft, plan, returned_row)
 
 
+def _return_postponed_plan(draft: ContinuityDecision, row: PlanRow) -> None:
+    """Propose a postponed plan again at its time, if its trigger holds. Rule D49.
+
+    Else the proposal lapses, and the plan is back in the library until a trigger holds.
+    """
+    plan = draft.bia.plans.get(row.id)
+    if (
+        plan is None
+        or plan.shelf is not PlanState.VALID
+        or find_held_level(draft.state, row.id) is None
+    ):
+        lapsed_row = PlanRow(
+            id=row.id,
+            pole=row.pole,
+            state=PlanState.VALID if plan is None else plan.shelf,
+            decides=row.decides,
+            boxes=() if plan is None else build_boxes(plan),
+            version=row.version,
+            life=row.life,
+        )
+        record_plan(draft, lapsed_row, "lapsed")
+        return
+    returned_row = row.model_copy(update={"state": PlanState.PROPOSED, "postponed_until": None})
+    record_plan(draft, returned_row, "returned")
+    demand_plan_attention(draft, returned_row, "plan_proposed")
+
+
 def _is_other_incident(current: PlanRow, trigger: TriggerRow) -> bool:
     """Check whether the trigger began after the refusal, for another incident (D49)."""
     began_since = current.decided_at is not None and trigger.since > current.decided_at
@@ -457,9 +484,7 @@ def on_plan_due(draft: ContinuityDecision, plan: str) -> None:
         and row.postponed_until is not None
         and row.postponed_until <= draft.now
     ):
-        returned_row = row.model_copy(update={"state": PlanState.PROPOSED, "postponed_until": None})
-        record_plan(draft, returned_row, "returned")
-        demand_plan_attention(draft, returned_row, "plan_proposed")
+        _return_postponed_plan(draft, row)
     elif row.state is PlanState.REFUSED:
         _return_plan(draft, row)
     elif row.returns_at is not None and row.returns_at <= draft.now:

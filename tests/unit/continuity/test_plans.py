@@ -357,6 +357,38 @@ def test_a_postponed_proposal_returns_at_its_time() -> None:
     )
 
 
+def test_a_postponed_proposal_lapses_if_its_trigger_has_ended() -> None:
+    """Its director was asked about a cut that was over."""
+    world = World()
+    world.trigger("PT-ELEC", 2, "09:41")
+    until = world.instant("10:30")
+    world.say(cmd.PostponePlan(plan="PT-ELEC", until=until, reason="text:1", **WHO), "09:50")
+    world.trigger("PT-ELEC", 2, "10:10", state="released")
+    assert world.plan("PT-ELEC").state is PlanState.POSTPONED
+    asked_before = len(world.asked("plan_proposed"))
+    world.until("10:30")
+    assert (world.plan("PT-ELEC").state, world.plan_changes("PT-ELEC")[-1]) == (
+        PlanState.VALID,
+        "lapsed",
+    )
+    assert len(world.asked("plan_proposed")) == asked_before
+    world.trigger("PT-ELEC", 2, "11:00")
+    assert world.plan("PT-ELEC").state is PlanState.PROPOSED
+    assert len(world.asked("plan_proposed")) == asked_before + 1
+
+
+def test_a_postponed_proposal_returns_if_its_trigger_holds_again_at_its_time() -> None:
+    world = World()
+    world.trigger("PT-ELEC", 2, "09:41")
+    until = world.instant("10:30")
+    world.say(cmd.PostponePlan(plan="PT-ELEC", until=until, reason="text:1", **WHO), "09:50")
+    world.trigger("PT-ELEC", 2, "10:10", state="released")
+    world.trigger("PT-ELEC", 2, "10:20")
+    assert world.plan("PT-ELEC").state is PlanState.POSTPONED
+    world.until("10:30")
+    assert world.plan("PT-ELEC").state is PlanState.PROPOSED
+
+
 def test_a_missing_plan_or_card_is_404() -> None:
     world = _active(World())
     assert _code(world.say(cmd.ActivatePlan(plan="PT-RIEN", **WHO), "10:00")) == (

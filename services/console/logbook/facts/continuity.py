@@ -24,6 +24,7 @@ _PLAN_KINDS = {
     "proposed": "watch",
     "raised": "watch",
     "returned": "watch",
+    "lapsed": "watch",
     "stand_down_proposed": "watch",
     "released": "watch",
     "held": "watch",
@@ -37,6 +38,7 @@ _PLAN_KINDS = {
 _PLAN_SENTENCES = {
     "proposed": N_("{plan} proposé"),
     "returned": N_("{plan} proposé à nouveau"),
+    "lapsed": N_("{plan} : proposition différée caduque, la condition ne tient plus"),
     "raised": N_("{plan} proposé au niveau {level}"),
     "activated": N_("{plan} activé"),
     "refused": N_("{plan} refusé"),
