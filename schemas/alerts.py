@@ -400,6 +400,10 @@ class TaskRow(Model):
     text_id: str | None = optional("instruction: id of its text in `texts`")
     asked_by: str | None = optional("instruction: token of the sender")
 
+    def is_late(self, now: Instant) -> bool:
+        """Return whether its time has passed."""
+        return self.due_at is not None and self.due_at <= now
+
 
 class AboutReports(Protocol):
     """A task in any form."""

@@ -119,8 +119,12 @@ def _merge_emptied_incident(draft: AlertsDecision, before: str | None, report: s
 
 
 def take_task(draft: AlertsDecision, command: c.TakeTask) -> CommandResult:
+    """Take a task, or take over a late one from the person who took it. Rule D87."""
     row = get_row(draft.state.tasks, command.task, "task_not_found")
-    if row.state is not TaskState.OPEN:
+    is_free = row.state is TaskState.OPEN or (
+        row.is_late(draft.now) and row.taken_by != command.author
+    )
+    if row.state not in (TaskState.OPEN, TaskState.TAKEN) or not is_free:
         raise RefusedCommand(409, "task_not_open", state=row.state.value, taken_by=row.taken_by)
     draft.emit(
         TaskChanged(row=copy_with(row, {"state": TaskState.TAKEN, "taken_by": command.author}))

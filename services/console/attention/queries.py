@@ -139,7 +139,8 @@ def _build_line(demand: Demand) -> r.DemandLine:
 
 
 def _asks_about_report(task: a.TaskRow) -> bool:
-    return task.kind in ("verify_report", "link_site") and task.state is TaskState.OPEN
+    open_states = (TaskState.OPEN, TaskState.TAKEN)
+    return task.kind in ("verify_report", "link_site") and task.state in open_states
 
 
 def _map_missing(sites: Iterable[a.SiteRow]) -> dict[str, a.Headcount]:

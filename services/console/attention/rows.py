@@ -6,7 +6,7 @@ demand about danger to people never waits. Rule D77.
 """
 
 from bisect import insort
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from heapq import heappop, heappush
@@ -242,7 +242,7 @@ def list_demands(facts: DemandRows, now: Instant) -> list[Demand]:
     return [
         *demands,
         *_list_clocks(facts),
-        *_list_tasks(facts),
+        *_list_tasks(facts, now),
         *_list_reassignments(facts),
         *_list_actions(facts),
         *_list_requests(facts),
@@ -451,17 +451,21 @@ def _is_running(facts: DemandRows, alarm: AlarmRow) -> bool:
     return any(clock.base is alarm.base and clock.state is ClockState.RUNNING for clock in clocks)
 
 
-def _list_tasks(facts: DemandRows) -> Iterator[Demand]:
+def _list_tasks(facts: DemandRows, now: Instant) -> Iterator[Demand]:
     """Yield one row per silent zone and per danger without a place, or else per kind and owner.
 
     Nobody is called for a danger that is not confirmed, and nobody finds one without a place, so
-    these tasks do not wait.
+    these tasks do not wait, and they stay until they are done. Another task that somebody took
+    comes back when it is late.
     """
     groups: dict[tuple[str, str], list[TaskRow]] = {}
     for task in facts.tasks.values():
-        if task.state is TaskState.OPEN:
+        row = _choose_row(facts, task)
+        is_danger = row.partition(":")[0] in _DANGER_ROWS.values()
+        is_taken = task.state is TaskState.TAKEN and (is_danger or task.is_late(now))
+        if task.state is TaskState.OPEN or is_taken:
             owner = (task.owner or CELL_ROLE).partition(":")[0]
-            groups.setdefault((_choose_row(facts, task), owner), []).append(task)
+            groups.setdefault((row, owner), []).append(task)
     for (key, owner), tasks in groups.items():
         dues = [t.due_at for t in tasks if t.due_at is not None]
         first = min(tasks, key=lambda t: (t.opened_at, t.id))
@@ -477,7 +481,16 @@ def _list_tasks(facts: DemandRows) -> Iterator[Demand]:
             due_at=min(dues, default=None),
             incident=first.incident,
             report=_find_danger_report(facts, tasks) if danger else None,
+            answered_roles=_list_taking_roles(facts, tasks, now),
         )
+
+
+def _list_taking_roles(facts: DemandRows, tasks: Sequence[TaskRow], now: Instant) -> frozenset[str]:
+    """Return the roles of the people who took all these tasks, while none of them is late."""
+    if any(task.state is TaskState.OPEN or task.is_late(now) for task in tasks):
+        return frozenset()
+    roles = (facts.roles_by_person.get(task.taken_by or "") for task in tasks)
+    return frozenset(role for role in roles if role is not None)
 
 
 def _find_danger_report(facts: DemandRows, tasks: Iterable[TaskRow]) -> str | None:

@@ -161,6 +161,18 @@ def test_a_task_is_accepted_once_and_done_once(scene: Scene) -> None:
     )
 
 
+def test_a_late_task_is_taken_over_from_a_person_who_left(scene: Scene) -> None:
+    scene.report(0, "closure", PMI)
+    scene.report(1, "outage_water", PMI, capacity_lost_pct=20)
+    scene.report(2, "reopening", PMI, severity=1)
+    (task,) = scene.state.tasks.values()
+    scene.command(_by("cell", TakeTask, task=task.id), 3)
+    again = TakeTask(author="another", role="cell", task=task.id)
+    assert _refused(scene.command(again, 31)) == (409, "task_not_open")
+    assert isinstance(scene.command(again, 32), CommandApplied)
+    assert scene.state.tasks[task.id].taken_by == "another"
+
+
 def test_a_report_with_a_known_site_is_not_linked_again(scene: Scene) -> None:
     id = scene.report(0, "closure", PMI)
     assert _refused(scene.command(_by("cell", LinkReport, report=id, site="pmi-05"), 1)) == (

@@ -315,6 +315,45 @@ def test_a_danger_without_a_place_asks_all_roles_of_danger_at_once() -> None:
     assert seen(gone, CELL_ROLE, MINUTE_MS).queue == ()
 
 
+def _taken_task(kind: str, report: str, due_min: float) -> TaskRow:
+    return TaskRow(
+        id=report,
+        kind=kind,
+        state=TaskState.TAKEN,
+        opened_at=0,
+        due_at=int(due_min * MINUTE_MS),
+        report=report,
+        taken_by="p-cell",
+    )
+
+
+def test_a_danger_that_somebody_looks_for_stays_a_demand_on_the_others() -> None:
+    """One click on «Prendre en charge» took a fire without a place off all queues, for good."""
+    tasks = {
+        "fire": _taken_task("link_site", "fire", 5),
+        "gas": _taken_task("verify_report", "gas", 30),
+    }
+    facts = DemandRows(
+        POLICY,
+        tasks=tasks,
+        dangers=frozenset(tasks),
+        roles_by_person={"p-cell": "astreinte_direction"},
+    )
+    kinds = ["danger_placeless", "danger_doubted"]
+    assert [d.kind for d in seen(facts, None, MINUTE_MS).queue] == kinds
+    assert [d.kind for d in seen(facts, "dgs_directeur_de_crise", MINUTE_MS).queue] == kinds[:1]
+    assert not seen(facts, "astreinte_direction", MINUTE_MS).queue, "that role has it"
+    late = seen(facts, "astreinte_direction", 5 * MINUTE_MS).queue
+    assert [d.kind for d in late] == kinds[:1], "nothing came of it"
+
+
+def test_a_taken_task_asks_again_when_it_is_late() -> None:
+    """Its taker may have left the cell."""
+    facts = DemandRows(POLICY, tasks={"rain": _taken_task("verify_report", "rain", 30)})
+    assert not seen(facts, CELL_ROLE, 29 * MINUTE_MS).queue
+    assert [d.kind for d in seen(facts, CELL_ROLE, 30 * MINUTE_MS).queue] == ["verify_report"]
+
+
 def test_each_danger_without_a_place_is_a_demand_of_its_own() -> None:
     """The second fire was a count on the row of the first, with the words of the first."""
     tasks = {
