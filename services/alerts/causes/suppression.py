@@ -18,7 +18,7 @@ from schemas.crisis.maintenance import Coverage, LeaseChanged, MaintenanceChange
 from schemas.recurrence import find_occurrence, parse_rule
 from services.alerts.causes import cause_lifecycle as causes
 from services.alerts.decision import AlertsDecision
-from services.alerts.incidents import incident_lifecycle
+from services.alerts.incidents import incident_lifecycle, zones
 from services.alerts.reference.territory import TerritoryIndex
 from services.alerts.reports.report_facts import is_ill
 from services.alerts.rows import SuppressionReason, sort_by_id
@@ -210,6 +210,8 @@ def _update_incident(draft: AlertsDecision, incident: str) -> None:
         )
     draft.alter(incident, "quiet" if quiet else "loud", quiet=quiet, why=why, updated_at=draft.now)
     incident_lifecycle.recount_customers(draft, draft.state.figures.get(incident, ()))
+    if quiet is None and row.quiet == "maintenance":
+        zones.restart_silence_delay(draft, incident)
     draft.turned.add(incident)
 
 

@@ -119,7 +119,7 @@ def _merge_emptied_incident(draft: AlertsDecision, before: str | None, report: s
 
 
 def take_task(draft: AlertsDecision, command: c.TakeTask) -> CommandResult:
-    """Take a task, or take over a late one from the person who took it. Rule D87."""
+    """Take a task that is open, or a late one of another person. Rule D87."""
     row = get_row(draft.state.tasks, command.task, "task_not_found")
     is_free = row.state is TaskState.OPEN or (
         row.is_late(draft.now) and row.taken_by != command.author

@@ -76,7 +76,10 @@ def extend_zone(draft: AlertsDecision, row: ReportRow, incident_id: str) -> None
 
 
 def restart_silence_delay(draft: AlertsDecision, incident_id: str) -> None:
-    """Give the silent sites of a reopened incident their delay once more. Closing had ended it."""
+    """Give the silent sites of an incident their delay once more.
+
+    Closing the incident, or planned works, had ended it.
+    """
     zone, incident = draft.state.zones.get(incident_id, Zone()), draft.incident(incident_id)
     silent = tuple(s for s in sorted(zone.sites) if _is_silent(draft, s, incident.opened_at))
     if silent and (minutes := _get_silence_delay(draft, incident.kind)) is not None:
@@ -236,10 +239,15 @@ def has_reported_since(draft: AlertsDecision, site: str, since: Instant) -> bool
 
 
 def on_silence_due(draft: AlertsDecision, incident_id: str, due_at: Instant) -> None:
-    """Show the sites of a batch as unknown if they sent nothing since the incident's first fact."""
+    """Show the sites of a batch as unknown if they sent nothing since the incident's first fact.
+
+    Planned works surprise no neighbour: they start the delay when they end too late. Rule D64.
+    """
     zone, incident = draft.state.zones[incident_id], draft.incident(incident_id)
     sites = zone.batches.get(due_at, ())
     draft.settle_deadline(SilenceDue(incident_id, due_at))
+    if incident.quiet == "maintenance":
+        return
     for site in sites:
         if _is_silent(draft, site, incident.opened_at):
             _mark_unknown(draft, site, "D18", incident)

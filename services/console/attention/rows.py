@@ -486,7 +486,7 @@ def _list_tasks(facts: DemandRows, now: Instant) -> Iterator[Demand]:
 
 
 def _list_taking_roles(facts: DemandRows, tasks: Sequence[TaskRow], now: Instant) -> frozenset[str]:
-    """Return the roles of the people who took all these tasks, while none of them is late."""
+    """Return the roles that took all these tasks, while none of them is late."""
     if any(task.state is TaskState.OPEN or task.is_late(now) for task in tasks):
         return frozenset()
     roles = (facts.roles_by_person.get(task.taken_by or "") for task in tasks)

@@ -161,7 +161,7 @@ def test_a_task_is_accepted_once_and_done_once(scene: Scene) -> None:
     )
 
 
-def test_a_late_task_is_taken_over_from_a_person_who_left(scene: Scene) -> None:
+def test_a_late_task_is_taken_over_by_another_person(scene: Scene) -> None:
     scene.report(0, "closure", PMI)
     scene.report(1, "outage_water", PMI, capacity_lost_pct=20)
     scene.report(2, "reopening", PMI, severity=1)

@@ -154,6 +154,23 @@ def test_planned_works_on_many_sites_raise_no_level_and_hold_no_trigger(scene: S
     assert not [c for c in scene.state.causes.values() if c.maintenance]
 
 
+def test_planned_works_make_no_neighbour_silent_until_they_last_too_long(scene: Scene) -> None:
+    """Works at three sites made 28 others of the commune «sans nouvelles», with a task for each."""
+    sites = [site.id for site in territory().sites if site.commune == "92050"]
+    _plan(scene, 0, 120, sites=sites[:3])
+    for n, site in enumerate(sites[:3]):
+        scene.report(1 + n, "outage_power", site, capacity_lost_pct=100)
+    scene.step(119)
+    assert not scene.state.silences
+    assert not scene.state.tasks
+    scene.step(149)
+    assert not scene.state.silences, "30 minutes from the end of the works"
+    scene.step(150)
+    assert {scene.status(site) for site in sites[3:]} == {"unknown"}
+    managers = {call.scope for call in _calls(scene) if call.template == "verify_request"}
+    assert managers == set(sites[3:])
+
+
 def test_damage_by_planned_works_holds_no_trigger_of_violence(scene: Scene) -> None:
     """Uncovered damage beside an attack in one commune is PT-VIOLENCES and N2."""
     sites = [s.id for s in territory().sites if s.commune == "92050" and s.kind != "site_central"][
