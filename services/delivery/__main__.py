@@ -1,5 +1,6 @@
 """Run the delivery service: `python -m services.delivery`."""
 
+from services.delivery.channels.configured import publish_channels
 from services.delivery.decider import DeliveryDecider
 from services.delivery.sender.process import SenderThread
 from services.delivery.settings import DeliverySettings
@@ -12,6 +13,7 @@ def main() -> None:
     logs.configure_logging("delivery")
     tracing.configure_tracing("delivery")
     settings = DeliverySettings()
+    publish_channels(settings)
     with SenderThread(settings):
         run_worker(DeliveryDecider(), settings)
 

@@ -1,7 +1,9 @@
 """`vigie channels`: show the configured channels, their guarantees and faulty settings."""
 
-from typing import Annotated, Any
+import re
+from typing import Annotated, Any, Final
 
+import httpx2 as httpx
 import typer
 from pydantic import ValidationError
 
@@ -15,7 +17,19 @@ from services.delivery.channels.configured import (
     list_configured_channels,
 )
 from services.delivery.settings import DeliverySettings
+from services.runtime.process.settings import Settings
+from services.runtime.process.sockets import read_ports
 from services.runtime.secrets.files import describe_wrong_variables
+from services.runtime.secrets.local_secrets import build_header
+
+ANSWER_TIMEOUT_S: Final = 5.0
+_CONFIGURED: Final = re.compile(
+    r'^vigie_channel_configured\{channel="(\w+)"\} (\S+)$', re.MULTILINE
+)
+OTHER_SETTINGS: Final = (
+    "this command has other settings than the running delivery, which has {channels}: start it as "
+    "the unit does (docs/how-to/something-is-wrong.md)"
+)
 
 
 def channels(
@@ -23,7 +37,8 @@ def channels(
 ) -> None:
     """Show the channels to people, also those of single realms, and check their settings.
 
-    They are read as delivery reads them.
+    They are read as delivery reads them, but from the settings of this command. If the running
+    delivery has others, a line says so.
 
     Exits with 1 on an error.
     """
@@ -45,13 +60,36 @@ def channels(
         for c in Channel
     ]
     realms = _describe_realms(ProviderPlan.read(settings))
+    running = fetch_running_channels(settings)
     if as_json:
-        print_json({"items": rows, "realms": realms})
+        names = None if running is None else sorted(running)
+        print_json({"items": rows, "realms": realms, "running": names})
     else:
         _show_channels(rows)
         _show_realms(realms)
+        if running is not None and running != {c.value for c in configured_channels}:
+            text = ", ".join(sorted(running)) or "none"
+            typer.secho(OTHER_SETTINGS.format(channels=text), fg="yellow")
     if any(fault["error"] for row in (*rows, *realms) for fault in row["faults"]):
         raise typer.Exit(1)
+
+
+def fetch_running_channels(settings: Settings) -> frozenset[str] | None:
+    """Return the channels of the running delivery process of this machine.
+
+    The result is None if it does not answer, or tells this user nothing.
+    """
+    ports = read_ports(settings.data.ports).items()
+    port = next((port for name, port in ports if re.sub(r"-\d+$", "", name) == "delivery"), None)
+    if port is None:
+        return None
+    url, header = f"http://127.0.0.1:{port}/metrics", build_header(settings.data.secrets)
+    try:
+        answer = httpx.get(url, headers=header, timeout=ANSWER_TIMEOUT_S, trust_env=False)
+    except httpx.TransportError:
+        return None
+    values = dict(_CONFIGURED.findall(answer.text))
+    return frozenset(c for c, value in values.items() if float(value)) if values else None
 
 
 def _describe_fault(fault: SettingsFault) -> dict[str, Any]:

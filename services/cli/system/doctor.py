@@ -17,6 +17,7 @@ import typer
 
 from schemas.base import DAY_MS
 from services.appliance.supervisor.status import read_status
+from services.cli.oncall.channels import fetch_running_channels
 from services.cli.output import open_console, print_json
 from services.cli.system.status import find_clock_faults
 from services.runtime.process.files import is_locked
@@ -374,7 +375,7 @@ def check_second_factors(settings: Settings) -> Iterator[DoctorFinding]:
     yield DoctorFinding(
         "second factor",
         "warning" if lacking else "ok",
-        f"{len(lacking)} accounts have none: {', '.join(lacking[:20])}"
+        f"accounts without one ({len(lacking)}): {', '.join(lacking[:20])}"
         if lacking
         else "all accounts that need one have one",
         "their users add one at the next login (docs/how-to/accounts-and-tokens.md)"
@@ -411,15 +412,18 @@ def ending_tokens(settings: Settings, now_ms: int | None = None) -> Iterator[Doc
     yield DoctorFinding(
         "tokens",
         "warning" if ending else "ok",
-        f"{len(ending)} expire soon or have expired: {', '.join(sorted(days)[:20])}"
+        f"expire soon or have expired ({len(ending)}): {', '.join(sorted(days)[:20])}"
         if ending
         else "none expires within a month",
         "`vigie token rotate` makes a new one" if ending else "",
     )
 
 
-def check_channels() -> Iterator[DoctorFinding]:
-    """Check that somebody can be reached."""
+def check_channels(settings: Settings) -> Iterator[DoctorFinding]:
+    """Check that somebody can be reached: by the running service, else by these settings.
+
+    A shell seldom has the settings of the unit that runs Vigie.
+    """
     from pydantic import ValidationError
 
     from services.delivery.channels.configured import (
@@ -429,8 +433,9 @@ def check_channels() -> Iterator[DoctorFinding]:
     )
     from services.delivery.settings import DeliverySettings
 
+    running = fetch_running_channels(settings)
     try:
-        settings = DeliverySettings()
+        own = DeliverySettings()
     except ValidationError as error:
         yield DoctorFinding(
             "channels",
@@ -439,7 +444,13 @@ def check_channels() -> Iterator[DoctorFinding]:
             "see `vigie channels`",
         )
         return
-    channel_names = sorted(c.value for c in list_configured_channels(settings))
+    own_names = frozenset(c.value for c in list_configured_channels(own))
+    channel_names = sorted(own_names if running is None else running)
+    place = (
+        "by the settings of this command, as no running delivery answers"
+        if running is None
+        else "in the running delivery"
+    )
     state: State = "fault" if not channel_names else "warning" if len(channel_names) == 1 else "ok"
     act = (
         ""
@@ -452,11 +463,20 @@ def check_channels() -> Iterator[DoctorFinding]:
     yield DoctorFinding(
         "channels",
         state,
-        f"configured: {', '.join(channel_names) or 'none, nobody can be called'}",
+        f"{', '.join(channel_names) or 'none, nobody can be called'} ({place})",
         act,
     )
-    national = (("", channel, fault) for channel, fault in find_faults(settings))
-    for realm, in_channel, fault in (*national, *ProviderPlan.read(settings).realm_faults()):
+    if running is not None and own_names != running:
+        yield DoctorFinding(
+            "settings",
+            "warning",
+            f"this command has other channels than the running delivery: "
+            f"{', '.join(sorted(own_names)) or 'none'}",
+            "start it as the unit does to check the values of the settings, too "
+            "(docs/how-to/something-is-wrong.md)",
+        )
+    national = (("", channel, fault) for channel, fault in find_faults(own))
+    for realm, in_channel, fault in (*national, *ProviderPlan.read(own).realm_faults()):
         name = "channels" if in_channel is None else f"channel {in_channel.value}"
         yield DoctorFinding(
             f"{name} of {realm}" if realm else name,
@@ -505,7 +525,7 @@ async def run_checks(settings: Settings) -> list[DoctorFinding]:
                     name, "fault", f"no answer within {CHECK_TIMEOUT_S:g} s", "see `vigie status`"
                 )
             )
-    return [*doctor_findings, *check_channels()]
+    return [*doctor_findings, *check_channels(settings)]
 
 
 def doctor(

@@ -144,7 +144,8 @@ async def _ask_both(
 ) -> tuple[tuple[dict[str, int] | None, int | None], dict[str, Any] | None]:
     """Return the answers of broker and console, which are asked at the same time."""
     asking = asyncio.to_thread(_fetch_overviews, settings)
-    broker_answer, overviews = await asyncio.gather(_ask_broker(settings.kafka), asking)
+    # The console answers while the modules for the broker are imported
+    overviews, broker_answer = await asyncio.gather(asking, _ask_broker(settings.kafka))
     return broker_answer, overviews
 
 

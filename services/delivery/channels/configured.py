@@ -35,6 +35,7 @@ from services.delivery.channels.base import (
     SettingsFault,
 )
 from services.delivery.settings import DeliverySettings
+from services.runtime.process import metrics
 
 PREFIX: Final = "VIGIE_"
 FOLDER_VARIABLE: Final = "VIGIE_REALM_CHANNELS"
@@ -247,6 +248,15 @@ async def open_drivers(
 def list_configured_channels(settings: DeliverySettings) -> tuple[Channel, ...]:
     """Return the channels in the settings, even with faults."""
     return tuple(t.channel for t in load_channel_types() if t.is_configured(settings))
+
+
+def publish_channels(settings: DeliverySettings) -> None:
+    """Show the channels of this process in its metrics, for `vigie doctor` and for alerts."""
+    configured = list_configured_channels(settings)
+    for channel in (t.channel for t in load_channel_types()):
+        metrics.set_gauge(
+            "vigie_channel_configured", int(channel in configured), channel=channel.value
+        )
 
 
 def find_faults(settings: DeliverySettings) -> Iterator[tuple[Channel, SettingsFault]]:

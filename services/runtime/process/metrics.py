@@ -156,6 +156,9 @@ METRICS: dict[str, Metric] = {
         ),
         ("channel",),
     ),
+    "vigie_channel_configured": Metric(
+        "gauge", "1 for a channel that the settings of delivery name, else 0", ("channel",)
+    ),
     "vigie_attempts_total": Metric(
         "counter", "Provider calls, by channel and outcome", ("channel", "outcome")
     ),

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import errno
+import json
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from schemas.base import DAY_MS
 from services.cli.system import doctor
 from services.cli.system.doctor import DoctorFinding
+from services.delivery.channels.configured import publish_channels
+from services.delivery.settings import DeliverySettings
 from services.runtime.identity.accounts import AccessStore, create_principal
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Token
+from services.runtime.process import metrics
 from services.runtime.process.files import DataDirLock
 from services.runtime.process.settings import DataDir, Settings
+from services.runtime.secrets.local_secrets import get_or_create_token, is_token_valid
 
 
 @pytest.fixture
@@ -64,7 +72,7 @@ async def test_a_token_that_ends_soon_is_named(data: DataDir) -> None:
     assert finding.state == "warning"
     assert (
         finding.result
-        == "2 expire soon or have expired: t-over of over on 2027-01-12, t-soon of soon on 2027-02-04"
+        == "expire soon or have expired (2): t-over of over on 2027-01-12, t-soon of soon on 2027-02-04"
     )
     assert "rotate" in finding.act
     [finding] = doctor.ending_tokens(settings, now - 100 * 365 * DAY_MS)
@@ -162,6 +170,62 @@ async def test_a_realm_without_any_channel_can_call_no_person(tmp_path: Path) ->
         f for f in await doctor.run_checks(Settings(data_dir=tmp_path)) if f.check == "channels"
     ]
     assert finding.state == "fault"
+
+
+SETTINGS_OF_THE_UNIT = {
+    "VIGIE_SMS_URL": "https://sms.example",
+    "VIGIE_SMTP_URL": "smtp://mail.example",
+    "VIGIE_MAIL_FROM": "vigie@example.org",
+}
+
+
+@pytest.fixture
+def delivery(data: DataDir) -> Iterator[DataDir]:
+    """Serve the metrics of a delivery process with the channels SMS and mail."""
+    with pytest.MonkeyPatch.context() as unit:
+        for name, value in SETTINGS_OF_THE_UNIT.items():
+            unit.setenv(name, value)
+        publish_channels(DeliverySettings())
+
+    class Metrics(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            token = get_or_create_token(data.secrets)
+            is_ours = is_token_valid(self.headers.get("Authorization"), token)
+            self.send_response(200 if is_ours else 401)
+            self.end_headers()
+            self.wfile.write(metrics.render_exposition() if is_ours else b"")
+
+        def log_message(self, *_: object) -> None: ...
+
+    get_or_create_token(data.secrets)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Metrics)
+    data.ports.write_text(json.dumps({"delivery": server.server_port}))
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield data
+    server.shutdown()
+    server.server_close()
+
+
+def test_the_channels_are_those_of_the_running_service(
+    delivery: DataDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Started without the settings of the unit, it said that nobody can be called."""
+    settings = Settings(data_dir=delivery.root)
+    channels, other = doctor.check_channels(settings)
+    assert (channels.state, channels.result) == ("ok", "email, sms (in the running delivery)")
+    assert (other.check, other.state) == ("settings", "warning")
+    assert other.result.endswith("than the running delivery: none")
+    for name, value in SETTINGS_OF_THE_UNIT.items():
+        monkeypatch.setenv(name, value)
+    assert "settings" not in states(list(doctor.check_channels(settings)))
+
+
+def test_the_channels_of_this_command_are_named_as_such_when_no_delivery_answers(
+    data: DataDir,
+) -> None:
+    [finding] = doctor.check_channels(Settings(data_dir=data.root))
+    assert finding.state == "fault"
+    assert "by the settings of this command" in finding.result
 
 
 def test_an_unknown_variable_is_reported_with_the_nearest_known_one() -> None:
