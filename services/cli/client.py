@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Final, Self
@@ -166,9 +167,9 @@ def _readdress(request: httpx.Request, url: httpx.URL) -> httpx.Request:
 class ApiRefused(RuntimeError):
     """Signal that Vigie answered with a problem document."""
 
-    def __init__(self, status: int, problem: dict[str, Any]) -> None:
+    def __init__(self, status: int, problem: dict[str, Any], remedy: str = "") -> None:
         super().__init__(problem.get("detail") or problem.get("title") or f"HTTP {status}")
-        self.status, self.problem = status, problem
+        self.status, self.problem, self.remedy = status, problem, remedy
 
 
 class VigieUnreachable(RuntimeError):
@@ -186,6 +187,19 @@ def find_token(settings: Settings) -> str | None:
         return None
 
 
+def describe_token(settings: Settings) -> str:
+    """Describe the token that commands send, for the message after its refusal."""
+    path = settings.data.secrets / "admin.token"
+    if settings.token:
+        return "refused: the token of VIGIE_TOKEN"
+    if find_token(settings):
+        return f"refused: the token in {path}"
+    return (
+        f"no token: set VIGIE_TOKEN, or run this command with the VIGIE_DATA_DIR and as the user of "
+        f"Vigie ({path} cannot be read)"
+    )
+
+
 class ApiClient:
     """Session with one Vigie.
 
@@ -201,6 +215,7 @@ class ApiClient:
         headers = {"Accept-Language": "fr"} | (
             {"Authorization": f"Bearer {token}"} if token else {}
         )
+        self._token = describe_token(settings)
         urls = settings.urls
         options: dict[str, Any] = {"timeout": timeout_s}
         try:
@@ -271,6 +286,7 @@ class ApiClient:
         return ApiRefused(
             answer.status_code,
             content if isinstance(content, dict) else {"title": str(content)[:200]},
+            self._token if answer.status_code == HTTPStatus.UNAUTHORIZED else "",
         )
 
     def _document(self, answer: httpx.Response) -> dict[str, Any]:
@@ -350,6 +366,8 @@ def print_error(exc: Exception | str) -> typer.Exit:
         for error in (e for e in errors if isinstance(e, dict)) if isinstance(errors, list) else ():
             if (line := f"{error.get('field', '')}: {error.get('detail', '')}") not in sentence:
                 typer.secho(f"  {line}", err=True)
+        if exc.remedy:
+            typer.secho(f"  {exc.remedy}", err=True)
     return typer.Exit(1)
 
 

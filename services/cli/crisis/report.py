@@ -15,6 +15,7 @@ import typer
 from schemas.catalogue.event_types import endangers_people
 from schemas.words import EventType, MsgType
 from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, open_api, print_error
+from services.cli.crisis.read import parse_time
 from services.runtime.process.settings import Settings
 
 MAX_SUGGESTIONS: Final = 3
@@ -37,7 +38,7 @@ def report(
     commune: Annotated[str | None, typer.Option(help="INSEE code")] = None,
     realm: Annotated[str | None, typer.Option(help="Default: the live realm")] = None,
     occurred_at: Annotated[
-        str | None, typer.Option(help="ISO 8601 with offset; default: now")
+        str | None, typer.Option(help="ISO 8601; without offset, Paris time; default: now")
     ] = None,
     headline: Annotated[str | None, typer.Option(help="Headline, one line")] = None,
     description: Annotated[str | None, typer.Option(help="Description, free text")] = None,
@@ -72,7 +73,7 @@ def report(
         "commune": commune,
         "realm": realm,
         "headline": headline,
-        "occurred_at": occurred_at or datetime.now(UTC).isoformat(),
+        "occurred_at": (parse_time(occurred_at) if occurred_at else datetime.now(UTC).isoformat()),
         "description": description,
         "capacity_lost_pct": loss,
         "lifts": lifts,

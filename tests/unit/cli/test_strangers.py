@@ -75,6 +75,24 @@ def test_another_server_is_reported_as_such(
     assert ("is not Vigie" if answer.status_code < 400 else "broken") in done.output
 
 
+@pytest.mark.parametrize(
+    ("token", "remedy"), [("bad", "the token of VIGIE_TOKEN"), ("", "no token: set VIGIE_TOKEN")]
+)
+def test_a_refused_token_is_named_by_its_place(
+    token: str,
+    remedy: str,
+    answered: Callable[[Answering], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The user of another account read that a token is missing, and not which one."""
+    monkeypatch.setenv("VIGIE_TOKEN", token)
+    answered(lambda _: httpx.Response(401, json={"detail": "Donnez un jeton valable."}))
+    done = CliRunner().invoke(app, ["incidents"])
+    assert done.exit_code == 1
+    assert "Donnez un jeton valable." in done.output
+    assert remedy in done.output
+
+
 def test_a_page_in_place_of_an_answer_names_the_address(
     answered: Callable[[Answering], None],
 ) -> None:

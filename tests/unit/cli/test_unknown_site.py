@@ -201,3 +201,13 @@ def test_a_mistyped_command_names_the_one_that_is_meant(typed: str, meant: str) 
     assert done.exit_code == 2
     assert "Did you mean" in done.output
     assert meant in done.output
+
+
+def test_a_time_without_an_offset_is_one_of_paris(sent: list[httpx.Request]) -> None:
+    """Every other command took it; a report was refused."""
+    done = CliRunner().invoke(app, [*REPORT, "cen-1", "--occurred-at", "2027-02-11T03:10"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(sent[0].content)["occurred_at"] == "2027-02-11T03:10:00+01:00"
+    done = CliRunner().invoke(app, [*REPORT, "cen-1", "--occurred-at", "demain"])
+    assert done.exit_code == 2
+    assert len(sent) == 1
