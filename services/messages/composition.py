@@ -397,10 +397,12 @@ class MessageText:
                 return reduce_to_gsm7(cut_words(text, most - 2)) if self.link is None else text
             for brevity in (Brevity.COUNTED, Brevity.SHORTEST):
                 values = {**self._values(spoken=False, brevity=brevity), **reply}
-                text = reduce_to_gsm7(render(terse, values))
+                text = reduce_to_gsm7(render(terse, values, lang=self.lang))
                 if count_septets(text) <= most:
                     return text
-            return reduce_to_gsm7(render(terse, {**values, "link": ""})) if reply["reply"] else text
+            if not reply["reply"]:
+                return text
+            return reduce_to_gsm7(render(terse, {**values, "link": ""}, lang=self.lang))
         except MissingValue:
             return simplify_text(self._minimal({}))
 
@@ -420,7 +422,7 @@ class MessageText:
         """
         filled_text = ""
         for values, drop in self._steps(shape, spoken=spoken, counts_first=cuts):
-            filled_text = render(shape, {**values, **more}, drop=drop)
+            filled_text = render(shape, {**values, **more}, drop=drop, lang=self.lang)
             filled_text = (
                 _to_speech(filled_text, self.phrases) if spoken else self._typeset(filled_text)
             )
@@ -454,12 +456,12 @@ class MessageText:
     def _lines(self, shape: str) -> tuple[str, ...]:
         values = self._values(spoken=False)
         if not self._is_bundle:
-            return tuple(self._typeset(line) for line in render_lines(shape, values))
+            return tuple(self._typeset(line) for line in render_lines(shape, values, self.lang))
         bundled_lines = self._list_bundle_lines(spoken=False)
         lines = "\n".join(
             (*(f"– {line}" for line in bundled_lines), *self._more(len(bundled_lines)))
         )
-        filled_text = render_lines(shape, values | {"lines": lines})
+        filled_text = render_lines(shape, values | {"lines": lines}, self.lang)
         return tuple(self._typeset(line) for one in filled_text for line in one.split("\n"))
 
     def _items(self) -> list[NotificationRow]:
@@ -488,6 +490,7 @@ class MessageText:
                 render(
                     shape,
                     MessageValues(one, self.names, self.phrases, spoken).values(Brevity.COUNTED),
+                    lang=self.lang,
                 )
             ] = None
         return list(lines)[:MAX_DIGEST_LINES]

@@ -46,6 +46,8 @@ SOURCE: Final = "fr"
 LANGUAGES: Final = ("fr", "en")
 PHRASES_FOLDER: Final = Path(__file__).parent
 _MINUTES_PER_HOUR: Final = 60
+SMALLEST_PLURAL: Final = 2
+"""Smallest number with a plural in French."""
 _SMALLEST_COUNT: Final = 3
 """Smallest number of people that a message counts. Rule D58."""
 _ANYWHERE: Final = "any"
@@ -98,8 +100,10 @@ def list_value_names(template: str) -> frozenset[str]:
     return frozenset(name for passage in split_template(template) for name in passage.names)
 
 
-def render(template: str, values: Values, *, drop: int = 0) -> str:
+def render(template: str, values: Values, *, drop: int = 0, lang: str = SOURCE) -> str:
     """Fill a template in, without its last `drop` droppable passages.
+
+    `lang` decides which numbers are singular.
 
     Raises MissingValue for an empty value in a passage that must stay.
     """
@@ -114,7 +118,7 @@ def render(template: str, values: Values, *, drop: int = 0) -> str:
             values.get(name) not in (None, "", 0) for name in passage.names
         ):
             continue
-        parts.append(_VALUE.sub(lambda match: _fill_value(match, values), passage.text))
+        parts.append(_VALUE.sub(lambda match: _fill_value(match, values, lang), passage.text))
     return _join_dates(re.sub(r"[ \t]{2,}", " ", "".join(parts)).strip())
 
 
@@ -126,14 +130,14 @@ def _join_dates(text: str) -> str:
     return text
 
 
-def render_lines(template: str, values: Values) -> list[str]:
+def render_lines(template: str, values: Values, lang: str = SOURCE) -> list[str]:
     """Fill in a text of several lines.
 
     A line disappears if its values are missing.
     """
     lines: list[str] = []
     for line in template.splitlines():
-        filled_text = render(line, values)
+        filled_text = render(line, values, lang=lang)
         if filled_text or not line.strip():
             lines.append(filled_text)
     while lines and not lines[-1]:
@@ -141,13 +145,20 @@ def render_lines(template: str, values: Values) -> list[str]:
     return [line for n, line in enumerate(lines) if line or (n and lines[n - 1])]
 
 
-def _fill_value(placeholder: re.Match[str], values: Values) -> str:
+def _fill_value(placeholder: re.Match[str], values: Values, lang: str) -> str:
     value = values.get(placeholder[1])
     if value is None or value == "":
         raise MissingValue(placeholder[1])
     if placeholder[2] is None:
         return str(value)
-    return f"{value} {placeholder[2] if value == 1 else placeholder[3]}"
+    return f"{value} {placeholder[2] if _is_singular(value, lang) else placeholder[3]}"
+
+
+def _is_singular(number: str | float, lang: str) -> bool:
+    """Return whether a number takes the singular; in French, all below 2 do."""
+    if lang == SOURCE and isinstance(number, int | float):
+        return number < SMALLEST_PLURAL
+    return number == 1
 
 
 def cut_words(text: str, length: int) -> str:
@@ -277,7 +288,7 @@ class Phrases:
     def word(self, name: str, **values: str | int) -> str:
         """Fill a phrase in; spaces at its ends are kept."""
         text = str(self.words[name])
-        filled_text = render(text, values)
+        filled_text = render(text, values, lang=self.lang)
         return text[: len(text) - len(text.lstrip())] + filled_text + text[len(text.rstrip()) :]
 
     def term(self, table: str, key: object) -> str | None:
@@ -289,7 +300,7 @@ class Phrases:
         """Fill in the words of a metric; "" without words or without their values."""
         phrase = self.term("reasons", metric)
         try:
-            return "" if phrase is None else render(phrase, values)
+            return "" if phrase is None else render(phrase, values, lang=self.lang)
         except MissingValue:
             return ""
 

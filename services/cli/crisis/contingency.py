@@ -14,6 +14,7 @@ from rich.table import Table
 from services.cli.client import print_error
 from services.cli.crisis.read import AsOf, Realm, TerritoryFolder, fetch_list
 from services.cli.output import open_console, print_json
+from services.console.i18n import get_translator
 from services.continuity.contingency.current_crisis import PAIRED_SITES, CrisisContingency
 from services.continuity.contingency.ranking import (
     ContingencyRanking,
@@ -35,6 +36,8 @@ from services.continuity.reassignment.model.solver import SolverFailed
 from services.continuity.reassignment.model.tables import ReferenceTables, TablesInvalid
 from services.runtime.process.settings import Settings
 from services.territory import TerritoryInvalid, load_territory
+
+_ = get_translator("fr")
 
 
 class LossSize(StrEnum):
@@ -210,10 +213,12 @@ def _show_present_ranking(
         print_json(row)
         return
     now, levels = row["present"], ("u1", "u2", "u3")
+    sites_text = _.plural("{n} site touché", "{n} sites touchés", now["sites_hit"])
+    agents_text = _.plural("{n} agent réaffecté", "{n} agents réaffectés", now["held"])
     open_console().print(
         f"N-{row['n']}, {LOSS_LABELS[LossKind(row['lost'])]}, depuis la proposition n°\u00a0{now['number']} "
-        f"({now['sites_hit']} sites touchés, {now['held']} agents réaffectés, manque déjà {' '.join(f'{u.upper()} {now[u]}' for u in levels)})\u00a0: "
-        f"{row['unmet']} pertes sur {row['losses']} laissent davantage de manque{_describe_pairs(n)}",
+        f"({sites_text}, {agents_text}, manque déjà {' '.join(f'{u.upper()} {now[u]}' for u in levels)})\u00a0: "
+        f"{_count_losses(row['unmet'], row['losses'])} davantage de manque{_describe_pairs(n)}",
         highlight=False,
     )
     for gain in row["gains"]:
@@ -253,14 +258,20 @@ def _show_ranking(document: dict[str, Any]) -> None:
         else f", manque déjà {' '.join(f'{level} {count}' for level, count in now.items())}"
     )
     leaves = "un manque" if now is None else f"davantage de manque{_describe_pairs(n)}"
+    solved_text = _.plural("{n} résolue", "{n} résolues", document["solved"])
+    screened_text = _.plural("{n} écartée", "{n} écartées", document["screened"])
     open_console().print(
-        f"N-{n}, {LOSS_LABELS[LossKind(document['lost'])]}{already}\u00a0: {document['unmet']} pertes sur {document['losses']} laissent {leaves} "
-        f"({document['solved']} résolues, {document['screened']} écartées sans calcul, {document['seconds']} s)",
+        f"N-{n}, {LOSS_LABELS[LossKind(document['lost'])]}{already}\u00a0: {_count_losses(document['unmet'], document['losses'])} {leaves} "
+        f"({solved_text}, {screened_text} sans calcul, {document['seconds']} s)",
         highlight=False,
     )
     _show_losses(document["worst"])
     for gain in document["gains"]:
         _show_gain(gain)
+
+
+def _count_losses(unmet: int, losses: int) -> str:
+    return _.plural("{n} perte sur {of} laisse", "{n} pertes sur {of} laissent", unmet, of=losses)
 
 
 def _describe_pairs(n: LossSize) -> str:

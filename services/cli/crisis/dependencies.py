@@ -157,6 +157,11 @@ def _print_hidden(hidden_dependencies: Row) -> None:
             typer.echo(f"{pair} : {case['realm']}, panne {out}, dégradée {degraded_at}")
 
 
+def _count_places(sites: int, agents: int) -> str:
+    site_text = _.plural("{n} site", "{n} sites", sites)
+    return f"{site_text}, {_.plural('{n} agent', '{n} agents', agents)}"
+
+
 def _print_cascade(loss: Row) -> None:
     print_rows(
         "Perte : " + " + ".join(strip_controls(one["name"]) for one in loss["resources"]),
@@ -177,11 +182,11 @@ def _print_cascade(loss: Row) -> None:
     )
     for commune in loss["communes"]:
         lines = "plus aucune ligne" if commune["cut_off"] else f"reste {', '.join(commune['left'])}"
-        places = f"{commune['sites']} sites, {commune['agents']} agents"
+        places = _count_places(commune["sites"], commune["agents"])
         typer.echo(f"{strip_controls(commune['name'])} : {places}, {strip_controls(lines)}")
     for one in loss["access"]:
         if one["cut_sites"]:
-            places = f"{one['cut_sites']} sites, {one['cut_agents']} agents"
+            places = _count_places(one["cut_sites"], one["cut_agents"])
             typer.echo(f"{one['id']} {strip_controls(one['name'])} : {places} sans ligne")
     for role in loss["roles"]:
         remainder = "plus personne" if role["left"] is None else f"reste {role['left']}"

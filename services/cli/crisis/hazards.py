@@ -92,4 +92,7 @@ def _print_hazard(item: Row) -> None:
         ],
     )
     for group in item["closures"]:
-        typer.echo(f"fermer {len(group['sites'])} site(s) avant {format_local_time(group['by'])}")
+        at, count = format_local_time(group["by"]), len(group["sites"])
+        typer.echo(
+            _.plural("fermer {n} site avant {at}", "fermer {n} sites avant {at}", count, at=at)
+        )

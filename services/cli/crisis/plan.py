@@ -46,11 +46,20 @@ def show_plan(id: Plan, realm: Realm = None, as_of: AsOf = None, as_json: AsJson
     if content.get("purpose"):
         typer.echo(content["purpose"])
     if plan_detail["state"] not in ("active", "partly_active", "recovering"):
-        typer.echo(
-            f"À l’activation : {effects['cards']} fiches du plan, "
-            f"{len(effects['sites'])} sites avec des fiches à eux, "
-            f"{effects['messages']} messages aux responsables de site"
+        effect_texts = (
+            _.plural("{n} fiche du plan", "{n} fiches du plan", effects["cards"]),
+            _.plural(
+                "{n} site avec ses propres fiches",
+                "{n} sites avec leurs propres fiches",
+                len(effects["sites"]),
+            ),
+            _.plural(
+                "{n} message aux responsables de site",
+                "{n} messages aux responsables de site",
+                effects["messages"],
+            ),
         )
+        typer.echo(f"À l’activation : {', '.join(effect_texts)}")
     steps = {card["id"]: card["steps"] for card in content.get("cards", ())}
     print_rows(
         "Fiches",

@@ -14,6 +14,7 @@ from services.cli.crisis.decide import Body, Key, decision, post_decision
 from services.cli.crisis.decide import Reason as Given
 from services.cli.crisis.read import AsJson, Realm, TerritoryFolder
 from services.cli.output import create_group, open_console, print_json
+from services.console.i18n import get_translator
 from services.console.reassignment.texts import describe_reassignment_reason
 from services.console.texts.names import TerritoryNames
 from services.continuity.reassignment.model.files import (
@@ -32,6 +33,7 @@ from services.territory import TerritoryInvalid, load_territory
 
 app = create_group("Staff reassignment when sites close or staff is missing.")
 Proposal = Annotated[str, typer.Argument(help="Id of the proposal, from `vigie reassignments`")]
+_ = get_translator("fr")
 MAX_SHOWN_LINES = 40
 MISSING_LABELS: Final = {"people": "d’agents", "seats": "de places"}
 
@@ -204,9 +206,9 @@ def _show_proposal(name: str, document: dict[str, Any], names: TerritoryNames) -
             f"optimum non prouvé au niveau {document['open_level']}\u00a0: meilleure borne {document['bound']:g}",
             style="yellow",
         )
-    table = Table(
-        title=f"{len(document['lines'])} lignes, {sum(line['count'] for line in document['lines'])} agents"
-    )
+    line_text = _.plural("{n} ligne", "{n} lignes", len(document["lines"]))
+    agents = sum(line["count"] for line in document["lines"])
+    table = Table(title=f"{line_text}, {_.plural('{n} agent', '{n} agents', agents)}")
     for column in ("De", "Vers", "Métier", "Agents", "Min", "Pourquoi"):
         table.add_column(column)
     for line in document["lines"][:MAX_SHOWN_LINES]:
@@ -221,7 +223,9 @@ def _show_proposal(name: str, document: dict[str, Any], names: TerritoryNames) -
         )
     console.print(table)
     if len(document["lines"]) > MAX_SHOWN_LINES:
-        console.print(f"… {len(document['lines']) - MAX_SHOWN_LINES} autres lignes\u00a0: --json")
+        more = len(document["lines"]) - MAX_SHOWN_LINES
+        more_text = _.plural("{n} autre ligne", "{n} autres lignes", more)
+        console.print(f"… {more_text}\u00a0: --json")
     for gap in document["unmet"]:
         help_text = (
             f"\u00a0; recours extérieurs\u00a0: {', '.join(gap['outside_help'])}"

@@ -22,6 +22,7 @@ from services.cli.data import territory_changes, territory_records
 from services.cli.data.official_days import official_days
 from services.cli.data.trial import load_checked_territory
 from services.cli.output import create_group, open_console, print_json
+from services.console.i18n import get_translator
 from services.console.logbook.facts.reassignment import format_small_count
 from services.runtime.decider.inputs import InputMarks
 from services.runtime.kafka.clients import BrokerAway, RecordProducer
@@ -275,7 +276,11 @@ def _show_ended_reassignments(ended_reassignments: list[dict[str, Any]], *, rele
     Returns whether --release allows it.
     """
     table = Table(
-        title=f"{sum(x['count'] for x in ended_reassignments)} agents réaffectés par des sites que cette version n’a plus"
+        title=get_translator("fr").plural(
+            "{n} agent réaffecté d’un site que cette version n’a plus",
+            "{n} agents réaffectés de sites que cette version n’a plus",
+            sum(x["count"] for x in ended_reassignments),
+        )
     )
     for column in ("De", "Vers", "Métier", "Agents"):
         table.add_column(column)

@@ -132,11 +132,13 @@ def _show_callout(callout: dict[str, Any]) -> None:
     console.print(f"Diffusion d’alerte {callout['id']} · {state}", highlight=False)
     for e in callout["estimates"]:
         long = f" ({e['parts']} SMS par personne)" if e["parts"] > 1 else ""
+        people_text = _.plural("{n} personne", "{n} personnes", e["people"])
         console.print(
-            f"  {translate_code(CHANNEL, e['channel'], _)} : {e['people']} personnes, {e['seconds'] // 60} min {e['seconds'] % 60:02}, {e['cost_cents'] / 100:.2f} €{long}"
+            f"  {translate_code(CHANNEL, e['channel'], _)} : {people_text}, {e['seconds'] // 60} min {e['seconds'] % 60:02}, {e['cost_cents'] / 100:.2f} €{long}"
         )
     if callout["unreachable"]:
-        console.print(f"  {callout['unreachable']} personnes sans aucun de ces canaux", style="red")
+        people_text = _.plural("{n} personne", "{n} personnes", callout["unreachable"])
+        console.print(f"  {people_text} sans aucun de ces canaux", style="red")
     with Progress(
         TextColumn("  prévenues"), BarColumn(), MofNCompleteColumn(), console=console
     ) as bar:

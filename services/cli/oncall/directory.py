@@ -33,6 +33,7 @@ from services.console.directory.synchronisation import (
     plan_synchronisation,
     select_file_source,
 )
+from services.console.i18n import get_translator
 from services.runtime.decider.inputs import InputMarks
 from services.runtime.identity.home_realm import read_home_realm
 from services.runtime.kafka.clients import BrokerAway, RecordProducer
@@ -47,6 +48,7 @@ DIRECTORY_TIMEOUT_S = 5.0
 RealmOption = Annotated[
     str | None, typer.Option("--realm", help="Live realm of the people; without it the home realm")
 ]
+_ = get_translator("fr")
 app = create_group("People's contact points, encrypted per person: import, sync, count, erase.")
 FEW: Final = 10
 """Changes that are always allowed, however few people the directory has."""
@@ -172,7 +174,7 @@ def sync(
     changes = len(plan.changed_contacts)
     if write and not many and changes > FEW and changes > limit * plan.known_count:
         raise print_error(
-            f"{changes} personnes connues sur {plan.known_count} changeraient : vérifiez la source,"
+            f"{changes} des {plan.known_count} personnes connues changeraient : vérifiez la source,"
             " puis ajoutez --many"
         )
     if write and plan.contacts_to_write:
@@ -276,7 +278,9 @@ def import_file(
     territory = choose_realm(settings, realm)
     run(write_contacts(settings, territory, contacts))
     points = sum(len(contact.points) for contact in contacts)
-    typer.echo(f"{territory} : {len(contacts)} personnes, {points} moyens de contact")
+    people_text = _.plural("{n} personne", "{n} personnes", len(contacts))
+    points_text = _.plural("{n} moyen de contact", "{n} moyens de contact", points)
+    typer.echo(f"{territory} : {people_text}, {points_text}")
 
 
 @app.command()

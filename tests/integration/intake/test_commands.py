@@ -123,7 +123,7 @@ async def test_people_are_imported_and_erased(
         "person,name,language,channel,address,verified_at\np-1,,fr,sms,+33100000000,2026-11-01\n"
     )
     done = await vigie(front, broker, "directory", "import", str(file))
-    assert (done.returncode, done.stdout) == (0, "92 : 1 personnes, 1 moyens de contact\n")
+    assert (done.returncode, done.stdout) == (0, "92 : 1 personne, 1 moyen de contact\n")
     assert (
         json.loads((await vigie(front, broker, "directory", "count", "--json")).stdout)["people"]
         >= 1

@@ -37,7 +37,7 @@ def test_people_read_french(document: dict[str, Any], capsys: pytest.CaptureFixt
     _show_ranking(document)
     words = " ".join(capsys.readouterr().out.split())
     assert (
-        "bâtiment perdu, agents saufs, manque déjà U1 0 U2 0 U3 0 : 0 pertes sur 253 laissent davantage de manque"
+        "bâtiment perdu, agents saufs, manque déjà U1 0 U2 0 U3 0 : 0 perte sur 253 laisse davantage de manque"
         in words
     )
     assert "Effectifs qui manqueraient" in words

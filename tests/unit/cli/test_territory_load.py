@@ -91,7 +91,7 @@ def test_dropping_sites_with_moved_agents_is_refused_with_a_list(published: list
     invocation = load()
     assert invocation.exit_code == 1
     words = " ".join(invocation.output.split())
-    assert "14 agents réaffectés par des sites que cette version n’a plus" in words
+    assert "14 agents réaffectés de sites que cette version n’a plus" in words
     assert "gone-1" in words
     assert "< 3" in words, "few are not counted out"
     assert "telework" not in words, "what the version keeps is not listed"

@@ -174,8 +174,8 @@ def test_one_card_is_answered_without_a_number() -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"applied": (1, 3), "left": 1}, "Fiches 1, 3 : fait. Reste 1 fiche."),
-        ({"applied": (2,)}, "Fiche 2 : fait. Rien d'autre à faire"),
+        ({"applied": (1, 3), "left": 1}, "Fiches 1, 3 : fait. Il reste 1 fiche."),
+        ({"applied": (2,)}, "Fiche 2 : fait. Plus aucune fiche à faire"),
         ({"refused": (RefusedNumber(number=9, why="unknown"),), "left": 2}, "Fiche 9 : pas dans"),
         ({"applied": (2,), "photos": (2,)}, "Photo à joindre (2) dans Mes sites."),
         ({"missing": "number", "left": 2}, "Donnez le numéro, par exemple FAIT 1."),

@@ -103,7 +103,7 @@ def test_people_with_an_answer_learn_that_it_still_counts() -> None:
     unread(d)
     assert d.row().answer == "ack"
     assert (
-        "Votre réponse d’avant compte toujours."
+        "Votre réponse précédente reste valable."
         in compose_message(helped(d)[0], MessageNames(), load_phrases("fr"), None).plain()
     )
 

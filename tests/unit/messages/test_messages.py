@@ -233,7 +233,7 @@ def test_a_missing_bridge_is_left_out() -> None:
 def test_a_known_bridge_is_included() -> None:
     names = MessageNames(bridges={3: "01 00 00 00 00 code 1234"}, cell_phone="01 00 00 00 01")
     text = said(names=names, values=POWER | {"places": "", "commune": None})
-    assert "Pont 01 00 00 00 00 code 1234." in text.sms
+    assert "Conférence 01 00 00 00 00 code 1234." in text.sms
     assert "Conférence : 01 00 00 00 00 code 1234." in text.voice
     assert "01 00 00 00 01" in text.plain()
 
