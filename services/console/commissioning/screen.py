@@ -1,13 +1,10 @@
 """Page `/mise-en-service`: the conditions of the first day. Rule D111."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final
 
 from services.console.commissioning.checks import (
     STATE_LABELS,
-    CheckState,
     JudgedCondition,
     judge_conditions,
     list_grave,
@@ -17,43 +14,6 @@ from services.console.http.context import check_live_realm
 from services.console.i18n import N_, Translator
 from services.console.web.screen_context import ScreenData, ScreenPage
 from services.runtime.identity.permissions import Permission
-
-
-@dataclass(frozen=True, slots=True)
-class ConditionLine:
-    """One condition as displayed."""
-
-    key: str
-    title: str
-    state: CheckState
-    word: str
-    text: str
-    at: datetime | None
-    grave: bool
-    path: str
-    button: str
-    command: str
-
-
-def build_condition_lines(
-    judged_conditions: Sequence[JudgedCondition], _: Translator
-) -> list[ConditionLine]:
-    """Build the lines of the page."""
-    return [
-        ConditionLine(
-            key=one.condition.key,
-            title=_(one.condition.title),
-            state=one.finding.state,
-            word=_(STATE_LABELS[one.finding.state]),
-            text=one.finding.text,
-            at=one.finding.at,
-            grave=one.is_grave,
-            path=one.condition.path,
-            button=_(one.condition.button),
-            command=one.condition.command if one.finding.state != "done" else "",
-        )
-        for one in judged_conditions
-    ]
 
 
 def list_missing(judged_conditions: Sequence[JudgedCondition], _: Translator) -> list[str]:
@@ -69,10 +29,11 @@ async def build_commissioning_page(x: ScreenData) -> dict[str, Any]:
     reader = x.shell.reader
     live = check_live_realm(x.request, reader.principal, x.shell.realm.name)
     deeds = await read_deeds(x.request, x.queries, live)
-    lines = build_condition_lines(judge_conditions(deeds, x._), x._)
+    judged_conditions = judge_conditions(deeds, x._)
     return {
-        "lines": lines,
-        "done": sum(line.state == "done" for line in lines),
+        "judged_conditions": judged_conditions,
+        "state_labels": STATE_LABELS,
+        "done": sum(one.finding.state == "done" for one in judged_conditions),
         "version": deeds.live.version,
         "checked_at": deeds.now,
     }
