@@ -208,24 +208,12 @@ class ActivitiesView:
 class SelectedActivity:
     """The selected activity: its computed and its declared state. Rule D41."""
 
-    id: str
-    name: str
-    pole: str
-    criticality: int
-    state: ActivityState
-    since: datetime | None
-    computed: ActivityState
-    declared: ActivityState | None
+    activity: Activity
     declared_by: str
-    capacity_pct: float
-    computed_pct: float
-    mbco_pct: float
     rto: tuple[datetime, bool] | None
     """Limit of the running clock, and whether it has passed; None if no clock runs."""
     mtpd: tuple[datetime, bool] | None
     pdma_h: float
-    arrived: int
-    """Number of reassigned agents at work for the activity. Rule D81."""
     reentry_at: datetime | None
     """Time when data older than the PDMA were last declared. Rule D46."""
 
@@ -249,22 +237,11 @@ def build_selected_activity(
         (x.raised_at for x in alarms if x.activity == a.id and x.base is ClockBase.PDMA), None
     )
     return SelectedActivity(
-        a.id,
-        a.name,
-        a.pole_name,
-        a.criticality,
-        a.state,
-        a.since,
-        a.computed,
-        a.declared,
+        a,
         w.name_person(a.declared_by, names, _) if a.declared_by else "",
-        a.capacity_pct,
-        a.computed_pct,
-        a.mbco_pct,
         _get_running_limit(a.rto, now),
         _get_running_limit(a.mtpd, now),
         pdma_h,
-        a.arrived,
         reentry,
     )
 

@@ -128,7 +128,11 @@ def test_the_declared_state_stands_beside_the_computed_one_with_its_author() -> 
         REFERENCE.names,
         _,
     )
-    assert (selected_activity.state, selected_activity.computed, selected_activity.declared) == (
+    assert (
+        selected_activity.activity.state,
+        selected_activity.activity.computed,
+        selected_activity.activity.declared,
+    ) == (
         ActivityState.INTERRUPTED,
         ActivityState.NOMINAL,
         ActivityState.INTERRUPTED,
@@ -146,7 +150,7 @@ def test_an_undeclared_activity_has_neither_author_nor_limits() -> None:
         quiet, 1.0, [alarm("SOL-02", 3, "reentry", ClockBase.PDMA)], NOW, REFERENCE.names, _
     )
     assert (
-        selected_activity.declared,
+        selected_activity.activity.declared,
         selected_activity.declared_by,
         selected_activity.rto,
         selected_activity.mtpd,
