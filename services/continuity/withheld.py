@@ -4,8 +4,6 @@ Only what still stands is demanded: the gravest alarm of each running clock, a f
 plan or a stand-down that nobody has decided, an open proposal of reassignments. Rules D64 and D65.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Final
 

@@ -1,7 +1,5 @@
 """Turn rows of resource requests and stocks into resources. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from datetime import timedelta
 from typing import Final
