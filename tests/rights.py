@@ -385,6 +385,7 @@ CONSOLE: Final[dict[str, Who]] = {
     "GET /asyncapi.json": Open.TO_ALL,
     "GET /measures.json": Open.TO_ALL,
     "GET /realm.json": Open.TO_ALL,
+    "GET /managers.json": Open.TO_ALL,
     "GET /json/{name}": Open.TO_ALL,
 }
 """Every route of the console."""

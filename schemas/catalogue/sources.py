@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 MANAGER: Final = "site_manager"
 STAFF: Final = "agent"
-"""Kind of a person of the staff, about a place other than the own site."""
+"""Kind of a person of the staff: no manager, or of another site."""
 SOURCE_KINDS: Final = frozenset(
     {
         STAFF,

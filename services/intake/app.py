@@ -35,6 +35,7 @@ from services.intake.field.phone_numbers import PhoneNumbers
 from services.intake.field.poster import PosterIntegration
 from services.intake.field.rate_limits import AnonymousLimits
 from services.intake.field.site_codes import SiteCodes
+from services.intake.field.site_managers import SiteManagers
 from services.intake.field.sms import SmsIntegration
 from services.intake.http.connections import ConnectionLimiter, GuardedConnection
 from services.intake.http.exchange import BodyReader, ForwardedHost
@@ -173,8 +174,9 @@ class Intake:
         }
         self.live: dict[str, Check] = {"tasks": self._tasks_live}
         strangers = UnknownSenders()
+        self.managers = SiteManagers(self.vault.directory.realms)
         people = PhoneNumbers(
-            self.vault.directory, self.access, master.derive_key("intake.numbers")
+            self.vault.directory, self.access, master.derive_key("intake.numbers"), self.managers
         )
         unknown = AnonymousLimits(
             settings.unknown_per_window, settings.unknown_per_sender, settings.unknown_window_s
@@ -288,6 +290,7 @@ class Intake:
             ("heartbeats", self.heartbeats.run()),
             ("backlog", self.backlog.run()),
             ("measures", self.reserved.follow(self.proxy.get_json)),
+            ("managers", self.managers.follow(self.proxy.get_json)),
         ):
             self._tasks.append(_start_task(name, work))
         if self.signs is not None:

@@ -16,6 +16,7 @@ from services.intake.administration import Administration, describe_principal
 from services.intake.dead_letters import dead_letter_api
 from services.intake.dead_letters.dead_letter_api import DEFAULT_LIMIT, DeadLetterApi
 from services.intake.dead_letters.dead_letter_store import CORRECTED_BY, UnknownSenders
+from services.intake.field.site_managers import MANAGERS
 from services.intake.http.exchange import (
     ClientDisconnected,
     Receive,
@@ -107,6 +108,8 @@ _STATUS_PATH: Final = re.compile(r"/api/v1/reports/([0-9A-Za-z_-]{1,64})")
 _ADMINISTRATION_PREFIXES: Final = ("/api/v1/tokens", "/api/v1/users", "/api/v1/sources")
 _TECHNICAL_PATHS: Final = frozenset({"/metrics", "/openapi.json", "/asyncapi.json", PUBLISHED})
 """Paths closed to strangers with `VIGIE_METRICS_PUBLIC=0`, like the parts of `/readyz`."""
+_OWN_PATHS: Final = frozenset({KNOWN_REALM, MANAGERS})
+"""Paths of the console for the front alone: the end of a log is read, or people are listed."""
 log = structlog.get_logger(__name__)
 
 
@@ -279,8 +282,8 @@ class FrontApplication:
             await self._pass_on(scope, receive, send)
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["path"] == KNOWN_REALM:
-            raise ProblemError("not_found")  # it makes the console read the end of a log
+        if scope["path"] in _OWN_PATHS:
+            raise ProblemError("not_found")
         if scope["path"] in _TECHNICAL_PATHS:
             await self._check_technical(scope)
         await self._proxy.pass_on(scope, receive, send)

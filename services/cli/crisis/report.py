@@ -13,6 +13,7 @@ from urllib.parse import quote, urlencode
 import typer
 
 from schemas.catalogue.event_types import endangers_people
+from schemas.catalogue.sources import STAFF
 from schemas.words import EventType, MsgType
 from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, open_api, print_error
 from services.cli.crisis.read import parse_time
@@ -52,7 +53,9 @@ def report(
     ] = None,
     msg_type: Annotated[MsgType, typer.Option(help="Alert, Update or Cancel")] = MsgType.ALERT,
     certainty: Annotated[str, typer.Option(help="confirmed, unconfirmed, rumour")] = "confirmed",
-    source: Annotated[str | None, typer.Option(help="Kind of source, e.g. enedis")] = None,
+    source: Annotated[
+        str | None, typer.Option(help="Kind of source, e.g. enedis; default: that of your account")
+    ] = None,
     key: Annotated[
         str | None, typer.Option(help="Idempotency-Key; a repeated key has no second effect")
     ] = None,
@@ -134,7 +137,9 @@ def line(
     text: Annotated[
         str, typer.Argument(help="`117 ELEC`, `117 EAU PARTIEL`, `RAS 117`, `STOP 117`")
     ],
-    caller: Annotated[str, typer.Option(help="Kind of source")] = "site_manager",
+    caller: Annotated[
+        str, typer.Option(help="Kind of source, e.g. site_manager if the manager is calling")
+    ] = STAFF,
     realm: Annotated[str | None, typer.Option(help="Default: the live realm")] = None,
     key: Annotated[
         str | None, typer.Option(help="Idempotency-Key; a repeated key has no second effect")

@@ -5,7 +5,8 @@ from typing import Any
 from fastapi import APIRouter, Request
 from pydantic import Field
 
-from schemas.reference import MeasuresSection, Section
+from schemas.ranks import SITE_MANAGER_ROLE
+from schemas.reference import MeasuresSection, RosterSection, Section
 from services.console.http.context import RealmReader
 from services.console.http.problems import NotFound
 from services.console.resources import Resource
@@ -56,3 +57,23 @@ async def reserved_measures(request: Request) -> dict[str, Any]:
         "version": reference.version,
         "reserved": {rule.name: rule.sources for rule in rules if rule.outside == "refuse"},
     }
+
+
+@front_router.get("/managers.json", include_in_schema=False)
+async def site_managers(request: Request, realm: str) -> dict[str, Any]:
+    """Return the people that manage sites of a live realm, with their sites, for the front."""
+    reference = await request.app.state.model.of(realm).reference()
+    sites_by_person: dict[str, set[str]] = {}
+    for one in reference.sections:
+        if not isinstance(one, RosterSection):
+            continue
+        offices: list[tuple[str, str | None, tuple[str | None, ...]]] = [
+            (h.role, h.scope, (h.holder, h.deputy)) for h in one.roster.holders
+        ]
+        offices += [(r.role, r.scope, r.persons) for r in one.roster.rotations]
+        for role, site, people in offices:
+            if role == SITE_MANAGER_ROLE and site is not None:
+                for person in filter(None, people):
+                    sites_by_person.setdefault(person, set()).add(site)
+    managers = {person: sorted(sites) for person, sites in sites_by_person.items()}
+    return {"version": reference.version, "managers": managers}

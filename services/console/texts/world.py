@@ -59,7 +59,7 @@ KIND_ONE = {
 }
 SOURCE = {
     "site_manager": N_("responsable de site"),
-    "agent": N_("agent d’un autre site"),
+    "agent": N_("agent"),
     "responsable_parc": N_("responsable de parc"),
     "vigicrues": "Vigicrues",
     "rh": N_("RH"),

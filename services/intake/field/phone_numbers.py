@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
 
+from schemas.catalogue.sources import MANAGER, STAFF
 from schemas.people.directory import Contact
 from schemas.topics import parse_realm
 from schemas.words import Channel
+from services.intake.field.site_managers import SiteManagers
 from services.runtime.identity.accounts import AccessStore
 from services.runtime.identity.permissions import Permission, Role
 from services.runtime.identity.principals import Principal, Scope
@@ -18,8 +20,6 @@ from services.runtime.secrets.vault import VaultDirectory
 
 REFRESH_INTERVAL_S: Final = 10.0
 """Minimum seconds between two reads of the directory because of unknown numbers."""
-DEFAULT_SOURCE_KIND: Final = "site_manager"
-"""Kind of source of a person in the directory without an account."""
 _YIELD_EVERY: Final = 200
 _FRENCH_NUMBER: Final = re.compile(r"0[1-9]\d{8}")
 
@@ -42,6 +42,8 @@ class PhoneReporter:
 
     A line may name any site that the account allows.
     """
+    own_sites: tuple[str, ...] = ()
+    """Sites of which the person speaks as their manager. Rule D2."""
 
 
 class PhoneNumbers:
@@ -52,12 +54,14 @@ class PhoneNumbers:
         directory: VaultDirectory,
         access: AccessStore,
         key: bytes,
+        managers: SiteManagers,
         *,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._directory = directory
         self._access = access
         self._key = key
+        self._managers = managers
         self._monotonic = monotonic
         self._index: dict[bytes, tuple[NumberHolder, ...]] = {}
         """Hash of each number, verified or not, to the people that have it."""
@@ -71,9 +75,9 @@ class PhoneNumbers:
     async def of(self, number_hash: bytes, realm: str) -> PhoneReporter | None:
         """Return the person of a realm that reports from a number, or None.
 
-        The principal is the person's account if it may report, else one made from the directory.
-        The result is None if the number is unknown or was never verified, or if all accounts of the
-        person are disabled.
+        The principal is the person's account if it may report, else one made from the directory:
+        the manager of the sites that the roster says, else an agent. The result is None if the
+        number is unknown or was never verified, or if all accounts of the person are disabled.
         """
         territory, _, _ = parse_realm(realm)
         contact = await self._holder(number_hash, _list_verified_phones, (territory,))
@@ -87,10 +91,11 @@ class PhoneNumbers:
         principal = next((p for p in open_ if p.may(Permission.REPORT_POST)), None)
         is_home = territory == home
         name = person if is_home else f"{territory}.{person}"
+        managed_sites = self._managers.find_sites(territory, person)
         speaks = principal or Principal(
             id=f"person.{name}"[:64],
             role=Role.SITE_MANAGER,
-            speaks_as=DEFAULT_SOURCE_KIND,
+            speaks_as=MANAGER if managed_sites else STAFF,
             person=person,
             scope=Scope() if is_home else Scope(realms=(realm,)),
         )
@@ -99,7 +104,7 @@ class PhoneNumbers:
             if len(speaks.scope.sites) == 1 or contact.site is None
             else (contact.site,)
         )
-        return PhoneReporter(speaks, sites)
+        return PhoneReporter(speaks, sites, speaks.scope.sites or managed_sites or sites)
 
     async def is_listed(self, number_hash: bytes, realms: Collection[str] = ()) -> bool:
         """Return whether a person of these realms, or of any, has this number, verified or not.

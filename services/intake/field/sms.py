@@ -101,13 +101,13 @@ class FieldReporter:
     realm: str
     speaks: Principal
     sites: tuple[str, ...]
+    own_sites: tuple[str, ...]
     is_verified: bool
 
     def speak_of(self, site: str | None) -> Principal:
         """Return the sender; of a site that is not the own one, a manager speaks as any agent."""
-        own_sites = self.speaks.scope.sites or self.sites
         is_manager = self.is_verified and self.speaks.source_kind == MANAGER
-        if is_manager and is_elsewhere(site, own_sites):
+        if is_manager and is_elsewhere(site, self.own_sites):
             return self.speaks.model_copy(update={"speaks_as": STAFF})
         return self.speaks
 
@@ -307,9 +307,11 @@ class SmsIntegration:
         realm = machines.transitions.speaker(gateway, source, _build_raw(message)).realm
         person = await self._people.of(self._caller(message), realm)
         if person is not None:
-            return FieldReporter(realm, person.speaks, person.sites, is_verified=True)
+            return FieldReporter(
+                realm, person.speaks, person.sites, person.own_sites, is_verified=True
+            )
         public = gateway.model_copy(update={"speaks_as": "public"})
-        return FieldReporter(realm, public, gateway.scope.sites, is_verified=False)
+        return FieldReporter(realm, public, gateway.scope.sites, (), is_verified=False)
 
     async def _accept(
         self,

@@ -38,6 +38,16 @@ ASK_AGAIN_S: Final = 10.0
 ANSWER_S: Final = 2.0
 Ask = Callable[[str, float], Awaitable[Any]]
 """Reads a document of the console: its path, how long it may take."""
+UNANSWERED: Final = (
+    aiohttp.ClientError,
+    TimeoutError,
+    OSError,
+    AttributeError,
+    KeyError,
+    TypeError,
+    ValueError,
+)
+"""Errors of a console that is away, or of an unreadable document."""
 _SOURCE_NAMES: Final[Mapping[str, tuple[str, str]]] = {
     "ars": ("l’ARS", "the regional health agency"),
     "astreinte_si": ("l’astreinte SI", "the IT on-call"),
@@ -208,15 +218,7 @@ class ReservedMeasures:
                 self._published = {
                     name: tuple(sources) for name, sources in answer["reserved"].items()
                 }
-        except (
-            aiohttp.ClientError,
-            TimeoutError,
-            OSError,
-            AttributeError,
-            KeyError,
-            TypeError,
-            ValueError,
-        ) as error:
+        except UNANSWERED as error:
             log.debug("measures.unasked", error=f"{type(error).__name__}: {error}")
 
     def check(self, message: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ import orjson
 import structlog
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from schemas.catalogue.sources import STAFF
 from services.intake.dead_letters.dead_letter_api import FIRST_RECEIVED_AT, ORIGINAL_SENDER
 from services.intake.dead_letters.dead_letter_store import DeadLetterStore, RefusedMessage
 from services.intake.field.short_line import MAX_LINE, ShortLineKind, build_report, read_line
@@ -69,8 +70,8 @@ JSON: Final = "application/json"
 _UTF_8_NAMES: Final = frozenset({"utf-8", "utf8", "us-ascii"})
 """Names of charsets that can be read as UTF-8."""
 POST_ONE: Final = "/api/v1/reports"
-DEFAULT_CALLER: Final = "site_manager"
-"""Kind of source of a caller, by default."""
+DEFAULT_CALLER: Final = STAFF
+"""Kind of source of a caller, by default: the manager of the site hears of it (D2)."""
 RAW_WAIT_S: Final = 1.0
 BATCH_AT_ONCE: Final = 64
 """Members of one batch that wait for Kafka at once, so that other requests find room."""

@@ -378,6 +378,18 @@ def test_a_missing_address_is_a_page_for_browsers_and_a_problem_for_programs() -
         assert (problem.status_code, problem.json()["code"]) == (404, "not_found")
 
 
+def test_the_front_learns_the_managers_of_the_sites() -> None:
+    async def reference() -> Any:
+        return SimpleNamespace(version="v1", sections=territory().sections)
+
+    app = create_app(HealthChecks())
+    app.state.model = SimpleNamespace(of=lambda _realm: SimpleNamespace(reference=reference))
+    answer = TestClient(app).get("/managers.json?realm=92").json()
+    assert answer["version"] == "v1"
+    assert answer["managers"]["rs-cen-1"] == ["cen-1"]
+    assert not any(person.startswith("dir-") for person in answer["managers"])
+
+
 def test_the_front_learns_which_measures_the_version_in_force_reserves() -> None:
     requested_realms: list[str] = []
 

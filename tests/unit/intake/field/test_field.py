@@ -62,8 +62,18 @@ async def field(tmp_path: Path) -> AsyncIterator[Door]:
     directory.contacts["p-1"] = contact("p-1", NUMBER, verified=True)
     directory.contacts["p-2"] = contact("p-2", UNVERIFIED, verified=False)
     door.intake.sms._people._directory = directory
+    await appoint(door, **{"p-1": ["clg-1"]})
     yield door
     await door.close()
+
+
+async def appoint(door: Door, **managers: list[str]) -> None:
+    """Make the console say which sites these people manage."""
+
+    async def ask(path: str, _timeout_s: float) -> Any:
+        return {"version": "v1", "managers": managers if path.endswith("=92") else {}}
+
+    await door.intake.managers.renew(ask)
 
 
 def contact(person: str, number: str, *, verified: bool, site: str | None = None) -> Contact:
@@ -210,6 +220,38 @@ async def test_a_person_speaks_of_another_place_of_work_as_any_agent(
     number = {"clg-1": "117", "clg-2": "118"}[place]
     assert (await sms(field, key, f"{number} FEU")).status_code == 200
     assert told(field) == [("fire", place, "confirmed", kind)]
+
+
+@pytest.mark.parametrize(
+    ("managed", "line", "kind"),
+    [
+        (["clg-1"], "117 FEU", "site_manager"),
+        (["clg-1"], "118 FEU", "agent"),
+        (["clg-1", "clg-2"], "118 FEU", "site_manager"),
+        ([], "117 FEU", "agent"),
+        ([], "FEU", "agent"),
+    ],
+)
+async def test_a_person_without_an_account_is_a_manager_by_the_roster_alone(
+    field: Door, managed: list[str], line: str, kind: str
+) -> None:
+    """An agent spoke as the manager, so the manager heard of no order to leave."""
+    key = await source(field, "sms")
+    await appoint(field, **({"p-1": managed} if managed else {}))
+    field.intake.sms._people._directory.contacts["p-1"] = contact(
+        "p-1", NUMBER, verified=True, site="clg-1"
+    )  # type: ignore[attr-defined]
+    assert (await sms(field, key, line)).status_code == 200
+    assert [reporter for *_, reporter in told(field)] == [kind]
+
+
+async def test_managers_stay_known_while_the_console_is_away(field: Door) -> None:
+    async def away(*_: Any) -> Any:
+        raise TimeoutError
+
+    await field.intake.managers.renew(away)
+    assert field.intake.managers.find_sites("92", "p-1") == ("clg-1",)
+    assert field.intake.managers.find_sites("93", "p-1") == ()
 
 
 async def test_a_closed_account_is_unknown_by_telephone_too(field: Door) -> None:
@@ -673,7 +715,7 @@ async def test_the_cell_types_a_line_for_a_caller(field: Door) -> None:
         assert (
             await http.post("/api/v1/reports:line", json={"text": "117 eau"})
         ).status_code == 403
-    assert told(field) == [("outage_water", "clg-1", "confirmed", "site_manager")]
+    assert told(field) == [("outage_water", "clg-1", "confirmed", "agent")]
 
 
 async def test_a_typed_line_about_an_unknown_site_is_refused_on_request(field: Door) -> None:

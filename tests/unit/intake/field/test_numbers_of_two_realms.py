@@ -9,6 +9,7 @@ import pytest
 from schemas.people.directory import Contact, ContactPoint
 from schemas.words import Channel
 from services.intake.field.phone_numbers import PhoneNumbers
+from services.intake.field.site_managers import SiteManagers
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Principal, Scope
 from tests.directories import make_directory
@@ -37,7 +38,7 @@ def index(*principals: Principal) -> PhoneNumbers:
         r93=[contact("agent", OF_93, SHARED, site="clg-93")],
     )
     access: Any = Accounts(*principals)
-    return PhoneNumbers(directory, access, b"k" * 32)
+    return PhoneNumbers(directory, access, b"k" * 32, SiteManagers(directory.realms))
 
 
 @pytest.mark.parametrize(
