@@ -113,6 +113,10 @@ def _is_held_by_other_report(
     others = (
         r for r in draft.find_reports(flag.reports) if r.id not in row.references and is_standing(r)
     )
+    measures = draft.territory.measures
+    relays = measures.relays if id.startswith("vigilance:") and measures is not None else ()
+    if row.source not in relays:  # a relay repeats the colour of its publisher (D76)
+        others = (r for r in others if r.source not in relays or r.occurred_at > row.occurred_at)
     return any(
         flag.value in values
         or r.occurred_at >= newest

@@ -473,6 +473,21 @@ def test_a_cancel_with_green_leaves_the_colour_of_another_message(
     assert _said(scene, "vigilance:vent") == "vert"
 
 
+def test_the_end_of_the_publisher_ends_the_colour_that_the_prefecture_repeated(
+    scene: Scene,
+) -> None:
+    """Météo-France was back to green, and the orange that the préfecture had repeated stayed."""
+    first = _vigilance(scene, 0, "orange", hours=12)
+    repeated = _vigilance(scene, 5, "orange", hours=12, source="prefecture")
+    _green(scene, 60, first)
+    assert _said(scene, "vigilance:vent") == "vert"
+    assert scene.incidents()[0].over_since == scene.at(60)
+    _vigilance(scene, 70, "orange")
+    withdrawn = {"severity": 1, "msg_type": MsgType.CANCEL, "references": (repeated,)}
+    _vigilance(scene, 80, "vert", source="prefecture", **withdrawn)
+    assert _said(scene, "vigilance:vent") == "orange", "the préfecture ends its own words alone"
+
+
 @pytest.mark.parametrize(("hours", "colour"), [(12, "orange"), (1, "vert"), (None, "vert")])
 def test_cancelling_the_newer_message_restores_an_unexpired_older_one(
     scene: Scene, hours: float | None, colour: str
