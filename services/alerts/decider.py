@@ -19,6 +19,7 @@ from schemas.reports import ReportReceived
 from services.alerts import actions, obligations
 from services.alerts.causes import leases, suppression
 from services.alerts.commands.dispatcher import apply_command
+from services.alerts.commands.incidents import merge_bridged_clusters
 from services.alerts.deadlines import (
     KEYS,
     AcknowledgementStale,
@@ -118,6 +119,7 @@ class AlertsDecider:
                     if report.acknowledges:
                         responses.acknowledge_from_source(draft, report)
                     update_derived_state(draft)
+                    merge_bridged_clusters(draft, report.report_id)
             case MetricChanged() as metric:
                 draft.emit(metric)
                 draft.concerned.update(

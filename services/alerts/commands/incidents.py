@@ -11,16 +11,19 @@ from services.alerts.causes.cause_lifecycle import record_with_deadline
 from services.alerts.decision import AlertsDecision, get_incident, get_report, require_open
 from services.alerts.escalation import escalations, steps
 from services.alerts.incidents import incident_lifecycle, zones
+from services.alerts.incidents.families import is_near_cluster
 from services.alerts.levels.levels import CRISIS, TERRITORY, Rises
 from services.alerts.levels.metrics.people import list_headcounts
 from services.alerts.pipeline import update_derived_state
 from services.alerts.reference.territory import SILENT_REPORT_TYPES
 from services.alerts.reports import verification
-from services.alerts.reports.report_facts import get_measure_name, get_site
+from services.alerts.reports.report_facts import get_measure_name, get_site, is_confirmed
 from services.alerts.rows import sort_by_id
 from services.runtime.decider.command_checks import require_reason
 from services.runtime.decider.protocol import CommandResult, RefusedCommand
 
+SPLIT_PREFIX: Final = "split:"
+"""Begin of the key of an incident that a person split off."""
 MAX_SPLIT_REPORTS: Final = 100
 """Most reports that one decision splits off.
 
@@ -176,6 +179,31 @@ def merge_into(draft: AlertsDecision, a: IncidentRow, b: IncidentRow) -> None:
     draft.flush()
 
 
+def merge_bridged_clusters(draft: AlertsDecision, report: str) -> None:
+    """Merge the power incidents that a new cut is near to: they are one cut.
+
+    The order in which sites report does not decide how many incidents there are. The smaller one
+    goes into the larger one; an incident that a person split off, or of planned works, stays. Rules
+    D22 and D24.
+    """
+    row = draft.state.reports.get(report)
+    if row is None or not is_confirmed(row) or "D22:power" not in {w.code for w in row.why}:
+        return
+    clusters = [
+        incident
+        for incident in draft.incidents(draft.open_incidents)
+        if incident.kind == "power"
+        and incident.quiet is None
+        and not incident.key.startswith(SPLIT_PREFIX)
+        and (incident.id == row.incident or is_near_cluster(row, draft, incident))
+    ]
+    if row.incident not in {incident.id for incident in clusters}:
+        return
+    order = sorted(clusters, key=lambda i: (-i.level, -len(i.members), i.opened_at, i.id))
+    for incident in order[1:]:
+        merge_into(draft, incident, draft.incident(order[0].id))
+
+
 def split(draft: AlertsDecision, command: c.SplitIncident) -> CommandResult:
     """Split chosen reports off into a new incident, with the causes that only they report.
 
@@ -247,7 +275,7 @@ def split(draft: AlertsDecision, command: c.SplitIncident) -> CommandResult:
             id=new,
             number=f"{a.number}-{a.version + 1}",
             kind=a.kind,
-            key=f"split:{new}",
+            key=f"{SPLIT_PREFIX}{new}",
             state=IncidentState.OPEN,
             level=Level.N0,
             severity=max(severe, default=0),

@@ -17,7 +17,7 @@ from services.alerts.causes.cause_lifecycle import (
     list_placeless_causes,
     record_with_deadline,
 )
-from services.alerts.commands.incidents import merge_into
+from services.alerts.commands.incidents import merge_bridged_clusters, merge_into
 from services.alerts.decision import AlertsDecision, get_incident, get_report
 from services.alerts.evolve import OPEN
 from services.alerts.pipeline import update_derived_state
@@ -79,6 +79,7 @@ def confirm_report(draft: AlertsDecision, command: c.ConfirmReport) -> CommandRe
     )
     settle(draft, row, command.author)
     update_derived_state(draft)
+    merge_bridged_clusters(draft, row.id)
     _merge_emptied_incident(draft, before, row.id)
     return {"report": row.id, "incident": draft.state.reports[row.id].incident}
 
@@ -101,6 +102,7 @@ def link_report(draft: AlertsDecision, command: c.LinkReport) -> CommandResult:
     before = draft.incident_of(row.id)
     receive.link_site(draft, row, command.site, command.author)
     update_derived_state(draft)
+    merge_bridged_clusters(draft, row.id)
     _merge_emptied_incident(draft, before, row.id)
     return {"report": row.id, "site": command.site}
 

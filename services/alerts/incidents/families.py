@@ -191,25 +191,28 @@ def find_cluster(
     Near means in its communes or at most 3 km from a member. A cut on a member site joins at any
     time while the incident is open: the power may fail again when it returns.
     """
-    site, communes = get_site(row), frozenset(list_communes(row, draft.territory))
-    near = draft.territory.near(site) if site else frozenset[str]()
+    site = get_site(row)
     if (
         site is not None
         and (its_own := next((i for i in power if site in i.members), None)) is not None
     ):
         return its_own
-    for incident in power:
-        if row.occurred_at > (incident.last_at or incident.opened_at) + CLUSTER_MS:
-            continue
-        if row.occurred_at < incident.opened_at - CLUSTER_MS:
-            continue
-        if (
-            not communes.isdisjoint(incident.communes)
-            or not near.isdisjoint(incident.members)
-            or (not communes and site is None)
-        ):
-            return incident
-    return None
+    return next((i for i in power if is_near_cluster(row, draft, i)), None)
+
+
+def is_near_cluster(row: ReportRow, draft: AlertsDecision, incident: IncidentRow) -> bool:
+    """Return whether a cut is near a power incident, in time and place."""
+    site, communes = get_site(row), frozenset(list_communes(row, draft.territory))
+    near = draft.territory.near(site) if site else frozenset[str]()
+    if row.occurred_at > (incident.last_at or incident.opened_at) + CLUSTER_MS:
+        return False
+    if row.occurred_at < incident.opened_at - CLUSTER_MS:
+        return False
+    return (
+        not communes.isdisjoint(incident.communes)
+        or not near.isdisjoint(incident.members)
+        or (not communes and site is None)
+    )
 
 
 def find_proximity(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
@@ -56,6 +57,53 @@ def test_power_cuts_near_in_time_and_place_are_one_incident(scene: Scene) -> Non
         "more than an hour after the last cut"
     )
     assert [k for k, _ in _kinds(scene)] == ["power"] * 3
+
+
+CHAIN = ("sst-05", "ins-01", "pmi-07", "cul-04", "pmi-20", "gym-12", "pmi-21", "eau-05")
+"""Sites from Courbevoie to Suresnes: each is near the next one, the ends are not near."""
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_one_cut_is_one_incident_in_any_order_of_its_reports(seed: int) -> None:
+    """The order of the first reports of S04 decided in half of the cases that it was two."""
+    scene, sites = Scene(), list(CHAIN)
+    random.Random(seed).shuffle(sites)
+    for n, site in enumerate(sites):
+        scene.report(n / 10, "outage_power", site, capacity_lost_pct=100)
+    assert [k for k, _ in _kinds(scene)] == ["power"]
+    (incident,) = scene.incidents()
+    assert set(incident.members) == set(CHAIN)
+    assert incident.reports_count == len(CHAIN)
+    assert incident.level == 2
+
+
+def _two_clusters(scene: Scene) -> tuple[str, str]:
+    """Cut Courbevoie and Nanterre, which are not near each other."""
+    first = scene.report(0, "outage_power", "sst-05", capacity_lost_pct=100)
+    second = scene.report(1, "outage_power", "ins-01", capacity_lost_pct=100)
+    scene.report(2, "outage_power", "pmi-07", capacity_lost_pct=100)
+    assert scene.incident_of(first) != scene.incident_of(second)
+    return first, second
+
+
+def test_a_cut_between_two_incidents_merges_the_smaller_one_into_the_larger(scene: Scene) -> None:
+    first, second = _two_clusters(scene)
+    small, large = scene.incident_of(first).id, scene.incident_of(second).id
+    scene.report(3, "outage_power", "pmi-20", capacity_lost_pct=100)
+    assert [i.id for i in scene.incidents()] == [large]
+    assert scene.state.incidents[small].merged_into == large
+    running = [e for e in scene.state.escalations.values() if e.state == "running"]
+    assert [e.incidents for e in running] == [(large,)], "nobody is called for the other one"
+
+
+def test_a_cut_near_an_incident_that_a_person_split_off_merges_nothing(scene: Scene) -> None:
+    first, second = _two_clusters(scene)
+    bridge = scene.report(3, "outage_power", "pmi-20", capacity_lost_pct=100)
+    scene.command(
+        _command(SplitIncident, incident=scene.incident_of(second).id, reports=(first, bridge)), 4
+    )
+    scene.report(5, "outage_power", "gym-12", capacity_lost_pct=100)
+    assert len(scene.incidents()) == 2
 
 
 def test_three_kilometres_join_two_communes(scene: Scene) -> None:
