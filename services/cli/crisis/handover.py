@@ -7,15 +7,7 @@ import typer
 
 from services.cli.crisis.decide import Body, decision
 from services.cli.crisis.documents import Html, Pdf, show_document
-from services.cli.crisis.read import (
-    AsJson,
-    AsOf,
-    Limit,
-    Realm,
-    fetch_list,
-    format_local_time,
-    show_list,
-)
+from services.cli.crisis.read import AsJson, AsOf, Realm, format_local_time, listing
 from services.cli.output import create_group
 
 app = create_group("Handover of the crisis cell: draft, sign, accept; the page of one.")
@@ -33,25 +25,22 @@ To = Annotated[
 
 
 @app.command("list")
-def list_(
-    realm: Realm = None, as_of: AsOf = None, limit: Limit = 50, as_json: AsJson = False
-) -> None:
+@listing(
+    "/api/v1/handovers",
+    "Relèves",
+    (
+        ("N°", lambda h: str(h["number"])),
+        ("État", lambda h: str(_STATE.get(h["state"], h["state"]))),
+        ("Niveau", lambda h: f"N{h['level']}"),
+        ("Objectif", lambda h: str(h["objective"] or "")[:60]),
+        ("Destinataires", lambda h: ", ".join(h["recipient_names"])),
+        ("Changé", lambda h: format_local_time(h["changed_at"])),
+        ("Version", lambda h: str(h["version"])),
+    ),
+    limit=50,
+)
+def list_() -> None:
     """List handovers, newest first."""
-    handover_page = fetch_list("/api/v1/handovers", realm, as_of, limit)
-    show_list(
-        handover_page,
-        as_json,
-        "Relèves",
-        (
-            ("N°", lambda h: str(h["number"])),
-            ("État", lambda h: str(_STATE.get(h["state"], h["state"]))),
-            ("Niveau", lambda h: f"N{h['level']}"),
-            ("Objectif", lambda h: str(h["objective"] or "")[:60]),
-            ("Destinataires", lambda h: ", ".join(h["recipient_names"])),
-            ("Changé", lambda h: format_local_time(h["changed_at"])),
-            ("Version", lambda h: str(h["version"])),
-        ),
-    )
 
 
 @app.command("show")

@@ -8,15 +8,12 @@ import typer
 
 from services.cli.crisis.decide import Body, Reason, decision
 from services.cli.crisis.read import (
-    AsJson,
-    Limit,
+    Filters,
     Realm,
-    fetch_list,
     format_local_time,
     listing,
     parse_time,
     resolve_incident,
-    show_list,
 )
 from services.cli.output import IDENTIFIER, create_group
 
@@ -70,38 +67,27 @@ def list_(
 
 
 @app.command("templates")
+@listing(
+    "/api/v1/statement-templates",
+    "Modèles",
+    (
+        (IDENTIFIER, lambda t: t["id"]),
+        ("Public", lambda t: str(_AUDIENCE.get(t["audience"], t["audience"]))),
+        ("FALC", lambda t: "oui" if t["plain"] else ""),
+        ("Titre", lambda t: t["title"]),
+        ("À compléter", lambda t: str(len(t["blanks"]))),
+    ),
+)
 def templates(
     incident: Annotated[str | None, typer.Option(help="Fill them for this incident")] = None,
     audience: Annotated[
         str | None, typer.Option(help="agents, families, users, elected, press")
     ] = None,
     plain: Annotated[bool | None, typer.Option("--plain/--not-plain", help="FALC")] = None,
-    realm: Realm = None,
-    limit: Limit = 200,
-    as_json: AsJson = False,
-) -> None:
+) -> Filters:
     """List the territory's templates, filled with the known facts of an incident."""
-    template_page = fetch_list(
-        "/api/v1/statement-templates",
-        realm,
-        None,
-        limit,
-        incident=None if incident is None else resolve_incident(incident, realm),
-        audience=audience,
-        plain=None if plain is None else str(plain).lower(),
-    )
-    show_list(
-        template_page,
-        as_json,
-        "Modèles",
-        (
-            (IDENTIFIER, lambda t: t["id"]),
-            ("Public", lambda t: str(_AUDIENCE.get(t["audience"], t["audience"]))),
-            ("FALC", lambda t: "oui" if t["plain"] else ""),
-            ("Titre", lambda t: t["title"]),
-            ("À compléter", lambda t: str(len(t["blanks"]))),
-        ),
-    )
+    is_plain = None if plain is None else str(plain).lower()
+    return {"incident": incident, "audience": audience, "plain": is_plain}
 
 
 @app.command("draft")

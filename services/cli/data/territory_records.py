@@ -9,8 +9,8 @@ from rich.table import Table
 
 from schemas.reference_changes import FieldValue, RecordKind
 from services.cli.client import call_api
-from services.cli.crisis.decide import Key, post_decision
-from services.cli.crisis.read import AsJson, AsOf, Limit, Realm, build_query, fetch_list, show_list
+from services.cli.crisis.decide import Body, decision
+from services.cli.crisis.read import AsJson, AsOf, Filters, Realm, build_query, listing, show_list
 from services.cli.output import IDENTIFIER, open_console
 from services.console.i18n import get_translator
 from services.console.reference.record_names import KINDS
@@ -23,29 +23,24 @@ RecordId = Annotated[
 ]
 
 
+@listing(
+    "/api/v1/reference/records",
+    "Fiches des données de référence",
+    (
+        (IDENTIFIER, lambda r: r["id"]),
+        ("Genre", lambda r: _(KINDS[RecordKind(r["kind"])])),
+        ("Nom", lambda r: r["name"]),
+        ("Changement en attente", lambda r: r["change"] or "–"),
+    ),
+    limit=1000,
+)
 def records(
     kind: Annotated[
         list[RecordKind] | None, typer.Option(help=f"{_KIND_NAMES}; default: all")
     ] = None,
-    realm: Realm = None,
-    as_of: AsOf = None,
-    limit: Limit = 1000,
-    as_json: AsJson = False,
-) -> None:
+) -> Filters:
     """List the records that can be changed by themselves, and their open changes."""
-    kinds = [one.value for one in kind] if kind else None
-    record_page = fetch_list("/api/v1/reference/records", realm, as_of, limit, kind=kinds)
-    show_list(
-        record_page,
-        as_json,
-        "Fiches des données de référence",
-        (
-            (IDENTIFIER, lambda r: r["id"]),
-            ("Genre", lambda r: _(KINDS[RecordKind(r["kind"])])),
-            ("Nom", lambda r: r["name"]),
-            ("Changement en attente", lambda r: r["change"] or "–"),
-        ),
-    )
+    return {"kind": [one.value for one in kind] if kind else None}
 
 
 def record(kind: Kind, id: RecordId, realm: Realm = None, as_of: AsOf = None) -> None:
@@ -61,6 +56,10 @@ def record(kind: Kind, id: RecordId, realm: Realm = None, as_of: AsOf = None) ->
     open_console().print(table)
 
 
+@decision(
+    "reference/records/{kind}/{id}/proposals",
+    "changement proposé : une autre personne l’approuve (vigie territory changes)",
+)
 def edit(
     kind: Kind,
     id: RecordId,
@@ -74,18 +73,17 @@ def edit(
         ),
     ],
     realm: Realm = None,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
+) -> Body:
     """Propose other values for one record; another person approves them."""
     record_row = _fetch_record(kind, id, realm)
     field_values = _parse_values(record_row["fields"], values)
-    body = {"values": field_values, "seen": record_row["seen"], "reason": reason}
-    path = f"reference/records/{kind}/{quote(id, safe='')}/proposals"
-    message = "changement proposé : une autre personne l’approuve (vigie territory changes)"
-    post_decision(path, realm, body, key=key, as_json=as_json, success_text=message)
+    return {"values": field_values, "seen": record_row["seen"], "reason": reason}
 
 
+@decision(
+    "reference/new-records/{kind}/proposals",
+    "fiche proposée : une autre personne l’approuve (vigie territory changes)",
+)
 def new(
     kind: Kind,
     reason: Annotated[str, typer.Option(help="Reason; stored encrypted")],
@@ -96,29 +94,20 @@ def new(
         ),
     ],
     realm: Realm = None,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
+) -> Body:
     """Propose a new record; another person approves it."""
     form = call_api("GET", f"/api/v1/reference/new-records/{kind}{build_query(realm, None)}")
-    body = {"values": _parse_values(form["fields"], values), "reason": reason}
-    message = "fiche proposée : une autre personne l’approuve (vigie territory changes)"
-    path = f"reference/new-records/{kind}/proposals"
-    post_decision(path, realm, body, key=key, as_json=as_json, success_text=message)
+    return {"values": _parse_values(form["fields"], values), "reason": reason}
 
 
+@decision(
+    "reference/records/{kind}/{id}/withdrawal",
+    "retrait proposé : une autre personne l’approuve (vigie territory changes)",
+)
 def retire(
-    kind: Kind,
-    id: RecordId,
-    reason: Annotated[str, typer.Option(help="Reason; stored encrypted")],
-    realm: Realm = None,
-    key: Key = None,
-    as_json: AsJson = False,
+    kind: Kind, id: RecordId, reason: Annotated[str, typer.Option(help="Reason; stored encrypted")]
 ) -> None:
     """Propose to withdraw a record; another person approves it. Refused if something names it."""
-    path = f"reference/records/{kind}/{quote(id, safe='')}/withdrawal"
-    message = "retrait proposé : une autre personne l’approuve (vigie territory changes)"
-    post_decision(path, realm, {"reason": reason}, key=key, as_json=as_json, success_text=message)
 
 
 def _parse_values(
@@ -176,18 +165,16 @@ def reviews(
     )
 
 
+@decision(
+    "reference/reviews/{kind}/{id}/confirm",
+    "relecture proposée : une autre personne l’approuve (vigie territory changes)",
+)
 def confirm(
     id: RecordId,
     kind: Annotated[RecordKind, typer.Option(help="plan, activity, contact")] = RecordKind.PLAN,
     reason: Annotated[str | None, typer.Option(help="Reason; stored encrypted")] = None,
-    realm: Realm = None,
-    key: Key = None,
-    as_json: AsJson = False,
 ) -> None:
     """Confirm a plan with its cards, an activity or a partner; another person approves it."""
-    path = f"reference/reviews/{kind}/{quote(id, safe='')}/confirm"
-    message = "relecture proposée : une autre personne l’approuve (vigie territory changes)"
-    post_decision(path, realm, {"reason": reason}, key=key, as_json=as_json, success_text=message)
 
 
 def _parse_number(name: str, text: str) -> int | float:

@@ -17,6 +17,7 @@ from services.cli.crisis.read import (
     build_query,
     fetch_list,
     format_local_time,
+    listing,
     parse_time,
     show_list,
 )
@@ -258,27 +259,23 @@ def withdraw(
 
 
 @app.command()
-def duties(
-    realm: Realm = None, as_of: AsOf = None, role: RoleOption = None, as_json: AsJson = False
-) -> None:
+@listing(
+    "/api/v1/oncall/duties",
+    "Changements d’astreinte",
+    (
+        ("Type", lambda d: w.translate_code(w.STAND, d["kind"], _)),
+        ("Rôle", lambda d: w.translate_code(w.ROLE, d["role"], _)),
+        ("Périmètre", lambda d: d["scope"] or ""),
+        ("Place", lambda d: _PLACE_LABELS[d["place"]]),
+        ("Du", lambda d: format_local_time(d["from"])),
+        ("Au", lambda d: format_local_time(d["to"])),
+        ("Personnes", lambda d: ", ".join(p or "personne" for p in d["persons"])),
+        ("État", lambda d: _STATE_LABELS[d["state"]]),
+        ("Identifiant", lambda d: d["id"]),
+    ),
+)
+def duties(role: RoleOption = None) -> None:
     """List overrides, swaps and calendars, newest first."""
-    duty_page = call_api("GET", "/api/v1/oncall/duties" + build_query(realm, as_of, role=role))
-    show_list(
-        duty_page,
-        as_json,
-        "Changements d’astreinte",
-        (
-            ("Type", lambda d: w.translate_code(w.STAND, d["kind"], _)),
-            ("Rôle", lambda d: w.translate_code(w.ROLE, d["role"], _)),
-            ("Périmètre", lambda d: d["scope"] or ""),
-            ("Place", lambda d: _PLACE_LABELS[d["place"]]),
-            ("Du", lambda d: format_local_time(d["from"])),
-            ("Au", lambda d: format_local_time(d["to"])),
-            ("Personnes", lambda d: ", ".join(p or "personne" for p in d["persons"])),
-            ("État", lambda d: _STATE_LABELS[d["state"]]),
-            ("Identifiant", lambda d: d["id"]),
-        ),
-    )
 
 
 @app.command()
