@@ -47,7 +47,7 @@ class CellStaffing(Resource):
     objective_min: int | None
     due_at: Time | None = Field(description="objective: every required function filled by then")
     armed_at: Time | None = Field(description="the last required function was filled")
-    late: bool
+    late: bool = Field(description="a required function is not filled, and the objective passed")
     required: int
     filled: int
     items: list[CellFunction]
@@ -88,14 +88,15 @@ def build_staffing(
         _build_function(role, role in row.required, here, reference, shift_h, at, _)
         for role in (*row.required, *others)
     ]
+    filled = sum(f.required and f.state in ("present", "remote") for f in functions)
     return CellStaffing.from_row(
         row,
         realm=realm,
         at=to_datetime(at),
         called=True,
-        late=row.armed_at is None and row.due_at is not None and row.due_at <= at,
+        late=filled < len(row.required) and row.due_at is not None and row.due_at <= at,
         required=len(row.required),
-        filled=sum(f.required and f.state in ("present", "remote") for f in functions),
+        filled=filled,
         items=functions,
     )
 

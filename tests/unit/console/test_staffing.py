@@ -53,8 +53,19 @@ async def test_cell_wall_and_handover_show_the_missed_objective() -> None:
 
 
 async def test_a_staffed_cell_shows_its_time_and_objective() -> None:
-    browser, _ = browsing(called(armed_at=NOW - 30 * MINUTE_MS))
+    realm_state = called(armed_at=NOW - 30 * MINUTE_MS)
+    for n, role in enumerate(("cellule_rh", "cellule_si")):
+        realm_state.put("attendance", attendance(f"p-{n + 2}", role, "remote", present_at=NOW))
+    browser, _ = browsing(realm_state)
     assert "armée à 10:10, objectif 45 min" in await shown(browser, "/")
+
+
+async def test_a_cell_is_no_longer_staffed_once_functions_have_left() -> None:
+    """The wall said «armée» through the night, with one function of three."""
+    browser, _ = browsing(called(armed_at=NOW - 30 * MINUTE_MS))
+    for path in ("/", "/mur", "/releve"):
+        text = await shown(browser, path)
+        assert "1 fonction sur 3 ; la cellule, armée à 10:10, ne l’est plus" in text
 
 
 async def test_no_person_is_expected_without_a_crisis() -> None:
