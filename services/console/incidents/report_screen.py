@@ -1,5 +1,6 @@
 """Page `/signalements/{id}`: one report with its text."""
 
+from collections.abc import Collection
 from typing import Any, Final
 
 import structlog
@@ -67,16 +68,18 @@ SIGNATURE_LABELS: Final = {
 }
 
 
-def is_withdrawable(report: Report, site: Site | None, principal: Principal) -> bool:
+def is_withdrawable(
+    report: Report, versions: Collection[str], site: Site | None, principal: Principal
+) -> bool:
     """Return whether this account may take its report back on the page. Rule D3, cancellations.
 
     Others may have said the same about the site before: their word would end with it, so only the
-    cell takes such a report back.
+    cell takes such a report back. `versions` are the account's reports that this one replaced.
     """
     if not (
         principal.may(Permission.REPORT_POST)
         and report.source_key == principal.id
-        and report.msg_type is MsgType.ALERT
+        and report.msg_type in (MsgType.ALERT, MsgType.UPDATE)
         and report.state is ReportState.APPLIED
         and report.type not in (None, EventType.REOPENING)
         and not {"cancelled", "superseded"}.intersection(report.flags)
@@ -85,7 +88,8 @@ def is_withdrawable(report: Report, site: Site | None, principal: Principal) -> 
     if report.confirmation in ("rumour", "unconfirmed"):
         return True
     causes = site.causes if site is not None else []
-    return any(c.reports == [report.id] for c in causes)
+    own_ids = {report.id, *versions}
+    return any(report.id in c.reports and own_ids.issuperset(c.reports) for c in causes)
 
 
 def describe_state(report: Report, _: Translator) -> str:
@@ -176,7 +180,11 @@ async def build_report_page(x: ScreenData, id: str) -> dict[str, Any]:
     if report.headline or report.description or report.attachments:
         log.info("report.text_read", report=id, realm=realm, reader=reader.principal.id)
     site = next((s for s in x.sites if s.id == report.site), None)
-    withdrawable = x.shell.moment is None and is_withdrawable(report, site, reader.principal)
+    is_own = report.source_key == reader.principal.id
+    versions = await x.queries.own_versions(report) if is_own else ()
+    withdrawable = x.shell.moment is None and is_withdrawable(
+        report, versions, site, reader.principal
+    )
     incident = next((i for i in x.shell.overview.incidents if i.id == report.incident), None)
     return {
         **await load_instructions(x, site, id),

@@ -358,18 +358,25 @@ class LogbookQueries(QueryBase):
 
     async def own_repeats(self, report: r.Report) -> list[str]:
         """Return the ids of the reports in which the same sender said the same again."""
+        rows = await self._list_own_reports(report)
+        return [row.id for row in rows if row.of == report.id and "cancelled" not in row.flags]
+
+    async def own_versions(self, report: r.Report) -> frozenset[str]:
+        """Return the ids of the reports that this one replaced, by the same sender.
+
+        Its withdrawal takes them, too. Rule D3, cancellations.
+        """
+        rows = await self._list_own_reports(report) if report.references else []
+        return frozenset(row.id for row in rows if row.id in report.references)
+
+    async def _list_own_reports(self, report: r.Report) -> list[a.ReportRow]:
+        """Return the reports of the same sender in the incident of a report."""
         if report.incident is None or report.source_key is None:
             return []
         view = await self.read()
         ids = await view.picture.reports_of(report.incident)
         rows = (await view.picture.some(a.ReportRow, ids)).values() if ids else ()
-        return [
-            row.id
-            for row in rows
-            if row.of == report.id
-            and row.source_key == report.source_key
-            and "cancelled" not in row.flags
-        ]
+        return [row for row in rows if row.source_key == report.source_key]
 
     async def _find_newer_alert(self, view: OpenedRealm, reopening: a.ReportRow) -> datetime | None:
         """Return the time of an alert that a reopening left open because it is newer.

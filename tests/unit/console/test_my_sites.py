@@ -95,6 +95,17 @@ async def test_a_site_manager_takes_a_wrong_report_back_on_its_page() -> None:
     assert f"/signaler?site=pmi-01&amp;realm={REALM}" in page or "/signaler?" in page
 
 
+@pytest.mark.parametrize(("sender", "offered"), [("site_manager-2", True), ("another", False)])
+async def test_a_danger_in_two_texts_is_taken_back_with_the_second_one(
+    sender: str, offered: bool
+) -> None:
+    """Neither text offered it: the first was replaced, and the second only replaced it."""
+    realm_state = _reported("confirmed", msg_type="Update", references=["r-0"])
+    realm_state.put("reports", report("r-0", source_key=sender, flags=["superseded"]))
+    realm_state.put("sites", site(reports=("r-0", "r-1")))
+    assert await _offers_withdrawal(realm_state) is offered
+
+
 @pytest.mark.parametrize(
     "realm_state",
     [
