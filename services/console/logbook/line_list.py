@@ -38,8 +38,6 @@ show those that matter.
 _SHOWN_ELSEWHERE: Final = {
     "TriggerChanged",
     "TaskChanged:open",
-    "NotificationChanged:accepted",
-    "NotificationChanged:answered",
     "EscalationChanged:answer",
     "EscalationChanged:declined",
 }

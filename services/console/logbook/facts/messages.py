@@ -154,19 +154,9 @@ def make_notification_line(fact: FactRecord) -> Fields | None:
 
 def render_notification(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
     who = w.name_role(record.values["role"], None, names, _)
-    match record.change:
-        case "accepted":
-            return _(
-                "Message envoyé : {who}, {channel}",
-                who=who,
-                channel=w.translate_code(w.CHANNEL, record.values.get("channel"), _),
-            )
-        case "answered":
-            return _("Réponse reçue : {who}", who=who)
-        case "failed":
-            return _("Injoignable : {who}, tous les canaux ont échoué", who=who)
-        case _:
-            return _("Envoi incertain : {who}, peut-être non reçu", who=who)
+    if record.change == "failed":
+        return _("Injoignable : {who}, tous les canaux ont échoué", who=who)
+    return _("Envoi incertain : {who}, peut-être non reçu", who=who)
 
 
 def repeats_notification(record: SentenceSource) -> bool:
