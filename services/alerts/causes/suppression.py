@@ -210,7 +210,7 @@ def _update_incident(draft: AlertsDecision, incident: str) -> None:
         )
     draft.alter(incident, "quiet" if quiet else "loud", quiet=quiet, why=why, updated_at=draft.now)
     incident_lifecycle.recount_customers(draft, draft.state.figures.get(incident, ()))
-    if quiet is None and row.quiet == "maintenance":
+    if row.quiet == "maintenance":
         zones.restart_silence_delay(draft, incident)
     draft.turned.add(incident)
 
