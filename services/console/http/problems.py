@@ -121,8 +121,8 @@ declare_problem(
 class RealmUnknown(ProblemError, LookupError):
     """No such realm has been opened here, or its opening has not been projected yet."""
 
-    def __init__(self) -> None:
-        super().__init__("realm_unknown")
+    def __init__(self, code: str = "realm_unknown") -> None:
+        super().__init__(code)
 
 
 class NotFound(ProblemError, LookupError):

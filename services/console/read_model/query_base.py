@@ -182,7 +182,7 @@ class QueryBase:
         fold = await self._from_logs(lambda history: history.at(realm, as_of))
         past = await run_in_thread(PastSnapshot, realm, fold, as_of)
         if "began_at" not in past.fields:
-            raise RealmUnknown
+            raise RealmUnknown("realm_not_begun")
         self._pasts[realm, as_of] = past
         while len(self._pasts) > self.PASTS:
             self._pasts.popitem(last=False)

@@ -99,7 +99,7 @@ def render_problem(request: Request, error: ProblemError) -> Response:
     context = {
         "title": problem.kind.title[language],
         "detail": problem.sentence(language),
-        "link": "/",
+        "link": _find_way_back(request, problem.code),
         "link_label": _("Retour à la cellule"),
         **(_explain_refusal(request, _) if problem.code == "forbidden" else {}),
     }
@@ -108,6 +108,14 @@ def render_problem(request: Request, error: ProblemError) -> Response:
         response.headers["Retry-After"] = str(problem.retry_after_s)
         response.headers["Refresh"] = str(problem.retry_after_s + 1)
     return response
+
+
+def _find_way_back(request: Request, code: str) -> str:
+    """Return the address of the cell: in the exercise of the page, unless it is closed to them."""
+    realm, session = request.query_params.get("realm"), read_session(request)
+    if not realm or code == "realm_unknown" or not (session and session.principal.sees(realm)):
+        return "/"
+    return f"/?realm={quote(realm, safe='~')}"
 
 
 def _explain_refusal(request: Request, _: Translator) -> dict[str, str]:

@@ -403,6 +403,14 @@ def _build_catalogue() -> dict[str, ProblemKind]:
             "There is no realm of this name.",
         ),
         (
+            "realm_not_begun",
+            404,
+            "Avant l’ouverture",
+            "Before the opening",
+            "Rien n’était encore ouvert à cette heure : choisissez une heure plus récente.",
+            "This realm was not open yet at that time: choose a later one.",
+        ),
+        (
             "realm_closed",
             409,
             "Exercice terminé",

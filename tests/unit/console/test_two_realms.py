@@ -274,6 +274,25 @@ async def test_the_list_of_realms_shows_each_with_its_own_level_and_incidents() 
         assert figures["92~ex-1"] == ['<b class="over">N3</b>', "1"], realm
 
 
+@pytest.mark.parametrize(
+    ("role", "path", "back"),
+    [
+        ("coordinator", "/sites/nowhere?realm=93", "/?realm=93"),
+        ("site_manager", "/personnes?realm=93", "/?realm=93"),
+        ("coordinator", "/?realm=94", "/"),
+        ("coordinator@realm:93", "/?realm=92", "/"),
+        ("coordinator", "/sites/nowhere", "/"),
+    ],
+)
+async def test_a_page_that_is_not_there_leads_back_to_its_own_realm(
+    two_crises: Browser, role: str, path: str, back: str
+) -> None:
+    """It led from an exercise into the live realm."""
+    answer = await two_crises.get(path, role=role)
+    assert answer.status_code in (403, 404)
+    assert f'href="{back}"' in answer.text
+
+
 async def test_decisions_and_reports_of_a_page_go_to_its_territory(two_crises: Browser) -> None:
     """An administrator of both would have decided in 92 on a page of 93."""
     hidden = '<input type="hidden" name="realm" value="93">'
