@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.sync_api import Route, expect
+from playwright.sync_api import Error, Request, Route, expect
 
 from tests.browser.conftest import Accounts, report
 from tests.system import RunningVigie
@@ -173,6 +173,63 @@ def test_a_text_outlives_the_end_of_the_session(own_realm: str, visitor: Account
     page.get_by_role("button", name="Ajouter la ligne").click()
     expect(page.locator("main")).to_contain_text("478 élèves au gymnase, aucun blessé.")
     expect(page.get_by_label("Ce qui s’est passé")).to_have_value("")
+
+
+def test_a_text_outlives_a_reload_and_a_lost_network(place: str, visitor: Accounts) -> None:
+    """The page came back empty, and the person wrote everything again."""
+    who = visitor()
+    context = who.context()
+    page = who.page(f"/appels?realm={place}", context=context)
+    expect(page.get_by_text("En direct")).to_be_visible()
+    message = page.get_by_label("Message", exact=False).first
+    sites = page.locator("form[action='/api/v1/callouts'] [data-pick]")
+    message.fill("Restez chez vous.")
+    sites.fill("cen-1, gym-07")
+    sites.press("Tab")
+    for leave in ("reload", "offline"):
+        if leave == "reload":
+            page.reload()
+        else:
+            context.set_offline(True)
+            with pytest.raises(Error):
+                page.goto("/")
+            context.set_offline(False)
+            page.goto(f"/appels?realm={place}")
+        expect(message).to_have_value("Restez chez vous.")
+        expect(page.locator("form[action='/api/v1/callouts'] .picker li")).to_have_count(2)
+        expect(page.locator("#said-tell")).to_contain_text("Votre texte est repris ici")
+    who.complaints.clear()  # the page without a network
+
+
+def test_a_request_that_a_reload_cuts_off_counts_once_when_repeated(
+    vigie: RunningVigie, place: str, visitor: Accounts
+) -> None:
+    page = visitor().page(f"/main-courante?realm={place}")
+    expect(page.get_by_text("En direct")).to_be_visible()
+    keys: list[str] = []
+
+    def lose_the_first_answer(route: Route, request: Request) -> None:
+        keys.append(request.headers["idempotency-key"])
+        if len(keys) == 1:
+            route.fetch()
+        else:
+            route.continue_()
+
+    page.route("**/api/v1/log?*", lose_the_first_answer)
+    line = page.get_by_label("Ce qui s’est passé")
+    line.fill("le groupe démarre")
+    page.get_by_role("button", name="Ajouter la ligne").click()
+    until(lambda: page.evaluate("1") and keys)
+    page.reload()
+    expect(line).to_have_value("le groupe démarre")
+    page.get_by_role("button", name="Ajouter la ligne").click()
+    expect(line).to_have_value("")
+    assert keys[0] == keys[1]
+    lines = vigie.get(f"/api/v1/log?realm={place}&kind=note")["items"]
+    assert [one["text"] for one in lines] == ["le groupe démarre"]
+    page.reload()
+    expect(page.get_by_text("En direct")).to_be_visible()
+    expect(line).to_have_value("")
 
 
 def test_a_decision_after_the_end_of_the_session_leads_to_the_login(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import time
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from playwright.sync_api import Page, Route, expect
 
 from services.runtime.identity.signed_links import AnswerLink, AnswerLinks
+from services.territory.official_days import PARIS
 from tests.browser.conftest import Accounts, report
 from tests.browser.test_overtaken import decide
 from tests.browser.test_screens import incident_of
@@ -51,6 +53,20 @@ def test_a_site_reports_in_six_fields_and_eight_taps_at_most_and_gets_its_number
             == ["gym-07"]
         )
     )
+
+
+def test_a_receipt_tells_the_time_of_the_server(visitor: Accounts) -> None:
+    """The clock of the phone is an hour fast, and the receipt disagreed with the logbook."""
+    who = visitor("site_manager")
+    context = who.context(**PHONE)
+    context.add_init_script("const wrong = Date.now; Date.now = () => wrong() + 3600000")
+    page = who.page("/signaler?site=gym-07", context=context)
+    expect(page.locator("#send")).to_be_enabled()
+    page.locator("#calm").click()
+    expect(page.locator("#said")).to_contain_text("Reçu à")
+    minutes = (datetime.now(PARIS) - timedelta(minutes=m) for m in (0, 1))
+    receipt = page.locator("#said").inner_text()
+    assert any(f"Reçu à {at:%H:%M}," in receipt for at in minutes), receipt
 
 
 def test_each_button_sends_a_report_of_its_kind(place: str, visitor: Accounts) -> None:

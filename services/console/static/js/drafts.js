@@ -1,6 +1,7 @@
 // What somebody is deciding while it is decided elsewhere. A refresh takes a form away when its matter is over, or brings another version
 // of it: what was written goes into the other version, or is given back with the lines of the main courante that say who decided what.
 
+import { picked, refill } from "./picker.js";
 import { csrfToken } from "./post.js";
 
 /** @typedef {HTMLInputElement | HTMLSelectElement | HTMLTextAreaElement} Field */
@@ -9,11 +10,15 @@ import { csrfToken } from "./post.js";
 /** @typedef {{ name: string, what: string, written: Written[], fields: Given[], whole: boolean, place: number }} Draft `whole`: its `fields` can be filled in again; `place`: of the field where the person was, -1 elsewhere */
 
 const LEFT = "vigie_overtaken";
+/** Before the address of a page that was left with a text in it. */
+const TYPED = "vigie_typed ";
 /** The line of a decision may be a little older than the picture in which it was still to be taken. */
 const TOLERANCE_MS = 5000;
 const LINES = 3;
 /** Forms that this page has sent itself, and those that stood open without a word when it did. @type {WeakSet<HTMLFormElement>} */
 const done = new WeakSet();
+/** The page that comes has this one's texts already. */
+let handed = false;
 
 const forms = () => /** @type {HTMLFormElement[]} */ ([...document.querySelectorAll("form[data-command]")]);
 const squeezed = (/** @type {string | null | undefined} */ text) => (text ?? "").trim().replace(/\s+/g, " ");
@@ -60,8 +65,8 @@ function draft(form, focused = null) {
     name: nameOf(form),
     what: squeezed((form.querySelector("button:not([type=button])") ?? form.querySelector("button"))?.textContent),
     written: written(form),
-    fields: fields.map((field) => ({ name: field.name, type: field.type, value: field.value, checked: checkable(field) && field.checked })),
-    whole: !fields.some((field) => chips(field) !== "" || field.type === "file"),
+    fields: fields.map((field) => ({ name: field.name, type: field.type, value: [picked(field), field.value].filter(Boolean).join(";"), checked: checkable(field) && field.checked })),
+    whole: !fields.some((field) => field.type === "file"),
     place: focused ? [...form.elements].indexOf(focused) : -1,
   };
 }
@@ -89,30 +94,31 @@ export function recover(before, since, focused) {
   restore(before.filter((form) => !form.isConnected).map((form) => draft(form, focused)), since);
 }
 
-/** @param {Draft[]} drafts @param {number} since ms */
-function restore(drafts, since) {
-  const lost = drafts.filter((one) => !carried(one));
+/** @param {Draft[]} drafts @param {number} since ms @param {string} [note] beside a form that has them again */
+function restore(drafts, since, note = document.documentElement.dataset.changed) {
+  const lost = drafts.filter((one) => !carried(one, note));
   if (lost.length) tell(lost, since);
 }
 
 /** @param {Draft} old @returns {HTMLFormElement | undefined} another version of its form, in which nothing is written yet */
 const freshOf = (old) => forms().find((form) => nameOf(form) === old.name && changed(form).length === 0);
 
-/** @param {Draft} old @returns {boolean} another version of its form stands there now, with what was written and where the person was */
-function carried(old) {
+/** @param {Draft} old @param {string} [note] beside the form then @returns {boolean} another version of its form stands there now, with what was written and where the person was */
+function carried(old, note) {
   const fresh = freshOf(old);
   if (!fresh || !old.whole) return false;
   for (const { name, type, value, checked } of old.fields) {
     const same = /** @type {Field[]} */ ([...fresh.elements]).find((f) => f.name === name && f.type === type && (!checkable(f) || f.value === value));
     if (!same) return false;
     if (checkable(same)) same.checked = checked;
+    else if (picked(same) !== null) refill(same, value);
     else same.value = value;
   }
   fresh.closest("details")?.setAttribute("open", "");
   const there = fresh.elements[old.place];
   if (there instanceof HTMLElement) there.focus({ preventScroll: true });
   const said = document.getElementById(fresh.dataset.said ?? "");
-  if (said) said.textContent = document.documentElement.dataset.changed ?? "";
+  if (said) said.textContent = note ?? "";
   return true;
 }
 
@@ -127,26 +133,47 @@ export function refused(form, refusal, since) {
 /** The page is about to be another one: the next has what was written in this one, or gives it back, to the same person. @param {number} since */
 export function leave(since) {
   const lost = pending().map((form) => draft(form, document.activeElement)).filter((one) => one.fields.length > 0 || one.place >= 0);
-  if (lost.length) keep(JSON.stringify({ lost, since, session: csrfToken() }));
+  handed = true;
+  if (lost.length) keep(LEFT, lost, since);
 }
 
-/** Without a store that may be used the next page begins empty. @param {string} text */
-function keep(text) {
+const here = () => TYPED + location.pathname + location.search;
+
+/** @param {HTMLFormElement} form @returns {boolean} whether a person has written words in it */
+const worded = (form) => changed(form).some((field) => field instanceof HTMLTextAreaElement || (field instanceof HTMLInputElement && field.type === "text" && field.value.trim() !== ""));
+
+/** A reload, a link or a lost network takes no text away: the same address has it again, in this tab and for this login. */
+function leaveTyped() {
+  const typed = handed ? [] : forms().filter((form) => !done.has(form) && worded(form));
+  if (typed.length) keep(here(), typed.map((form) => draft(form)), Date.now());
+}
+
+/** Without a store that may be used the next page begins empty. @param {string} name @param {Draft[]} lost @param {number} since */
+function keep(name, lost, since) {
   try {
-    sessionStorage.setItem(LEFT, text);
+    sessionStorage.setItem(name, JSON.stringify({ lost, since, session: csrfToken() }));
   } catch {
     console.info("nothing can be kept for the next page");
   }
 }
 
-/** What the page before left here is taken away, whoever reads this one. @returns {{ lost: Draft[], since: number } | null} null: nothing, or another login's */
-export function taken() {
+/** What a page left here is taken away, whoever reads this one. @param {string} [name] @returns {{ lost: Draft[], since: number } | null} null: nothing, or another login's */
+export function taken(name = LEFT) {
   try {
-    const left = JSON.parse(sessionStorage.getItem(LEFT) ?? "null");
-    sessionStorage.removeItem(LEFT);
-    return left?.session === csrfToken() ? left : null;
+    const left = JSON.parse(sessionStorage.getItem(name) ?? "null");
+    sessionStorage.removeItem(name);
+    return left?.session && left.session === csrfToken() ? left : null;
   } catch {
     return null;
+  }
+}
+
+/** Nothing that pages kept in this tab is for the next person. */
+export function forget() {
+  try {
+    for (const name of Object.keys(sessionStorage)) if (name.startsWith("vigie_")) sessionStorage.removeItem(name);
+  } catch {
+    console.info("nothing was kept");
   }
 }
 
@@ -215,5 +242,9 @@ export function start() {
   }, true);
   document.addEventListener("click", (event) => event.target instanceof Element && event.target.matches("[data-seen]") && close(event.target));
   const left = taken();
+  const typed = taken(here());
   if (left) restore(left.lost, left.since);
+  else if (typed) restore(typed.lost, typed.since, document.documentElement.dataset.resumed);
+  addEventListener("pagehide", leaveTyped);
+  addEventListener("pageshow", ({ persisted }) => persisted && taken(here())); // it stands there still
 }

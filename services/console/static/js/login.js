@@ -1,8 +1,8 @@
 // A link may carry the one-time code in its fragment (`/connexion#code=…`), which never reaches a server's log.
 
-import { taken } from "./drafts.js";
+import { forget } from "./drafts.js";
 
-taken(); // whoever logs in here next may be somebody else
+forget(); // whoever logs in here next may be somebody else
 
 const code = new URLSearchParams(location.hash.slice(1)).get("code");
 const field = document.getElementById("code");

@@ -18,6 +18,13 @@ const chips = (field) => /** @type {HTMLElement[]} */ ([...list(field).children]
 /** @param {Element} field @returns {string | null} the ids of what was picked, with commas between; null: it is no picker */
 export const picked = (field) => (isPicker(field) ? chips(field).map((chip) => chip.dataset.id).join(",") : null);
 
+/** @param {Element} field a picker, filled in again @param {string} ids as `picked` gave them */
+export function refill(field, ids) {
+  if (!isPicker(field)) return;
+  field.value = ids;
+  take(field);
+}
+
 /** @param {HTMLInputElement} field @returns {Choice[]} */
 function choices(field) {
   const all = [...(field.list?.options ?? [])].map(({ value: label, dataset: { id = label } }) => ({ id, label, name: label.replace(` (${id})`, "") }));

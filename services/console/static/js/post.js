@@ -17,7 +17,7 @@ export function freshKey() {
 const PATIENCE_MS = 30000;
 const FILE_PATIENCE_MS = 120000;
 
-/** @typedef {{ok: boolean, status: number, data: any}} Answer status 0: no answer at all, or none in time */
+/** @typedef {{ok: boolean, status: number, data: any, at?: number}} Answer status 0: no answer at all, or none in time; `at`: when, by the clock of the server */
 
 /**
  * @param {string} url @param {unknown} body JSON, or a Blob as it is @param {Record<string, string>} [headers] @param {string} [method]
@@ -33,7 +33,8 @@ export async function post(url, body, headers = {}, method = "POST") {
       body: raw ? body : JSON.stringify(body),
       signal: AbortSignal.timeout(raw ? FILE_PATIENCE_MS : PATIENCE_MS),
     });
-    return { ok: answer.ok, status: answer.status, data: await answer.json().catch(() => ({})) };
+    const at = Date.parse(answer.headers.get("Date") ?? "") || undefined;
+    return { ok: answer.ok, status: answer.status, data: await answer.json().catch(() => ({})), at };
   } catch {
     return { ok: false, status: 0, data: {} };
   }

@@ -18,14 +18,11 @@ const button = /** @type {HTMLButtonElement} */ (document.getElementById("send")
 let ahead = form.dataset.now ? Date.parse(form.dataset.now) - Date.now() : 0;
 const now = () => new Date(Date.now() + ahead).toISOString();
 
-/** @returns {string} the time of the realm, as its people read it */
-const hm = () => time(Date.now() + ahead);
-
 /** @param {number} ms @returns {string} `10:16` in Paris */
 const time = (ms) => new Date(ms).toLocaleTimeString("fr-FR", { timeZone: "Europe/Paris", hour: "2-digit", minute: "2-digit" });
 
-/** @param {string} said with the places `{at}` and `{id}` @param {any} data the server's receipt */
-const receipt = (said, data) => said.replace("{at}", hm()).replace("{id}", String(data.report_id ?? "").slice(0, 8));
+/** The clock of a device may be wrong: the server's says when it came, and that of an exercise there. @param {string} said with the places `{at}` and `{id}` @param {any} data the server's receipt @param {number} [at] */
+const receipt = (said, data, at) => said.replace("{at}", time(form.dataset.now ? Date.now() + ahead : at ?? Date.now())).replace("{id}", String(data.report_id ?? "").slice(0, 8));
 
 /** @typedef {import("./outbox.js").Waiting} Waiting */
 
@@ -172,9 +169,9 @@ async function send(waiting) {
   if (one.by) headers["Vigie-Written-By"] = encodeURIComponent(one.by);
   const ago = Date.now() - one.at;
   if (ago >= 0 && ago < JUST_FILLED_MS) headers["Vigie-Filled-Ago"] = String(ago);
-  const { ok, status, data } = await post(one.to, one.body, headers);
+  const { ok, status, data, at } = await post(one.to, one.body, headers);
   if (ok) {
-    const sent = receipt(form.dataset.sent ?? "", data);
+    const sent = receipt(form.dataset.sent ?? "", data, at);
     receipts.push(one.photoless ? `${sent} ${form.dataset.photoless}` : sent);
     say(receipts.join(" "));
     await outbox.forget(one.key);
@@ -289,9 +286,9 @@ line?.addEventListener("submit", async (event) => {
   const text = typed.value;
   const sent = lines.get(text) ?? lineOf(text);
   lines.set(text, sent);
-  const { ok, status, data } = await post("/api/v1/reports:line", sent.body, { "Idempotency-Key": sent.key });
+  const { ok, status, data, at } = await post("/api/v1/reports:line", sent.body, { "Idempotency-Key": sent.key });
   const refused = (line.dataset.refused ?? "{why}").replace("{why}", data.detail ?? String(status));
-  answer.textContent = ok ? receipt(line.dataset.sent ?? "", data) : away(status) ? (line.dataset.away ?? "") : refused;
+  answer.textContent = ok ? receipt(line.dataset.sent ?? "", data, at) : away(status) ? (line.dataset.away ?? "") : refused;
   answer.classList.toggle("refused", !ok);
   if (!away(status)) lines.delete(text);
   if (ok && typed.value === text) typed.value = "";
