@@ -186,9 +186,11 @@ def test_a_text_outlives_a_reload_and_a_lost_network(place: str, visitor: Accoun
     message.fill("Restez chez vous.")
     sites.fill("cen-1, gym-07")
     sites.press("Tab")
-    for leave in ("reload", "offline"):
+    for leave in ("reload", "language", "offline"):
         if leave == "reload":
             page.reload()
+        elif leave == "language":
+            page.goto(f"/appels?lang=fr&realm={place}")
         else:
             context.set_offline(True)
             with pytest.raises(Error):

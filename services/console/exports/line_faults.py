@@ -16,7 +16,10 @@ TABLE_BODY: Final = {
 }
 """Body of an import in the OpenAPI document."""
 _NOT_UTF_8: Final = build_fault(
-    "", "not_utf_8", "ce fichier n’est pas en UTF-8", "this file is not UTF-8"
+    "",
+    "not_utf_8",
+    "ce fichier n’est pas en UTF-8 : enregistrez-le en « CSV UTF-8 »",
+    "this file is not UTF-8: save it as “CSV UTF-8”",
 )
 
 

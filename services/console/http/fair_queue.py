@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.oncall.ics import MAX_FILE_BYTES
 from services.runtime.http.problem_responses import build_problem_response
-from services.runtime.http.problems import Problem, ProblemError
+from services.runtime.http.problems import Problem, ProblemError, describe_size
 
 MAX_BYTES: Final = 1 << 20
 """Largest body in bytes."""
@@ -47,7 +47,7 @@ class BodyLimitMiddleware:
         declared_length = Headers(scope=scope).get("content-length", "")
         if declared_length.isdecimal() and int(declared_length) > limit:
             await build_problem_response(
-                Problem("body_too_large", {"limit": limit}), Request(scope)
+                Problem("body_too_large", {"limit": describe_size(limit)}), Request(scope)
             )(scope, receive, send)
             return
 

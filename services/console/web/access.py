@@ -112,10 +112,12 @@ def render_problem(request: Request, error: ProblemError) -> Response:
 
 def _find_way_back(request: Request, code: str) -> str:
     """Return the address of the cell: in the exercise of the page, unless it is closed to them."""
-    realm, session = request.query_params.get("realm"), read_session(request)
-    if not realm or code == "realm_unknown" or not (session and session.principal.sees(realm)):
+    realm = request.query_params.get("realm")
+    if not realm or code == "realm_unknown":
         return "/"
-    return f"/?realm={quote(realm, safe='~')}"
+    session = read_session(request)
+    is_open = session is not None and session.principal.sees(realm)
+    return f"/?realm={quote(realm, safe='~')}" if is_open else "/"
 
 
 def _explain_refusal(request: Request, _: Translator) -> dict[str, str]:

@@ -19,6 +19,7 @@ from services.runtime.http.problems import (
     ProblemError,
     build_field_problem,
     choose_language,
+    describe_size,
 )
 from services.runtime.http.request_headers import is_within
 from services.runtime.identity.signed_links import hide_token
@@ -179,14 +180,14 @@ class BodyReader:
         ):
             if get_header(scope, b"expect") is None:
                 await self._discard(receive)
-            raise ProblemError("body_too_large", limit=self.limit)
+            raise ProblemError("body_too_large", limit=describe_size(self.limit))
         if (get_header(scope, b"content-encoding") or "identity").lower() != "identity":
             raise ProblemError("content_encoding")
         message = await self._next(receive)
         if not message.get("more_body", False):
             body: bytes = message.get("body", b"")
             if len(body) > self.limit:
-                raise ProblemError("body_too_large", limit=self.limit)
+                raise ProblemError("body_too_large", limit=describe_size(self.limit))
             self.room.reserve_bytes(len(body))
             return body
         return await self._rest(message.get("body", b""), receive)
@@ -202,7 +203,7 @@ class BodyReader:
                     chunk, more = message.get("body", b""), message.get("more_body", False)
                     if size + len(chunk) > self.limit:
                         await self._discard(receive, more=more)
-                        raise ProblemError("body_too_large", limit=self.limit)
+                        raise ProblemError("body_too_large", limit=describe_size(self.limit))
                     self.room.reserve_bytes(len(chunk))
                     size += len(chunk)
                     parts.append(chunk)

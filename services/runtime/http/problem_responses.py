@@ -15,6 +15,7 @@ from services.runtime.http.problems import (
     build_fault,
     choose_language,
     convert_fault,
+    describe_size,
 )
 from services.runtime.identity.signed_links import hide_token
 
@@ -68,7 +69,7 @@ def install_handlers(app: FastAPI) -> None:
             return response
         if error.status_code == 413:
             return build_problem_response(
-                Problem("body_too_large", {"limit": error.detail}), request
+                Problem("body_too_large", {"limit": describe_size(int(error.detail))}), request
             )
         if error.status_code == 400:
             return build_problem_response(_build_unreadable_problem(request), request)

@@ -154,6 +154,15 @@ def build_bilingual(fr: str, en: str) -> dict[Language, str]:
     return {"fr": fr, "en": en}
 
 
+def describe_size(size: int) -> dict[Language, str]:
+    """Write a number of bytes, such as `4 Mo`."""
+    if size >= 1 << 20:
+        return build_bilingual(f"{size >> 20} Mo", f"{size >> 20} MB")
+    if size >= 1 << 10:
+        return build_bilingual(f"{size >> 10} ko", f"{size >> 10} KB")
+    return build_bilingual(f"{size} octets", f"{size} bytes")
+
+
 def declare_problem(
     code: str, status: int, title: Mapping[Language, str], detail: Mapping[Language, str]
 ) -> None:
@@ -518,10 +527,10 @@ def _build_catalogue() -> dict[str, ProblemKind]:
         (
             "body_too_large",
             413,
-            "Corps trop grand",
+            "Contenu trop volumineux",
             "Body too large",
-            "Le corps dépasse {limit} octets.",
-            "The body is larger than {limit} bytes.",
+            "Ce fichier ou ce texte est trop volumineux : {limit} au plus.",
+            "The body is larger than {limit}.",
         ),
         (
             "media_type",

@@ -8,6 +8,7 @@ import httpx2 as httpx
 import pytest
 
 from services.console.http.fair_queue import MAX_BYTES
+from services.runtime.http.problems import describe_size
 from tests.unit.console.held import LINKS, HeldModel, application
 
 
@@ -32,7 +33,7 @@ async def test_a_huge_body_does_not_fill_the_memory(path: str, declared: bool) -
     assert read <= 9, "not read to its end"
     if path.startswith("/api/"):
         assert answer.json()["code"] == "body_too_large"
-        assert str(MAX_BYTES) in answer.json()["detail"]
+        assert answer.json()["detail"].endswith(f": {describe_size(MAX_BYTES)['fr']} au plus.")
 
 
 async def test_a_body_within_the_bound_is_read() -> None:

@@ -96,7 +96,9 @@ async def test_a_file_in_another_encoding_is_refused_at_its_line(browser: Browse
     summary = (
         await post(browser, f"{HEAD}\np-1,Zoé,,sms,,\n".encode("latin-1"), trial=True)
     ).json()
-    assert summary["faults"] == ["Ligne 2\u00a0: ce fichier n’est pas en UTF-8"]
+    assert summary["faults"] == [
+        "Ligne 2\u00a0: ce fichier n’est pas en UTF-8 : enregistrez-le en « CSV UTF-8 »"
+    ]
 
 
 async def test_an_account_limited_to_a_site_imports_no_person(browser: Browser) -> None:

@@ -9,6 +9,7 @@ from services.runtime.http.problems import (
     ProblemError,
     choose_language,
     declare_problem,
+    describe_size,
     list_faults,
 )
 
@@ -81,6 +82,6 @@ def test_a_code_is_declared_once() -> None:
 
 def test_the_error_is_readable_in_a_traceback() -> None:
     assert (
-        str(ProblemError("body_too_large", limit=10))
+        str(ProblemError("body_too_large", limit=describe_size(10)))
         == "body_too_large: The body is larger than 10 bytes."
     )

@@ -137,7 +137,12 @@ export function leave(since) {
   if (lost.length) keep(LEFT, lost, since);
 }
 
-const here = () => TYPED + location.pathname + location.search;
+/** The same page in another language or colour has the same texts. */
+function here() {
+  const asked = new URLSearchParams(location.search);
+  for (const name of ["lang", "theme"]) asked.delete(name);
+  return `${TYPED}${location.pathname}?${asked}`;
+}
 
 /** @param {HTMLFormElement} form @returns {boolean} whether a person has written words in it */
 const worded = (form) => changed(form).some((field) => field instanceof HTMLTextAreaElement || (field instanceof HTMLInputElement && field.type === "text" && field.value.trim() !== ""));
