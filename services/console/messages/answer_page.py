@@ -48,6 +48,17 @@ WITHDRAWAL_TEXTS = {
     "superseded": N_("Un autre appel l’a remplacé : répondez à celui-là s’il vous est parvenu."),
 }
 """Reason of a withdrawal → its text."""
+OTHER_ANSWER_TEXTS = {
+    Answer.ACK: N_(
+        "Vous avez déjà accepté : cette nouvelle réponse n’est pas prise en compte. Pour vous "
+        "désister, touchez « Finalement, je ne peux pas »."
+    ),
+    Answer.DECLINE: N_(
+        "Vous avez déjà refusé : cette nouvelle réponse n’est pas prise en compte. Si vous êtes "
+        "disponible, appelez la cellule."
+    ),
+}
+"""Answer that counts → text after the other one from an older page."""
 _TITLE_ERASED = N_("Le texte de l’action a été effacé : appelez la cellule.")
 NOTHING_TO_DO = N_("Il n’y a plus rien à faire ici.")
 CRISIS_LEVEL: Final = 3
@@ -241,6 +252,10 @@ class AnswerPage:
                 "pending": result.state == "pending",
                 "positive": max(context["positive"], int(answer_code == Answer.ACK.value)),
             }
+        other = OTHER_ANSWER_TEXTS.get(context["answered"])
+        is_other = context["answered"] != answer_code and safety is None and not recalls
+        if other and is_other and not context["refusal"]:
+            context["refusal"] = get_translator(DisplayChoice.of(request).lang)(other)
         if safety is not None:
             context |= {
                 "safety": safety.value,

@@ -258,6 +258,26 @@ async def test_a_withdrawn_acknowledgement_is_recorded_as_unable() -> None:
     assert "Finalement" not in page_text
 
 
+@pytest.mark.parametrize(
+    ("first", "pressed", "text"),
+    [
+        ("ack", "decline", "Vous avez déjà accepté"),
+        ("decline", "ack", "Vous avez déjà refusé"),
+        ("ack", "ack", ""),
+    ],
+)
+async def test_another_answer_on_an_older_page_is_not_confirmed(
+    first: str, pressed: str, text: str
+) -> None:
+    """Pressed in a second tab, « Je ne peux pas » was answered with « Prise en charge »."""
+    browser, _ = answering(
+        called("answered", values=ABOUT, answer=first, acknowledged_at=START), "applied"
+    )
+    page = (await browser.post(f"/a/{token()}", {"answer": pressed})).text
+    assert ('role="alert"' in page) is bool(text)
+    assert text in shown(page)
+
+
 async def test_a_refused_change_of_an_answer_is_shown() -> None:
     browser, _ = answering(
         called("answered", values=ABOUT, answer="ack", acknowledged_at=START), "refused"
