@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Accounts, report
@@ -97,3 +98,18 @@ def test_an_action_of_the_lessons_learned_is_dropped_with_its_reason(
     assert [i["state"] for i in vigie.get(f"/api/v1/improvements?realm={place}")["items"]] == [
         "dropped"
     ]
+
+
+@pytest.mark.parametrize("path", ["/main-courante", "/astreintes"])
+def test_a_printed_page_bears_its_mark_and_all_columns(
+    path: str, place: str, visitor: Accounts
+) -> None:
+    """The logbook of an exercise looked like the real one on paper, and lost its authors."""
+    page = visitor().page(f"{path}?realm={place}", width=794, height=1123)
+    page.emulate_media(media="print")
+    expect(page.locator(".exoband")).to_be_visible()
+    expect(page.locator(".exoband")).to_contain_text("EXERCICE")
+    overflows = page.evaluate(
+        "[...document.querySelectorAll('main .scroll')].map(e => getComputedStyle(e).overflowX)"
+    )
+    assert set(overflows) == {"visible"}
