@@ -444,7 +444,7 @@ def list_plans(
             who = f", {w.name_person(plan.decided_by, names, _)}" if plan.decided_by else ""
             return_text = (
                 _(", revient {at}", at=times.hm_dated(plan.postponed_until, now, lang))
-                if plan.postponed_until
+                if plan.postponed_until and plan.trigger_held
                 else ""
             )
             decision_text = f"{_(w.PLAN_STATE[plan.state])}{at}{who}{return_text}"

@@ -54,11 +54,14 @@ async def test_a_deciding_role_can_activate_after_a_refusal(
     assert "/api/v1/plans/PT-ELEC/" not in watching
 
 
-async def test_a_postponed_plan_shows_the_time_of_its_return() -> None:
+@pytest.mark.parametrize("holds", [True, False])
+async def test_a_postponed_plan_shows_its_return_while_its_trigger_holds(holds: bool) -> None:
+    """Rule D49: it lapses at its time if the trigger has ended."""
     realm_state = crisis()
-    realm_state.put("plans", _plan(PlanState.POSTPONED, postponed_until=NOW + 90 * MINUTE))
+    postponed = {"postponed_until": NOW + 90 * MINUTE, "trigger_held": holds}
+    realm_state.put("plans", _plan(PlanState.POSTPONED, **postponed))
     browser, _ = browsing(realm_state)
-    assert "revient 12:10" in (page := await shown(browser, "/plans"))
+    assert ("revient 12:10" in (page := await shown(browser, "/plans"))) is holds
     assert "Différé mer. 10/02 10:40" in page
 
 
