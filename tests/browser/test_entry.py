@@ -54,6 +54,12 @@ def test_an_exercise_is_opened_paused_and_closed_from_the_page(visitor: Accounts
     row.get_by_role("button", name="Pause").click()
     expect(row).to_contain_text("en pause")
     row.get_by_role("button", name="Terminer").click()
+    question = page.locator("#said-realms")
+    expect(question).to_contain_text(f"Terminer l’exercice {name} ? Il ne pourra pas reprendre.")
+    question.get_by_role("button", name="Annuler").click()
+    expect(question).to_have_text("Rien n’est parti.")
+    row.get_by_role("button", name="Terminer").click()
+    question.get_by_role("button", name="Confirmer").click()
     expect(row).to_contain_text("terminé")
 
 
