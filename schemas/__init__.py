@@ -19,6 +19,7 @@ from schemas import (  # noqa: F401
 )
 from schemas.crisis import (  # noqa: F401
     actions,
+    area_orders,
     causes,
     communication,
     contingency,

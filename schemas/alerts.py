@@ -367,7 +367,8 @@ class TaskRow(Model):
         description=(
             "verify_site, verify_report, link_denial, link_site, overdue_cause, contested, "
             "lift_which, reentry, readiness_hole, relief, sitrep, improvement, headcount (start "
-            "one: D79), instruction (confirm it: D99)"
+            "one: D79), instruction (confirm it: D99), area_order (say whether an order for the area "
+            "concerns the site: D102)"
         )
     )
     state: TaskState
@@ -379,7 +380,7 @@ class TaskRow(Model):
     candidates: tuple[str, ...] = Field(
         default=(),
         description="link_denial: rumours that may be meant; overdue_cause: types; verify_report: "
-        "later reports of the same trouble, oldest first",
+        "later reports of the same trouble, oldest first; area_order: the order and its report",
     )
     taken_by: str | None = None
     done_at: Instant | None = None
@@ -399,6 +400,11 @@ class TaskRow(Model):
     )
     text_id: str | None = optional("instruction: id of its text in `texts`")
     asked_by: str | None = optional("instruction: token of the sender")
+    calls: tuple[str, ...] = Field(
+        default=(),
+        exclude_if=lambda calls: not calls,
+        description="area_order: messages that ask it",
+    )
 
     def is_late(self, now: Instant) -> bool:
         """Return whether its time has passed."""

@@ -572,6 +572,14 @@ class SiteHeard(Fact):
 
 
 @register_message
+class AreaOrderHeard(Fact):
+    """Sites in the area of an order to leave or to shelter that nobody is sent to. Rule D102."""
+
+    order: str
+    sites: tuple[str, ...]
+
+
+@register_message
 class DependencyHeard(Fact):
     """State of a system, kitchen or supplier, or a flag that a rule of continuity names.
 

@@ -67,6 +67,11 @@ class SiteCondition(Model):
         "set if its people shelter or are being counted: nobody leaves it, comes to it or "
         "replaces its agents (D78)"
     )
+    ordered: bool = Field(
+        default=False,
+        exclude_if=lambda yes: not yes,
+        description="an order for its area holds: nobody comes to it or replaces its agents (D102)",
+    )
     ends_at: Instant | None = optional("announced end of all its losses (D80); null = unknown")
     estimated: bool = Field(
         default=False,

@@ -370,6 +370,7 @@ ROUTES: dict[int, dict[str, dict[str, tuple[str, ...]]]] = {
             "LevelChanged": ("continuity",),
             "TriggerChanged": ("continuity",),
             "FlagChanged": ("continuity",),
+            "AreaOrderChanged": ("continuity",),
             "NotificationPlanned": ("delivery",),
             "NotificationWithdrawn": ("delivery",),
             "NotificationUrged": ("delivery",),
@@ -404,6 +405,7 @@ PUBLIC_FACTS: dict[str, tuple[str, ...]] = {
         "LevelChanged",
         "TaskChanged",
         "FlagChanged",
+        "AreaOrderChanged",
     ),
     "notifications": (
         "NotificationPlanned",

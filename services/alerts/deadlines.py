@@ -37,6 +37,13 @@ class AllClearDue(DeadlineKey, head="allclear"):
 
 
 @dataclass(frozen=True, slots=True)
+class AreaOrderDue(DeadlineKey, head="area"):
+    """The next sites of an order for an area are asked or told, or called again."""
+
+    order: str
+
+
+@dataclass(frozen=True, slots=True)
 class ActionDue(DeadlineKey, head="action"):
     """A reminder of an action, or its limit."""
 
@@ -161,6 +168,7 @@ AlertsDeadline = (
     | ReportDue
     | SilenceDue
     | AllClearDue
+    | AreaOrderDue
     | ActionDue
     | ObligationDue
     | EscalationDue

@@ -26,6 +26,7 @@ from services.alerts.deadlines import (
     ActionDue,
     AlertsDeadline,
     AllClearDue,
+    AreaOrderDue,
     CauseDue,
     EscalationDue,
     FlagDue,
@@ -45,7 +46,7 @@ from services.alerts.deadlines import (
     YellowDigestDue,
 )
 from services.alerts.decision import AlertsDecision, complete_open_task, open_task
-from services.alerts.declarations import flags, yellow_vigilance
+from services.alerts.declarations import area_orders, flags, yellow_vigilance
 from services.alerts.escalation import cell_staffing, notifications, readiness, responses, steps
 from services.alerts.escalation.oncall import renew_verification
 from services.alerts.evolve import evolve, rebuild_indexes
@@ -134,11 +135,13 @@ class AlertsDecider:
                 instead=instead,
             ):
                 renew_verification(draft, person, channel)
-                responses.apply_answer(draft, notification, person, answer, instead)
-                actions.apply_answer(draft, notification, person, answer, instead)
+                if not area_orders.apply_answer(draft, notification, person, answer):
+                    responses.apply_answer(draft, notification, person, answer, instead)
+                    actions.apply_answer(draft, notification, person, answer, instead)
                 update_derived_state(draft)
             case Unreachable(notification=notification):
                 responses.on_notification_unreachable(draft, notification)
+                area_orders.on_call_unreachable(draft, notification)
                 update_derived_state(draft)
             case AttentionRequested() as request:
                 _request_attention(draft, request)
@@ -191,6 +194,8 @@ def _apply_deadline(draft: AlertsDecision, key: AlertsDeadline) -> None:  # noqa
             zones.on_silence_due(draft, incident, due_at)
         case AllClearDue(incident):
             zones.on_all_clear_due(draft, incident)
+        case AreaOrderDue(order):
+            area_orders.on_area_order_due(draft, order)
         case ActionDue(action):
             actions.on_action_due(draft, action)
         case ObligationDue(clock):

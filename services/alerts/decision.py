@@ -397,6 +397,7 @@ TaskKind = Literal[
     "relief",
     "headcount",
     "instruction",
+    "area_order",
 ]
 
 

@@ -21,7 +21,7 @@ from services.alerts.causes.cause_lifecycle import ReportEffect
 from services.alerts.causes.restoration import list_communes_of_cause
 from services.alerts.causes.site_status import list_evacuated_sites
 from services.alerts.decision import AlertsDecision, cancel_task, open_task
-from services.alerts.declarations import flags
+from services.alerts.declarations import area_orders, flags
 from services.alerts.escalation import escalations, notifications
 from services.alerts.evolve import OPEN
 from services.alerts.incidents import incident_lifecycle, zones
@@ -529,6 +529,7 @@ def update_derived_state(
     `touched_topics` names indexes and topics to evaluate in addition to those that the input
     changed.
     """
+    area_orders.update_area_orders(draft)
     ended_causes = tuple(draft.ended)
     flags.restore_dependencies(draft)
     suppression.suppress_alerts(draft)

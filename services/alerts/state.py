@@ -22,6 +22,7 @@ from schemas.alerts import (
 from schemas.base import Instant
 from schemas.calling import EscalationRow, NotificationPlanned
 from schemas.crisis.actions import ActionRow
+from schemas.crisis.area_orders import AreaOrderRow
 from schemas.crisis.causes import Cause
 from schemas.crisis.communication import QuestionRow, StatementRow
 from schemas.crisis.handovers import HandoverRow
@@ -120,7 +121,7 @@ class State:
     flags: Map[str, FlagRow] = _map_field()
     escalations: Map[str, EscalationRow] = _map_field()
     calls: Map[str, NotificationPlanned] = _map_field()
-    """Notifications of escalations, by id."""
+    """Notifications of escalations, and questions about orders for an area, by id."""
     tasks: Map[str, TaskRow] = _map_field()
     metrics: Map[str, MetricChanged] = _map_field()
     """Metrics that continuity owns, by key."""
@@ -172,6 +173,8 @@ class State:
     """Stimuli of an exercise. Rule D94, facilitation."""
     handovers: Map[str, HandoverRow] = _map_field()
     """Handovers of the crisis cell. Rule D115, handover."""
+    area_orders: Map[str, AreaOrderRow] = _map_field()
+    """Cause of an order for communes or an area → the order. Rule D102."""
 
     rules: Rulebook = field(default=EMPTY_RULEBOOK, init=False, compare=False, repr=False)
     aliases: Map[str, str] = _index_field()

@@ -21,6 +21,7 @@ from schemas.alerts import (
 )
 from schemas.base import Command, Fact, Instant
 from schemas.continuity import (
+    AreaOrderHeard,
     CardsAnswered,
     CauseHeard,
     DependencyHeard,
@@ -28,6 +29,7 @@ from schemas.continuity import (
     LevelHeard,
     SiteHeard,
 )
+from schemas.crisis.area_orders import AreaOrderChanged, AreaOrderRow
 from schemas.crisis.contingency import ContingencyChanged, ContingencyComputed
 from schemas.reassignment import ProposalComputed
 from schemas.reference import ReferencePublished
@@ -110,6 +112,8 @@ class ContinuityDecider:
         match current_input.message:
             case SiteStatusChanged(row=row):
                 _on_site(draft, row)
+            case AreaOrderChanged(row=row):
+                _on_area_order(draft, row)
             case FlagChanged(row=row):
                 _on_flag(draft, row)
             case IncidentChanged(row=row):
@@ -238,6 +242,17 @@ def _on_site(draft: ContinuityDecision, row: SiteRow) -> None:
     if site_state.is_barred and not (before is not None and before.is_barred):
         resources.on_order_given(draft, row.id)
     orders.schedule_review(draft)
+
+
+def _on_area_order(draft: ContinuityDecision, row: AreaOrderRow) -> None:
+    """Send nobody to the sites in the area of an order. Rule D102."""
+    before = draft.state.area_orders.get(row.id)
+    sites = tuple(sorted(row.barred))
+    if sites == (() if before is None else before.sites):
+        return
+    draft.emit(AreaOrderHeard(order=row.id, sites=sites))
+    if draft.state.bia is not None:
+        orders.schedule_review(draft)
 
 
 def _find_lifting_time(

@@ -11,6 +11,7 @@ from schemas.continuity import (
     AgendaChanged,
     AlarmArbitrated,
     AlarmRaised,
+    AreaOrderHeard,
     DependencyHeard,
     ImprovementChanged,
     IncidentHeard,
@@ -78,6 +79,13 @@ def _evolve_site(state: ContinuityState, fact: SiteHeard, _: Instant) -> Continu
         sites=state.sites.set(fact.site, fact),
         unwell=update_unwell_site(state.unwell, state.bia, fact),
     )
+
+
+def _evolve_area_order(state: ContinuityState, fact: AreaOrderHeard, _: Instant) -> ContinuityState:
+    orders = state.area_orders
+    if fact.sites:
+        return _replace_fields(state, area_orders=orders.set(fact.order, fact))
+    return _replace_fields(state, area_orders=orders.delete(fact.order))
 
 
 def _evolve_reference(
@@ -335,6 +343,7 @@ _EVOLVE_BY_FACT: Final[
     dict[type[Fact], Callable[[ContinuityState, Any, Instant], ContinuityState]]
 ] = {
     SiteHeard: _evolve_site,
+    AreaOrderHeard: _evolve_area_order,
     ReferencePublished: _evolve_reference,
     DependencyHeard: lambda s, f, _: _replace_fields(s, dependencies=s.dependencies.set(f.id, f)),
     IncidentHeard: lambda s, f, _: _replace_fields(s, incidents=s.incidents.set(f.incident, f)),

@@ -15,6 +15,7 @@ from schemas.continuity import (
     ActivityDeclared,
     ActivityRow,
     AlarmRow,
+    AreaOrderHeard,
     CauseHeard,
     DependencyHeard,
     ImprovementRow,
@@ -131,6 +132,8 @@ class ContinuityMemory:
     incoming: Map[str, ReferencePublished] = Map()
     """Sections of a version that is not in force yet."""
     sites: Map[str, SiteHeard] = Map()
+    area_orders: Map[str, AreaOrderHeard] = Map()
+    """Orders for an area that hold. Rule D102."""
     dependencies: Map[str, DependencyHeard] = Map()
     incidents: Map[str, IncidentHeard] = Map()
     triggers: Map[str, TriggerHeard] = Map()

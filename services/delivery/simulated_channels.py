@@ -11,6 +11,7 @@ from typing import Final
 from schemas.base import Message
 from schemas.callouts import HeadcountSaid
 from schemas.commands import AnswerCards, AnswerNotification
+from schemas.crisis.area_orders import AREA_ORDER
 from schemas.delivery import AttemptOutcome, NotificationChanged, NotificationRow, ReceiptReceived
 from schemas.people.responders import Responder, RespondersInvalid, parse_responders
 from schemas.runtime import RealmOpened
@@ -53,7 +54,8 @@ def build_responses(
         responses.append(
             (0, ReceiptReceived(notification=row.id, attempt=attempt.id, state="received"))
         )
-    if who.answer != "none" and row.answer_expected and word == "accepted":
+    is_asked = row.answer_expected and row.template != AREA_ORDER  # a yes would evacuate a site
+    if who.answer != "none" and is_asked and word == "accepted":
         answer = AnswerNotification(
             author=row.person,
             role=row.role,

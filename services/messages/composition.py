@@ -14,6 +14,7 @@ from typing import Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from schemas.callouts import HEADCOUNT_KEYS
+from schemas.crisis.area_orders import AREA_ORDER
 from schemas.delivery import BundledItem, NotificationRow
 from schemas.people.replies import HELP_TEMPLATES, UNPARSED_REPLY_TEMPLATE
 from schemas.ranks import SITE_MANAGER_ROLE
@@ -60,6 +61,7 @@ WRITTEN: Final = frozenset({CALLOUT, CORRECTION})
 GRAVITY: Final = (
     "headcount",
     "site_order",
+    AREA_ORDER,
     "incident_wave",
     "level_raised",
     "answer_stale",
@@ -160,6 +162,12 @@ def _select_template(row: NotificationRow) -> str:
         return f"{name}_local"
     if name == "site_order" and facts.get("order") == LIFTED:
         return "site_order_over"
+    if name == AREA_ORDER and facts.get("order") == LIFTED:
+        return "area_order_over"
+    if name == AREA_ORDER and facts.get("task") is None:
+        return "area_order_sites"
+    if name == UNPARSED_REPLY_TEMPLATE and facts.get("task"):
+        return "reply_unread_area"
     if name == UNPARSED_REPLY_TEMPLATE and facts.get("headcount"):
         return "reply_unread_headcount"
     if name == UNPARSED_REPLY_TEMPLATE and facts.get("card_list"):
@@ -374,7 +382,8 @@ class MessageText:
 
     def _kind_of_answer(self) -> str:
         """Return which answers the message asks for, as in the names of the phrases."""
-        return {HEADCOUNT: "headcount", ACTION_DUE: "done"}.get(self.row.template, "call")
+        kinds = {HEADCOUNT: "headcount", ACTION_DUE: "done", AREA_ORDER: "area"}
+        return kinds.get(self.row.template, "call")
 
     def _keys(self) -> str:
         if self.link is None:

@@ -60,6 +60,7 @@ PAGES: Final = {
     "vigilance_digest": "/plans",
     "site_order": "/mes-sites",
     "site_order_over": "/mes-sites",
+    "area_order_sites": "/mes-sites",
     "verify_request": "/mes-sites",
 }
 """Template → page on which to act."""
@@ -278,6 +279,7 @@ class MessageValues:
             "kept": phrases.word("kept") if facts.get("answered") else "",
             "order": phrases.term("orders", facts.get("order")),
             "means": phrases.term("order_means", facts.get("order")),
+            "if_so": phrases.term("order_ifs", facts.get("order")),
             "order_over": phrases.term("order_ends", facts.get("ended"))
             or phrases.word("order_over"),
             "ordered": self.time(facts.get("ordered_at")),

@@ -36,10 +36,12 @@ UNTIL: Final = re.compile(
 OPEN_ENDED: Final = frozenset(
     {
         "action_cancelled",
+        "area_order_over",
         "callout",
         "callout_correction",
         "cards_answered",
         "reply_unread",
+        "reply_unread_area",
         "reply_unread_cards",
         "reply_unread_headcount",
         "text_not_understood",

@@ -9,6 +9,7 @@ from schemas.catalogue.event_types import endangers_people
 from schemas.words import IncidentState, Level, MsgType
 from services.alerts.causes.cause_lifecycle import record_with_deadline
 from services.alerts.decision import AlertsDecision, get_incident, get_report, require_open
+from services.alerts.declarations import area_orders
 from services.alerts.escalation import escalations, steps
 from services.alerts.incidents import incident_lifecycle, zones
 from services.alerts.incidents.families import is_near_cluster
@@ -42,6 +43,7 @@ def resolve(draft: AlertsDecision, command: c.ResolveIncident) -> CommandResult:
         raise RefusedCommand(409, "people_missing", people=missing)
     incident_lifecycle.close_incident(draft, incident.id, draft.now)
     verification.close_place_questions(draft, incident.id, "closed")
+    area_orders.close_questions(draft, incident.id)
     own = steps.find_escalation(draft, incident.id)
     if own is not None:
         escalations.end_escalation(draft, own, None, "ended", "closed")

@@ -9,6 +9,7 @@ from schemas import commands as c
 from schemas.alerts import NoteAdded, ReportRead, ReportReading, TaskChanged, TriggerChanged
 from schemas.base import Fact, copy_with
 from schemas.calling import NotificationPlanned
+from schemas.crisis.area_orders import AREA_ORDER, CONCERNED, NOT_CONCERNED
 from schemas.words import Level, TaskState
 from services.alerts import decision as tasks
 from services.alerts import pipeline as receive
@@ -19,6 +20,7 @@ from services.alerts.causes.cause_lifecycle import (
 )
 from services.alerts.commands.incidents import merge_bridged_clusters, merge_into
 from services.alerts.decision import AlertsDecision, get_incident, get_report
+from services.alerts.declarations import area_orders
 from services.alerts.evolve import OPEN
 from services.alerts.pipeline import update_derived_state
 from services.alerts.reports import verification
@@ -138,11 +140,18 @@ def complete_task(draft: AlertsDecision, command: c.CompleteTask) -> CommandResu
     """Complete a task.
 
     The outcome `lifted` of an overdue cause lifts it; a contested cause stands as verified (rule
-    D5). Other outcomes only close the task: facts come as reports.
+    D5). A question about an order for an area needs its answer (rule D102). Other outcomes only
+    close the task: facts come as reports.
     """
     row = get_row(draft.state.tasks, command.task, "task_not_found")
     if row.state not in (TaskState.OPEN, TaskState.TAKEN):
         raise RefusedCommand(409, "task_not_open", state=row.state.value, taken_by=row.taken_by)
+    if row.kind == AREA_ORDER:
+        if command.outcome not in (CONCERNED, NOT_CONCERNED):
+            raise RefusedCommand(409, "answer_needed", task=row.id)
+        area_orders.settle_question(draft, row, command.author, command.outcome)
+        update_derived_state(draft)
+        return {"task": row.id, "state": "done"}
     tasks.complete_task(draft, row, command.author, command.outcome)
     if row.kind == "overdue_cause" and command.outcome == "lifted":
         at_site = [draft.state.causes[id] for id in draft.state.site_causes.get(row.site or "", ())]

@@ -6,7 +6,7 @@ D18, D44, D50, D64, D65, D70 and D79.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from schemas.alerts import IncidentRow
 from schemas.base import HOUR_MS, Instant
@@ -113,10 +113,14 @@ def _tell_manager(
     if standing is None or get_suppression_reason(draft.incident(standing)) is not None:
         return
     row = draft.incident(standing)
-    recipient = _find_recipient(draft, site, danger=danger, order=template == "site_order")
-    if recipient is None:
+    people, uncovered = find_site_recipients(
+        draft, site, danger=danger, order=template == "site_order"
+    )
+    for role, scope in uncovered:
+        draft.emit(RoleUncovered(role=role, scope=scope))
+    if not people:
         return
-    role, scope, person, by = recipient
+    role, scope, person, by = people[0]
     draft.emit(
         NotificationPlanned(
             notification=draft.derive("notification"),
@@ -136,13 +140,23 @@ def _tell_manager(
     )
 
 
-def _find_recipient(
-    draft: AlertsDecision, site: str, *, danger: bool, order: bool
-) -> tuple[str, str | None, str, tuple[Channel, ...]] | None:
-    """Return role, scope, person and channels of the manager of a site, or of the deputy.
+class Recipient(NamedTuple):
+    """A person responsible for a site, with role, scope and channels."""
+
+    role: str
+    scope: str | None
+    person: str
+    channels: tuple[Channel, ...]
+
+
+def find_site_recipients(
+    draft: AlertsDecision, site: str, *, danger: bool = True, order: bool = True
+) -> tuple[list[Recipient], list[tuple[str, str | None]]]:
+    """Return the people responsible for a site, first its manager and the deputy.
 
     An order about people never waits for a manager: without one it goes to the director of the
-    pôle, then to the coordinator. Rule D34, nobody on call.
+    pôle, then to the coordinator. The second value are the posts before the first of these people,
+    with nobody to reach. Rule D34, nobody on call.
     """
     preferred_channels = (
         (Channel.APP, Channel.SMS, Channel.VOICE) if danger else (Channel.APP, Channel.SMS)
@@ -152,14 +166,15 @@ def _find_recipient(
     if order:
         posts += [(POLE_DIRECTOR_ROLE, record.pole)] if record is not None else []
         posts += [(HOLD_ROLE, None)]
+    people, uncovered = list[Recipient](), list[tuple[str, str | None]]()
     for role, scope in posts:
         now = get_holder_and_deputy(draft, role, scope)
         for person in (now.holder, now.deputy):
             if person is not None and (by := list_channels(draft, person, preferred_channels)):
-                return role, scope, person, by
-        if order:
-            draft.emit(RoleUncovered(role=role, scope=scope))
-    return None
+                people.append(Recipient(role, scope, person, by))
+        if order and not people:
+            uncovered.append((role, scope))
+    return people, uncovered
 
 
 def get_suppression_reason(row: IncidentRow) -> SuppressionReason | None:

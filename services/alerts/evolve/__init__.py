@@ -32,6 +32,7 @@ from schemas.alerts import (
 from schemas.base import Fact, Instant, copy_with
 from schemas.calling import AnswerRecorded, EscalationChanged, EscalationRow, NotificationPlanned
 from schemas.crisis.actions import OPEN_ACTION_STATES, ActionChanged, ActionRow
+from schemas.crisis.area_orders import AREA_ORDER, AreaOrderChanged, AreaOrderRow
 from schemas.crisis.causes import (
     AllClearNoted,
     CauseChanged,
@@ -73,6 +74,7 @@ from services.alerts.deadlines import (
     AcknowledgementStale,
     ActionDue,
     AllClearDue,
+    AreaOrderDue,
     EscalationDue,
     FlagDue,
     HistoryDue,
@@ -250,7 +252,8 @@ def _build_rank(row: EscalationRow) -> tuple[Instant, bool, Level, str]:
 
 
 def evolve_notification(s: State, fact: NotificationPlanned) -> State:
-    return s.put(calls=s.calls.set(fact.notification, fact)) if fact.escalation is not None else s
+    is_call = fact.escalation is not None or fact.template == AREA_ORDER
+    return s.put(calls=s.calls.set(fact.notification, fact)) if is_call else s
 
 
 def trigger_measured(s: State, fact: TriggerMeasured) -> State:
@@ -295,6 +298,13 @@ def get_subject(row: TaskRow) -> str:
     One task is open per kind and subject.
     """
     return row.text_id or row.report or row.post or row.site or row.incident or ""
+
+
+def evolve_area_order(s: State, row: AreaOrderRow) -> State:
+    return s.put(
+        area_orders=s.area_orders.set(row.id, row),
+        agenda=s.agenda.arm(AreaOrderDue(row.id), row.next_at),
+    )
 
 
 def evolve_handover(s: State, row: HandoverRow) -> State:
@@ -519,6 +529,8 @@ def _add_scheduled_rows(new: State, s: State) -> State:
         new = evolve_change(new, change)
     for clock in s.obligations.values():
         new = evolve_obligation(new, clock)
+    for order in s.area_orders.values():
+        new = evolve_area_order(new, order)
     return new
 
 
@@ -574,7 +586,14 @@ def evolve_forgotten_history(s: State, fact: HistoryForgotten) -> State:
             incidents=_keep_if(s.incidents, lambda i: i.id not in forgotten_incidents),
             zones=Map({i: z for i, z in s.zones.items() if i not in forgotten_incidents}),
             escalations=_keep_if(s.escalations, lambda e: e.id not in ended_escalations),
-            calls=_keep_if(s.calls, lambda c: c.escalation not in ended_escalations),
+            calls=_keep_if(
+                s.calls,
+                lambda c: (
+                    c.planned_at >= fact.reported_before
+                    if c.escalation is None
+                    else c.escalation not in ended_escalations
+                ),
+            ),
             tasks=_keep_if(
                 s.tasks, lambda t: t.done_at is None or t.done_at >= fact.reported_before
             ),
@@ -600,6 +619,7 @@ def evolve_forgotten_history(s: State, fact: HistoryForgotten) -> State:
             obligations=_keep_if(
                 s.obligations, lambda o: is_kept_clock(o, fact.reported_before, remaining_incidents)
             ),
+            area_orders=_keep_if(s.area_orders, lambda o: o.id in causes),
             handovers=_keep_if(s.handovers, lambda h: is_kept_handover(s, h, fact.reported_before)),
             duties=_keep_if(s.duties, lambda d: d.end >= fact.reported_before),
             taken=_keep_if(s.taken, lambda at: at >= fact.reported_before),
@@ -659,6 +679,7 @@ _EVOLVE: Final[dict[type[Fact], Callable[[State, Any], State]]] = {
     ObligationChanged: lambda s, f: evolve_obligation(s, f.row),
     StimulusChanged: lambda s, f: s.put(stimuli=s.stimuli.set(f.row.id, f.row)),
     HandoverChanged: lambda s, f: evolve_handover(s, f.row),
+    AreaOrderChanged: lambda s, f: evolve_area_order(s, f.row),
     MetricChanged: lambda s, f: s.put(metrics=s.metrics.set(f.key, f)),
     ReferencePublished: evolve_reference,
     ReferenceDrafted: evolve_draft,

@@ -182,15 +182,31 @@ def _apply_report(
     ):
         values["persons_concerned"] = (incident_row.persons_concerned or 0) + more
     site = get_site(row)
-    if site is None or not is_site_report(row):
+    if site is None or not is_site_report(row) or site in incident_row.members:
         return "report"
-    zone = draft.state.zones.get(incident_row.id)
-    if site not in incident_row.members:
-        values["members"] = tuple(sorted((*incident_row.members, site)))
-        if zone is not None and site in zone.sites:
-            values["zone_sites"] = tuple(s for s in incident_row.zone_sites if s != site)
-        return "member"
-    return "report"
+    values |= _build_member_values(draft, incident_row, site)
+    return "member"
+
+
+def add_member(draft: AlertsDecision, incident: str, site: str) -> None:
+    """Make a site a member of an incident by another word than a report of its own."""
+    row = draft.incident(incident)
+    if site not in row.members:
+        draft.alter(
+            incident,
+            "member",
+            updated_at=draft.now,
+            **_build_member_values(draft, row, site),
+        )
+
+
+def _build_member_values(draft: AlertsDecision, row: IncidentRow, site: str) -> dict[str, Any]:
+    """Return the members and the silent sites of an incident with one more member."""
+    values: dict[str, Any] = {"members": tuple(sorted((*row.members, site)))}
+    zone = draft.state.zones.get(row.id)
+    if zone is not None and site in zone.sites:
+        values["zone_sites"] = tuple(s for s in row.zone_sites if s != site)
+    return values
 
 
 def _build_counted_values(

@@ -107,6 +107,8 @@ HEADCOUNT_DUE_MS: Final = 5 * MINUTE_MS
 """Time when to start a headcount after an order to leave or to shelter. Rule D79."""
 PLACE_DUE_MS: Final = 5 * MINUTE_MS
 """Time when to know where a danger is. Rule D8, unknown sites."""
+AREA_ANSWER_MS: Final = 10 * MINUTE_MS
+"""Time to answer whether an order for an area concerns a site; then others are called (D102)."""
 INSTRUCTION_DUE_MS: Final = 30 * MINUTE_MS
 """A site is to confirm an instruction of the cell so soon (D99)."""
 PHENOMENON_KIND: Final = {

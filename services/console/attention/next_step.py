@@ -9,6 +9,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Final
 
+from schemas.crisis.area_orders import AREA_ORDER
 from schemas.words import CardState
 from services.console.actions.queries import OPEN_STATES, REQUEST
 from services.console.attention.resources import AttentionState, DemandLine
@@ -65,6 +66,13 @@ _TEXTS: Final[Mapping[str, DemandText]] = {
         N_("Personne ne sait où envoyer les secours : rappelez qui l’a signalé."),
         N_("Lire et rappeler"),
         "/signalements/{report}",
+    ),
+    "area_order": DemandText(
+        N_("Un site n’a pas dit si la consigne de zone le concerne : appelez-le"),
+        N_("{n} sites n’ont pas dit si la consigne de zone les concerne : appelez-les"),
+        N_("Des personnes y sont peut-être sans connaître la consigne."),
+        N_("Voir les sites"),
+        anchor="area-orders",
     ),
     "missing": DemandText(
         N_("Une personne n’est pas retrouvée"),
@@ -366,9 +374,9 @@ def _build_task_step(
         late=late,
         consequence=_("Sans réponse, la cellule vous rappelle."),
         path=f"/sites/{task.site}",
-        anchor="",
+        anchor="tasks",
         button=_("Répondre"),
-        urgent=task.kind == "headcount",
+        urgent=task.kind in ("headcount", AREA_ORDER),
         more=0,
     )
     return (task.due_at is None, task.due_at or task.opened_at, task.id), step

@@ -19,6 +19,7 @@ from schemas.calling import EscalationRow, WaveRow
 from schemas.callouts import CallOutRow
 from schemas.continuity import ActivityRow, AlarmRow, ClockRow, LocalClockRow, PlanRow
 from schemas.crisis.actions import OPEN_ACTION_STATES, ActionRow
+from schemas.crisis.area_orders import AREA_ORDER
 from schemas.crisis.handovers import HandoverRow, HandoverState
 from schemas.crisis.obligations import ObligationRow, ObligationState
 from schemas.crisis.resource_requests import WAITING_STATES, RequestPriority, ResourceRequestRow
@@ -41,6 +42,7 @@ DEMAND_KINDS: Final = (
     "danger",
     "danger_doubted",
     "danger_placeless",
+    AREA_ORDER,
     *PEOPLE_KINDS,
     "escalation",
     "level_proposed",
@@ -233,6 +235,7 @@ def list_demands(facts: DemandRows, now: Instant) -> list[Demand]:
     """Return every demand, one row per decision. Rule D77."""
     demands = [
         *_list_dangers(facts),
+        *_list_area_orders(facts, now),
         *_list_missing(facts),
         *_list_headcounts(facts),
         *_list_escalations(facts),
@@ -264,6 +267,29 @@ def _list_dangers(facts: DemandRows) -> Iterator[Demand]:
                 max(1, len(row.members)),
                 incident=row.id,
             )
+
+
+def _list_area_orders(facts: DemandRows, now: Instant) -> Iterator[Demand]:
+    """Yield the sites of which nobody says whether an order for their area concerns them.
+
+    A site waits for its own people first, if one of them was called. Rule D102.
+    """
+    groups: dict[str | None, list[tuple[Instant, TaskRow]]] = {}
+    for task in facts.tasks.values():
+        if task.kind == AREA_ORDER and task.state in (TaskState.OPEN, TaskState.TAKEN):
+            since = task.opened_at if task.due_at is None or not task.calls else task.due_at
+            if since <= now:
+                groups.setdefault(task.incident, []).append((since, task))
+    for incident, tasks in groups.items():
+        yield Demand(
+            f"{AREA_ORDER}:{incident}",
+            AREA_ORDER,
+            Urgency.DANGER,
+            min(since for since, _task in tasks),
+            _list_cell_roles(facts),
+            len(tasks),
+            incident=incident,
+        )
 
 
 def _list_missing(facts: DemandRows) -> Iterator[Demand]:
@@ -463,7 +489,7 @@ def _list_tasks(facts: DemandRows, now: Instant) -> Iterator[Demand]:
         row = _choose_row(facts, task)
         is_danger = row.partition(":")[0] in _DANGER_ROWS.values()
         is_taken = task.state is TaskState.TAKEN and (is_danger or task.is_late(now))
-        if task.state is TaskState.OPEN or is_taken:
+        if task.kind != AREA_ORDER and (task.state is TaskState.OPEN or is_taken):
             owner = (task.owner or CELL_ROLE).partition(":")[0]
             groups.setdefault((row, owner), []).append(task)
     for (key, owner), tasks in groups.items():

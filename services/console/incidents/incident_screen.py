@@ -11,6 +11,7 @@ from services.console.actions.page import ActionLine
 from services.console.continuity.clocks import RunningClock
 from services.console.i18n import N_, Translator
 from services.console.incidents import page as incident
+from services.console.incidents.area_order_page import AreaOrderView, build_area_order_views
 from services.console.incidents.escalation_page import EscalationView, find_incident_escalation
 from services.console.incidents.page import LevelReason, MemberSite, PlanCards, PlanLine
 from services.console.incidents.titles import describe_cause
@@ -51,6 +52,7 @@ async def build_incident_page(x: ScreenData, id: str) -> dict[str, Any]:
         x.queries.reassignments(incident=id, limit=LINE_LIMIT),
     )
     conflicts = await x.queries.conflicts()
+    area_orders = build_area_order_views(await x.queries.area_orders(id), x.shell.now, x.names, x._)
     mine = [p for p in plans.items if p.incident in (None, id)]
     hit = incident.list_affected_activities(current_incident, x.activities)
     clocks = [
@@ -83,7 +85,10 @@ async def build_incident_page(x: ScreenData, id: str) -> dict[str, Any]:
         "members": members[: incident.MEMBERS_SHOWN],
         "members_all": len(members),
         "entries": build_entries(journal, x.names, x._, incident.LINES_SHOWN),
-        "jumps": list_sections(x, ladders, lines, proposal, actions, cards, clocks, members),
+        "jumps": list_sections(
+            x, ladders, lines, proposal, actions, cards, clocks, members, area_orders
+        ),
+        "area_orders": area_orders,
         "ladders": ladders,
         "steps_shown": incident.STEPS_SHOWN,
         "waiting_plans": [p for p in lines if p.to_decide],
@@ -131,6 +136,7 @@ def list_sections(
     cards: Sequence[PlanCards],
     clocks: Sequence[RunningClock],
     members: Sequence[MemberSite],
+    area_orders: Sequence[AreaOrderView],
 ) -> list[PageSection]:
     """List the sections of the page, those with an open decision first."""
     _, level = x._, x.shell.overview.level.proposed
@@ -149,6 +155,9 @@ def list_sections(
     sections = [
         PageSection(decides, _("Niveau"), _("N{level} proposé", level=level), "over")
         if level
+        else None,
+        PageSection("area-orders", area_orders[0].title, area_orders[0].silent_text, "over")
+        if area_orders
         else None,
         PageSection("plans", _("Plans"), to_decide(waiting), "soon") if plans else None,
         PageSection("moves", _("Réaffectation"), to_decide(undecided_count), "soon")

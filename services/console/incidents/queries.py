@@ -1,11 +1,14 @@
 """Query incidents and their explanations."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from schemas import alerts as a
 from schemas import calling
 from schemas import continuity as c
+from schemas import delivery as d
+from schemas.crisis.area_orders import AREA_ORDER, AreaOrderRow
 from schemas.words import EventType
 from services.console import resources as r
 from services.console.incidents.cap import CapWriter
@@ -27,6 +30,27 @@ REPORTS_EXPLAINED: Final = 1000
 _TYPES: Final = frozenset(EventType)
 _STATE_LINES: Final = frozenset({"IncidentChanged", "ReportChanged"})
 """Lines that record another state of an incident."""
+
+
+@dataclass(frozen=True, slots=True)
+class AreaOrderAnswers:
+    """An order for an area, the newest question about each site, and the calls that ask."""
+
+    order: AreaOrderRow
+    questions: Mapping[str, a.TaskRow]
+    calls: Mapping[str, d.NotificationRow]
+
+
+def _map_newest_questions(questions: Iterable[a.TaskRow], order: str) -> dict[str, a.TaskRow]:
+    mine = [t for t in questions if order in t.candidates]
+    return {t.site or "": t for t in sorted(mine, key=lambda t: (t.opened_at, t.id))}
+
+
+def _find_standing(incidents: Mapping[str, a.IncidentRow], id: str | None) -> str | None:
+    """Return the incident, or the one that it was merged into."""
+    while (row := incidents.get(id or "")) is not None and row.merged_into is not None:
+        id = row.merged_into
+    return id
 
 
 class IncidentQueries(QueryBase):
@@ -70,6 +94,36 @@ class IncidentQueries(QueryBase):
         return Page(
             items=await self._shape_incidents(view, page_incidents, reports=True), next=following
         )
+
+    async def area_orders(self, incident: str) -> list[AreaOrderAnswers]:
+        """Return the orders for an area of an incident, those that hold first. Rule D102."""
+        view = await self.read()
+        orders = (await view.picture.rows(AreaOrderRow)).values()
+        incidents = await view.picture.rows(a.IncidentRow)
+        mine = [o for o in orders if _find_standing(incidents, o.incident) == incident]
+        if not mine:
+            return []
+        tasks = await view.picture.rows(a.TaskRow)
+        questions = [t for t in tasks.values() if t.kind == AREA_ORDER]
+        calls = await view.picture.some(
+            d.NotificationRow, [call for task in questions for call in task.calls]
+        )
+        return [
+            AreaOrderAnswers(order, _map_newest_questions(questions, order.id), calls)
+            for order in sorted(mine, key=lambda o: (o.ended_at is not None, -o.ordered_at, o.id))
+        ]
+
+    async def ordered_sites(self) -> frozenset[str]:
+        """Return the sites in the area of an order that nobody is sent to. Rule D102."""
+        view = await self.read()
+        orders = (await view.picture.rows(AreaOrderRow)).values()
+        return frozenset(site for row in orders for site in row.barred)
+
+    async def area_order_of(self, task: r.Task) -> AreaOrderRow | None:
+        """Return the order that a task asks about."""
+        view = await self.read()
+        rows = await view.picture.some(AreaOrderRow, task.candidates[:1])
+        return next(iter(rows.values()), None)
 
     async def incident(self, id: str) -> r.Incident:
         """Return one incident with the ids of its reports."""

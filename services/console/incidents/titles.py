@@ -209,6 +209,7 @@ REFUSALS = {
     "incident_not_open": N_("L’incident n’est plus ouvert."),
     "incident_not_closed": N_("L’incident n’est pas clos."),
     "task_not_open": N_("Cette tâche est déjà traitée."),
+    "answer_needed": N_("Répondez : le site est-il concerné par la consigne, oui ou non ?"),
     "action_not_open": N_("Cette action est terminée : elle n’attend plus de réponse."),
     "action_not_requested": N_("Vous avez déjà accepté cette action."),
     "assignee_scope_missing": N_(

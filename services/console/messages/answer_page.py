@@ -4,12 +4,14 @@ Opening the page never counts as an answer. Rule D33.
 """
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 from fastapi import Request
 
 from schemas.callouts import HEADCOUNT_KEYS, HeadcountAnswer
+from schemas.crisis.area_orders import AREA_ORDER
 from schemas.people.attendance import AttendanceMode
 from schemas.topics import is_live, parse_realm
 from schemas.words import Answer, NotificationState
@@ -22,8 +24,10 @@ from services.console.resources import CommandResult, Notification, to_datetime
 from services.console.texts import words as w
 from services.console.web import times
 from services.console.web.shell import DisplayChoice
+from services.messages import MessageNames, load_phrases
 from services.messages.composition import ACTION_DUE
 from services.messages.names import TERRITORY
+from services.messages.values import describe_place
 from services.runtime.http.problems import ProblemError
 from services.runtime.identity.signed_links import AnswerLink, AnswerLinks, LinkInvalid
 
@@ -44,6 +48,9 @@ WITHDRAWAL_TEXTS = {
     "role_changed": N_("La fonction a changé de titulaire : l’action lui est confiée."),
     "closed": N_("L’incident est clos."),
     "merged": N_("L’incident est rattaché à un autre, suivi par ailleurs."),
+    "over": N_("La consigne est levée pour votre site."),
+    "ordered": N_("La consigne est donnée au site lui-même : suivez-la."),
+    "replaced": N_("Une autre consigne l’a remplacée : répondez au dernier message reçu."),
     "level_lowered": N_("Le niveau a été abaissé."),
     "superseded": N_("Un autre appel l’a remplacé : répondez à celui-là s’il vous est parvenu."),
 }
@@ -89,6 +96,18 @@ class SendAnswer(Protocol):
 
 KeepAnswer = Callable[[str, HeadcountAnswer], Awaitable[None]]
 """Function that stores a headcount answer, encrypted, before the answer is reported. Rule D37."""
+
+
+@dataclass(frozen=True, slots=True)
+class AreaQuestion:
+    """The question whether an order for an area concerns a site, in words. Rule D102."""
+
+    order: str
+    where: str
+    giver: str
+    if_so: str
+    """Deeds of a site that is concerned."""
+    ordered_at: str
 
 
 class AnswerPage:
@@ -156,6 +175,9 @@ class AnswerPage:
             "shown_at": now,
             "headcount": notification.template == HEADCOUNT,
             **self._action_context(notification, now, choice.lang),
+            "area": _describe_area_question(
+                notification, reference.message_names, now, choice.lang
+            ),
             "attendance": await self._find_attendance(link, notification),
             "number": notification.values.get("number"),
             "simulated": realm.simulated,
@@ -284,7 +306,10 @@ class AnswerPage:
 
     async def _find_attendance(self, link: AnswerLink, notification: Notification) -> str | None:
         """Return the last attendance of the person, or an empty text; None outside a crisis."""
-        if notification.level < CRISIS_LEVEL or notification.values.get("action") is not None:
+        asks_otherwise = (
+            notification.template == AREA_ORDER or notification.values.get("action") is not None
+        )
+        if notification.level < CRISIS_LEVEL or asks_otherwise:
             return None
         staffing = await self._queries.of(link.realm).cell_staffing()
         people = (p for function in staffing.items for p in function.people)
@@ -325,6 +350,25 @@ class AnswerPage:
             if unread.problem.code not in UNREADABLE_CODES:
                 raise
             return True
+
+
+def _describe_area_question(
+    notification: Notification, names: MessageNames, now: datetime, lang: str
+) -> AreaQuestion | None:
+    """Return the words of the question whether an order concerns a site; None for other calls."""
+    if notification.template != AREA_ORDER:
+        return None
+    words, facts = load_phrases(lang), notification.values
+    ordered_at, if_so = facts.get("ordered_at"), words.term("order_ifs", facts.get("order")) or ""
+    return AreaQuestion(
+        order=words.term("orders", facts.get("order")) or "",
+        where=describe_place(facts, names, words).where,
+        giver=words.term("givers", facts.get("giver")) or "",
+        if_so=f"{if_so[:1].upper()}{if_so[1:]}",
+        ordered_at=times.hm_dated(to_datetime(ordered_at), now, lang)
+        if isinstance(ordered_at, int)
+        else "",
+    )
 
 
 def _build_link_context(link: AnswerLink, token: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from schemas import reference as ref
 from schemas.catalogue.event_types import may_endanger_people
+from schemas.crisis.area_orders import AREA_ORDER
 from schemas.plans import PlanContent
 from schemas.reassignment import ACTIVE_LINE_STATES
 from schemas.words import EventType, MsgType, SiteStatus, TaskState
@@ -16,6 +17,7 @@ from services.console.continuity import site_card_page
 from services.console.continuity.clocks import RunningClock
 from services.console.continuity.plan_rights import may_work_card_of
 from services.console.i18n import N_, Translator
+from services.console.incidents.area_order_page import describe_area_order
 from services.console.incidents.report_form_screen import STILL_OPEN, TROUBLES
 from services.console.messages.queries import INSTRUCTION
 from services.console.reassignment.page import SiteOrder, list_site_orders
@@ -226,6 +228,7 @@ async def build_my_sites_page(x: ScreenData) -> dict[str, Any]:
     action_lines = await load_action_lines(x, own_sites=site_ids) if site_ids else []
     instructions = instructions_of(await x.queries.instructions(site_ids, texts=True))
     return {
+        "area_orders": await load_area_orders(x, [t for m in my_sites for t in m.tasks]),
         "receipts": receipts,
         "next_step": build_site_step(
             tasks.items,
@@ -245,6 +248,16 @@ async def build_my_sites_page(x: ScreenData) -> dict[str, Any]:
         "touched": count_abnormal_sites(my_sites),
         "quick": QUICK_TROUBLES,
     }
+
+
+async def load_area_orders(x: ScreenData, tasks: Iterable[Task]) -> dict[str, str]:
+    """Return the order in words for each task that asks about an order for an area. Rule D102."""
+    texts: dict[str, str] = {}
+    for task in tasks:
+        row = await x.queries.area_order_of(task) if task.kind == AREA_ORDER else None
+        if row is not None:
+            texts[task.id] = describe_area_order(row, x.shell.now, x.names, x._)
+    return texts
 
 
 async def _load_site_cards(x: ScreenData, sites: list[str]) -> OwnCards:

@@ -217,6 +217,7 @@ TASK = {
     "improvement": N_("Action d’amélioration"),
     "headcount": N_("Recensement à lancer"),
     "instruction": N_("Consigne à confirmer par le site"),
+    "area_order": N_("Consigne de zone : dire si le site est concerné"),
 }
 HOLE = {
     "nobody": N_("Personne"),

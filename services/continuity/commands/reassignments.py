@@ -217,11 +217,12 @@ def _get_line_key(line: m.LineRow) -> tuple[str, ...]:
 class _SiteRestrictions(NamedTuple):
     """Sites that restrict an approval now.
 
-    `barred_sites` may host nobody; `without_seats` lack seats; `hit` sites lack seats or staff;
-    agents of `confined_sites` stay there.
+    `barred_sites` may host nobody; nobody at all is sent to `ordered_sites`; `without_seats` lack
+    seats; `hit` sites lack seats or staff; agents of `confined_sites` stay there.
     """
 
     barred_sites: frozenset[str]
+    ordered_sites: frozenset[str]
     without_seats: frozenset[str]
     hit: frozenset[str]
     confined_sites: frozenset[str]
@@ -234,6 +235,7 @@ class _SiteRestrictions(NamedTuple):
         sites = situation.sites
         return cls(
             frozenset(c.site for c in sites if not c.host_ok),
+            frozenset(c.site for c in sites if c.ordered),
             frozenset(c.site for c in sites if c.seat_pct < 100),
             frozenset(c.site for c in sites if c.seat_pct < 100 or c.staff_pct < 100),
             frozenset(c.site for c in sites if c.confinement is not None),
@@ -246,7 +248,8 @@ def _find_obstacle(
 ) -> RefusedCommand | None:
     """Return the refusal for a line that no longer holds; None: it holds.
 
-    * `place_lost`: the place may host nobody, or newer reference data dropped a site.
+    * `place_lost`: the place may host nobody, an order for its area holds (D102), or newer reference
+      data dropped a site.
     * `confined`: people shelter there or are being counted (D78).
     * `site_back`: the agents sit at their own desks again, or the needy site is no longer hit.
     * `back_soon`: the site is announced back before the agents would be at work (D80).
@@ -304,6 +307,8 @@ def _can_host(draft: ContinuityDecision, line: m.LineRow, restrictions: _SiteRes
     """
     if line.place != line.need_site:
         return line.place not in restrictions.barred_sites
+    if line.place in restrictions.ordered_sites:
+        return False
     site_state = draft.state.sites.get(line.place)
     lost_pct = (
         max(

@@ -47,6 +47,7 @@ from services.continuity.reassignment.site_conditions import (
     describe_situation,
     find_confined_sites,
     find_main_incident,
+    find_ordered_sites,
     get_estimation_start,
     is_hit,
 )
@@ -100,17 +101,19 @@ def _await_counts(draft: ContinuityDecision) -> None:
 def withdraw_confined(draft: ContinuityDecision) -> None:
     """Withdraw undecided lines from or to a site that shelters or counts its people. Rule D78.
 
-    This happens at once.
+    Lines into the area of an order go, too (D102). This happens at once.
     """
     row = find_open_proposal(draft.state)
     confined_sites = {} if row is None else find_confined_sites(draft.state, draft.now)
-    if row is None or not confined_sites:
+    ordered_sites = find_ordered_sites(draft.state)
+    if row is None or not (confined_sites or ordered_sites):
         return
     decided_ids = find_decided_lines(row)
     affected_lines = (
         line
         for line in list_proposal_lines(draft.state, row.id)
         if not confined_sites.keys().isdisjoint((line.site, line.place, line.need_site))
+        or (line.place in ordered_sites and line.place != line.site)
     )
     lines = tuple(line.id for line in affected_lines if line.id not in decided_ids)
     if lines:

@@ -305,6 +305,7 @@ def _build_situation(situation: m.Situation) -> ModelSituation:
             c.seat_pct,
             c.host_ok,
             is_confined=c.confinement is not None,
+            admits=not c.ordered,
             left_min=left_min(c.ends_at),
         )
         for c in situation.sites

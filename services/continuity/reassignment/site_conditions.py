@@ -120,8 +120,9 @@ def describe_situation(state: ContinuityState, now: Instant) -> Situation:
     """Return the condition of each site that differs from a quiet day, by id.
 
     Some sites cannot host: those with lost seats, in a hit zone or of unknown status, exposed sites
-    during a flood, and sites with desks that a strategy holds. Agents neither leave nor join a site
-    that shelters or counts its people, and are not replaced there (D78).
+    during a flood, sites in the area of an order (D102), and sites with desks that a strategy holds.
+    Agents neither leave nor join a site that shelters or counts its people, and are not replaced
+    there (D78).
     """
     assert state.bia is not None
     sites = state.bia.sites
@@ -129,6 +130,7 @@ def describe_situation(state: ContinuityState, now: Instant) -> Situation:
     seats_left = _compute_capacity_left(sites_in_scope, absence=False)
     staff_left = _compute_capacity_left(sites_in_scope, absence=True)
     confined_sites = find_confined_sites(state, now)
+    ordered_sites = find_ordered_sites(state)
     seats = {id: share for id, share in seats_left.items() if id not in confined_sites}
     staff = {id: share for id, share in staff_left.items() if id not in confined_sites}
     communes = Counter(sites[id].commune for id in seats_left)
@@ -140,6 +142,7 @@ def describe_situation(state: ContinuityState, now: Instant) -> Situation:
         for id, site in sites.items()
         if id in seats_left
         or id in confined_sites
+        or id in ordered_sites
         or id in strategy_sites
         or site.commune in hit_zone
         or (flood and site.flood_exposure != NOT_FLOOD_EXPOSED)
@@ -155,6 +158,7 @@ def describe_situation(state: ContinuityState, now: Instant) -> Situation:
             seat_pct=seats.get(id, 100),
             host_ok=id not in barred_sites,
             confinement=confined_sites.get(id),
+            ordered=id in ordered_sites,
             ends_at=ends.get(id),
             estimated=id in sites_in_scope and is_estimated(state, sites_in_scope[id], now),
         )
@@ -196,6 +200,11 @@ def find_confined_sites(state: ContinuityState, now: Instant) -> dict[str, Confi
         and id in state.bia.sites
         and not is_estimated(state, site, now)
     }
+
+
+def find_ordered_sites(state: ContinuityState) -> frozenset[str]:
+    """Return the sites in the area of an order that have not said that they lie outside. D102."""
+    return frozenset(site for row in state.area_orders.values() for site in row.sites)
 
 
 def is_estimated(state: ContinuityState, site: SiteHeard, now: Instant) -> bool:

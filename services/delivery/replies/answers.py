@@ -48,6 +48,8 @@ COPIED_VALUES: Final = (
     "only_site",
     "since",
     "site",
+    "order",
+    "task",
 )
 """Values that the help copies from the call, to show which call it is about."""
 

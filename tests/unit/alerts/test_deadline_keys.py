@@ -13,6 +13,7 @@ TEXTS: dict[d.AlertsDeadline, str] = {
     d.ReportDue("r-1"): "report:r-1",
     d.SilenceDue("i-1", 5): "silence:i-1:5",
     d.AllClearDue("i-1"): "allclear:i-1",
+    d.AreaOrderDue("c-1"): "area:c-1",
     d.ActionDue("a-1"): "action:a-1",
     d.ObligationDue("o-1"): "obligation:o-1",
     d.EscalationDue("e-1"): "ladder:e-1",

@@ -82,7 +82,16 @@ EVERYTHING = ALARM | {
     "unfinished": 57,
     "total": 98,
 }
+AREA_ORDERS = {
+    "site_order_over": {"order": "lifted"},
+    "area_order": {"task": "t1"},
+    "area_order_over": {"order": "lifted", "task": "t1"},
+    "area_order_sites": {"site": "cen-1,pmi-01,clg-1"},
+    "reply_unread_area": {"task": "t1"},
+}
+"""Template → values that choose it among those of its messages."""
 ANSWERED = (
+    "area_order",
     "incident_wave",
     "level_raised",
     "answer_stale",
@@ -596,10 +605,10 @@ TEMPLATES = sorted(load_phrases("fr").templates)
 @pytest.mark.parametrize("lang", ["fr", "en", "xx"])
 def test_every_template_is_short_whole_and_without_codes(lang: str, template: str) -> None:
     values = EVERYTHING | ({"from": 2, "lowered": 1} if template == "information_lowered" else {})
-    values |= {"order": "lifted"} if template == "site_order_over" else {}
+    values |= AREA_ORDERS.get(template, {})
     text = said(
         lang,
-        template=template.removesuffix("_lowered").removesuffix("_over"),
+        template=re.sub("_(lowered|over|area|sites)$", "", template),
         values=values,
         scope="solidarites",
         previous_level=Level.N2,
@@ -623,10 +632,10 @@ def test_every_message_names_request_and_limit(template: str) -> None:
     """Rule D70: read aloud, in an SMS, on a telephone's screen and in a mail."""
     changes = {
         "information_lowered": {"from": 2, "lowered": 1},
-        "site_order_over": {"order": "lifted"},
+        **AREA_ORDERS,
     }.get(template, {})
     role = "responsable_site" if template.endswith("_local") else "dgs_directeur_de_crise"
-    name = re.sub("_(lowered|local)$|(?<=order)_over$", "", template)
+    name = re.sub("_(lowered|local|sites)$|(?<=order)_over$", "", template)
     free_text = "Coupez l’eau." if name == "instruction" or name.startswith("action_") else None
     text = said(
         template=name,

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from schemas.crisis.area_orders import AREA_ORDER, CONCERNED
 from services.console.i18n import N_, Translator
 from services.console.logbook.facts.base import (
     PARIS,
@@ -35,6 +36,17 @@ _ACTION_SENTENCES: Final = {
     "declined": N_("Action refusée ({who}) : à confier à quelqu’un d’autre"),
     "cancelled": N_("Action annulée ({who})"),
 }
+AREA_ORDERS: Final = {
+    "evacuated": N_("Consigne d’évacuation"),
+    "sheltering": N_("Consigne de confinement"),
+}
+"""Order for communes or an area, in words. Rule D102."""
+_AREA_ORDER_SENTENCES: Final = {
+    "opened": N_("{order}, {where} : {sites} dans la zone, chaque responsable est interrogé"),
+    "moved": N_("{order}, zone changée, {where} : {sites} dans la zone, interrogés de nouveau"),
+    "ended": N_("{order}, {where} : levée, les responsables interrogés sont prévenus"),
+}
+_COMMUNES_SHOWN: Final = 6
 _HANDOVER_KINDS = {"drafted": "action", "revised": "action"}
 _HANDOVER_SENTENCES = {
     "drafted": N_("Relève n° {number} rédigée"),
@@ -73,6 +85,8 @@ def render_task(record: SentenceSource, names: TerritoryNames, _: Translator) ->
     )
     if record.values["kind"] == "instruction":
         return render_instruction(record, names.site(record.site) if record.site else "", _)
+    if record.values["kind"] == AREA_ORDER and record.change == "done":
+        return _render_area_answer(record, names.site(record.site or ""), _)
     match record.change:
         case "open":
             return what
@@ -82,6 +96,41 @@ def render_task(record: SentenceSource, names: TerritoryNames, _: Translator) ->
             return _("Fait : {task}", task=what)
         case _:
             return _("Sans objet : {task}", task=what)
+
+
+def _render_area_answer(record: SentenceSource, site: str, _: Translator) -> str:
+    """Render the answer whether an order for the area concerns a site. Rule D102."""
+    if record.values.get("outcome") == CONCERNED:
+        return _("Consigne de zone, site concerné : {site}", site=site)
+    return _("Consigne de zone, site non concerné : {site}", site=site)
+
+
+def make_area_order_line(fact: FactRecord) -> Fields | None:
+    r, change = fact.data["row"], fact.data["change"]
+    if change not in _AREA_ORDER_SENTENCES:
+        return None
+    return {
+        "kind": "action",
+        "change": change,
+        "incident": r.get("incident"),
+        "values": {
+            "order": r["order"],
+            "communes": list(r["communes"][:_COMMUNES_SHOWN]),
+            "sites": len(r["sites"]),
+        },
+    }
+
+
+def render_area_order(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
+    v = record.values
+    sentence = _AREA_ORDER_SENTENCES[record.change or ""]
+    order_label = AREA_ORDERS[v["order"]]
+    return _(
+        sentence,
+        order=_(order_label),
+        where=w.join_words([names.commune(commune) for commune in v["communes"]], _),
+        sites=_.plural("{n} site", "{n} sites", v["sites"]),
+    )
 
 
 def repeats_task(record: SentenceSource) -> bool:
@@ -346,6 +395,7 @@ LINES: Final = {
     "TaskChanged": LineType(make_task_line, render_task, repeats_task),
     "ActionChanged": LineType(make_action_line, render_action),
     "NoteAdded": LineType(make_note_line, render_note),
+    "AreaOrderChanged": LineType(make_area_order_line, render_area_order),
     "HandoverChanged": LineType(make_handover_line, render_handover),
     "DutyChanged": LineType(make_on_call_line, render_on_call),
     "AttendanceChanged": LineType(make_attendance_line, render_attendance),

@@ -3,7 +3,7 @@
 See `docs/reference/reassignment-model.md`, §2.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from schemas.reassignment import HOME_MIN, SETUP_MIN
@@ -29,6 +29,8 @@ class SiteCapacityState:
     seat_pct: int = 100
     host_ok: bool = True
     is_confined: bool = False
+    admits: bool = True
+    """Agents may come to work there (D102)."""
     left_min: int | None = None
     """Minutes until its announced return (D80); None: unknown."""
 
@@ -143,7 +145,8 @@ class Quantities:
             )
             for w, c in zip(self.working, cells, strict=True)
         ]
-        self.confined = frozenset(self._confined_cells())
+        self.confined = frozenset(self._list_cells(lambda state: state.is_confined))
+        self.unadmitted = frozenset(self._list_cells(lambda state: not state.admits))
         for n in self.confined:
             self.displaced[n] = self.releasable[n] = 0
         self.demands: list[AgentDemand] = []
@@ -168,11 +171,11 @@ class Quantities:
         for n, present, seats in zip(cells, there, seat_counts, strict=True):
             self.present[n], self.seats[n] = present, seats
 
-    def _confined_cells(self) -> Iterator[int]:
-        """Yield the cells of confined sites."""
+    def _list_cells(self, is_meant: Callable[[SiteCapacityState], bool]) -> Iterator[int]:
+        """Yield the cells of the touched sites in this state."""
         for site, state in self.situation.sites.items():
             index = self.tables.site_index.get(site)
-            if state.is_confined and index is not None:
+            if is_meant(state) and index is not None:
                 yield from self.tables.cells_of_site.get(index, ())
 
     def _find_demands(self) -> None:
@@ -184,12 +187,14 @@ class Quantities:
             if rule.criticality not in OPTIMISED_CRITICALITIES:
                 continue
             required_agents = cell.minimum
+            if rule.site_bound and n in self.unadmitted:
+                continue
             if rule.site_bound:
                 if cell.minimum > self.seats[n]:
                     self.suspended[n] = cell.minimum - self.seats[n]
                 required_agents = min(required_agents, self.seats[n])
             if (need := required_agents - working) > 0:
-                own_site = rule.site_bound or working < self.seats[n]
+                own_site = n not in self.unadmitted and (rule.site_bound or working < self.seats[n])
                 tele = (
                     need * rule.tele_pct // 100
                     if self.situation.telework and rule.needs_desk

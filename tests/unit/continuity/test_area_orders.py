@@ -1,0 +1,84 @@
+"""Reassignment sends nobody into the area of an order to leave or to shelter (D102)."""
+
+from schemas import reassignment as m
+from schemas.crisis.area_orders import AreaOrderChanged, AreaOrderRow
+from schemas.words import EventType, SiteStatus
+from services.continuity.reassignment.orders import find_open_proposal
+from services.continuity.state import list_proposal_lines
+from tests.unit.continuity.test_reassigning import answer, approve, refused
+from tests.unit.continuity.world import REALM, World
+
+
+def order(world: World, time: str, *sites: str, outside: tuple[str, ...] = ()) -> None:
+    row = AreaOrderRow(
+        id="cause-1",
+        incident=None,
+        order=SiteStatus.EVACUATED,
+        report="r-1",
+        source="prefecture",
+        ordered_at=world.instant(time),
+        sites=sites,
+        outside=outside,
+    )
+    id = f"order-{len(world.records())}"
+    world.service.feed(REALM, AreaOrderChanged(row=row), id=id, at=world.instant(time))
+
+
+def hosts(world: World, proposal: str) -> set[str]:
+    lines = list_proposal_lines(world.state, proposal)
+    return {line.place for line in lines if line.place not in ("telework", line.site)}
+
+
+def proposed_hosts() -> set[str]:
+    """Return where the agents of a closed site go on a day without an order."""
+    world = World()
+    world.hit("cen-1", EventType.CLOSURE, since="09:40")
+    world.until("09:43")
+    return hosts(world, answer(world, "09:44").id)
+
+
+def test_a_site_in_the_area_of_an_order_is_no_host() -> None:
+    host = min(proposed_hosts())
+    world = World()
+    order(world, "09:40", host)
+    world.hit("cen-1", EventType.CLOSURE, since="09:40")
+    world.until("09:43")
+    assert host not in hosts(world, answer(world, "09:44").id)
+    (condition,) = [
+        c for c in world.facts(m.ProposalRequested)[-1].situation.sites if c.site == host
+    ]
+    assert (condition.ordered, condition.host_ok, condition.confinement) == (True, False, None)
+
+
+def test_a_site_that_says_no_lies_outside() -> None:
+    host = min(proposed_hosts())
+    world = World()
+    order(world, "09:40", host)
+    order(world, "09:40", host, outside=(host,))
+    world.hit("cen-1", EventType.CLOSURE, since="09:40")
+    world.until("09:43")
+    assert host in hosts(world, answer(world, "09:44").id)
+    assert not world.state.area_orders
+
+
+def test_lines_into_the_area_are_withdrawn_at_once_and_not_approved() -> None:
+    world = World()
+    world.hit("cen-1", EventType.CLOSURE, since="09:40")
+    world.until("09:43")
+    proposal = answer(world, "09:44").id
+    host = min(hosts(world, proposal))
+    order(world, "09:45", host)
+    row = find_open_proposal(world.state)
+    assert row is not None
+    leading_there = {
+        line.id for line in list_proposal_lines(world.state, proposal) if line.place == host
+    }
+    assert set(row.withdrawn) == leading_there != set()
+    assert refused(approve(world, "09:46", min(leading_there)))[0] in (409, 412)
+
+
+def test_an_order_for_an_area_alone_asks_for_no_proposal() -> None:
+    world = World()
+    order(world, "09:40", "cen-1", "cen-2")
+    world.until("10:40")
+    assert world.facts(m.ProposalRequested) == []
