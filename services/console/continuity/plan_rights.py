@@ -1,6 +1,6 @@
 """List the plans, cards and arbitrations that an account may decide. Rules D49, D50 and D84."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from schemas.ranks import STRATEGY_ROLE, may_decide, may_decide_plan, may_work_card
@@ -27,6 +27,18 @@ def list_open_poles(principal: Principal, reference: IndexedReference) -> frozen
         return None
     of_sites = (reference.sites[site].pole for site in scope.sites if site in reference.sites)
     return frozenset(scope.poles or of_sites)
+
+
+def build_card_right(
+    principal: Principal, reference: IndexedReference
+) -> Callable[[str, str | None], bool]:
+    """Return the rule whether an account works on the cards of a role and pôle."""
+    within = list_open_poles(principal, reference)
+    return lambda role, pole: (
+        principal.may(Permission.CARD_WORK)
+        and may_work_card_of(principal, role)
+        and (within is None or pole is None or pole in within)
+    )
 
 
 def list_own_plans(principal: Principal, reference: IndexedReference) -> frozenset[str]:

@@ -12,7 +12,7 @@ from services.console.continuity.plan_page import (
     any_opens,
     list_site_card_lines,
 )
-from services.console.continuity.plan_rights import list_open_poles, may_work_card_of
+from services.console.continuity.plan_rights import build_card_right
 from services.console.incidents import page as incidents_page
 from services.console.proof.api import read_plan_proof
 from services.console.reference.record_names import build_form_address, build_new_form_address
@@ -36,16 +36,12 @@ async def build_plan_page(x: ScreenData, id: str) -> dict[str, Any]:
     )
     proof = await read_plan_proof(x.request, x.queries, realm, id, x._)
     principal = x.shell.reader.principal
-    within = list_open_poles(principal, x.reference)
+    works = build_card_right(principal, x.reference)
     view = PlanPage(
         detail,
         x.reference,
         x.shell.now,
-        lambda role, pole: (
-            x.shell.reader.may(Permission.CARD_WORK)
-            and may_work_card_of(principal, role)
-            and (within is None or pole is None or pole in within)
-        ),
+        lambda role, pole: x.shell.reader.may(Permission.CARD_WORK) and works(role, pole),
         x._,
     ).build()
     card_id = x.request.query_params.get("fiche")

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from schemas.words import ACTIVE_PLAN_STATES, LIBRARY_STATES, ActivityState, PlanState, SiteStatus
 from services.console.continuity.arbitrations import list_arbitrations
+from services.console.continuity.plan_rights import build_card_right
 from services.console.hazards.page import PLAN_SITES, build_hazard_views
 from services.console.i18n import N_, Translator
 from services.console.incidents import page as incidents_page
@@ -115,7 +116,13 @@ async def build_plans_page(x: ScreenData) -> dict[str, Any]:
         "conflicts": incidents_page.map_conflicts(conflicts),
         "to_decide": sum(p.to_decide for p in lines),
         "arbitrations": list_arbitrations(alarms, x.activities, x.shell.now, x._),
-        "cards": incidents_page.list_plan_cards(library_plans, x.shell.now, x.names, x._),
+        "cards": incidents_page.list_plan_cards(
+            library_plans,
+            x.shell.now,
+            x.names,
+            x._,
+            works=build_card_right(x.shell.reader.principal, x.reference),
+        ),
         "active": [p for p in library_plans if p.state in ACTIVE_PLAN_STATES],
         "reserve": [
             {

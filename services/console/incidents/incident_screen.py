@@ -9,6 +9,7 @@ from schemas.reassignment import ACTIVE_LINE_STATES, ProposalState
 from schemas.words import LIBRARY_STATES, ActivityState, IncidentState
 from services.console.actions.page import ActionLine
 from services.console.continuity.clocks import RunningClock
+from services.console.continuity.plan_rights import build_card_right
 from services.console.i18n import N_, Translator
 from services.console.incidents import page as incident
 from services.console.incidents.area_order_page import AreaOrderView, build_area_order_views
@@ -67,7 +68,8 @@ async def build_incident_page(x: ScreenData, id: str) -> dict[str, Any]:
     members = incident.list_member_sites(current_incident, x.sites, facts.items, hit, x._)
     triggers = await x.queries.triggers()
     lines = incident.list_plans(mine, x.shell.now, x.names, lang, x._, triggers)
-    cards = incident.list_plan_cards(mine, x.shell.now, x.names, x._)
+    works = build_card_right(x.shell.reader.principal, x.reference)
+    cards = incident.list_plan_cards(mine, x.shell.now, x.names, x._, works=works)
     actions = await load_action_lines(x, incident_id=id)
     ladders = [ladder] if ladder else []
     proposal = next(iter(proposals), None)

@@ -502,6 +502,8 @@ class CardLine:
     """Effect to measure, as text; empty for most. Rule D61."""
     per_site: bool = False
     """Each site has its own; the page of the plan shows their progress. Rule D84."""
+    works: bool = True
+    """The reader may work on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -530,9 +532,16 @@ def _describe_effect(effect: Effect | None, _: Translator) -> str:
 
 
 def list_plan_cards(
-    plans: Iterable[Plan], now: datetime, names: TerritoryNames, _: Translator
+    plans: Iterable[Plan],
+    now: datetime,
+    names: TerritoryNames,
+    _: Translator,
+    *,
+    works: Callable[[str, str | None], bool] = lambda _role, _pole: True,
 ) -> list[PlanCards]:
     """List the action cards of the active plans, ordered by due time. Rule D50.
+
+    `works` says whether the reader may work on the cards of a role and pôle.
 
     Plans with overdue cards come first, the most overdue before the others, finished ones last.
     """
@@ -553,6 +562,7 @@ def list_plan_cards(
                 c.at,
                 _describe_effect(c.effect, _),
                 c.scope is not None,
+                works(c.role, c.pole),
             )
             for c in sorted(plan.cards, key=lambda c: (c.due_at is None, c.due_at or now))
             if c.due_at is not None  # cards of the return open later

@@ -384,7 +384,7 @@ def _build_catalogue() -> dict[str, ProblemKind]:
             403,
             "Hors du périmètre",
             "Out of scope",
-            "Le périmètre de ce compte ne couvre pas la valeur de « {field} ».",
+            "Cela dépasse le périmètre de votre compte ({field}).",
             "The scope of this account does not cover the value of “{field}”.",
         ),
         (

@@ -42,6 +42,53 @@ async def _read(path: str, role: str, state: str = "proposed") -> str:
 
 
 @pytest.mark.parametrize(
+    ("role", "own"),
+    [
+        ("coordinator", {"F-SI", "F-POLE", "F-SITE"}),
+        ("site_manager", {"F-SITE"}),
+        (DIRECTOR, {"F-POLE", "F-SITE"}),
+        ("director@pole:education", {"F-SITE"}),
+    ],
+)
+@pytest.mark.parametrize("path", ["/plans", "/incidents/i-1"])
+async def test_a_page_offers_only_the_cards_that_its_reader_may_work_on(
+    path: str, role: str, own: set[str]
+) -> None:
+    """« Commencer » beside the card of another role was refused after it was pressed."""
+    owners = {
+        "F-SI": ("cellule_si", None),
+        "F-POLE": ("directeur_pole", "solidarites"),
+        "F-SITE": ("responsable_site", None),
+    }
+    cards = {
+        id: {
+            "id": id,
+            "task": id,
+            "role": role,
+            "pole": pole,
+            "due_at": START,
+            "state": "to_do",
+        }
+        for id, (role, pole) in owners.items()
+    }
+    realm_state = crisis()
+    realm_state.put(
+        "plans",
+        {
+            "id": "PT-ELEC",
+            "state": "active",
+            "decides": "coordinateur_pca",
+            "incident": "i-1",
+            "cards": list(cards.values()),
+        },
+    )
+    answer = await browsing(realm_state)[0].get(f"{path}?realm={REALM}", role=role)
+    assert answer.status_code == 200
+    offered = set(re.findall(r"/plans/PT-ELEC/cards/([\w-]+)/start", answer.text))
+    assert offered == own
+
+
+@pytest.mark.parametrize(
     ("role", "own"), [(DIRECTOR, {"PCA-solidarites"}), ("coordinator", set(PLANS)), ("cell", set())]
 )
 async def test_the_page_of_plans_offers_only_decisions_of_its_reader(
