@@ -73,6 +73,15 @@ class ScreenReader:
         """Whether the reader's account is for the whole territory."""
         return not (self.principal.scope.sites or self.principal.scope.poles)
 
+    def reaches(self, incident: Incident) -> bool:
+        """Return whether an incident touches the sites and pôles of the reader's account."""
+        scope = self.principal.scope
+        sites, poles = {*incident.sites, *incident.zone_sites}, {*incident.poles}
+        return not (
+            (scope.sites and sites.isdisjoint(scope.sites))
+            or (scope.poles and poles.isdisjoint(scope.poles))
+        )
+
     @property
     def rights(self) -> tuple[object, ...]:
         """All that a page may depend on: two readers with the same rights see the same page."""

@@ -89,6 +89,23 @@ async def test_a_page_offers_only_the_cards_that_its_reader_may_work_on(
 
 
 @pytest.mark.parametrize(
+    ("role", "is_offered"),
+    [("coordinator", True), (DIRECTOR, True), ("director@pole:education", False)],
+)
+@pytest.mark.parametrize("path", ["/", "/incidents/i-1"])
+async def test_a_page_offers_decisions_only_about_incidents_of_its_reader(
+    path: str, role: str, *, is_offered: bool
+) -> None:
+    """A director wrote a line about the incident of another pôle, and was refused."""
+    answer = await browsing(crisis())[0].get(f"{path}?realm={REALM}", role=role)
+    assert answer.status_code == 200
+    for decision in ("acknowledge", "escalate"):
+        address = f"/api/v1/incidents/i-1/{decision}"
+        assert (f'action="{address}"' in answer.text) is is_offered, decision
+    assert ('action="/api/v1/log"' in answer.text) is is_offered
+
+
+@pytest.mark.parametrize(
     ("role", "own"), [(DIRECTOR, {"PCA-solidarites"}), ("coordinator", set(PLANS)), ("cell", set())]
 )
 async def test_the_page_of_plans_offers_only_decisions_of_its_reader(
