@@ -4,8 +4,6 @@ Managers of sites get orders to leave or to shelter, and the request to check a 
 D18, D44, D50, D64, D65, D70 and D79.
 """
 
-from __future__ import annotations
-
 from typing import Final, NamedTuple
 
 from schemas.alerts import IncidentRow

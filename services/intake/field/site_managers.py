@@ -1,7 +1,5 @@
 """Know the managers of sites by the roster in force, as the console lists them. Rule D2."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
