@@ -470,8 +470,9 @@ def settle_question(
     if not is_open and (task.state is not TaskState.DONE or task.outcome == outcome):
         return
     complete_task(draft, task, author, outcome)
-    for why in (Answer.ACK if outcome == CONCERNED else Answer.DECLINE,) if is_open else ():
-        _withdraw_calls(draft, task, why.value, through)
+    if is_open:
+        answer = Answer.ACK if outcome == CONCERNED else Answer.DECLINE
+        _withdraw_calls(draft, task, answer.value, through)
     row, site = _get_order(draft, task), task.site or ""
     if row is None or site not in row.sites:
         return
