@@ -75,6 +75,10 @@ FAILURES: Final = (
     ValueError,
 )
 
+NO_ANSWER: Final = (
+    "the broker did not answer in time; run the command again when the machine has less to do"
+)
+
 
 def _run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run a coroutine. Raises typer.Exit, after printing the reason of a failure."""
@@ -84,7 +88,8 @@ def _run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     try:
         return asyncio.run(work())
     except FAILURES as error:
-        reason = error_text(error)
+        is_silent = isinstance(error, TimeoutError) and not str(error)
+        reason = NO_ANSWER if is_silent else error_text(error)
         typer.secho(f"vigie cluster: {reason}", err=True, fg="red")
         raise typer.Exit(1) from error
 

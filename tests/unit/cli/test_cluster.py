@@ -105,3 +105,15 @@ def test_a_cluster_that_does_not_answer_is_named_with_the_remedy(
     assert result.exit_code == 1
     assert "no broker answers at 127.0.0.1:1" in result.stderr
     assert "start `vigie up`" in result.stderr
+
+
+def test_a_broker_that_takes_too_long_is_named_with_the_remedy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def take_too_long(*_: object) -> None:
+        raise TimeoutError
+
+    monkeypatch.setattr(cluster, "found_cluster", take_too_long)
+    result = run("init", "--address", HOST)
+    assert result.exit_code == 1
+    assert "the broker did not answer in time; run the command again" in result.stderr
