@@ -36,9 +36,9 @@ log = structlog.get_logger(__name__)
 RecordHeaders = list[tuple[str, bytes]]
 LINGER_MS: Final = 2
 """Measured: each socket write costs 0.4 ms under load."""
-BUSY_RECORDS: Final = 20
-"""Recent sends above which records linger: more than 200 a second."""
-RECENT_S: Final = 0.1
+BUSY_RECORDS: Final = 40
+"""Recent sends above which records linger: more than 80 a second."""
+RECENT_S: Final = 0.5
 """Time after which a send counts as recent by a third only."""
 METADATA_AGE_MS: Final = 60_000
 """Age after which a client requests its metadata again.
