@@ -158,6 +158,87 @@ def test_without_network_the_report_waits_on_the_phone_and_leaves_once(
     assert vigie.get(f"/api/v1/overview?realm={own_realm}")["counts"]["reports"] == 2
 
 
+def test_a_report_that_is_not_sent_outlives_a_reload_a_login_and_a_lost_network(
+    visitor: Accounts,
+) -> None:
+    """The form came back empty; another person at the same device finds it empty."""
+    who = visitor("site_manager")
+    context = who.context(**PHONE)
+    page = who.page("/signaler?site=gym-07", context=context)
+    expect(page.locator("#send")).to_be_enabled()
+    page.locator("label", has_text="Électricité").click()
+    page.get_by_label("5. En une phrase").fill("Plus de courant au gymnase.")
+    page.locator("#photo").set_input_files(
+        {"name": "compteur.png", "mimeType": "image/png", "buffer": png()}
+    )
+    cookies = context.cookies()
+
+    def expect_the_text() -> None:
+        expect(page.get_by_label("5. En une phrase")).to_have_value("Plus de courant au gymnase.")
+        assert page.locator("[name=trouble]:checked").get_attribute("value") == "power"
+        expect(page.locator("#said")).to_have_text(
+            "Votre saisie est reprise ici : elle n’est pas partie. Reprenez la photo."
+        )
+
+    page.reload()
+    expect_the_text()
+    page.locator("#photo").set_input_files(
+        {"name": "compteur.png", "mimeType": "image/png", "buffer": png()}
+    )
+    context.set_offline(True)
+    page.goto("about:blank")
+    context.set_offline(False)
+    page.goto("/signaler?site=gym-07")
+    expect_the_text()
+    page.locator("#photo").set_input_files(
+        {"name": "compteur.png", "mimeType": "image/png", "buffer": png()}
+    )
+    context.clear_cookies()
+    page.goto("/mes-sites")
+    expect(page.get_by_label("Code à usage unique")).to_be_visible()
+    context.add_cookies(cookies)  # type: ignore[arg-type]
+    page.goto("/signaler?site=gym-07")
+    expect_the_text()
+    context.clear_cookies()
+    other = visitor("coordinator").state
+    assert other is not None
+    context.add_cookies(other["cookies"])  # type: ignore[arg-type]
+    page.goto("/signaler?site=gym-07")
+    expect(page.locator("#send")).to_be_enabled()
+    expect(page.get_by_label("5. En une phrase")).to_have_value("")
+
+
+def test_a_line_without_an_answer_counts_once_when_it_is_sent_after_a_reload(
+    place: str, visitor: Accounts
+) -> None:
+    page = visitor("coordinator").page(f"/signaler?realm={place}", **PHONE)
+    keys: list[str | None] = []
+
+    def lose_the_first_answer(route: Route) -> None:
+        keys.append(route.request.headers.get("idempotency-key"))
+        if len(keys) == 1:
+            route.fetch()
+            route.abort()
+        else:
+            route.continue_()
+
+    page.route("**/api/v1/reports:line", lose_the_first_answer)
+    send = page.get_by_role("button", name="Envoyer la ligne")
+    page.get_by_label("Comme un SMS").fill("117 EAU PARTIEL")
+    send.click()
+    expect(page.locator("#said-line")).to_contain_text("Pas de réponse")
+    page.reload()
+    expect(page.get_by_label("Comme un SMS")).to_have_value("117 EAU PARTIEL")
+    expect(page.locator("#said-line")).to_contain_text("Votre ligne est reprise ici")
+    send.click()
+    expect(page.locator("#said-line")).to_contain_text("Reçu à")
+    assert keys[0]
+    assert keys[0] == keys[1]
+    page.reload()
+    expect(send).to_be_enabled()
+    expect(page.get_by_label("Comme un SMS")).to_have_value("")
+
+
 def test_reports_made_offline_survive_a_reload_and_make_one_incident(
     vigie: RunningVigie, own_realm: str, visitor: Accounts
 ) -> None:

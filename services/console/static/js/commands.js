@@ -7,7 +7,7 @@ import { onRefresh, pictured, refresh } from "./live.js";
 import { looked } from "./look.js";
 import { smaller } from "./photo.js";
 import { picked } from "./picker.js";
-import { freshKey, get, post } from "./post.js";
+import { freshKey, get, keptMap, post } from "./post.js";
 
 /** @typedef {HTMLInputElement | HTMLSelectElement | HTMLTextAreaElement} Field */
 
@@ -22,9 +22,8 @@ const UNANSWERED = new Set([0, 202, 502, 503, 504]);
 const DECIDED_WITHIN_MS = 60000;
 /** Codes of refusals that mean: it is no longer what the form shows. */
 const OVERTAKEN = new Set(["version_conflict", "record_changed", "record_proposed"]);
-const KEYS = "vigie_keys";
-/** Idempotency keys of requests without an answer, by what was asked: a refresh may make the form anew meanwhile, and a reload the page. */
-const keys = keptKeys();
+/** Idempotency keys of requests without an answer, by what was asked: a refresh may make the form anew meanwhile, and a reload the page. @type {Map<string, string>} */
+const keys = keptMap("vigie_keys");
 
 /**
  * Every time on a page is one of Paris, wherever its reader is. @param {string} wall `2027-02-11T09:40`
@@ -34,23 +33,6 @@ function ofParis(wall) {
   const wanted = Date.parse(`${wall}Z`);
   const before = wanted - MOST_AHEAD_MS;
   return new Date(wanted - (Date.parse(`${PARIS.format(before).replace(" ", "T")}Z`) - before));
-}
-
-/** @returns {Map<string, string>} those of the pages before in this tab */
-function keptKeys() {
-  try {
-    return new Map(JSON.parse(sessionStorage.getItem(KEYS) ?? "[]"));
-  } catch {
-    return new Map();
-  }
-}
-
-function keepKeys() {
-  try {
-    sessionStorage.setItem(KEYS, JSON.stringify([...keys]));
-  } catch {
-    console.info("nothing can be kept for the next page");
-  }
 }
 
 /** @param {Field} field @returns {string} what is written or picked in it */
@@ -253,7 +235,6 @@ async function ask(form, submitter) {
 }
 
 export function start() {
-  addEventListener("pagehide", keepKeys);
   onRefresh(() => {
     reveal(latest);
     latest = null;

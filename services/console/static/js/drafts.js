@@ -3,11 +3,12 @@
 
 import { picked, refill } from "./picker.js";
 import { csrfToken } from "./post.js";
+import { changed, chips, fieldsOf, fill, keep, keepTyped, squeezed, taken } from "./typed.js";
 
-/** @typedef {HTMLInputElement | HTMLSelectElement | HTMLTextAreaElement} Field */
+/** @typedef {import("./typed.js").Field} Field */
 /** @typedef {{ label: string, text: string }} Written */
-/** @typedef {{ name: string, type: string, value: string, checked: boolean }} Given */
-/** @typedef {{ name: string, what: string, written: Written[], fields: Given[], whole: boolean, place: number }} Draft `whole`: its `fields` can be filled in again; `place`: of the field where the person was, -1 elsewhere */
+/** @typedef {import("./typed.js").Given} Given */
+/** @typedef {{ name: string, what: string, written: Written[], fields: Given[], place: number }} Draft `place`: of the field where the person was, -1 elsewhere */
 
 const LEFT = "vigie_overtaken";
 /** Before the address of a page that was left with a text in it. */
@@ -21,23 +22,6 @@ const done = new WeakSet();
 let handed = false;
 
 const forms = () => /** @type {HTMLFormElement[]} */ ([...document.querySelectorAll("form[data-command]")]);
-const squeezed = (/** @type {string | null | undefined} */ text) => (text ?? "").trim().replace(/\s+/g, " ");
-
-/** @param {HTMLFormElement} form @returns {Field[]} what a person has changed in it */
-function changed(form) {
-  return /** @type {Field[]} */ ([...form.elements]).filter((field) => {
-    if (field instanceof HTMLSelectElement) {
-      const first = Math.max(0, [...field.options].findIndex((o) => o.defaultSelected));
-      return field.selectedIndex !== first;
-    }
-    if (field instanceof HTMLTextAreaElement) return field.value !== field.defaultValue;
-    if (!(field instanceof HTMLInputElement) || field.type === "hidden" || field.type === "password") return false;
-    return field.type === "checkbox" || field.type === "radio" ? field.checked !== field.defaultChecked : field.value !== field.defaultValue || chips(field) !== "";
-  });
-}
-
-/** @param {Field} field @returns {string} names that were picked, of a field of names */
-const chips = (field) => [...(field.closest(".picker")?.querySelectorAll("ul > li > [data-name]") ?? [])].map((e) => squeezed(e.textContent)).join(", ");
 
 /** @param {HTMLFormElement} form */
 const opened = (form) => Boolean(form.closest("details.decide[open]"));
@@ -60,13 +44,11 @@ function labelled(form, field) {
 
 /** @param {HTMLFormElement} form @param {Element | null} [focused] where the person is @returns {Draft} */
 function draft(form, focused = null) {
-  const fields = changed(form);
   return {
     name: nameOf(form),
     what: squeezed((form.querySelector("button:not([type=button])") ?? form.querySelector("button"))?.textContent),
     written: written(form),
-    fields: fields.map((field) => ({ name: field.name, type: field.type, value: [picked(field), field.value].filter(Boolean).join(";"), checked: checkable(field) && field.checked })),
-    whole: !fields.some((field) => field.type === "file"),
+    fields: fieldsOf(form, (field) => [picked(field), field.value].filter(Boolean).join(";")),
     place: focused ? [...form.elements].indexOf(focused) : -1,
   };
 }
@@ -106,14 +88,8 @@ const freshOf = (old) => forms().find((form) => nameOf(form) === old.name && cha
 /** @param {Draft} old @param {string} [note] beside the form then @returns {boolean} another version of its form stands there now, with what was written and where the person was */
 function carried(old, note) {
   const fresh = freshOf(old);
-  if (!fresh || !old.whole) return false;
-  for (const { name, type, value, checked } of old.fields) {
-    const same = /** @type {Field[]} */ ([...fresh.elements]).find((f) => f.name === name && f.type === type && (!checkable(f) || f.value === value));
-    if (!same) return false;
-    if (checkable(same)) same.checked = checked;
-    else if (picked(same) !== null) refill(same, value);
-    else same.value = value;
-  }
+  if (!fresh || old.fields.some(({ type }) => type === "file")) return false; // no page can choose a file again
+  if (!fill(fresh, old.fields, (field, value) => (picked(field) === null ? (field.value = value) : refill(field, value)))) return false;
   fresh.closest("details")?.setAttribute("open", "");
   const there = fresh.elements[old.place];
   if (there instanceof HTMLElement) there.focus({ preventScroll: true });
@@ -121,9 +97,6 @@ function carried(old, note) {
   if (said) said.textContent = note ?? "";
   return true;
 }
-
-/** @param {Field} field @returns {field is HTMLInputElement} */
-const checkable = (field) => field instanceof HTMLInputElement && (field.type === "checkbox" || field.type === "radio");
 
 /** A request of this page was refused, and its form is no longer there to say so. @param {HTMLFormElement} form @param {string} refusal @param {number} since */
 export function refused(form, refusal, since) {
@@ -134,44 +107,11 @@ export function refused(form, refusal, since) {
 export function leave(since) {
   const lost = pending().map((form) => draft(form, document.activeElement)).filter((one) => one.fields.length > 0 || one.place >= 0);
   handed = true;
-  if (lost.length) keep(LEFT, lost, since);
-}
-
-/** The same page in another language or colour has the same texts. */
-function here() {
-  const asked = new URLSearchParams(location.search);
-  for (const name of ["lang", "theme"]) asked.delete(name);
-  return `${TYPED}${location.pathname}?${asked}`;
+  keep(LEFT, lost, since, csrfToken());
 }
 
 /** @param {HTMLFormElement} form @returns {boolean} whether a person has written words in it */
 const worded = (form) => changed(form).some((field) => field instanceof HTMLTextAreaElement || (field instanceof HTMLInputElement && field.type === "text" && field.value.trim() !== ""));
-
-/** A reload, a link or a lost network takes no text away: the same address has it again, in this tab and for this login. */
-function leaveTyped() {
-  const typed = handed ? [] : forms().filter((form) => !done.has(form) && worded(form));
-  if (typed.length) keep(here(), typed.map((form) => draft(form)), Date.now());
-}
-
-/** Without a store that may be used the next page begins empty. @param {string} name @param {Draft[]} lost @param {number} since */
-function keep(name, lost, since) {
-  try {
-    sessionStorage.setItem(name, JSON.stringify({ lost, since, session: csrfToken() }));
-  } catch {
-    console.info("nothing can be kept for the next page");
-  }
-}
-
-/** What a page left here is taken away, whoever reads this one. @param {string} [name] @returns {{ lost: Draft[], since: number } | null} null: nothing, or another login's */
-export function taken(name = LEFT) {
-  try {
-    const left = JSON.parse(sessionStorage.getItem(name) ?? "null");
-    sessionStorage.removeItem(name);
-    return left?.session && left.session === csrfToken() ? left : null;
-  } catch {
-    return null;
-  }
-}
 
 /** Nothing that pages kept in this tab is for the next person. */
 export function forget() {
@@ -246,10 +186,8 @@ export function start() {
     for (const form of details?.querySelectorAll("form") ?? []) done.delete(form);
   }, true);
   document.addEventListener("click", (event) => event.target instanceof Element && event.target.matches("[data-seen]") && close(event.target));
-  const left = taken();
-  const typed = taken(here());
+  const left = taken(LEFT, csrfToken());
+  const typed = keepTyped(TYPED, () => (handed ? [] : forms().filter((form) => !done.has(form) && worded(form)).map((form) => draft(form))), csrfToken);
   if (left) restore(left.lost, left.since);
   else if (typed) restore(typed.lost, typed.since, document.documentElement.dataset.resumed);
-  addEventListener("pagehide", leaveTyped);
-  addEventListener("pageshow", ({ persisted }) => persisted && taken(here())); // it stands there still
 }

@@ -13,6 +13,25 @@ export function freshKey() {
   return [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
 }
 
+/** @param {string} name @returns {Map<string, any>} with what the pages before in this tab had in it */
+export function keptMap(name) {
+  /** @type {Map<string, any>} */
+  let map = new Map();
+  try {
+    map = new Map(JSON.parse(sessionStorage.getItem(name) ?? "[]"));
+  } catch {
+    console.info("nothing was kept of the page before");
+  }
+  addEventListener("pagehide", () => {
+    try {
+      sessionStorage.setItem(name, JSON.stringify([...map]));
+    } catch {
+      console.info("nothing can be kept for the next page");
+    }
+  });
+  return map;
+}
+
 /** A network that swallows what it is given must not hold a page for ever; a file takes its time. */
 const PATIENCE_MS = 30000;
 const FILE_PATIENCE_MS = 120000;

@@ -3,13 +3,16 @@
 
 import * as outbox from "./outbox.js";
 import { smaller } from "./photo.js";
-import { freshKey, get, post } from "./post.js";
+import { freshKey, get, keptMap, post } from "./post.js";
+import { fieldsOf, fill, keepTyped } from "./typed.js";
 
 const RETRY_MS = 10000;
 /** A report that was filled in so recently is dated by the server; an older one, which waited here, keeps its own time. */
 const JUST_FILLED_MS = 30000;
 /** So often, a second apart, the page asks what became of a word that something is over. */
 const ASKED_TIMES = 10;
+/** Before the address of a page that was left with a report in it; the login page leaves it here, for its account alone. */
+const TYPED = "report_typed ";
 const form = /** @type {HTMLFormElement} */ (document.getElementById("report"));
 const said = /** @type {HTMLElement} */ (document.getElementById("said"));
 const button = /** @type {HTMLButtonElement} */ (document.getElementById("send"));
@@ -271,7 +274,7 @@ form.addEventListener("reset", () => setTimeout(nameShot));
 
 const line = /** @type {HTMLFormElement | null} */ (document.getElementById("line"));
 /** Lines without an answer, as they were sent, by what was typed: the same line again counts once, another line is another report. @type {Map<string, {key: string, body: object}>} */
-const lines = new Map();
+const lines = keptMap("vigie_lines");
 
 /** The time of a line is that of its arrival. @param {string} text */
 function lineOf(text) {
@@ -334,6 +337,24 @@ function standIn() {
   over.textContent = over.dataset.any ?? "";
 }
 
+/** What was filled in and not sent stands here again, also after a login of the same account: a phone ends its browser when it likes. */
+function takeUp() {
+  const owner = () => form.dataset.account || form.dataset.token || "";
+  const unsent = () =>
+    [form, ...(line ? [line] : [])]
+      .map((one) => ({ id: one.id, fields: fieldsOf(one) }))
+      .filter(({ fields }) => fields.some(({ name }) => name !== "site"));
+  for (const { id, fields } of keepTyped(TYPED, unsent, owner)?.lost ?? []) {
+    const one = document.getElementById(id);
+    if (!(one instanceof HTMLFormElement) || !fill(one, fields)) continue;
+    const { said = "", resumed = "", refile = "" } = one.dataset;
+    const photo = fields.some((/** @type {import("./typed.js").Given} */ { type }) => type === "file");
+    const note = document.getElementById(said);
+    if (note) note.textContent = photo ? `${resumed} ${refile}` : resumed;
+  }
+  nameShot();
+}
+
 function online() {
   button.textContent = (navigator.onLine ? button.dataset.online : button.dataset.offline) ?? "";
   if (navigator.onLine) flush();
@@ -369,6 +390,7 @@ document.addEventListener("visibilitychange", () => {
 setInterval(flush, RETRY_MS);
 if (form.dataset.now && !form.dataset.token) setInterval(follow, RETRY_MS);
 standIn();
+takeUp();
 show();
 online();
 stayHere();
