@@ -64,9 +64,31 @@ declare_problem(
     build_bilingual("Agents réaffectés", "Agents reassigned"),
     build_bilingual(
         "Cette version retire des sites de départ, d’accueil ou d’activité de {agents} agents "
-        "réaffectés : « release » met fin à leur réaffectation.",
+        "réaffectés : mettez d’abord fin à leur réaffectation.",
         "This version drops sites from, to or for which {agents} agents are reassigned: "
         "`release` ends their reassignment.",
+    ),
+)
+declare_problem(
+    "calendar_unread",
+    503,
+    build_bilingual("Calendrier pas lu", "Calendar not read"),
+    build_bilingual(
+        "Le serveur est trop chargé pour lire ce calendrier maintenant : rien n’a changé. "
+        "Renvoyez le même fichier dans une minute.",
+        "The server is too busy to read this calendar now: nothing has changed. Send the same "
+        "file again in a minute.",
+    ),
+)
+declare_problem(
+    "calendar_unfinished",
+    503,
+    build_bilingual("Import pas terminé", "Import not finished"),
+    build_bilingual(
+        "Le serveur est trop chargé : l’import de ce calendrier n’est pas terminé. Renvoyez le "
+        "même fichier : rien ne compte deux fois.",
+        "The server is too busy: the import of this calendar is not finished. Send the same "
+        "file again: nothing counts twice.",
     ),
 )
 declare_problem(

@@ -12,7 +12,7 @@ from schemas.words import EventType
 from services.console.i18n import N_, Translator, get_translator
 from services.console.texts import words as w
 from services.console.texts import world
-from services.console.texts.names import TerritoryNames, shorten_site_name
+from services.console.texts.names import TerritoryNames, name_strategy, shorten_site_name
 
 _HAZARD_LABELS = {
     "power": N_("Coupure électrique"),
@@ -212,10 +212,7 @@ REFUSALS = {
     "answer_needed": N_("Répondez : le site est-il concerné par la consigne, oui ou non ?"),
     "action_not_open": N_("Cette action est terminée : elle n’attend plus de réponse."),
     "action_not_requested": N_("Vous avez déjà accepté cette action."),
-    "assignee_scope_missing": N_(
-        "Ce rôle existe pour chaque pôle ou chaque site : dites lequel, par exemple "
-        "directeur_pole:education."
-    ),
+    "assignee_scope_missing": N_("Ce rôle existe pour chaque pôle ou chaque site : dites lequel."),
     "task_of_rules": N_(
         "Cette vérification vient des règles : on la prend ou on la termine, on ne la refuse pas."
     ),
@@ -438,11 +435,7 @@ def write_refusal(
     needed_role = values.get("needed") or (
         code == "role_not_allowed" and values.get("command") in _HOLDER_COMMANDS and HOLD_ROLE
     )
-    if names is not None and isinstance(site := values.get("site"), str):
-        values = {**values, "site": shorten_site_name(names.site(site))}
-    if isinstance(state := values.get("state"), str):  # the only sentence with one
-        values = {**values, "state": w.translate_code(w.STATEMENT_STATE, state, _)}
-    sentence = _(REFUSALS[code]).format_map(_MarkedValues(values))
+    sentence = _(REFUSALS[code]).format_map(_name_values(values, names, _))
     return sentence + (
         " " + _("Rôle requis : {role}.", role=w.translate_code(w.ROLE, str(needed_role), _))
         if needed_role
@@ -462,6 +455,25 @@ _HOLDER_COMMANDS: Final = frozenset(
     )
 )
 """Commands that one role or above may give: their refusal names no role."""
+
+
+def _name_values(
+    values: Mapping[str, object], names: TerritoryNames | None, _: Translator
+) -> Mapping[str, object]:
+    """Put words in place of the codes among the values of a refusal."""
+    words = dict(values)
+    for name, value in values.items():
+        if not isinstance(value, str):
+            continue
+        if name == "site" and names is not None:
+            words[name] = shorten_site_name(names.site(value))
+        elif name == "state":  # the only sentence with one is about a statement
+            words[name] = w.translate_code(w.STATEMENT_STATE, value, _)
+        elif name == "types":
+            words[name] = ", ".join(w.translate_code(w.EVENT, t, _) for t in value.split(", "))
+        elif name == "first":
+            words[name] = name_strategy(value, _)
+    return _MarkedValues(words)
 
 
 class _MarkedValues(dict[str, object]):

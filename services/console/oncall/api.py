@@ -1,6 +1,7 @@
 """Routes for on-call schedules, overrides, swaps, calendars, readiness and drills."""
 
 import asyncio
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final
@@ -52,7 +53,12 @@ from services.oncall.assignment import (
     list_outdated_shifts,
 )
 from services.oncall.feeds import export_schedule
-from services.oncall.ics import MAX_FILE_BYTES, CalendarRefused
+from services.oncall.ics import (
+    MAX_FILE_BYTES,
+    CalendarRefused,
+    ImportedCalendar,
+    TimeWindow,
+)
 from services.oncall.ics_worker import read_untrusted_calendar
 from services.runtime.http.problems import ProblemError, build_field_problem
 from services.runtime.identity.permissions import Permission
@@ -105,6 +111,11 @@ DrillStarter = Annotated[
 ]
 TimeParameter = Annotated[str | None, Query(max_length=40, description="ISO 8601 with offset")]
 _IMPORT_SLOT: Final = asyncio.Semaphore(1)
+READ_WITHIN_S: Final = 15.0
+"""Limit of the wait for a place and of the reading of a calendar, however busy the machine is."""
+IMPORT_WITHIN_S: Final = 25.0
+"""Limit of a whole import: the front gives an answer up after `CONSOLE_TIMEOUT_S`."""
+RETRY_AFTER_S: Final = 10
 FEED_PAST_MS: Final = 31 * 86_400_000
 FEED_FUTURE_MS: Final = 180 * 86_400_000
 
@@ -375,9 +386,8 @@ async def import_calendar(
     desk, at = await author.model.desk()
     try:
         content = await _read_body(request)  # before the turn: a slow client must not block others
-        costs: ExpensiveWork = request.app.state.costs
-        async with costs.calendars.hold_place(author.principal.id), _IMPORT_SLOT:
-            calendar_file = await read_untrusted_calendar(content, at, window)
+        began = time.monotonic()
+        calendar_file = await _read_calendar(request, author, content, at, window)
         directory: VaultDirectory = request.app.state.directory
         contacts = await run_in_thread(_list_contacts, directory.of(author.realm))
         post_shifts = assign_shifts(
@@ -418,9 +428,15 @@ async def import_calendar(
     ]
     command_ids: list[str | None] = []
     for n, command in enumerate(commands if not dry_run else ()):
+        left_s = max(0.0, began + IMPORT_WITHIN_S - time.monotonic())
         answer = await send_decision(
-            _number_key(author, n), DecisionBody(reason=reason), "alerts", **command
+            _number_key(replace(author, wait_s=left_s), n),
+            DecisionBody(reason=reason),
+            "alerts",
+            **command,
         )
+        if answer.status_code == 202:
+            raise ProblemError("calendar_unfinished", retry_after_s=RETRY_AFTER_S)
         if answer.status_code != 200:
             return answer
         command_ids.append(answer.headers["Vigie-Command"])
@@ -434,6 +450,26 @@ async def import_calendar(
         withdrawn=len(outdated_ids),
         items=items,
     )
+
+
+async def _read_calendar(
+    request: Request,
+    author: DecisionContext,
+    content: bytes,
+    at: Instant,
+    window: TimeWindow | None,
+) -> ImportedCalendar:
+    """Read a calendar when it is its turn. Raises CalendarRefused, ProblemError."""
+    costs: ExpensiveWork = request.app.state.costs
+    try:
+        async with (
+            asyncio.timeout(READ_WITHIN_S),
+            costs.calendars.hold_place(author.principal.id),
+            _IMPORT_SLOT,
+        ):
+            return await read_untrusted_calendar(content, at, window)
+    except TimeoutError:
+        raise ProblemError("calendar_unread", retry_after_s=RETRY_AFTER_S) from None
 
 
 def _number_key(author: DecisionContext, n: int) -> DecisionContext:

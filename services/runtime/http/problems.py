@@ -89,6 +89,8 @@ class Problem:
             name: value[language] if isinstance(value, Mapping) else value
             for name, value in self.values.items()
         }
+        if self.code == "out_of_scope":
+            values["subject"] = SCOPE_SUBJECTS[str(self.values["field"])][language]
         text = self.kind.detail[language].format_map(values)
         if self.faults:
             text = f"{text} {self.faults[0].field}: {self.faults[0].message[language]}"
@@ -384,8 +386,8 @@ def _build_catalogue() -> dict[str, ProblemKind]:
             403,
             "Hors du périmètre",
             "Out of scope",
-            "Cela dépasse le périmètre de votre compte ({field}).",
-            "The scope of this account does not cover the value of “{field}”.",
+            "{subject} est hors du périmètre de votre compte.",
+            "{subject} is outside the scope of this account ({field}).",
         ),
         (
             "recorded_at_forbidden",
@@ -728,6 +730,41 @@ def _build_catalogue() -> dict[str, ProblemKind]:
 
 
 CATALOGUE: Final[dict[str, ProblemKind]] = _build_catalogue()
+
+_WHOLE_TERRITORY: Final = build_bilingual(
+    "Ce qui concerne tout le territoire", "Anything about the whole territory"
+)
+_REALM: Final = build_bilingual("Ce territoire ou cet exercice", "This realm")
+_SITE: Final = build_bilingual("Ce site", "This site")
+_SITES: Final = build_bilingual("Un de ces sites, au moins,", "At least one of these sites")
+_POLE: Final = build_bilingual("Ce pôle", "This pôle")
+SCOPE_SUBJECTS: Final[dict[str, dict[Language, str]]] = {
+    "access": build_bilingual("La gestion des comptes", "The administration of accounts"),
+    "area": build_bilingual("Une partie de cette zone", "A part of this area"),
+    "assignee": build_bilingual("Ce destinataire", "This assignee"),
+    "card": build_bilingual("Cette fiche", "This card"),
+    "commune": build_bilingual("Cette commune", "This commune"),
+    "id": _REALM,
+    "incident": _WHOLE_TERRITORY,
+    "lifts": build_bilingual("La fin de ce type d’événement", "The end of this type of event"),
+    "lines": build_bilingual("Une de ces lignes, au moins,", "At least one of these lines"),
+    "partner": build_bilingual("Ce partenaire", "This partner"),
+    "person": build_bilingual("Cette personne", "This person"),
+    "plan": build_bilingual("Ce plan", "This plan"),
+    "pole": _POLE,
+    "poles": build_bilingual("Un de ces pôles, au moins,", "At least one of these pôles"),
+    "realm": _REALM,
+    "references": build_bilingual("Le signalement cité", "The report that it refers to"),
+    "refused": build_bilingual("Le renvoi d’un message refusé", "The replay of a refused message"),
+    "site": _SITE,
+    "site_id": _SITE,
+    "sites": _SITES,
+    "stock": build_bilingual("Ce stock", "This stock"),
+    "territory": _WHOLE_TERRITORY,
+    "type": build_bilingual("Ce type d’événement", "This type of event"),
+    "zone": build_bilingual("Une de ces communes, au moins,", "At least one of these communes"),
+}
+"""Field that exceeds a scope → its subject in the sentence of `out_of_scope`."""
 
 _FRENCH_MESSAGES: Final[dict[str, str]] = {
     "missing": "champ obligatoire",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ from schemas.delivery import ProbedChannel, ProbeRow
 from schemas.oncall import DrillRow, DutyRow, Place, RungRow
 from schemas.words import Channel
 from services.console.i18n import get_translator
+from services.console.oncall import api as oncall_api
 from services.console.oncall import screen as oncall_page
 from services.console.oncall.feed_links import FeedLink, FeedLinkInvalid, FeedLinks
 from services.console.oncall.resources import Readiness
@@ -21,6 +23,7 @@ from services.console.oncall.schedule import ScheduleView
 from services.console.read_model.reference_index import IndexedReference
 from services.console.texts.names import TerritoryNames
 from services.console.web import times
+from services.intake.http.proxy import CONSOLE_TIMEOUT_S
 from tests.shipped import territory
 from tests.unit.console.held import Held, browsing, reference
 from tests.unit.oncall.rotas import at, calendar, override
@@ -304,3 +307,25 @@ async def test_posts_are_read_page_by_page() -> None:
     assert first["items"] + rest["items"] == whole["items"]
     assert first["gaps"] == whole["gaps"]
     assert (await asked("&limit=5000")).status_code == 422
+
+
+async def test_an_import_that_takes_too_long_is_answered_in_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The front gave up after the same 30 seconds, and the outcome was unknown."""
+
+    async def read_for_ever(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(oncall_api, "read_untrusted_calendar", read_for_ever)
+    monkeypatch.setattr(oncall_api, "READ_WITHIN_S", 0.01)
+    browser, _ = browsing(Held(REALM, clock=NOW, reference=reference()))
+    answer = await browser.post(f"/api/v1/oncall/import?realm={REALM}", {}, role="coordinator")
+    assert (answer.status_code, answer.json()["code"]) == (503, "calendar_unread")
+    assert answer.headers["retry-after"]
+    assert "rien n’a changé" in answer.json()["detail"]
+    assert browser.decisions.asked == []
+
+
+def test_an_import_ends_before_the_front_gives_its_answer_up() -> None:
+    assert oncall_api.READ_WITHIN_S < oncall_api.IMPORT_WITHIN_S < CONSOLE_TIMEOUT_S

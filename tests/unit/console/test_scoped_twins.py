@@ -502,7 +502,11 @@ async def test_a_calendar_of_another_pole_is_refused(monkeypatch: pytest.MonkeyP
     for role in (f"director@pole:{OTHER_SITE.pole}", f"cell@{OTHER_SITE.id}"):
         assert await asked(browser, "POST /api/v1/oncall/import", role) == (403, "out_of_scope")
     assert browser.decisions.asked == []
-    assert (await asked(browser, "POST /api/v1/oncall/import", f"director@pole:{POLE}"))[0] == 202
+    assert await asked(browser, "POST /api/v1/oncall/import", f"director@pole:{POLE}") == (
+        503,
+        "calendar_unfinished",
+    )
+    assert len(browser.decisions.asked) == 1, "the decision has not come yet"
 
 
 async def test_a_call_out_reaches_the_own_sites_and_only_the_territory_calls_all() -> None:

@@ -69,6 +69,22 @@ def test_a_refusal_names_the_site_and_not_its_id() -> None:
 
 
 @pytest.mark.parametrize(
+    ("code", "values", "words"),
+    [
+        ("window_danger", {"types": "evacuation, fire"}, ("évacuation", "incendie")),
+        ("strategy_order", {"first": "SR-TELE"}, ("télétravail",)),
+    ],
+)
+def test_a_refusal_has_words_in_place_of_codes(
+    code: str, values: dict[str, str], words: tuple[str, ...]
+) -> None:
+    sentence = titles.write_refusal(code, values, "fr")
+    for raw_code in ", ".join(values.values()).split(", "):
+        assert raw_code not in sentence
+    assert all(word in sentence.lower() for word in words), sentence
+
+
+@pytest.mark.parametrize(
     ("code", "command", "lang", "who"),
     [
         ("role_not_allowed", "HoldSending", "fr", "Rôle requis\u00a0: Coordonnateur PCA."),

@@ -1,10 +1,12 @@
-from typing import Annotated
+import ast
+from typing import Annotated, Final
 
 import pytest
 from pydantic import BaseModel, Field, StringConstraints, TypeAdapter, ValidationError
 
 from services.runtime.http.problems import (
     CATALOGUE,
+    SCOPE_SUBJECTS,
     Problem,
     ProblemError,
     choose_language,
@@ -12,6 +14,9 @@ from services.runtime.http.problems import (
     describe_size,
     list_faults,
 )
+from services.runtime.process.settings import REPOSITORY
+
+SCOPE_CHECKS: Final = ("check_sites", "check_sites_of", "check_pole", "check_whole_territory")
 
 
 @pytest.mark.parametrize(
@@ -85,3 +90,35 @@ def test_the_error_is_readable_in_a_traceback() -> None:
         str(ProblemError("body_too_large", limit=describe_size(10)))
         == "body_too_large: The body is larger than 10 bytes."
     )
+
+
+def test_a_refusal_by_scope_names_its_subject_in_words() -> None:
+    """The French sentence ended with «(pole)»."""
+    problem = Problem("out_of_scope", {"field": "pole"})
+    assert problem.sentence("fr") == "Ce pôle est hors du périmètre de votre compte."
+    assert problem.sentence("en") == "This pôle is outside the scope of this account (pole)."
+
+
+def test_every_field_that_exceeds_a_scope_has_its_words() -> None:
+    calls = [
+        call
+        for path in (REPOSITORY / "services").rglob("*.py")
+        for call in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(call, ast.Call)
+    ]
+    problem_fields = {
+        str(keyword.value.value)
+        for call in calls
+        for keyword in call.keywords
+        if keyword.arg == "field" and isinstance(keyword.value, ast.Constant)
+        if any(isinstance(one, ast.Constant) and one.value == "out_of_scope" for one in call.args)
+    }
+    checked = {
+        str(call.args[-1].value)
+        for call in calls
+        if ast.unparse(call.func) in SCOPE_CHECKS and isinstance(call.args[-1], ast.Constant)
+    }
+    defaults = {"territory", "sites", "pole", "area", "commune", "zone"}
+    assert {"realm", "site_id"} <= problem_fields
+    assert {"assignee", "stock"} <= checked
+    assert problem_fields | checked | defaults == SCOPE_SUBJECTS.keys()
