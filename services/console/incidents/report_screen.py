@@ -201,6 +201,7 @@ async def build_report_page(x: ScreenData, id: str) -> dict[str, Any]:
         "state": describe_state(report, x._),
         "sites": list_site_choices(x.sites),
         "withdrawable": withdrawable,
+        "newest": await x.queries.newest_version(report),
         "repeats": await x.queries.own_repeats(report) if withdrawable else [],
         "links_site": not PLACE_FLAGS.isdisjoint(report.flags),
         "erased": describe_erasure(report, lang),

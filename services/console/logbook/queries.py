@@ -67,6 +67,15 @@ class FirstSentence:
 
 
 @dataclass(frozen=True, slots=True)
+class NewestVersion:
+    """Last Update of a report that an Update replaced."""
+
+    id: str
+    source_key: str | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Withdrawal:
     """The cancellation that left an incident without a report that counts, and its time."""
 
@@ -369,14 +378,33 @@ class LogbookQueries(QueryBase):
         rows = await self._list_own_reports(report) if report.references else []
         return frozenset(row.id for row in rows if row.id in report.references)
 
+    async def newest_version(self, report: r.Report) -> NewestVersion | None:
+        """Return the last Update of a report, also of its Updates, if one replaced it."""
+        if "superseded" not in report.flags:
+            return None
+        rows = await self._list_incident_reports(report)
+        updates = [row for row in rows if row.msg_type is MsgType.UPDATE and row.id != report.id]
+        versions, newest = {report.id}, None
+        for row in sorted(updates, key=lambda row: (row.occurred_at, row.recorded_at)):
+            if not versions.isdisjoint(row.references):
+                versions.add(row.id)
+                newest = NewestVersion(row.id, row.source_key, to_datetime(row.recorded_at))
+        return newest
+
     async def _list_own_reports(self, report: r.Report) -> list[a.ReportRow]:
         """Return the reports of the same sender in the incident of a report."""
-        if report.incident is None or report.source_key is None:
+        if report.source_key is None:
+            return []
+        rows = await self._list_incident_reports(report)
+        return [row for row in rows if row.source_key == report.source_key]
+
+    async def _list_incident_reports(self, report: r.Report) -> list[a.ReportRow]:
+        """Return the reports in the incident of a report."""
+        if report.incident is None:
             return []
         view = await self.read()
         ids = await view.picture.reports_of(report.incident)
-        rows = (await view.picture.some(a.ReportRow, ids)).values() if ids else ()
-        return [row for row in rows if row.source_key == report.source_key]
+        return list((await view.picture.some(a.ReportRow, ids)).values()) if ids else []
 
     async def _find_newer_alert(self, view: OpenedRealm, reopening: a.ReportRow) -> datetime | None:
         """Return the time of an alert that a reopening left open because it is newer.
