@@ -170,6 +170,7 @@ CONSOLE: Final[dict[str, Who]] = {
     "GET /api/v1/plan-proofs": PICTURE,
     "GET /api/v1/site-cards": PICTURE,
     "GET /api/v1/tasks": PICTURE,
+    "GET /api/v1/area-orders": PICTURE,
     "GET /api/v1/attention": PICTURE,
     "GET /api/v1/sending/hold": PICTURE,
     "GET /api/v1/realms": PICTURE,

@@ -385,13 +385,13 @@ def _make_answer_sender(links: LinkAnswers) -> SendAnswer:
         token: str,
         answer: Answer,
         *,
-        recalls: bool = False,
+        changes: bool = False,
         instead: str | None = None,
         attendance: StatedAttendance | None = None,
     ) -> CommandResult:
         try:
             outcome = (
-                await links.send(link, token, answer, recalls=recalls, instead=instead)
+                await links.send(link, token, answer, changes=changes, instead=instead)
                 if attendance is None
                 else await links.state_attendance(link, token, attendance)
             )

@@ -346,16 +346,18 @@ class LinkAnswers:
         token: str,
         person_answer: Said,
         *,
-        recalls: bool = False,
+        changes: bool = False,
         instead: str | None = None,
     ) -> CommandOutcome:
         """Record the answer. Raises BrokerAway.
 
-        A token answers once: the id of the input derives from it. With `recalls` the person
-        withdraws an acknowledgement, which works once, too. `instead` is the person to call
-        instead.
+        A token answers once: the id of the input derives from it. With `changes` the person
+        replaces an earlier answer, which works once in each direction, too. `instead` is the
+        person to call instead.
         """
-        id = f"{derive_answer_id(token)}:recalled" if recalls else derive_answer_id(token)
+        id = derive_answer_id(token)
+        if changes:
+            id += ":recalled" if person_answer is Said.DECLINE else ":acknowledged"
         command = AnswerNotification(
             author=link.person,
             role=ANSWERING_ROLE,

@@ -1,9 +1,9 @@
 """Show an order for communes or an area: the sites inside and their answers. Rule D102."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 from schemas.alerts import TaskRow
 from schemas.crisis.area_orders import CONCERNED, NOT_CONCERNED, AreaOrderRow
@@ -11,7 +11,7 @@ from schemas.delivery import NotificationRow
 from schemas.ranks import SITE_MANAGER_ROLE
 from schemas.words import NotificationState, TaskState
 from services.console.i18n import N_, Translator
-from services.console.incidents.queries import AreaOrderAnswers
+from services.console.incidents.queries import AreaAnswer, AreaOrderAnswers, is_changeable
 from services.console.logbook.facts.cell import AREA_ORDERS
 from services.console.resource_base import to_datetime, to_optional_datetime
 from services.console.texts import words as w
@@ -21,13 +21,24 @@ from services.messages import load_phrases
 
 COMMUNES_SHOWN: Final = 4
 _OPEN_STATES: Final = (TaskState.OPEN, TaskState.TAKEN)
-_VOID_TEXTS: Final = {
+SiteAnswerState: TypeAlias = Literal[
+    "waiting", "concerned", "not_concerned", "over", "ordered", "replaced", "closed"
+]
+ANSWER_TEXTS: Final[Mapping[SiteAnswerState, str]] = {
+    "waiting": N_("sans réponse"),
+    "concerned": N_("concerné"),
+    "not_concerned": N_("non concerné"),
     "over": N_("consigne levée pour ce site"),
     "ordered": N_("consigne donnée au site lui-même"),
     "replaced": N_("interrogé de nouveau"),
     "closed": N_("incident clos sans réponse"),
 }
-"""Outcome of a question that later facts have answered, in words."""
+"""Answer of a site, or why none is needed, in words."""
+_ANSWER_TONES: Final[Mapping[SiteAnswerState, str]] = {
+    "waiting": "soon",
+    "concerned": "over",
+    "not_concerned": "ok",
+}
 _TONES: Final = ("over", "soon", "ok", "mute")
 """Order of the lines: concerned first, then without an answer."""
 
@@ -43,8 +54,14 @@ class AreaSiteLine:
     at: datetime | None
     recipients: str
     is_unreachable: bool
-    task: str | None
-    """The question, if it is open."""
+    question: str | None
+    """The question, if it is open or its answer may be changed."""
+    outcome: str | None
+    """Present answer to that question; None while it is open."""
+
+    @property
+    def is_silent(self) -> bool:
+        return self.question is not None and self.outcome is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +78,43 @@ class AreaOrderView:
 
     @property
     def is_asking(self) -> bool:
-        """True while a site has not answered."""
-        return any(line.task is not None for line in self.lines)
+        """True while a site may answer, or change its answer."""
+        return any(line.question is not None for line in self.lines)
 
 
 def build_area_order_views(
     orders: Iterable[AreaOrderAnswers], now: datetime, names: TerritoryNames, _: Translator
 ) -> list[AreaOrderView]:
     return [_build_view(one, now, names, _) for one in orders]
+
+
+@dataclass(frozen=True, slots=True)
+class SiteAnswer:
+    """The answer of a site to an order for its area, which the site may change."""
+
+    question: str
+    outcome: str
+    order: str
+    text: str
+
+
+def describe_site_answers(
+    answers: Iterable[AreaAnswer], now: datetime, names: TerritoryNames, _: Translator
+) -> dict[str, list[SiteAnswer]]:
+    """Return the answers in words, by site."""
+    by_site: dict[str, list[SiteAnswer]] = {}
+    for one in answers:
+        answer = _describe_answer(one.question, now, _)[0]
+        at = times.hm_dated(to_optional_datetime(one.question.done_at), now, _.lang)
+        by_site.setdefault(one.question.site or "", []).append(
+            SiteAnswer(
+                one.question.id,
+                one.question.outcome or "",
+                describe_area_order(one.order, now, names, _),
+                _("Réponse à {at} : {answer}", at=at, answer=answer),
+            )
+        )
+    return by_site
 
 
 def describe_area_order(
@@ -96,11 +142,10 @@ def _build_view(
     one: AreaOrderAnswers, now: datetime, names: TerritoryNames, _: Translator
 ) -> AreaOrderView:
     row = one.order
-    sites = sorted({*row.sites, *one.questions})
-    lines = [_build_line(one, site, now, names, _) for site in sites]
+    lines = [_build_line(one, site, now, names, _) for site in one.sites]
     lines.sort(key=lambda line: (_TONES.index(line.tone), line.name))
     outcomes = [t.outcome for t in one.questions.values() if t.state is TaskState.DONE]
-    silent = sum(line.task is not None for line in lines)
+    silent = sum(line.is_silent for line in lines)
     return AreaOrderView(
         id=row.id,
         title=write_title(row, names, _),
@@ -138,6 +183,7 @@ def _build_line(
     answer, tone = _describe_answer(task, now, _)
     calls = [one.calls[id] for id in task.calls if id in one.calls] if task is not None else []
     is_open = task is not None and task.state in _OPEN_STATES
+    is_settled = task is not None and is_changeable(one.order, task)
     recipients, is_unreachable = _describe_recipients(task, calls, names, _)
     return AreaSiteLine(
         site=site,
@@ -147,22 +193,27 @@ def _build_line(
         at=None if task is None else to_optional_datetime(task.done_at),
         recipients=recipients,
         is_unreachable=is_unreachable and is_open,
-        task=task.id if task is not None and is_open else None,
+        question=task.id if task is not None and (is_open or is_settled) else None,
+        outcome=task.outcome if task is not None and is_settled else None,
     )
 
 
 def _describe_answer(task: TaskRow | None, now: datetime, _: Translator) -> tuple[str, str]:
     """Return the answer of a site in words, and its tone."""
+    state = find_answer_state(task)
+    text, tone = _(ANSWER_TEXTS[state]), _ANSWER_TONES.get(state, "mute")
+    if state == "waiting" and task is not None and task.due_at is not None:
+        text = _("sans réponse, à appeler") if to_datetime(task.due_at) <= now else text
+    return text, tone
+
+
+def find_answer_state(task: TaskRow | None) -> SiteAnswerState:
+    """Return the answer of a site by the newest question about it; without one it was ordered."""
     if task is None:
-        return _("consigne donnée au site lui-même"), "mute"
+        return "ordered"
     if task.state in _OPEN_STATES:
-        is_late = task.due_at is not None and to_datetime(task.due_at) <= now
-        return _("sans réponse, à appeler") if is_late else _("sans réponse"), "soon"
-    if task.outcome == CONCERNED:
-        return _("concerné"), "over"
-    if task.outcome == NOT_CONCERNED:
-        return _("non concerné"), "ok"
-    return _(_VOID_TEXTS.get(task.outcome or "", _VOID_TEXTS["over"])), "mute"
+        return "waiting"
+    return next((state for state in ANSWER_TEXTS if state == task.outcome), "over")
 
 
 def _describe_recipients(

@@ -1,6 +1,6 @@
 """Query incidents and their explanations."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -8,8 +8,8 @@ from schemas import alerts as a
 from schemas import calling
 from schemas import continuity as c
 from schemas import delivery as d
-from schemas.crisis.area_orders import AREA_ORDER, AreaOrderRow
-from schemas.words import EventType
+from schemas.crisis.area_orders import AREA_ORDER, CONCERNED, NOT_CONCERNED, AreaOrderRow
+from schemas.words import EventType, TaskState
 from services.console import resources as r
 from services.console.incidents.cap import CapWriter
 from services.console.incidents.resources import has_receipt
@@ -40,10 +40,34 @@ class AreaOrderAnswers:
     questions: Mapping[str, a.TaskRow]
     calls: Mapping[str, d.NotificationRow]
 
+    @property
+    def sites(self) -> list[str]:
+        """Sites inside now, and those that were asked."""
+        return sorted({*self.order.sites, *self.questions})
+
+
+@dataclass(frozen=True, slots=True)
+class AreaAnswer:
+    """The answer of a site to an order for its area that still holds. Rule D102."""
+
+    order: AreaOrderRow
+    question: a.TaskRow
+
 
 def _map_newest_questions(questions: Iterable[a.TaskRow], order: str) -> dict[str, a.TaskRow]:
     mine = [t for t in questions if order in t.candidates]
     return {t.site or "": t for t in sorted(mine, key=lambda t: (t.opened_at, t.id))}
+
+
+def is_changeable(order: AreaOrderRow, question: a.TaskRow) -> bool:
+    """Return whether a site answered about the present area of an order that holds."""
+    return (
+        order.ended_at is None
+        and question.site in order.sites
+        and question.state is TaskState.DONE
+        and question.outcome in (CONCERNED, NOT_CONCERNED)
+        and question.candidates == (order.id, order.report)
+    )
 
 
 def _find_standing(incidents: Mapping[str, a.IncidentRow], id: str | None) -> str | None:
@@ -95,12 +119,16 @@ class IncidentQueries(QueryBase):
             items=await self._shape_incidents(view, page_incidents, reports=True), next=following
         )
 
-    async def area_orders(self, incident: str) -> list[AreaOrderAnswers]:
-        """Return the orders for an area of an incident, those that hold first. Rule D102."""
+    async def area_orders(self, incident: str | None = None) -> list[AreaOrderAnswers]:
+        """Return the orders for an area, also of one incident; those that hold first. Rule D102."""
         view = await self.read()
-        orders = (await view.picture.rows(AreaOrderRow)).values()
-        incidents = await view.picture.rows(a.IncidentRow)
-        mine = [o for o in orders if _find_standing(incidents, o.incident) == incident]
+        orders = list((await view.picture.rows(AreaOrderRow)).values())
+        incidents = await view.picture.rows(a.IncidentRow) if incident is not None else {}
+        mine = [
+            o
+            for o in orders
+            if incident is None or _find_standing(incidents, o.incident) == incident
+        ]
         if not mine:
             return []
         tasks = await view.picture.rows(a.TaskRow)
@@ -111,6 +139,24 @@ class IncidentQueries(QueryBase):
         return [
             AreaOrderAnswers(order, _map_newest_questions(questions, order.id), calls)
             for order in sorted(mine, key=lambda o: (o.ended_at is not None, -o.ordered_at, o.id))
+        ]
+
+    async def area_answers(self, sites: Collection[str]) -> list[AreaAnswer]:
+        """Return the answers of these sites to the orders that hold for their area.
+
+        The later answer counts, so a site may change its own. Rule D102.
+        """
+        view = await self.read()
+        orders = (await view.picture.rows(AreaOrderRow)).values()
+        if not any(order.ended_at is None for order in orders):
+            return []
+        tasks = (await view.picture.rows(a.TaskRow)).values()
+        questions = [t for t in tasks if t.kind == AREA_ORDER and t.site in sites]
+        return [
+            AreaAnswer(order, question)
+            for order in sorted(orders, key=lambda o: (-o.ordered_at, o.id))
+            for _site, question in sorted(_map_newest_questions(questions, order.id).items())
+            if is_changeable(order, question)
         ]
 
     async def ordered_sites(self) -> frozenset[str]:

@@ -37,6 +37,8 @@ DELEGATE = "delegate"
 """Button that asks for another person of the same role."""
 RECALL = "recall"
 """Button to take an acknowledgement back."""
+CONCERNED_AFTER_ALL = "concerned"
+"""Button to say after a no that an order for the area concerns the site. Rule D102."""
 COUNTED_STATES = ("applied", "pending")
 """States of an answer that counts, now or in a moment."""
 ENDED_STATES = ("superseded", "ended")
@@ -66,6 +68,22 @@ OTHER_ANSWER_TEXTS = {
     ),
 }
 """Answer that counts → text after the other one from an older page."""
+AREA_WITHDRAWAL_TEXTS = {
+    Answer.ACK.value: N_("La réponse est donnée : votre site est concerné. Suivez la consigne."),
+    Answer.DECLINE.value: N_("La réponse est donnée : votre site n’est pas concerné."),
+}
+"""Answer that was given elsewhere about an order for an area → its text. Rule D102."""
+OTHER_AREA_ANSWER_TEXTS = {
+    Answer.ACK: N_(
+        "Vous avez déjà répondu que votre site est concerné : cette réponse n’est pas prise en "
+        "compte. Pour en changer, touchez « Finalement, mon site n’est pas concerné »."
+    ),
+    Answer.DECLINE: N_(
+        "Vous avez déjà répondu que votre site n’est pas concerné : cette réponse n’est pas prise "
+        "en compte. Pour en changer, touchez « Finalement, mon site est concerné »."
+    ),
+}
+"""Same as `OTHER_ANSWER_TEXTS`, about an order for an area."""
 _TITLE_ERASED = N_("Le texte de l’action a été effacé : appelez la cellule.")
 NOTHING_TO_DO = N_("Il n’y a plus rien à faire ici.")
 CRISIS_LEVEL: Final = 3
@@ -79,7 +97,8 @@ UNREADABLE_CODES = ("store_away", "rebuilding", "resource_unknown", "realm_unkno
 class SendAnswer(Protocol):
     """Function that records the answer of a token.
 
-    A token counts once; a repetition has no effect, except that a yes may be taken back once.
+    A token counts once; a repetition has no effect, except that an answer may be changed once in
+    each direction.
     """
 
     def __call__(
@@ -88,7 +107,7 @@ class SendAnswer(Protocol):
         token: str,
         answer: Answer,
         *,
-        recalls: bool = False,
+        changes: bool = False,
         instead: str | None = None,
         attendance: StatedAttendance | None = None,
     ) -> Awaitable[CommandResult]: ...
@@ -169,6 +188,9 @@ class AnswerPage:
                 None,
             )
             over = over or (ladder.state if ladder.state in ENDED_STATES else None)
+        withdrawal_texts = WITHDRAWAL_TEXTS
+        if notification.template == AREA_ORDER:
+            withdrawal_texts = WITHDRAWAL_TEXTS | AREA_WITHDRAWAL_TEXTS
         answer = notification.answer if notification.state is NotificationState.ANSWERED else None
         return {
             **_build_link_context(link, token),
@@ -192,7 +214,7 @@ class AnswerPage:
             else None,
             "answered": answer,
             "answered_at": notification.acknowledged_at,
-            "over": _(WITHDRAWAL_TEXTS.get(over, NOTHING_TO_DO)) if over is not None else None,
+            "over": None if over is None else _(withdrawal_texts.get(over, NOTHING_TO_DO)),
             "facts": collect_call_facts(
                 notification, calls, reference.message_names, names, _, now
             ),
@@ -237,22 +259,26 @@ class AnswerPage:
         if answer_code in tuple(AttendanceMode):
             attendance = StatedAttendance(AttendanceMode(answer_code), eta_min)
             return await self._state_attendance(request, link, token, attendance)
-        recalls = answer_code == RECALL
-        if recalls:
+        changes = answer_code in (RECALL, CONCERNED_AFTER_ALL)
+        if answer_code == RECALL:
             answer_code = Answer.DECLINE.value
+        elif answer_code == CONCERNED_AFTER_ALL:
+            if not await self._may_be(link, AREA_ORDER):
+                raise ProblemError("link_invalid")
+            answer_code = Answer.ACK.value
         if answer_code == DELEGATE:
-            recalls, answer_code = await self._has_said_yes(link), Answer.DECLINE.value
+            changes, answer_code = await self._has_said_yes(link), Answer.DECLINE.value
         else:
             instead = None
         if (safety := HEADCOUNT_KEYS.get(answer_code)) is not None:
-            if not await self._may_be_headcount(link):
+            if not await self._may_be(link, HEADCOUNT):
                 raise ProblemError("link_invalid")
             await self._keep(link.notification, safety)
             answer_code = Answer.ACK.value
         if answer_code not in tuple(Answer):
             raise ProblemError("link_invalid")
         result = await self._send(
-            link, token, Answer(answer_code), recalls=recalls, instead=instead
+            link, token, Answer(answer_code), changes=changes, instead=instead
         )
         try:
             context = await self._build_context(
@@ -266,7 +292,7 @@ class AnswerPage:
                 raise
             return build_received_page(DisplayChoice.of(request))
         if result.state in COUNTED_STATES and (
-            context["answered"] is None or (recalls and context["answered"] != answer_code)
+            context["answered"] is None or (changes and context["answered"] != answer_code)
         ):
             context |= {
                 "answered": answer_code,
@@ -274,8 +300,9 @@ class AnswerPage:
                 "pending": result.state == "pending",
                 "positive": max(context["positive"], int(answer_code == Answer.ACK.value)),
             }
-        other = OTHER_ANSWER_TEXTS.get(context["answered"])
-        is_other = context["answered"] != answer_code and safety is None and not recalls
+        others = OTHER_ANSWER_TEXTS if context["area"] is None else OTHER_AREA_ANSWER_TEXTS
+        other = others.get(context["answered"])
+        is_other = context["answered"] != answer_code and safety is None and not changes
         if other and is_other and not context["refusal"]:
             context["refusal"] = get_translator(DisplayChoice.of(request).lang)(other)
         if safety is not None:
@@ -336,16 +363,16 @@ class AnswerPage:
                 raise
             return False
 
-    async def _may_be_headcount(self, link: AnswerLink) -> bool:
-        """Return True if the call may be a headcount.
+    async def _may_be(self, link: AnswerLink, template: str) -> bool:
+        """Return True if the call may be of a kind: a headcount, an order for an area.
 
         A call that cannot be read counts as one, so that nobody in danger is turned away. Other
-        calls never take a headcount answer.
+        calls never take its answers.
         """
         try:
             return (
                 await self._queries.of(link.realm).notification(link.notification)
-            ).template == HEADCOUNT
+            ).template == template
         except ProblemError as unread:
             if unread.problem.code not in UNREADABLE_CODES:
                 raise

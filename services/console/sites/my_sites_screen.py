@@ -17,7 +17,11 @@ from services.console.continuity import site_card_page
 from services.console.continuity.clocks import RunningClock
 from services.console.continuity.plan_rights import may_work_card_of
 from services.console.i18n import N_, Translator
-from services.console.incidents.area_order_page import describe_area_order
+from services.console.incidents.area_order_page import (
+    SiteAnswer,
+    describe_area_order,
+    describe_site_answers,
+)
 from services.console.incidents.report_form_screen import STILL_OPEN, TROUBLES
 from services.console.messages.queries import INSTRUCTION
 from services.console.reassignment.page import SiteOrder, list_site_orders
@@ -229,6 +233,7 @@ async def build_my_sites_page(x: ScreenData) -> dict[str, Any]:
     instructions = instructions_of(await x.queries.instructions(site_ids, texts=True))
     return {
         "area_orders": await load_area_orders(x, [t for m in my_sites for t in m.tasks]),
+        "area_answers": await load_area_answers(x, site_ids),
         "receipts": receipts,
         "next_step": build_site_step(
             tasks.items,
@@ -258,6 +263,14 @@ async def load_area_orders(x: ScreenData, tasks: Iterable[Task]) -> dict[str, st
         if row is not None:
             texts[task.id] = describe_area_order(row, x.shell.now, x.names, x._)
     return texts
+
+
+async def load_area_answers(x: ScreenData, sites: set[str]) -> dict[str, list[SiteAnswer]]:
+    """Return by site its answers to the orders for its area that it may change. Rule D102."""
+    if not sites:
+        return {}
+    answers = await x.queries.area_answers(sites)
+    return describe_site_answers(answers, x.shell.now, x.names, x._)
 
 
 async def _load_site_cards(x: ScreenData, sites: list[str]) -> OwnCards:

@@ -83,6 +83,7 @@ async def build_site_page(x: ScreenData, id: str) -> dict[str, Any]:
         ],
         "tasks": tasks.items,
         "area_orders": await mine.load_area_orders(x, tasks.items),
+        "area_answers": (await mine.load_area_answers(x, {id})).get(id, []),
         "pole": x.names.pole(site.pole, lang) if site.pole != "multi" else x._("plusieurs pôles"),
         "confinement": describe_confinement(site, x._),
         "resource_requests": await x.queries.resource_requests(site=id, state=OPEN_REQUEST_STATES),

@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 
 from schemas.callouts import HeadcountAnswer
+from schemas.words import Answer
 from services.console.http.problems import NotFound, Rebuilding, StoreUnavailable
 from services.console.resources import CommandResult
 from services.runtime.identity.signed_links import AnswerLink
@@ -65,7 +66,7 @@ def answering(
         _token: str,
         _said: object,
         *,
-        recalls: bool = False,
+        changes: bool = False,
         instead: str | None = None,
     ) -> CommandResult:
         if instead is not None:
@@ -276,6 +277,58 @@ async def test_another_answer_on_an_older_page_is_not_confirmed(
     page = (await browser.post(f"/a/{token()}", {"answer": pressed})).text
     assert ('role="alert"' in page) is bool(text)
     assert text in shown(page)
+
+
+def _about_an_area(state: str = "accepted", **more: Any) -> Held:
+    """Return a call that asks whether an order for an area concerns a site."""
+    values = ABOUT | {"order": "evacuated", "site": "pmi-01", "task": "t-1", "giver": "prefecture"}
+    return called(state, template="area_order", values=values, danger=True, **more)
+
+
+async def test_after_a_no_the_link_takes_a_yes_about_an_order_for_an_area() -> None:
+    """The page named the text message, and «Mes sites», which had forgotten the question."""
+    commands: list[tuple[Answer, bool]] = []
+
+    async def send(
+        link: AnswerLink, _token: str, answer: Answer, *, changes: bool = False, **_more: Any
+    ) -> CommandResult:
+        commands.append((answer, changes))
+        return CommandResult(id="c-1", command_id="c-1", realm=link.realm, state="applied")
+
+    realm_state = _about_an_area("answered", answer="decline", acknowledged_at=START)
+    browser, _ = browsing(realm_state, send=send)
+    assert 'value="concerned"' in (await browser.get(f"/a/{token()}")).text
+    page_text = shown((await browser.post(f"/a/{token()}", {"answer": "concerned"})).text)
+    assert "votre site est concerné. La cellule est informée." in page_text
+    assert commands == [(Answer.ACK, True)]
+    ordinary, _ = browsing(called("answered", answer="decline"), send=send)
+    assert (await ordinary.post(f"/a/{token()}", {"answer": "concerned"})).status_code == 404
+    assert len(commands) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        ("ack", "votre site est concerné. Suivez la consigne."),
+        ("decline", "votre site n’est pas concerné."),
+    ],
+)
+async def test_an_answer_for_the_site_given_elsewhere_is_named(answer: str, text: str) -> None:
+    """«Il n’y a plus rien à faire ici», to the manager of a site that the cell evacuates."""
+    browser, _ = answering(_about_an_area("superseded", withdrawn=answer), "applied")
+    assert text in shown((await browser.get(f"/a/{token()}")).text)
+
+
+async def test_the_other_answer_on_an_older_page_names_the_button_that_counts() -> None:
+    for answer, other, button in (
+        ("ack", "decline", "Finalement, mon site n’est pas concerné"),
+        ("decline", "ack", "Finalement, mon site est concerné"),
+    ):
+        realm_state = _about_an_area("answered", answer=answer, acknowledged_at=START)
+        browser, _ = answering(realm_state, "applied")
+        page_text = shown((await browser.post(f"/a/{token()}", {"answer": other})).text)
+        assert f"touchez « {button} »" in page_text
+        assert "désister" not in page_text
 
 
 async def test_a_refused_change_of_an_answer_is_shown() -> None:

@@ -281,6 +281,19 @@ def hostile_desk() -> Browser:
     realm_state.put("actions", test_actions.row())
     realm_state.put("actions", test_actions.row("ac-2", assignee="cen-1", scope="cen-1"))
     test_logistics.put_request(realm_state)
+    realm_state.put(
+        "area_orders",
+        {
+            "id": "c-9",
+            "incident": "i-1",
+            "order": "evacuated",
+            "report": "r-9",
+            "source": "prefecture",
+            "ordered_at": START,
+            "communes": ["92036"],
+            "sites": ["pmi-01"],
+        },
+    )
     realm_state.put("obligations", test_obligations.ended("done", declared_at=START))
     realm_state.put("reassignments", test_ledger._move().model_dump())
     browser, model = browsing(realm_state)
@@ -311,6 +324,7 @@ def is_computed(cell: str) -> bool:
 FREE_TEXTS = {
     "/api/v1/accounts": None,
     "/api/v1/actions": "Action",
+    "/api/v1/area-orders": None,
     "/api/v1/ledger": None,
     "/api/v1/log": "Ligne",
     "/api/v1/obligations": "Accusé de réception ou raison",

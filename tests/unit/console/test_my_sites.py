@@ -106,6 +106,23 @@ async def test_a_danger_in_two_texts_is_taken_back_with_the_second_one(
     assert await _offers_withdrawal(realm_state) is offered
 
 
+async def test_the_page_of_a_replaced_text_leads_to_the_one_that_replaced_it() -> None:
+    """It offered no withdrawal, and no way to the page that does."""
+    realm_state = _reported("confirmed", flags=["superseded"])
+    key = "site_manager-2"
+    for id, reference in (("r-2", "r-1"), ("r-3", "r-2")):
+        update = report(id, source_key=key, msg_type="Update", references=[reference])
+        realm_state.put("reports", update)
+    assert not await _offers_withdrawal(realm_state)
+    browser, _ = browsing(realm_state)
+    page = (await browser.get(f"/signalements/r-1?realm={REALM}", role=MANAGER)).text
+    assert "Remplacé par la mise à jour" in page
+    assert re.search(r'href="/signalements/r-3[^"]*">Ouvrir la mise à jour', page)
+    reader = (await browser.get(f"/signalements/r-1?realm={REALM}", role="coordinator")).text
+    assert "Remplacé par la mise à jour" in reader
+    assert "Ouvrir la mise à jour" not in reader
+
+
 @pytest.mark.parametrize(
     "realm_state",
     [
@@ -178,3 +195,108 @@ async def test_a_refusal_becomes_a_command_with_its_reason() -> None:
     assert isinstance(command, RefuseReassignment)
     assert (command.line, command.role) == ("l-1", "site_manager")
     assert (command.reason or "").startswith("text:")
+
+
+def _answered_order(**changes: object) -> Held:
+    """Return a crisis with an order for the area of the manager's site, and its no."""
+    realm_state = crisis()
+    realm_state.put(
+        "area_orders",
+        {
+            "id": "c-9",
+            "incident": "i-1",
+            "order": "evacuated",
+            "report": "r-9",
+            "source": "prefecture",
+            "ordered_at": START,
+            "communes": ["92036"],
+            "sites": ["pmi-01", "cen-1"],
+            "outside": ["pmi-01"],
+        }
+        | changes,
+    )
+    realm_state.put(
+        "tasks",
+        {
+            "id": "t-9",
+            "kind": "area_order",
+            "state": "done",
+            "opened_at": START,
+            "site": "pmi-01",
+            "incident": "i-1",
+            "candidates": ["c-9", "r-9"],
+            "outcome": "not_concerned",
+            "done_at": START + 60_000,
+        },
+    )
+    return realm_state
+
+
+@pytest.mark.parametrize(
+    ("path", "role"),
+    [("/mes-sites", MANAGER), ("/sites/pmi-01", MANAGER), ("/incidents/i-1", "coordinator")],
+)
+async def test_an_answer_about_an_order_for_the_area_can_be_changed(path: str, role: str) -> None:
+    """After a no the question was gone from the page, and nothing was left to say yes with."""
+    browser, _ = browsing(_answered_order())
+    page = (await browser.get(f"{path}?realm={REALM}", role=role)).text.replace("\u00a0", " ")
+    change = r'name="outcome" value="(\w+)"><button class="btn" type="submit">Finalement concerné'
+    assert re.findall(change, page) == ["concerned"]
+    assert "non concerné" in page
+
+
+@pytest.mark.parametrize(
+    "changes", [{"ended_at": START + 120_000, "sites": []}, {"report": "r-10"}]
+)
+async def test_an_answer_about_an_area_that_holds_no_more_is_over(
+    changes: dict[str, object],
+) -> None:
+    """Another area asks again."""
+    browser, _ = browsing(_answered_order(**changes))
+    page = (await browser.get(f"/mes-sites?realm={REALM}", role=MANAGER)).text
+    assert "Finalement concerné" not in page
+
+
+async def test_a_program_reads_the_answers_to_an_order_for_an_area() -> None:
+    realm_state = crisis()
+    realm_state.put(
+        "area_orders",
+        {
+            "id": "c-9",
+            "incident": "i-1",
+            "order": "evacuated",
+            "report": "r-9",
+            "source": "prefecture",
+            "ordered_at": START,
+            "communes": ["92036"],
+            "sites": ["pmi-01", "cen-1", "gym-07"],
+        },
+    )
+    for place, state, outcome in (("pmi-01", "open", None), ("cen-1", "done", "concerned")):
+        realm_state.put(
+            "tasks",
+            {
+                "id": f"t-{place}",
+                "kind": "area_order",
+                "state": state,
+                "opened_at": START,
+                "site": place,
+                "candidates": ["c-9", "r-9"],
+                "outcome": outcome,
+            },
+        )
+    browser, _ = browsing(realm_state)
+    address = f"/api/v1/area-orders?realm={REALM}"
+    (order,) = (await browser.get(address, role="coordinator")).json()["items"]
+    assert (order["order"], order["communes"]) == ("evacuated", ["92036"])
+    assert {one["site"]: (one["answer"], one["task"]) for one in order["sites"]} == {
+        "cen-1": ("concerned", "t-cen-1"),
+        "gym-07": ("ordered", None),
+        "pmi-01": ("waiting", "t-pmi-01"),
+    }
+    for query, count in (("site=gym-07", 1), ("site=cen-2", 0), ("in_force=false", 0)):
+        page = (await browser.get(f"{address}&{query}", role="coordinator")).json()
+        assert len(page["items"]) == count, query
+    table = (await browser.get(f"{address}&format=csv", role="coordinator")).text.splitlines()
+    assert len(table) == 4
+    assert any("sans réponse" in line and "pmi-01" in line for line in table)
