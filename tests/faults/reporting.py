@@ -32,7 +32,7 @@ class Reporter(threading.Thread):
     def run(self) -> None:
         headers = {"Authorization": f"Bearer {self._vigie.token}"}
         with httpx.Client(
-            base_url=self._vigie.url, headers=headers, timeout=15, trust_env=False
+            base_url=self._vigie.url, headers=headers, timeout=15, trust_env=False, verify=False
         ) as client:
             for _ in range(self._count):
                 self._post(client, str(uuid.uuid4()))

@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -40,7 +41,7 @@ from tests import forked
 from tests.faults.runtime.followed import Chains, FollowedLogs
 from tests.faults.runtime.toy import ToyAck, ToyReport, register
 from tests.marks import put_key
-from tests.waiting import REST
+from tests.waiting import compute_rest_s
 
 ROOT = Path(__file__).resolve().parents[3]
 PYTHON = sys.executable
@@ -79,16 +80,16 @@ def topics_of(suffix: str) -> tuple[Topic, ...]:
 
 async def until(condition: Callable[[], Any], timeout_s: float, what: str) -> None:
     """Wait for a condition, sync or async. Between two looks it rests, longer after a dear one."""
-    clock = asyncio.get_running_loop().time
+    first = time.monotonic()
     async with asyncio.timeout(timeout_s):
         while True:
-            began = clock()
+            began = time.monotonic()
             outcome = condition()
             if asyncio.iscoroutine(outcome):
                 outcome = await outcome
             if outcome:
                 return
-            await asyncio.sleep(max(POLL_S, REST * (clock() - began)))
+            await asyncio.sleep(max(POLL_S, compute_rest_s(first, began)))
     raise AssertionError(what)
 
 

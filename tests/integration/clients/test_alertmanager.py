@@ -328,7 +328,7 @@ def _alertmanager(
 
 def _is_ready(address: str, nodes: int = 0) -> bool:
     try:
-        if httpx.get(f"{address}/-/ready", trust_env=False).status_code != 200:
+        if httpx.get(f"{address}/-/ready", trust_env=False, verify=False).status_code != 200:
             return False
         return (
             not nodes

@@ -80,6 +80,7 @@ class FrontProcess:
             base_url=self.url,
             headers={"Authorization": f"Bearer {token}"} | more.pop("headers", {}),
             timeout=20,
+            verify=False,
             **more,
         )
 
