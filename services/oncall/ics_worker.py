@@ -1,7 +1,7 @@
 """Read untrusted calendars in a process with limits of time and memory.
 
-`python -m services.oncall.ics_worker NOW_MS [FROM_MS TO_MS] < file.ics` writes one JSON document to
-standard output.
+`python -m services.oncall.ics_worker CPU_S NOW_MS [FROM_MS TO_MS] < file.ics` writes one JSON
+document to standard output.
 """
 
 import asyncio
@@ -30,16 +30,16 @@ TOO_EXPENSIVE: Final = (
 
 
 async def read_untrusted_calendar(
-    content: bytes, now: Instant, window: TimeWindow | None = None
+    content: bytes, now: Instant, window: TimeWindow | None = None, *, cpu_s: int = CPU_S
 ) -> ImportedCalendar:
-    """Read a calendar like `services.oncall.ics.read_calendar`, with at most `CPU_S` of processor.
+    """Read a calendar like `services.oncall.ics.read_calendar`, with at most `cpu_s` of processor.
 
     On a busy machine that takes longer: the caller limits its wait, which ends the process. Raises
     CalendarRefused.
     """
     if len(content) > MAX_FILE_BYTES:
         return read_calendar(content, now, window)  # Refuses at once.
-    arguments = [str(now), *(str(t) for t in window or ())]
+    arguments = [str(cpu_s), str(now), *(str(t) for t in window or ())]
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -71,10 +71,10 @@ async def read_untrusted_calendar(
 
 def main(arguments: list[str]) -> int:
     """Read a calendar from standard input and write the result to standard output."""
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
+    cpu_s, now, *window = map(int, arguments)
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))
     if sys.platform == "linux":
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    now, *window = map(int, arguments)
     try:
         calendar = read_calendar(
             sys.stdin.buffer.read(), now, (window[0], window[1]) if window else None
