@@ -1,4 +1,8 @@
-"""The system survives killed services, broker and supervisor, a lost store, and Ctrl-C."""
+"""The system survives killed services, broker and supervisor, a lost store, and Ctrl-C.
+
+It is an installation without the packages of the tests. Every other test runs where those
+packages are installed, too.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +29,7 @@ from services.appliance.supervisor.status import read_status
 from services.runtime.process.files import is_locked
 from services.runtime.process.settings import DataDir, split_host_port
 from tests.faults.matrix import proves
-from tests.system import RunningVigie
+from tests.system import ROOT, RunningVigie
 from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(400)
@@ -40,6 +44,22 @@ IMPORTS_S = 1.0
 MEMORY_MB = 1536
 NOTIFY_SOCKET = "notify"
 WATCHDOG_US = 4_000_000
+CALM = {"debug", "info", "warning"}
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Install the locked packages of the product and its wheel from the cache of uv."""
+    folder = tmp_path_factory.mktemp("installed") / "venv"
+    command = "sync --quiet --frozen --no-dev --no-editable --reinstall-package vigie-crise"
+    environment = {"UV_PROJECT_ENVIRONMENT": str(folder), "UV_PYTHON": sys.executable}
+    subprocess.run(
+        [str(Path(sys.executable).with_name("uv")), *command.split()],
+        cwd=ROOT,
+        env=os.environ | environment,
+        check=True,
+    )
+    return folder / "bin" / "vigie"
 
 
 @pytest.fixture(scope="module")
@@ -67,10 +87,10 @@ def notifications(folder: Path) -> Iterator[list[str]]:
 
 
 @pytest.fixture(scope="module")
-def vigie(folder: Path, notifications: list[str]) -> Iterator[RunningVigie]:
+def vigie(folder: Path, program: Path, notifications: list[str]) -> Iterator[RunningVigie]:
     with RunningVigie(
         folder,
-        first=True,
+        program=program,
         NOTIFY_SOCKET=str(folder / NOTIFY_SOCKET),
         WATCHDOG_USEC=str(WATCHDOG_US),
     ) as running:
@@ -117,11 +137,11 @@ def begun(vigie: RunningVigie, name: str) -> bool:
     )
 
 
-def report_is_accepted(vigie: RunningVigie) -> bool:
+def report_is_accepted(vigie: RunningVigie, site_id: str = "cen-1") -> bool:
     body = {
-        "site_id": "cen-1",
+        "site_id": site_id,
         "type": "outage_power",
-        "severity": 2,
+        "severity": 3,
         "occurred_at": datetime.now(UTC).isoformat(),
     }
     return (
@@ -130,6 +150,24 @@ def report_is_accepted(vigie: RunningVigie) -> bool:
         ).status_code
         == 202
     )
+
+
+def list_sites_of_incidents(vigie: RunningVigie) -> set[str]:
+    incidents = vigie.get("/api/v1/incidents")["items"]
+    return {site_id for incident in incidents for site_id in incident["sites"]}
+
+
+def list_errors(folder: Path) -> Iterator[str]:
+    """Yield the lines of all logs in which we speak of a failure.
+
+    Broker and client call a slow machine an error, too.
+    """
+    for file in folder.iterdir():
+        for line in file.read_text(encoding="utf-8").splitlines():
+            entry = json.loads(line) if file.suffix == ".jsonl" else {}
+            is_ours = str(entry.get("logger")).startswith("services.")
+            if "Traceback" in line or (is_ours and entry["level"] not in CALM):
+                yield f"{file.name}: {line}"
 
 
 def test_the_whole_stack_stays_under_one_and_a_half_gib(vigie: RunningVigie) -> None:
@@ -155,6 +193,19 @@ def test_systemd_knows_that_reports_are_accepted_and_that_the_supervisor_lives(
         os.kill(vigie.pid, signal.SIGCONT)
     inherited = psutil.Process(vigie.processes()["broker"]).environ()
     assert not {"NOTIFY_SOCKET", "WATCHDOG_USEC"} & inherited.keys()
+
+
+def test_an_installation_without_the_tests_reads_reports_and_survives_a_kill(
+    vigie: RunningVigie,
+) -> None:
+    assert report_is_accepted(vigie, "cen-2")
+    until(lambda: list_sites_of_incidents(vigie) == {"cen-2"}, PATIENCE_S)
+    killed_pid = vigie.kill("alerts")
+    until(lambda: vigie.processes().get("alerts", killed_pid) != killed_pid, PATIENCE_S)
+    assert report_is_accepted(vigie, "cen-3")
+    until(lambda: "cen-3" in list_sites_of_incidents(vigie), PATIENCE_S)
+    assert "Traceback" not in vigie.log
+    assert list(list_errors(vigie.folder / "data" / "logs")) == []
 
 
 @proves("intake", "kill", case="intake")
