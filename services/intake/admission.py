@@ -3,7 +3,8 @@
 Reports of danger to people are turned away last.
 
 * **Rates.** Reports have token buckets, one of them for danger to people. Each report of a batch
-  counts. A report that was accepted before costs nothing. Items and bytes are counted per sender
+  counts. Simulated realms have buckets, quotas and places of their own: an exercise takes none of
+  the live ones. A report that was accepted before costs nothing. Items and bytes are counted per sender
   and day (UTC). All of it is in memory: a restart fills the buckets and turns nobody away. In a
   cluster, a limit holds for all fronts together. Each front counts the reports that it reads in the
   log of the others, and tells the others its counts of the day (`shared_signs`). Two fronts may
@@ -28,7 +29,7 @@ import structlog
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from schemas.topics import PARTITION_COUNT, get_territory, input_topics
+from schemas.topics import PARTITION_COUNT, get_territory, input_topics, is_live
 from services.runtime.http.problems import ProblemError
 from services.runtime.identity.permissions import Permission, Role
 from services.runtime.identity.principals import Principal
@@ -41,6 +42,8 @@ OWN_BURST_S: Final = 10.0
 MAX_WAIT_S: Final = 60
 UNLIMITED: Final = 0.0
 _DAY_S = 86_400
+_SIMULATED: Final = "~"
+"""Name of all simulated realms together."""
 
 
 @dataclass(slots=True)
@@ -52,6 +55,11 @@ class _DailyUse:
 
 Uses = Mapping[str, Sequence[int]]
 """Whole numbers by sender: day, items and bytes of a quota, or the times of a window."""
+
+
+def name_quota(sender: str, realm: str) -> str:
+    """Return the name under which a sender's use counts: live realms and simulated ones apart."""
+    return sender if is_live(realm) else f"{sender}{_SIMULATED}"
 
 
 class DailyQuota:
@@ -170,7 +178,7 @@ class ReportRateLimiter:
             return None
         return self._normal
 
-    def count_report(self, principal: Principal, *, danger: bool) -> None:
+    def count_report(self, principal: Principal, realm: str, *, danger: bool) -> None:
         """Count one report. Raises ProblemError `over_rate`.
 
         Danger to people uses its own bucket first, then that of all other reports.
@@ -178,10 +186,10 @@ class ReportRateLimiter:
         limit = self.limit_of(principal)
         if limit is None:
             return
-        now = self._monotonic()
-        if danger and self._danger_bucket(principal.id, limit, now).take_token(now) == 0:
+        now, sender = self._monotonic(), name_quota(principal.id, realm)
+        if danger and self._danger_bucket(sender, limit, now).take_token(now) == 0:
             return
-        wait_s = self._bucket(principal.id, limit, now, danger=False).take_token(now)
+        wait_s = self._bucket(sender, limit, now, danger=False).take_token(now)
         if wait_s == 0:
             return
         name = principal.id if principal.role is Role.SOURCE else principal.role.value
@@ -190,15 +198,15 @@ class ReportRateLimiter:
         wait = min(max(1, math.ceil(wait_s)), MAX_WAIT_S)
         raise ProblemError("over_rate", retry_after_s=wait, wait_s=wait, rate=f"{limit.per_s:g}")
 
-    def charge(self, principal: Principal, *, danger: bool) -> None:
+    def charge(self, principal: Principal, realm: str, *, danger: bool) -> None:
         """Count one report that another front of the cluster accepted."""
         limit = self.limit_of(principal)
         if limit is None:
             return
-        now = self._monotonic()
-        if danger and self._danger_bucket(principal.id, limit, now).take_token(now) == 0:
+        now, sender = self._monotonic(), name_quota(principal.id, realm)
+        if danger and self._danger_bucket(sender, limit, now).take_token(now) == 0:
             return
-        self._bucket(principal.id, limit, now, danger=False).owe(now)
+        self._bucket(sender, limit, now, danger=False).owe(now)
 
     def _danger_bucket(self, sender: str, limit: SenderRate, now: float) -> TokenBucket:
         danger_limit = SenderRate(
@@ -249,7 +257,8 @@ class Admission:
 
     Beyond `limit`, or while bodies use the reserve of `room`, only danger to people is admitted.
     Beyond `limit + reserve`, nothing is. So danger to people is never turned away while another
-    report would be admitted. Beside other live realms, one realm uses half of the places at most.
+    report would be admitted. Beside other live realms, one realm uses half of the places at most;
+    all simulated realms together do so always.
     """
 
     limit: int
@@ -264,20 +273,22 @@ class Admission:
     def enter(self, realm: str, *, danger: bool) -> Iterator[None]:
         """Admit one report for the duration of the context. Raises ProblemError `overloaded`."""
         places = self.limit + (self.reserve if danger else 0)
+        name = realm if is_live(realm) else _SIMULATED
         is_full = self.inside >= places or (
-            self._by_realm[realm] >= max(places // 2, 1) and self.has_neighbours(realm)
+            self._by_realm[name] >= max(places // 2, 1)
+            and (name == _SIMULATED or self.has_neighbours(realm))
         )
         if is_full or (self.room.tight and not danger):
             raise build_overload_problem()
         self.inside += 1
-        self._by_realm[realm] += 1
+        self._by_realm[name] += 1
         try:
             yield
         finally:
             self.inside -= 1
-            self._by_realm[realm] -= 1
-            if not self._by_realm[realm]:
-                del self._by_realm[realm]
+            self._by_realm[name] -= 1
+            if not self._by_realm[name]:
+                del self._by_realm[name]
 
 
 def build_overload_problem() -> ProblemError:

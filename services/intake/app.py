@@ -274,7 +274,7 @@ class Intake:
             return
         principal = self.access.principal(report.sender)
         if principal is not None:
-            self.rates.charge(principal, danger=report.urgent)
+            self.rates.charge(principal, report.realm, danger=report.urgent)
 
     async def __aenter__(self) -> Self:
         await self._stack.enter_async_context(self.access)

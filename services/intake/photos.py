@@ -17,7 +17,7 @@ from uuid import NAMESPACE_URL, uuid5
 import structlog
 
 from schemas.topics import RealmNameInvalid, parse_realm
-from services.intake.admission import DailyQuota
+from services.intake.admission import DailyQuota, name_quota
 from services.intake.http.exchange import (
     DATA_CONTENT_POLICY,
     BodyReader,
@@ -173,14 +173,15 @@ class PhotoApi:
         id = str(uuid5(NAMESPACE_URL, f"{principal.id}/{realm}/{sha256(photo).hexdigest()}"))
         # A photo that is sent again counts once.
         if await self._texts.get(build_attachment_id(id)) is None:
-            if not self._quota.count_item(principal.id, len(photo)):
+            quota = name_quota(principal.id, realm)
+            if not self._quota.count_item(quota, len(photo)):
                 raise ProblemError("photo_quota")
             try:
                 await self._texts.put(
                     build_attachment_id(id), TextItem({"realm": realm}, photo, content_type)
                 )
             except BrokerAway:
-                self._quota.give_back(principal.id, len(photo))
+                self._quota.give_back(quota, len(photo))
                 raise
         await send_json(
             send,

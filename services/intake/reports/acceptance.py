@@ -237,7 +237,7 @@ class ReportReceiver:
             partition = choose_partition(TOPIC, claim.realm)
             self._backlog.check(partition, claim.realm, danger=claim.danger)
         with self._admission.enter(claim.realm, danger=claim.danger):
-            self._rates.count_report(principal, danger=claim.danger)
+            self._rates.count_report(principal, claim.realm, danger=claim.danger)
             storing = self._store if tracing.get_traces() is None else self._store_traced
             task = asyncio.create_task(storing(claim, principal, identity, raw))
             self._under_way[identity.report_id] = identity.fingerprint, task
@@ -310,7 +310,7 @@ class ReportReceiver:
         if CORRECTED_BY.get() is not None:
             return
         for start in range(0, len(renewals), MAX_RENEWALS):
-            self._rates.count_report(principal, danger=False)
+            self._rates.count_report(principal, realm, danger=False)
             message = LeasesRenewed(
                 source_key=sender, leases=tuple(renewals[start : start + MAX_RENEWALS])
             )

@@ -196,6 +196,18 @@ async def test_photos_are_limited_per_sender_and_day(tmp_path: Path) -> None:
     await door.close()
 
 
+async def test_photos_of_an_exercise_leave_the_quota_of_the_live_realm(tmp_path: Path) -> None:
+    door = Door(tmp_path, photos_per_day=1)
+    photos = [jpeg(segment(0xE0, b"JFIF\0" + bytes((n,)))) for n in range(3)]
+    async with await door.as_(Role.SITE_MANAGER) as http:
+        responses = [
+            await http.post("/api/v1/attachments", content=photo, params={"realm": realm})
+            for photo, realm in zip(photos, ("92~ex-1", "92~ex-2", "92"), strict=True)
+        ]
+    assert [answer.status_code for answer in responses] == [201, 403, 201]
+    await door.close()
+
+
 async def test_a_photo_that_could_not_be_kept_uses_up_no_quota(tmp_path: Path) -> None:
     """A phone comes again every few seconds while the log is away."""
     door = Door(tmp_path, photos_per_day=2)

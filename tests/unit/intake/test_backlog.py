@@ -170,3 +170,18 @@ def test_a_realm_uses_half_of_the_places_while_there_are_others() -> None:
     with ExitStack() as stack:
         for _ in range(4):
             stack.enter_context(alone.enter("92", danger=False))
+
+
+def test_exercises_leave_half_of_the_places_to_the_live_realm() -> None:
+    admission = Admission(4, 2, BodyMemory(1000))
+    with ExitStack() as stack:
+        for exercise in ("92~ex-1", "92~ex-2"):
+            stack.enter_context(admission.enter(exercise, danger=False))
+        with pytest.raises(ProblemError, match="overloaded"):
+            stack.enter_context(admission.enter("92~ex-3", danger=False))
+        stack.enter_context(admission.enter("92~ex-3", danger=True))
+        with pytest.raises(ProblemError, match="overloaded"):
+            stack.enter_context(admission.enter("92~ex-3", danger=True))
+        stack.enter_context(admission.enter("92", danger=False))
+        for _ in range(2):
+            stack.enter_context(admission.enter("92", danger=True))

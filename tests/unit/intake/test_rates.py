@@ -49,15 +49,15 @@ class Desk:
         self.clock, self.exceeded = Clock(), list[str]()
         self.rates = ReportRateLimiter(normal, DANGER, self.exceeded.append, monotonic=self.clock)
 
-    def lets_in(self, who: Principal, *, danger: bool = False) -> bool:
+    def lets_in(self, who: Principal, *, danger: bool = False, realm: str = "92") -> bool:
         try:
-            self.rates.count_report(who, danger=danger)
+            self.rates.count_report(who, realm, danger=danger)
         except ProblemError:
             return False
         return True
 
-    def let_in(self, who: Principal, count: int, *, danger: bool = False) -> int:
-        return sum(self.lets_in(who, danger=danger) for _ in range(count))
+    def let_in(self, who: Principal, count: int, *, danger: bool = False, realm: str = "92") -> int:
+        return sum(self.lets_in(who, danger=danger, realm=realm) for _ in range(count))
 
 
 @pytest.fixture
@@ -84,11 +84,22 @@ def test_danger_takes_from_its_own_bucket_then_from_that_of_the_others() -> None
     assert desk.let_in(other, 1) == 0
 
 
+def test_an_exercise_takes_nothing_of_the_live_rate() -> None:
+    desk, source = Desk(), principal()
+    for exercise in ("92~ex-1", "92~ex-2"):
+        desk.let_in(source, 30, danger=True, realm=exercise)
+    assert desk.let_in(source, 1, realm="92~ex-3") == 0, "exercises share one rate"
+    assert desk.let_in(source, 30, danger=True) == 14
+    other = principal(Role.TECHNICIAN)
+    desk.rates.charge(other, "92~ex-1", danger=False)
+    assert desk.let_in(other, 30) == 10
+
+
 def test_a_refused_sender_gets_the_time_of_the_next_try() -> None:
     desk, source = Desk(SenderRate(0.1, 1)), principal()
-    desk.rates.count_report(source, danger=False)
+    desk.rates.count_report(source, "92", danger=False)
     with pytest.raises(ProblemError, match="over_rate") as refused:
-        desk.rates.count_report(source, danger=False)
+        desk.rates.count_report(source, "92", danger=False)
     assert (refused.value.problem.status, refused.value.problem.retry_after_s) == (503, 10)
     desk.clock.now += 10
     assert desk.lets_in(source)
