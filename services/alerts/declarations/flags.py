@@ -19,16 +19,17 @@ from services.alerts.causes.restoration import (
     is_revoked_by,
 )
 from services.alerts.decision import AlertsDecision, cancel_task, open_task
-from services.alerts.declarations.yellow_vigilance import compute_digest_time
+from services.alerts.declarations.yellow_vigilance import YELLOW, compute_digest_time
 from services.alerts.reference.territory import (
     ALL_CLEAR_MEASURE,
     CLOSED_BY_POWER_PCT,
+    COLOURS,
     RESTORATION_MEASURES,
     TRANSIT_RUNS,
     TRANSIT_STOPS,
     build_supplier_flag,
 )
-from services.alerts.reports.judgement import is_service_wide
+from services.alerts.reports.judgement import is_publisher_of_colour, is_service_wide
 from services.alerts.reports.report_facts import (
     WITHDRAWN,
     are_windows_over,
@@ -80,6 +81,8 @@ def apply_declarations(draft: AlertsDecision, row: ReportRow, incident: str | No
         return
     withdrawn = _list_referenced_declarations(draft, row) if row.msg_type is MsgType.CANCEL else ()
     for id, value in _list_declarations(draft, row):
+        if row.type is T.INFO and _is_above_yellow(draft, id):
+            continue
         if (id, value) in withdrawn or (
             value == _get_harmless_value(id) and _is_held_by_other_report(draft, row, id, withdrawn)
         ):
@@ -170,7 +173,7 @@ def _list_referenced_declarations(
 
 def _list_declarations(draft: AlertsDecision, row: ReportRow) -> Iterator[tuple[str, FlagValue]]:
     name, m = get_measure_name(row), row.measure
-    if row.type is T.WEATHER_ALERT and row.phenomenon and row.colour:
+    if row.phenomenon and row.colour and _declares_colour(draft, row):
         yield f"vigilance:{row.phenomenon}", row.colour
     if m is not None and name == "river_level" and (level := parse_number(m.value)) is not None:
         for station in list_named(row, "station:"):
@@ -194,6 +197,26 @@ def _list_declarations(draft: AlertsDecision, row: ReportRow) -> Iterator[tuple[
             for declaration in _list_dependency_states(draft, row)
             if m.value is not None
         )
+
+
+def _declares_colour(draft: AlertsDecision, row: ReportRow) -> bool:
+    """Return whether the colour of a report is a vigilance: a bulletin, or yellow of its publisher.
+
+    The feeds publish yellow, and its end, as information that calls nobody. Rules D72 and D120.
+    """
+    if row.type is T.WEATHER_ALERT:
+        return True
+    return (
+        row.type is T.INFO
+        and row.colour in COLOURS[: COLOURS.index(YELLOW) + 1]
+        and is_publisher_of_colour(row, draft.territory)
+    )
+
+
+def _is_above_yellow(draft: AlertsDecision, id: str) -> bool:
+    """Return whether a vigilance is orange or red: an information does not lower it."""
+    flag = draft.state.flags.get(id) if id.startswith("vigilance:") else None
+    return flag is not None and flag.value in COLOURS[COLOURS.index(YELLOW) + 1 :]
 
 
 def _is_about_territory(row: ReportRow) -> bool:

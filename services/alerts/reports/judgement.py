@@ -274,6 +274,12 @@ def _can_declare_colour(draft: AlertsDecision, row: ReportRow) -> bool:
     return row.source in measures.relays and in_force is not None and in_force.value == row.colour
 
 
+def is_publisher_of_colour(row: ReportRow, territory: TerritoryIndex) -> bool:
+    """Return whether the source of a report is the publisher of the phenomenon's colours."""
+    rules = territory.measures.vigilances if territory.measures is not None else ()
+    return any(row.phenomenon in r.phenomena and row.source in r.sources for r in rules)
+
+
 def _list_colour_sources(measures: ref.MeasureRules, phenomenon: str | None) -> frozenset[str]:
     """Return the sources of the phenomenon's colours; all sources of colours if it has no rule."""
     its_own = [rule for rule in measures.vigilances if phenomenon in rule.phenomena]

@@ -246,7 +246,7 @@ class HydroLevels(FeedConnector):
         holds = memory.get("holds", 0)
         if holds < MOST_HOLDS and not _is_supported(level, agree, memory):
             memory["holds"] = holds + 1
-            memory["held"] = alias
+            memory["held"] = [*_list_held_aliases(memory), alias]
             reading.posts.append(
                 build_post(
                     alias,
@@ -260,9 +260,10 @@ class HydroLevels(FeedConnector):
             )
             return
         memory["level"], memory["holds"] = metres, 0
-        pending_alias = memory.pop("held", None)
+        held_aliases = _list_held_aliases(memory)
+        memory.pop("held", None)
         is_due = _is_due(level, metres, kind, last_report, memory.get("type"))
-        if not is_due and pending_alias is None:
+        if not is_due and not held_aliases:
             return
         severity = 1 if kind == "info" else next(s for m, s in SEVERITIES if metres >= m)
         reading.posts.append(
@@ -271,14 +272,20 @@ class HydroLevels(FeedConnector):
                 format_instant(level.at),
                 type=kind,
                 severity=severity,
-                msg_type="Update" if pending_alias else None,
-                references=[pending_alias] if pending_alias else None,
+                msg_type="Update" if held_aliases else None,
+                references=held_aliases,
                 measure=measure,
                 headline=headline,
             )
         )
         memory["said"] = {"at": format_instant(level.at), "metres": metres}
         memory["type"] = kind
+
+
+def _list_held_aliases(memory: Memory) -> list[str]:
+    """Return the readings that wait for another one: the next that counts answers for all."""
+    aliases: str | list[str] = memory.get("held", [])
+    return [aliases] if isinstance(aliases, str) else aliases
 
 
 def _list_measured(bodies: Bodies) -> list[tuple[str, FeedBody]]:

@@ -61,7 +61,7 @@ FLOODS: Final = "4"
 ELSEWHERE: Final = frozenset({"8", "9"})
 """Avalanches and waves: never in the départements that are watched."""
 EXTENSION: Final = timedelta(hours=1)
-"""A later end by less than this is no news."""
+"""An earlier begin, or a later end, by less than this is no news."""
 
 
 class _Item(StrictModel):
@@ -247,6 +247,7 @@ class MeteofranceVigilance(FeedConnector):
             return
         note_said(state, decision, colour, alias)
         if windows:
+            state["from"] = format_instant(windows[0].begin)
             state["until"] = format_instant(windows[-1].end)
 
     def _build(
@@ -399,11 +400,13 @@ def _find_windows(forecasts: list[_Forecast], colour: int) -> list[_ColourWindow
 def _extend(
     state: dict[str, Any], colour: str, windows: list[_ColourWindow]
 ) -> ColourDecision | None:
-    """Return the update of an alert that now lasts longer; else None."""
+    """Return the update of an alert that now begins earlier or lasts longer; else None."""
     stands = state.get("opened") and state.get("colour") == colour and "until" in state
     if not stands or not windows or colour not in ("orange", "rouge"):
         return None
-    if windows[-1].end < read_stored_time(state["until"]) + EXTENSION:
+    is_longer = windows[-1].end >= read_stored_time(state["until"]) + EXTENSION
+    is_earlier = "from" in state and windows[0].begin <= read_stored_time(state["from"]) - EXTENSION
+    if not is_longer and not is_earlier:
         return None
     return ColourDecision(Step.UPDATE, (state["alias"],), is_alert=True)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 import pytest
 
 from schemas.alerts import AttentionRequested, Why
 from schemas.calling import NotificationPlanned
-from schemas.words import Channel
+from schemas.words import Channel, MsgType
 from tests.unit.alerts.scene import PARIS, Scene
 
 NIGHT = int(datetime(2027, 2, 11, 3, 15, tzinfo=PARIS).timestamp() * 1000)
@@ -93,3 +94,75 @@ def test_a_plan_proposed_by_yellow_alone_calls_no_person(scene: Scene) -> None:
     assert [m.template for m in proposed] == ["plan_proposed"]
     why = Why.model_validate_json(str(proposed[0].values["why"]))
     assert (why.metric, why.value, why.reports) == ("vigilance", "orange", ())
+
+
+# ── yellow of the official feeds (D72, D120) ──────────────────────────────────────────────────────
+
+
+def _information(
+    scene: Scene,
+    minute: float,
+    colour: str,
+    *,
+    source: str = "meteo_france",
+    phenomenon: str = "vent",
+    **fields: Any,
+) -> str:
+    return scene.report(
+        minute,
+        "info",
+        source=source,
+        phenomenon=phenomenon,
+        colour=colour,
+        severity=1,
+        **fields,
+    )
+
+
+def test_yellow_that_a_feed_publishes_as_information_is_in_the_digest(scene: Scene) -> None:
+    _information(scene, 0, "jaune")
+    _information(scene, 1, "jaune", source="vigicrues", phenomenon="crues")
+    assert (scene.incidents(), scene.state.level(), _messages(scene)) == ([], 0, [])
+    scene.step(MORNING)
+    assert {m.values["phenomena"] for m in _messages(scene)} == {"crues|vent"}
+    assert {m.values["plans"] for m in _messages(scene)} == {"PT-CRUE"}
+
+
+def test_the_end_of_a_yellow_that_was_an_information_ends_the_vigilance(scene: Scene) -> None:
+    first = _information(scene, 0, "jaune")
+    _information(scene, 60, "vert", msg_type=MsgType.CANCEL, references=(first,))
+    assert scene.state.flags["vigilance:vent"].value == "vert"
+    scene.step(MORNING)
+    assert not _messages(scene)
+
+
+@pytest.mark.parametrize("colour", ["jaune", "vert"])
+def test_an_information_lowers_no_orange(scene: Scene, colour: str) -> None:
+    _bulletin(scene, 0, "orange")
+    _information(scene, 10, colour)
+    assert scene.state.flags["vigilance:vent"].value == "orange"
+
+
+def test_only_the_publisher_declares_yellow_by_an_information(scene: Scene) -> None:
+    _information(scene, 0, "jaune", phenomenon="crues")
+    _information(scene, 0, "jaune", source="site_manager")
+    _information(scene, 0, "orange")
+    assert not [id for id in scene.state.flags if id.startswith("vigilance:")]
+
+
+def test_orange_after_the_yellow_of_a_feed_calls_and_goes_back_to_yellow(scene: Scene) -> None:
+    _information(scene, 0, "jaune")
+    _bulletin(scene, 30, "orange")
+    (orange,) = [r for r in scene.state.reports.values() if r.colour == "orange"]
+    assert scene.state.level() == 2
+    scene.report(
+        60,
+        "weather_alert",
+        source="meteo_france",
+        phenomenon="vent",
+        colour="jaune",
+        severity=1,
+        msg_type=MsgType.CANCEL,
+        references=(orange.id,),
+    )
+    assert scene.state.flags["vigilance:vent"].value == "jaune"

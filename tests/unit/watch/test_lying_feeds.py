@@ -536,3 +536,41 @@ def test_a_row_that_stands_twice_is_no_second_source() -> None:
     (post,) = reading.posts
     assert (post.body["certainty"], post.body["severity"]) == ("unconfirmed", 2)
     assert rings(reading) == []
+
+
+def test_an_orange_that_begins_earlier_than_announced_is_reported_again() -> None:
+    """The hour of a hazard clock is the begin: a later one would be too late (D124)."""
+    memory = read(MF, load_bodies(MF, "warning.json"), "2027-01-12T15:06:00Z").memory
+    document = load_document(MF, "warning.json")
+    item = find_phenomenon(document, "J1", "92", "5")
+    item["timelaps_items"][1]["begin_time"] = "2027-01-13T01:00:00Z"
+    document["product"]["update_time"] = "2027-01-12T18:00:00Z"
+    reading = read(MF, make_bodies(document), "2027-01-12T18:05:00Z", memory)
+    (post,) = reading.posts
+    assert post.body["msg_type"] == "Update"
+    assert post.body["references"] == ["mf-vigilance:92:5:20270112T150305Z"]
+    assert post.body["effective"][0]["from"] == "2027-01-13T01:00:00Z"
+    again = read(MF, make_bodies(document), "2027-01-12T18:15:00Z", reading.memory)
+    assert again.posts == []
+
+
+def test_the_reading_that_counts_answers_for_all_that_were_held() -> None:
+    """Both stayed unconfirmed for good but the newest."""
+    memory: Memory = {}
+    posts: list[dict[str, Any]] = []
+    for hour, level in enumerate((3.0, 4.4, 4.65, 5.05, 5.2)):
+        document = {
+            "Serie": {
+                "CdStationHydro": "F700000103",
+                "GrdSerie": "H",
+                "ObssHydro": [[f"2027-01-25T0{hour + 1}:00:00Z", level]],
+            }
+        }
+        bodies = {"vigicrues": FeedBody("vigicrues", json.dumps(document).encode())}
+        reading = read(HYDRO, bodies, f"2027-01-25T0{hour + 1}:05:00Z", memory)
+        memory = reading.memory
+        posts += [post.body for post in reading.posts]
+    aliases = [p["alias"] for p in posts if p.get("certainty") == "unconfirmed"]
+    (update,) = [p for p in posts if p.get("msg_type") == "Update"]
+    assert len(aliases) == 2
+    assert update["references"] == aliases
