@@ -5,11 +5,19 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from schemas.alerts import ReportRow
+from schemas.catalogue.event_types import endangers_people
 from schemas.continuity import SitrepRow
 from schemas.crisis.obligations import ObligationRow
 from schemas.reassignment import ProposalRow, ReassignmentRow
 from schemas.reference import LevelRule
-from schemas.words import ACTIVE_PLAN_STATES, ActivityState, CardState, PlanState, SiteStatus
+from schemas.words import (
+    ACTIVE_PLAN_STATES,
+    ActivityState,
+    CardState,
+    MsgType,
+    PlanState,
+    SiteStatus,
+)
 from services.console.continuity.clocks import RunningClock
 from services.console.documents.document import CitedSource
 from services.console.hazards.resources import Hazard
@@ -82,9 +90,17 @@ class SitrepFacts:
     proofs: PlanProofs | None = None
     """Share of each plan that is proven. Rule D85."""
 
+    recipients: Sequence[str] = ()
+    """Roles that get a message with the number."""
+
     @property
     def number(self) -> int:
         return self.previous.number + 1 if self.previous else 1
+
+    @property
+    def incident_ids(self) -> frozenset[str]:
+        """Ids of the open incidents."""
+        return frozenset(i.id for i in self.incidents)
 
 
 def count_figures(facts: SitrepFacts) -> dict[str, int]:
@@ -101,7 +117,7 @@ def count_figures(facts: SitrepFacts) -> dict[str, int]:
     cards = [c for p in active for c in p.cards]
     figures["cards:open"] = sum(c.state in (CardState.TO_DO, CardState.DOING) for c in cards)
     figures["cards:late"] = sum(c.overdue for c in cards)
-    figures["reports:unconfirmed"] = len(list_unconfirmed_reports(facts.reports))
+    figures["reports:unconfirmed"] = len(list_unconfirmed_reports(facts))
     figures["tasks:open"] = len(facts.tasks)
     figures["staff:reassigned"] = sum(row.count for row in facts.reassignments)
     figures["staff:displaced"] = sum(s.staff for s in facts.sites if s.status in OUT_OF_SERVICE)
@@ -111,15 +127,23 @@ def count_figures(facts: SitrepFacts) -> dict[str, int]:
 OUT_OF_SERVICE = (SiteStatus.CLOSED, SiteStatus.EVACUATED, SiteStatus.SHELTERING)
 
 
-def list_unconfirmed_reports(reports: Iterable[ReportRow]) -> list[ReportRow]:
-    """List reports that are neither confirmed nor denied, newest first. Rule D6."""
-    open_ones = [
+def list_unconfirmed_reports(facts: SitrepFacts) -> list[ReportRow]:
+    """List reports that are neither confirmed nor denied: danger to people first, then newest.
+
+    Those of a closed incident are over. Rule D6.
+    """
+    open_incidents = facts.incident_ids
+    reports = [
         r
-        for r in reports
+        for r in facts.reports
         if r.confirmation in ("unconfirmed", "rumour")
+        and r.msg_type is not MsgType.CANCEL
+        and (r.incident is None or r.incident in open_incidents)
         and not {"superseded", "cancelled"} & set(r.flags)
     ]
-    return sorted(open_ones, key=lambda r: (-r.recorded_at, r.id))
+    return sorted(
+        reports, key=lambda r: (not endangers_people(r.type, r.severity), -r.recorded_at, r.id)
+    )
 
 
 def index_lines(lines: Iterable[LineRecord]) -> tuple[list[CitedSource], dict[str, list[str]]]:

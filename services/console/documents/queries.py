@@ -95,13 +95,15 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries, ProofQueri
         remarks: Mapping[str, str] | None = None,
         validated_by: str | None = None,
         partners: Mapping[str, Instant] | None = None,
+        recipients: Sequence[str] = (),
     ) -> Document:
         """Draft the next situation report.
 
         `partners` are the verifications of their numbers in the directory, for the proof of plans.
         """
         view = await self.of(self._realm, langs[0]).read()
-        return draft_sitrep(await self._facts(view, langs, remarks or {}, validated_by, partners))
+        facts = await self._facts(view, langs, remarks or {}, validated_by, partners)
+        return draft_sitrep([replace(one, recipients=recipients) for one in facts])
 
     async def _facts(
         self,

@@ -172,6 +172,7 @@ async def validate_sitrep(author: SitrepAuthor, body: ValidateRequest) -> Respon
         remarks=body.remarks,
         validated_by=author.principal.acting_role,
         partners=await read_partners(author.request, then),
+        recipients=tuple(dict.fromkeys(body.recipients)),
     )
     document = document.model_copy(update={"heads": dict(await author.model.heads())})
     raw = document.frozen()

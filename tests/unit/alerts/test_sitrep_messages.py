@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
+from schemas.alerts import AttentionRequested
 from schemas.calling import NotificationPlanned
+from schemas.commands import SetLevel
 from schemas.continuity import SitrepIssued, SitrepRow
+from schemas.runtime import CommandApplied
+from schemas.words import Level
 from tests.unit.alerts.scene import Scene
+
+DIRECTOR: dict[str, Any] = {"author": "dgs", "role": "dgs_directeur_de_crise", "reason": "text:x"}
 
 
 def _issue(scene: Scene, *recipients: str) -> list[NotificationPlanned]:
@@ -42,3 +52,15 @@ def test_each_recipient_gets_number_level_and_times() -> None:
 
 def test_a_report_without_recipients_sends_no_message() -> None:
     assert _issue(Scene()) == []
+
+
+@pytest.mark.parametrize(("level", "state"), [(Level.N0, "void"), (Level.N1, "open")])
+def test_the_task_for_a_report_ends_at_a_level_without_a_rhythm(level: Level, state: str) -> None:
+    scene = Scene()
+    scene.command(SetLevel(**DIRECTOR, scope="territory", level=Level.N2), 0)
+    due = AttentionRequested(code="sitrep_due", roles=(), limit_at=scene.at(60))
+    scene.feed(due, at=scene.at(60))
+    answer = scene.command(SetLevel(**DIRECTOR, scope="territory", level=level, force=True), 90)
+    assert isinstance(answer, CommandApplied), answer
+    (task,) = [t for t in scene.state.tasks.values() if t.kind == "sitrep"]
+    assert task.state == state

@@ -146,7 +146,7 @@ def _write_validation_section(
                 _("Validé par"),
                 by,
                 _("Diffusé à"),
-                _("cellule, directeurs de pôle, préfecture (texte)"),
+                _write_recipients(x),
             )
         ),
     )
@@ -159,6 +159,14 @@ def _write_validation_section(
     return DocumentSection(
         id="validation", title=_("Validation"), table=Table(columns=columns, rows=rows)
     )
+
+
+def _write_recipients(x: SitrepFacts) -> str:
+    """Name the roles that get a message with the number."""
+    if not x.validated_by:
+        return "………………"
+    names = [w.name_role(role, None, x.names, x._) for role in x.recipients]
+    return ", ".join(names) or x._("aucun message envoyé")
 
 
 SECTIONS: Final[tuple[Callable[[SitrepFacts, Citations], DocumentSection], ...]] = (

@@ -4,7 +4,7 @@ from typing import Final
 
 from schemas.alerts import ReportRow
 from schemas.reassignment import LineState
-from schemas.words import Certainty, EventType, SiteStatus
+from schemas.words import Certainty, EventType, MsgType, SiteStatus
 from services.console.documents.document import (
     Citations,
     DocumentLine,
@@ -148,17 +148,32 @@ def write_staff_section(x: SitrepFacts, citations: Citations) -> DocumentSection
 
 
 def _list_headcounts(x: SitrepFacts) -> list[ReportRow]:
-    """Return the newest headcount of each place."""
-    newest: dict[str, ReportRow] = {}
-    for r in sorted(x.reports, key=lambda r: r.occurred_at):
+    """Return the newest headcount of each place in the open incidents.
+
+    Places with most people missing come first, then the largest.
+    """
+    newest: dict[str, tuple[float, float, ReportRow]] = {}
+    for r in sorted(x.reports, key=lambda r: (r.occurred_at, r.recorded_at, r.id)):
         if (
-            r.type == "headcount"
+            r.type is EventType.HEADCOUNT
             and r.measure is not None
             and isinstance(r.measure.value, int | float)
-            and r.confirmation == "confirmed"
+            and r.incident in x.incident_ids
+            and _is_standing(r)
         ):
-            newest[r.site or r.measure.scope or ""] = r
-    return sorted(newest.values(), key=lambda r: -(r.measure.value_of or 0) if r.measure else 0)
+            expected = r.measure.value_of or 0
+            missing = max(expected - r.measure.value, 0)
+            newest[r.site or r.measure.scope or ""] = (-missing, -expected, r)
+    return [row for _missing, _expected, row in sorted(newest.values(), key=lambda c: c[:2])]
+
+
+def _is_standing(row: ReportRow) -> bool:
+    """Return whether a report is confirmed and withdraws none, and was not withdrawn."""
+    return (
+        row.confirmation == "confirmed"
+        and row.msg_type is not MsgType.CANCEL
+        and "cancelled" not in row.flags
+    )
 
 
 def write_calls_section(x: SitrepFacts, citations: Citations) -> DocumentSection:
@@ -227,7 +242,7 @@ def write_calls_section(x: SitrepFacts, citations: Citations) -> DocumentSection
 
 def write_unconfirmed_section(x: SitrepFacts, citations: Citations) -> DocumentSection:
     _, lang = x._, x.lang
-    claims = list_unconfirmed_reports(x.reports)
+    claims = list_unconfirmed_reports(x)
     lines = []
     for r in claims[:REPORTS_SHOWN]:
         where = x.names.site(r.site) if r.site else x.names.commune(r.commune) if r.commune else ""
@@ -270,10 +285,12 @@ def write_unconfirmed_section(x: SitrepFacts, citations: Citations) -> DocumentS
 def write_partners_section(x: SitrepFacts, citations: Citations) -> DocumentSection:
     _, lang = x._, x.lang
     newest: dict[str, ReportRow] = {}
+    since = times.to_ms(min((i.known_at for i in x.incidents), default=x.at))
     for r in sorted(x.reports, key=lambda r: r.recorded_at):
         if (
             r.source not in _OWN_SOURCES | _ANONYMOUS_SOURCES
-            and r.confirmation == "confirmed"
+            and r.recorded_at >= since
+            and _is_standing(r)
             and r.state in ("applied", "duplicate")
         ):
             newest[r.source] = r

@@ -18,7 +18,7 @@ from services.console.documents.telling import drop_repetitions, is_key_event
 from services.console.i18n import N_
 from services.console.incidents.page import get_reason_level, is_decided
 from services.console.logbook.lines import render_line as sentence
-from services.console.resources import Reason
+from services.console.resources import Incident, Reason
 from services.console.texts import words as w
 from services.console.texts import world
 from services.console.texts.names import shorten_activity_name, shorten_site_name
@@ -28,6 +28,8 @@ from services.console.web import times
 INCIDENTS_SHOWN: Final = 4
 CHANGES_SHOWN: Final = 8
 SYSTEMS_SHOWN: Final = 3
+COUNTS_SHOWN: Final = 4
+"""Number of names in the line about headcounts that have only begun."""
 VULNERABLE_SHOWN: Final = 4
 """Number of sites, and of activities, in the line about vulnerable people."""
 VULNERABLE_MIN: Final = 2
@@ -49,6 +51,7 @@ _COLUMNS: Final = (
 _COMPARED_FIGURES: Final = {
     "incidents:open": N_("incidents ouverts"),
     "sites:evacuated": N_("sites évacués"),
+    "sites:sheltering": N_("sites confinés"),
     "sites:closed": N_("sites fermés"),
     "sites:degraded": N_("sites dégradés"),
     "sites:unknown": N_("sites sans nouvelles"),
@@ -64,8 +67,9 @@ _COMPARED_FIGURES: Final = {
 
 def write_essentials_section(x: SitrepFacts, citations: Citations) -> DocumentSection:
     _, lang = x._, x.lang
-    lines: list[DocumentLine] = []
-    for i in x.incidents[:INCIDENTS_SHOWN]:
+    lines = _write_missing_lines(x, citations)
+    incidents = sorted(x.incidents, key=lambda i: not is_dangerous_now(i))
+    for i in incidents[:INCIDENTS_SHOWN]:
         parts = [
             _("{title}, depuis {at}", title=i.title, at=times.hm_dated(i.opened_at, x.at, lang))
         ]
@@ -88,14 +92,13 @@ def write_essentials_section(x: SitrepFacts, citations: Citations) -> DocumentSe
                 refs=citations.of(f"incident:{i.id}:opened", *(f"report:{r}" for r in report_ids)),
             )
         )
-        if i.danger:
-            lines.append(
-                DocumentLine(
-                    text=_("Des personnes peuvent être en danger : {title}.", title=i.title),
-                    strong=True,
-                    refs=citations.of(f"incident:{i.id}"),
-                )
-            )
+        if is_dangerous_now(i):
+            lines.append(_write_danger_line(x, i, citations))
+    lines += [
+        _write_danger_line(x, i, citations)
+        for i in incidents[INCIDENTS_SHOWN:]
+        if is_dangerous_now(i)
+    ]
     if len(x.incidents) > INCIDENTS_SHOWN:
         lines.append(
             DocumentLine(
@@ -150,6 +153,62 @@ def write_essentials_section(x: SitrepFacts, citations: Citations) -> DocumentSe
             )
         )
     return DocumentSection(id="essential", title=_("L’essentiel"), lines=tuple(lines))
+
+
+def is_dangerous_now(incident: Incident) -> bool:
+    """Return whether people may be in danger, and the incident is not over. Rule D77."""
+    return incident.danger and incident.over_since is None
+
+
+def _write_danger_line(x: SitrepFacts, incident: Incident, citations: Citations) -> DocumentLine:
+    return DocumentLine(
+        text=x._("Des personnes peuvent être en danger : {title}.", title=incident.title),
+        strong=True,
+        refs=citations.of(f"incident:{incident.id}"),
+    )
+
+
+def _write_missing_lines(x: SitrepFacts, citations: Citations) -> list[DocumentLine]:
+    """Name the sites that have not found everybody, those with most people missing first.
+
+    A count that has found nobody has only begun. Rules D77 and D79.
+    """
+    _, members = x._, {site for i in x.incidents for site in i.sites}
+    counts = [
+        (s, s.headcount.expected - s.headcount.found, s.headcount.found > 0)
+        for s in x.sites
+        if s.id in members and s.headcount is not None
+    ]
+    missing = sorted(
+        ((s, n) for s, n, has_found in counts if n > 0 and has_found),
+        key=lambda p: (-p[1], p[0].id),
+    )
+    counting = [s for s, n, has_found in counts if n > 0 and not has_found]
+    lines = [
+        _.plural(
+            "{where} : {n} personne n’est pas retrouvée.",
+            "{where} : {n} personnes ne sont pas retrouvées.",
+            n,
+            where=shorten_site_name(s.name),
+        )
+        for s, n in missing
+    ]
+    if counting:
+        names = ", ".join(shorten_site_name(s.name) for s in counting[:COUNTS_SHOWN])
+        lines.append(
+            _("Recensement commencé, personne n’est encore retrouvé : {names}", names=names)
+            + (
+                _.plural(" et {n} autre", " et {n} autres", len(counting) - COUNTS_SHOWN)
+                if len(counting) > COUNTS_SHOWN
+                else ""
+            )
+            + "."
+        )
+    refs = citations.of(*(f"site:{s.id}" for s, _n in missing[:3]))
+    return [
+        DocumentLine(text=text, strong=True, refs=refs if n == 0 else ())
+        for n, text in enumerate(lines)
+    ]
 
 
 def _write_vulnerable_line(x: SitrepFacts, citations: Citations) -> list[DocumentLine]:
