@@ -6,7 +6,7 @@ as if it had been named. The latest of several orders asks, as at a site (rule D
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from schemas.alerts import ReportRow, TaskChanged, TaskRow
 from schemas.base import Instant, copy_with
@@ -19,7 +19,6 @@ from schemas.crisis.area_orders import (
     AreaOrderRow,
 )
 from schemas.crisis.causes import Cause
-from schemas.ranks import SITE_MANAGER_ROLE
 from schemas.words import Answer, EventType, SiteStatus, TaskState
 from services.alerts.causes import cause_lifecycle, restoration
 from services.alerts.causes.cause_impact import rebuild_cause
@@ -53,15 +52,29 @@ _STATUS_BY_TYPE: Final = {
 _OPEN_TASKS: Final = (TaskState.OPEN, TaskState.TAKEN)
 
 
+class _Question(NamedTuple):
+    """The question about one site, and the person to ask."""
+
+    task: str
+    site: str
+    recipient: Recipient | None
+
+
 # ── what holds ────────────────────────────────────────────────────────────────────────────────────
 
 
 def update_area_orders(draft: AlertsDecision) -> None:
-    """Bring the orders for areas up to date with the causes that this input changed."""
+    """Bring the orders for areas up to date with the causes that this input changed.
+
+    An incident that is open again asks again where nobody has answered.
+    """
     for id in tuple(draft.stirred):
         cause = draft.state.causes[id]
         if cause.site is None and cause.type in _STATUS_BY_TYPE:
             _review_order(draft, cause)
+    for row in tuple(draft.state.area_orders.values()) if draft.reopened else ():
+        if row.ended_at is None and draft.resolve_incident(row.incident) in draft.reopened:
+            _continue_order(draft, row)
     asked_sites = draft.state.open_tasks.get(AREA_ORDER, ())
     for site in sorted(draft.doubtful.intersection(asked_sites)) if asked_sites else ():
         task = find_open_task(draft, AREA_ORDER, site)
@@ -69,12 +82,21 @@ def update_area_orders(draft: AlertsDecision) -> None:
             _close_question(draft, task, "ordered")
 
 
+def review_areas(draft: AlertsDecision) -> None:
+    """Mark the orders for review: a new version of the reference data may add or drop sites."""
+    orders = (id for id, row in draft.state.area_orders.items() if row.ended_at is None)
+    draft.stirred.update(dict.fromkeys(orders))
+
+
 def on_area_order_due(draft: AlertsDecision, id: str) -> None:
     """Ask or tell the next sites, and call again where nobody answered."""
     row = draft.state.area_orders[id]
-    for task in _list_questions(draft, id):
-        if task.due_at is not None and task.due_at <= draft.now and len(task.calls) == 1:
-            _call_next(draft, row, task, deputy_only=True)
+    unanswered_questions = (
+        task
+        for task in _list_questions(draft, id)
+        if task.due_at is not None and task.due_at <= draft.now and len(task.calls) == 1
+    )
+    _call_next(draft, row, unanswered_questions, is_unreachable=False)
     _continue_order(draft, row)
 
 
@@ -90,7 +112,8 @@ def _review_order(draft: AlertsDecision, cause: Cause) -> None:
         row = _build_row(draft, cause, drawing_report, sites)
     elif drawing_report is None or (drawing_report.id == old.report and old.ended_at is None):
         ended_at = None if holds else (old.ended_at or cause.lifted_at or draft.now)
-        row = copy_with(old, {"sites": () if not holds else old.sites, "ended_at": ended_at})
+        kept_sites = old.sites if holds and drawing_report is None else sites
+        row = copy_with(old, {"sites": kept_sites, "ended_at": ended_at})
     else:
         row = _build_row(draft, cause, drawing_report, sites)
     if old is not None:
@@ -216,6 +239,7 @@ def _list_unasked_sites(draft: AlertsDecision, row: AreaOrderRow) -> list[str]:
         for site in row.sites
         if site not in outside
         and not _is_asked(draft, site, row)
+        and not _is_reopened(draft, site, row)
         and not _has_own_order(draft, site, row)
         and ((newest := _find_newest_order(draft, site)) is None or newest.id == row.id)
     ]
@@ -228,49 +252,59 @@ def _is_asked(draft: AlertsDecision, site: str, row: AreaOrderRow) -> bool:
     return task is not None and task.candidates == (row.id, row.report)
 
 
+def _is_reopened(draft: AlertsDecision, site: str, row: AreaOrderRow) -> bool:
+    """Return whether the site itself has reported the end of the order since it was given."""
+    cause = draft.state.causes[row.id]
+    reopening = draft.state.reopenings.get(f"{site}|{cause.type.value}")
+    return reopening is not None and reopening[0] > cause.last_at
+
+
 def _name_recipient(draft: AlertsDecision, site: str) -> str:
-    """Return the role that a question about a site goes to, if it is not its own manager."""
+    """Return the person that a question about a site goes to."""
     people, _uncovered = find_site_recipients(draft, site)
-    if not people or people[0].role == SITE_MANAGER_ROLE:
-        return ""
-    return f"{people[0].role}:{people[0].scope or ''}"
+    return people[0].person if people else ""
 
 
 def _ask_sites(draft: AlertsDecision, row: AreaOrderRow, sites: Iterable[str]) -> None:
-    """Open the question about each site, and call the person responsible for it.
-
-    A person who stands in for the managers of several sites gets one message for all of them.
-    """
-    shared: dict[Recipient, list[tuple[str, str]]] = {}
+    """Open the question about each site, and call the person responsible for it."""
+    questions = list[_Question]()
     for site in sites:
         if (former := find_open_task(draft, AREA_ORDER, site)) is not None:
             _close_question(draft, former, "replaced")
-        task, (people, uncovered) = draft.derive("task"), find_site_recipients(draft, site)
+        people, uncovered = find_site_recipients(draft, site)
         for role, scope in uncovered:
             draft.emit(RoleUncovered(role=role, scope=scope))
-        if people and people[0].role != SITE_MANAGER_ROLE:
-            shared.setdefault(people[0], []).append((task, site))
-            continue
-        recipient = people[0] if people else None
-        _open_question(draft, row, task, site, recipient, _call(draft, row, recipient, task, site))
-    for recipient, questions in shared.items():
-        if len(questions) == 1:
-            ((task, site),) = questions
-            call = _call(draft, row, recipient, task, site)
-        else:
-            call = _call(draft, row, recipient, None, ",".join(site for _task, site in questions))
-        for task, site in questions:
-            _open_question(draft, row, task, site, recipient, call)
+        questions.append(_Question(draft.derive("task"), site, people[0] if people else None))
+    calls = _call_recipients(draft, row, questions)
+    for question in questions:
+        _open_question(draft, row, question, calls.get(question.task, ()))
+
+
+def _call_recipients(
+    draft: AlertsDecision, row: AreaOrderRow, questions: Iterable[_Question]
+) -> dict[str, tuple[str, ...]]:
+    """Call the recipients, and return the call of each question.
+
+    A person who is responsible for several sites gets one message for all of them.
+    """
+    by_person: dict[str, list[tuple[_Question, Recipient]]] = {}
+    for question in questions:
+        if (recipient := question.recipient) is not None:
+            by_person.setdefault(recipient.person, []).append((question, recipient))
+    calls: dict[str, tuple[str, ...]] = {}
+    for pairs in by_person.values():
+        first, recipient = pairs[0]
+        task = first.task if len(pairs) == 1 else None
+        sites = ",".join(question.site for question, _recipient in pairs)
+        call = _call(draft, row, recipient, task, sites)
+        calls |= {question.task: (call,) for question, _recipient in pairs}
+    return calls
 
 
 def _open_question(
-    draft: AlertsDecision,
-    row: AreaOrderRow,
-    task: str,
-    site: str,
-    recipient: Recipient | None,
-    calls: tuple[str, ...],
+    draft: AlertsDecision, row: AreaOrderRow, question: _Question, calls: tuple[str, ...]
 ) -> None:
+    task, site, recipient = question
     post = None if recipient is None else ":".join(filter(None, (recipient.role, recipient.scope)))
     draft.emit(
         TaskChanged(
@@ -293,13 +327,11 @@ def _open_question(
 def _call(
     draft: AlertsDecision,
     row: AreaOrderRow,
-    recipient: Recipient | None,
+    recipient: Recipient,
     task: str | None,
     site: str,
-) -> tuple[str, ...]:
+) -> str:
     """Plan the message that asks; without a task it is about several sites, and takes no answer."""
-    if recipient is None:
-        return ()
     values = _build_values(draft, row, site) | {
         "order": row.order.value,
         "ordered_at": row.ordered_at,
@@ -307,7 +339,7 @@ def _call(
     }
     if task is not None:
         values["task"] = task
-    return (_plan_message(draft, row, recipient, values, danger=True, answers=task is not None),)
+    return _plan_message(draft, row, recipient, values, danger=True, answers=task is not None)
 
 
 def _build_values(draft: AlertsDecision, row: AreaOrderRow, site: str) -> Values:
@@ -357,23 +389,33 @@ def _plan_message(
 
 
 def _call_next(
-    draft: AlertsDecision, row: AreaOrderRow, task: TaskRow, *, deputy_only: bool = False
+    draft: AlertsDecision, row: AreaOrderRow, tasks: Iterable[TaskRow], *, is_unreachable: bool
 ) -> None:
-    """Call the next person responsible for a site; none is called twice."""
-    called_people = {draft.state.calls[id].person for id in task.calls if id in draft.state.calls}
-    people, _uncovered = find_site_recipients(draft, task.site or "")
-    recipient = next(
-        (
-            one
-            for one in people
-            if one.person not in called_people
-            and not (deputy_only and one.role != SITE_MANAGER_ROLE)
-        ),
-        None,
-    )
-    calls = _call(draft, row, recipient, task.id, task.site or "")
-    if calls:
-        draft.emit(TaskChanged(row=copy_with(task, {"calls": (*task.calls, *calls)})))
+    """Call the next person responsible for each site; none is called twice.
+
+    A person who does not answer is followed by the deputy, one who is unreachable by the next post,
+    too.
+    """
+    questions, asked_tasks = list[_Question](), dict[str, TaskRow]()
+    for task in tasks:
+        calls = [draft.state.calls[id] for id in task.calls if id in draft.state.calls]
+        called_people = {call.person for call in calls}
+        people, _uncovered = find_site_recipients(draft, task.site or "")
+        recipient = next(
+            (
+                one
+                for one in people
+                if one.person not in called_people
+                and (is_unreachable or not calls or one.role == calls[0].role)
+            ),
+            None,
+        )
+        if recipient is not None:
+            questions.append(_Question(task.id, task.site or "", recipient))
+            asked_tasks[task.id] = task
+    for id, more_calls in _call_recipients(draft, row, questions).items():
+        task = asked_tasks[id]
+        draft.emit(TaskChanged(row=copy_with(task, {"calls": (*task.calls, *more_calls)})))
 
 
 def _release_site(draft: AlertsDecision, row: AreaOrderRow, site: str) -> None:
@@ -386,6 +428,8 @@ def _release_site(draft: AlertsDecision, row: AreaOrderRow, site: str) -> None:
     is_asked = task is not None and task.candidates[0] == row.id
     if task is not None and is_asked:
         _close_question(draft, task, "over")
+    if site not in draft.territory.sites:
+        return
     was_opened = _end_site_order(draft, row, site, draft.state.causes[row.id].lifted_by)
     if (newest := _find_newest_order(draft, site)) is not None:
         _continue_later(draft, newest)
@@ -450,13 +494,13 @@ def apply_answer(draft: AlertsDecision, notification: str, person: str, answer: 
 def on_call_unreachable(draft: AlertsDecision, notification: str) -> None:
     """Call the next person at once if all channels of a call failed. Rule D34, nobody on call."""
     call = draft.state.calls.get(notification)
-    task = draft.state.tasks.get(str(call.values.get("task"))) if call is not None else None
-    if call is None or call.template != AREA_ORDER or task is None:
+    if call is None or call.template != AREA_ORDER:
         return
-    row = _get_order(draft, task)
-    if task.state in _OPEN_TASKS and row is not None:
+    asked_tasks = [t for t in list_open_tasks(draft, AREA_ORDER) if notification in t.calls]
+    row = _get_order(draft, asked_tasks[0]) if asked_tasks else None
+    if row is not None:
         draft.emit(RoleUncovered(role=call.role, scope=call.scope))
-        _call_next(draft, row, task)
+        _call_next(draft, row, asked_tasks, is_unreachable=True)
 
 
 def settle_question(

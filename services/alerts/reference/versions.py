@@ -15,6 +15,7 @@ from schemas.reference_changes import (
     ReferenceDrafted,
 )
 from services.alerts.decision import AlertsDecision
+from services.alerts.declarations import area_orders
 from services.alerts.pipeline import update_derived_state
 
 SITES_PER_DEADLINE: Final = 25
@@ -57,6 +58,7 @@ def load_section(draft: AlertsDecision, event: ReferencePublished) -> None:
     draft.emit(event)
     if event.last:
         _mark_sites_for_judgement(draft, sorted(draft.state.site_causes))
+        area_orders.review_areas(draft)
         update_derived_state(draft, draft.state.rules.topics)
         _fail_outdated_changes(draft)
 
@@ -93,6 +95,7 @@ def _publish_section(draft: AlertsDecision, row: ReferenceChangeRow) -> None:
         judged="",
         **progress,
     )
+    area_orders.review_areas(draft)
     update_derived_state(draft, draft.state.rules.topics)
     _fail_outdated_changes(draft)
 

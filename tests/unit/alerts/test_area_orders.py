@@ -6,12 +6,15 @@ import pytest
 
 from schemas.alerts import SiteStatusChanged, TaskRow
 from schemas.calling import AnswerReceived, NotificationPlanned, NotificationWithdrawn, Unreachable
-from schemas.commands import CompleteTask, ResolveIncident
+from schemas.commands import CompleteTask, ReopenIncident, ResolveIncident
 from schemas.crisis.area_orders import AreaOrderRow
 from schemas.oncall import NoteReachability, ReachRow
+from schemas.reference import Roster, RosterSection, Sites
 from schemas.runtime import CommandApplied, CommandRefused
 from schemas.words import Answer, MsgType
 from services.runtime.log.transaction import MAX_TRANSACTION_BYTES
+from services.territory.publish import build_reference_commands
+from tests.shipped import territory
 from tests.unit.alerts.scene import Scene
 
 COMMUNE = "92036"
@@ -406,3 +409,147 @@ def test_closing_the_incident_ends_the_questions(scene: Scene) -> None:
     number = len(calls(scene))
     scene.step(60)
     assert len(calls(scene)) == number
+
+
+def _close(scene: Scene, report: str, minute: float) -> str:
+    incident = scene.incident_of(report).id
+    close = ResolveIncident(**CELL, reason="text:x", incident=incident, force=True)
+    assert isinstance(scene.command(close, minute), CommandApplied)
+    return str(incident)
+
+
+def test_a_reopened_incident_asks_the_sites_again_that_gave_no_answer(scene: Scene) -> None:
+    report = order(scene, 1)
+    yes, no, *silent = inside(scene)
+    answer(scene, 2, calls(scene, yes)[0], Answer.ACK)
+    answer(scene, 2, calls(scene, no)[0], Answer.DECLINE)
+    incident = _close(scene, report, 5)
+    number = len(calls(scene))
+    scene.command(ReopenIncident(**CELL, reason="text:x", incident=incident), 20)
+    settle(scene, 21)
+    assert sorted(str(f.scope) for f in calls(scene)[number:]) == sorted(silent)
+    assert {task(scene, site).state for site in silent} == {"open"}
+    assert {task(scene, site).due_at for site in silent} == {scene.at(30)}
+
+
+def test_a_reopened_incident_asks_nothing_about_an_order_that_is_over(scene: Scene) -> None:
+    report = order(scene, 1)
+    incident = _close(scene, report, 5)
+    order(scene, 10, msg_type=MsgType.CANCEL, references=(report,))
+    number = len(calls(scene))
+    scene.command(ReopenIncident(**CELL, reason="text:x", incident=incident), 20)
+    settle(scene, 21)
+    assert [f for f in calls(scene)[number:] if f.answer_expected] == []
+
+
+def test_an_order_that_is_declared_again_asks_every_site_again(scene: Scene) -> None:
+    first = order(scene, 1)
+    yes = inside(scene)[0]
+    answer(scene, 2, calls(scene, yes)[0], Answer.ACK)
+    order(scene, 10, msg_type=MsgType.CANCEL, references=(first,))
+    assert scene.status(yes) == "normal"
+    number = len(calls(scene))
+    order(scene, 20)
+    assert sorted(str(f.scope) for f in calls(scene)[number:]) == inside(scene)
+
+
+def test_a_second_order_for_more_communes_asks_the_new_sites_and_leaves_the_first(
+    scene: Scene,
+) -> None:
+    order(scene, 1)
+    yes, no, *_silent = inside(scene)
+    answer(scene, 2, calls(scene, yes)[0], Answer.ACK)
+    answer(scene, 2, calls(scene, no)[0], Answer.DECLINE)
+    number = len(calls(scene))
+    order(scene, 9, zone=("92004",), source="commune")
+    settle(scene, 10)
+    more = calls(scene)[number:]
+    assert sorted(str(f.scope) for f in more) == inside(scene, "92004")
+    assert {f.values["order"] for f in more} == {"evacuated"}
+    assert scene.status(yes) == "evacuated"
+
+
+def test_the_site_that_reports_its_own_end_is_not_asked_again(scene: Scene) -> None:
+    order(scene, 1)
+    site = inside(scene)[0]
+    answer(scene, 2, calls(scene, site)[0], Answer.ACK)
+    scene.report(5, "reopening", site, severity=1, lifts=("evacuation",), source="site_manager")
+    assert scene.status(site) == "normal"
+    settle(scene, 40)
+    assert len(calls(scene, site)) == 1
+
+
+# ── other sites ───────────────────────────────────────────────────────────────────────────────────
+
+
+def publish_sites(scene: Scene, minute: float, change: Any) -> None:
+    """Load the reference data again with other sites."""
+    commands = build_reference_commands(territory(), scene.realm, "system:test", "admin")
+    for id, command in commands:
+        data = command.data
+        if isinstance(data, Sites):
+            data = data.model_copy(update={"sites": tuple(change(data.sites))})
+        other = command.model_copy(update={"reference": "other", "data": data})
+        scene.feed(other, id=f"{id}-{minute}", at=scene.at(minute))
+
+
+def test_a_site_that_is_added_inside_is_asked(scene: Scene) -> None:
+    order(scene, 1)
+    new = scene.state.territory.sites[inside(scene)[0]].model_copy(update={"id": "new-1"})
+    number = len(calls(scene))
+    publish_sites(scene, 5, lambda sites: (*sites, new))
+    settle(scene, 6)
+    assert "new-1" in row(scene).sites
+    assert [f.values["site"] for f in calls(scene)[number:]] == ["new-1"]
+    assert task(scene, "new-1").state == "open"
+
+
+def test_a_site_that_is_dropped_waits_for_no_answer_and_hears_of_no_end(scene: Scene) -> None:
+    order(scene, 1)
+    site, number = inside(scene)[0], len(calls(scene))
+    publish_sites(scene, 5, lambda sites: [one for one in sites if one.id != site])
+    settle(scene, 6)
+    assert site not in row(scene).sites
+    assert task(scene, site).outcome == "over"
+    assert calls(scene)[number:] == []
+
+
+# ── one person, several sites ─────────────────────────────────────────────────────────────────────
+
+
+def hold_by(person: str, *sites: str) -> Roster:
+    """Return the roster with one manager for several sites."""
+    (roster,) = [s.roster for s in territory().sections if isinstance(s, RosterSection)]
+    holders = [
+        holder.model_copy(update={"holder": person}) if holder.scope in sites else holder
+        for holder in roster.holders
+    ]
+    return roster.model_copy(update={"holders": tuple(holders)})
+
+
+def test_a_manager_of_several_sites_gets_one_message_for_all_of_them(scene: Scene) -> None:
+    first, second, *others = inside(scene)
+    scene = Scene(roster=hold_by(f"rs-{first}", first, second))
+    order(scene, 1)
+    (call,) = [f for f in calls(scene) if f.person == f"rs-{first}"]
+    assert call.values["site"] == f"{first},{second}"
+    assert (call.danger, call.answer_expected) == (True, False)
+    assert {task(scene, site).calls for site in (first, second)} == {(call.notification,)}
+    assert len(calls(scene)) == len(others) + 1
+    complete(scene, 3, first, "concerned")
+    assert (scene.status(first), scene.status(second)) == ("evacuated", "normal")
+
+
+def test_an_unreachable_stand_in_for_several_sites_is_passed_over_at_once(scene: Scene) -> None:
+    first, second, *_others = inside(scene)
+    scene = Scene(roster=hold_by(f"rs-{first}", first, second))
+    order(scene, 1)
+    (call,) = [f for f in calls(scene) if f.person == f"rs-{first}"]
+    number = len(calls(scene))
+    scene.feed(
+        Unreachable(notification=call.notification, person=call.person, at=scene.at(2)),
+        at=scene.at(2),
+    )
+    more = calls(scene)[number:]
+    assert {site for f in more for site in str(f.values["site"]).split(",")} == {first, second}
+    assert all(len(task(scene, site).calls) == 2 for site in (first, second))
