@@ -111,7 +111,8 @@ class ActionRow(Model):
 class ActionChanged(RowFact):
     """An action changed.
 
-    `change`: requested, reminded, accepted, overdue, done, declined, cancelled.
+    `change`: requested, reminded, accepted, overdue, done, declined, cancelled; closing, while its
+    incident closes with very many actions.
     """
 
     collection: ClassVar[str] = "actions"

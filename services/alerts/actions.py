@@ -36,6 +36,9 @@ DUE: Final = "action_due"
 """Message that asks for the end of an accepted action: an acknowledgement completes it."""
 DECLINED: Final = "action_declined"
 CANCELLED: Final = "action_cancelled"
+CLOSING: Final = "closing"
+"""Change of the action with which the next step goes on, when an incident of very many closes."""
+CANCELLED_PER_STEP: Final = 20
 _CHANNELS: Final = {
     ActionPriority.LOW: (Channel.APP, Channel.EMAIL, Channel.SMS),
     ActionPriority.NORMAL: (Channel.APP, Channel.SMS),
@@ -202,6 +205,22 @@ def cancel(draft: AlertsDecision, row: ActionRow, author: str, reason: str | Non
     return row
 
 
+def cancel_actions(draft: AlertsDecision, incident: str, author: str, reason: str | None) -> None:
+    """Cancel the open actions of an incident that a person closes.
+
+    A Transaction holds a part of very many; the next deadline goes on with the others.
+    """
+    rows = [
+        row
+        for _id, row in sorted(draft.state.actions.items())
+        if row.state in OPEN_ACTION_STATES and draft.resolve_incident(row.incident) == incident
+    ]
+    for row in rows[:CANCELLED_PER_STEP]:
+        cancel(draft, row, author, reason)
+    for row in rows[CANCELLED_PER_STEP:][:1]:
+        _record(draft, row, CLOSING, next_at=draft.now, ended_by=author, reason=reason)
+
+
 def _end(
     draft: AlertsDecision,
     row: ActionRow,
@@ -246,6 +265,10 @@ def on_action_due(draft: AlertsDecision, id: str) -> None:
     """Remind of an unanswered action at half of its delay; later record that it is late."""
     row = draft.state.actions[id]
     if row.state not in OPEN_ACTION_STATES:
+        return
+    if row.ended_by is not None:
+        incident = draft.resolve_incident(row.incident) or ""
+        cancel_actions(draft, incident, row.ended_by, row.reason)
         return
     if draft.clock >= row.due_at:
         _record_lateness(draft, row)

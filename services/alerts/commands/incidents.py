@@ -7,6 +7,7 @@ from schemas.alerts import IncidentRow, ReportRow, ThresholdChanged
 from schemas.base import Instant, copy_with
 from schemas.catalogue.event_types import endangers_people
 from schemas.words import IncidentState, Level, MsgType
+from services.alerts import actions
 from services.alerts.causes.cause_lifecycle import record_with_deadline
 from services.alerts.decision import AlertsDecision, get_incident, get_report, require_open
 from services.alerts.declarations import area_orders
@@ -44,6 +45,7 @@ def resolve(draft: AlertsDecision, command: c.ResolveIncident) -> CommandResult:
     incident_lifecycle.close_incident(draft, incident.id, draft.now)
     verification.close_place_questions(draft, incident.id, "closed")
     area_orders.close_questions(draft, incident.id)
+    actions.cancel_actions(draft, incident.id, command.author, command.reason)
     own = steps.find_escalation(draft, incident.id)
     if own is not None:
         escalations.end_escalation(draft, own, None, "ended", "closed")

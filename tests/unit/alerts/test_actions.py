@@ -17,7 +17,7 @@ from schemas.calling import (
     RoleUncovered,
     Unreachable,
 )
-from schemas.commands import InstructSite, MergeIncidents
+from schemas.commands import InstructSite, MergeIncidents, ResolveIncident
 from schemas.crisis.actions import (
     ACTION_ARROWS,
     AcceptAction,
@@ -33,6 +33,7 @@ from schemas.runtime import CommandApplied, CommandRefused
 from schemas.words import ActionState, Answer, TaskState
 from services.alerts.actions import PILOT_AFTER_MIN
 from services.alerts.decider import AlertsDecider
+from services.runtime.log.transaction import MAX_TRANSACTION_BYTES
 from tests.unit.alerts.scene import Scene
 
 COLLEGE = "clg-0921353W"
@@ -462,3 +463,55 @@ def test_states_follow_the_arrows_in_any_history(moves: list[tuple[str, int, flo
         count = len(scene.named(NotificationPlanned))
         scene.step(minute + 10 * DUE)
         assert len(scene.named(NotificationPlanned)) == count
+
+
+# ── the end of its incident ───────────────────────────────────────────────────────────────────────
+
+
+def _close(scene: Scene, incident: str, minute: float) -> None:
+    answer = scene.command(
+        ResolveIncident(**BY, incident=incident, force=True, reason="text:over"), minute
+    )
+    assert isinstance(answer, CommandApplied), answer
+
+
+def test_an_action_ends_with_its_incident_and_reminds_no_person(scene: Scene) -> None:
+    holder, _ = _pair(scene, ROLE)
+    report = scene.report(0, "closure", COLLEGE, severity=4)
+    incident = scene.incident_of(report).id
+    action, other = _request(scene, 1, incident=incident), _request(scene, 1)
+    _close(scene, incident, 5)
+    ended = _row(scene, action)
+    assert (ended.state, ended.ended_by, ended.reason) == ("cancelled", "p-cell", "text:over")
+    assert _calls(scene.facts)[-1] == ("action_cancelled", holder)
+    number = len([c for c in _calls(scene.facts) if c[0].startswith("action")])
+    scene.step(DUE / 2 + 1)
+    assert _row(scene, other).reminded_at is not None, "it belongs to no incident"
+    scene.step(DUE + 60)
+    calls = [n for n in scene.named(NotificationPlanned) if n.template.startswith("action")]
+    late = [n for n in calls[number:] if n.values["text"] == ended.text_id]
+    assert {scene.state.escalations[str(n.escalation)].action for n in late} == {other.id}
+
+
+def test_an_action_of_a_merged_incident_ends_with_the_one_it_was_merged_into(scene: Scene) -> None:
+    first = scene.incident_of(scene.report(0, "closure", COLLEGE, severity=4)).id
+    second = scene.incident_of(scene.report(0, "closure", "cen-1", severity=4)).id
+    action = _request(scene, 1, incident=first)
+    scene.command(MergeIncidents(**BY, incident=first, into=second, reason="text:same"), 2)
+    assert _row(scene, action).state == "requested"
+    _close(scene, second, 5)
+    assert _row(scene, action).state == "cancelled"
+
+
+def test_an_incident_with_very_many_actions_closes_in_records_of_bounded_size(
+    scene: Scene,
+) -> None:
+    report = scene.report(0, "closure", COLLEGE, severity=4)
+    incident = scene.incident_of(report).id
+    actions = [_request(scene, 1, incident=incident) for _ in range(120)]
+    _close(scene, incident, 5)
+    while (due := scene.state.agenda.first()) is not None and due.due <= scene.at(6):
+        scene.step(6)
+    assert {_row(scene, action).state for action in actions} == {"cancelled"}
+    sizes = [len(stored.raw) for stored in scene.service.log.of(scene.realm)]
+    assert max(sizes) <= MAX_TRANSACTION_BYTES

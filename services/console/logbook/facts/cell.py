@@ -146,8 +146,10 @@ def render_instruction(record: SentenceSource, site: str, _: Translator) -> str:
     return _("Consigne comprise, {site}", site=site)
 
 
-def make_action_line(fact: FactRecord) -> Fields:
+def make_action_line(fact: FactRecord) -> Fields | None:
     r, change = fact.data["row"], fact.data["change"]
+    if change not in _ACTION_SENTENCES:
+        return None
     is_request = change == "requested"
     reason = str(r.get("reason") or "").removeprefix("text:") if r.get("ended_at") else ""
     who = _ACTION_ACTORS.get(change)
@@ -169,7 +171,7 @@ def render_action(record: SentenceSource, names: TerritoryNames, _: Translator) 
         who = w.name_person(str(v["person"]), names, _)
     else:
         who = w.name_role(str(v["role"]), v.get("scope"), names, _)
-    sentence = _ACTION_SENTENCES.get(record.change or "", _ACTION_SENTENCES["requested"])
+    sentence = _ACTION_SENTENCES[record.change or ""]
     return _(sentence, who=who, until=format_local_time(v["due_at"]))
 
 
