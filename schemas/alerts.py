@@ -85,7 +85,7 @@ class ReportRow(Model):
         default=(),
         description="late (D7), future, contested (D5), planned (D9), site_unknown, area_unknown, "
         "place_missing, commune_unknown (D8), "
-        "superseded, cancelled, maintenance (D64), "
+        "superseded, cancelled, withdrawn_before (D3), maintenance (D64), "
         "measure_unentitled, to_confirm (D76), unknown_measure, lifts_nothing (D16)",
     )
     confirmation: Confirmation

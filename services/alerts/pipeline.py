@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from schemas.alerts import ReportChanged, ReportRow, Why
 from schemas.base import copy_with
+from schemas.catalogue.event_types import endangers_people
 from schemas.crisis.causes import Cause, SilenceChanged
 from schemas.reports import ReportReceived
 from schemas.topics import is_live
@@ -61,8 +62,13 @@ from services.alerts.reports.verification import (
     answer_place_questions,
     apply_cancellation,
     close_questions,
+    contest_withdrawn_danger,
+    find_early_cancellation,
+    find_early_update,
     flag_references,
     is_replacing,
+    record_withdrawn,
+    supersede_late_version,
 )
 
 
@@ -568,6 +574,10 @@ def receive_report(draft: AlertsDecision, report: ReportReceived) -> None:
         follows=any(PLACE_FLAGS.isdisjoint(r.flags) for r in followed_reports),
     )
     row = copy_with(row, {"references": references})
+    cancellation = find_early_cancellation(draft, row)
+    if cancellation is not None and not endangers_people(row.type, row.severity):
+        record_withdrawn(draft, row, cancellation)
+        return
     if row.confirmation == "unconfirmed" and (
         is_second_source(draft, row) or is_already_confirmed(draft, row)
     ):
@@ -577,8 +587,13 @@ def receive_report(draft: AlertsDecision, report: ReportReceived) -> None:
     row, confirmed_reports = hold_unentitled_parts(draft, row)
     for first in confirmed_reports:
         confirm_held_parts(draft, draft.state.reports[first], None)
+    is_replaced = find_early_update(draft, row) is not None
     judge_report(draft, row)
     ask_for_confirmation(draft, row.id)
+    if cancellation is not None:
+        contest_withdrawn_danger(draft, row.id, cancellation)
+    elif is_replaced:
+        supersede_late_version(draft, row.id)
 
 
 def _resolve_references(draft: AlertsDecision, report: ReportReceived) -> tuple[str, ...]:

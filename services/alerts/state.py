@@ -179,6 +179,8 @@ class State:
     rules: Rulebook = field(default=EMPTY_RULEBOOK, init=False, compare=False, repr=False)
     aliases: Map[str, str] = _index_field()
     """Sender's own id, alone and together with its sender → report."""
+    referrers: Map[str, str] = _index_field()
+    """Kind of message, sender and a name in it → the newest such Update or Cancel. Rule D3."""
     cause_keys: Map[str, str] = _index_field()
     """Cause key (`report_facts.build_cause_key`) → its newest cause, open or lifted."""
     site_causes: Map[str, tuple[str, ...]] = _index_field()

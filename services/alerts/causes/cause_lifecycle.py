@@ -552,7 +552,7 @@ def replace_values(draft: AlertsDecision, row: ReportRow, cause: Cause) -> Repor
     """Apply an Update to its cause.
 
     It replaces the values that it carries (rule D3), but none of another source (rule D4). An older
-    Update replaces nothing (rule D7).
+    Update replaces nothing of its own source, and counts beside those of others (rule D7).
     """
     values: dict[str, Any] = {"last_at": max(cause.last_at, row.occurred_at)}
     if row.type is cause.type:
@@ -589,9 +589,24 @@ def replace_values(draft: AlertsDecision, row: ReportRow, cause: Cause) -> Repor
             values["expected_end"] = row.expected_end
         if row.effective and cause.windows:
             values |= {"windows": row.effective, "acting": is_inside(row.effective, draft.now)}
+    elif row.type is cause.type and not is_count_of_day(cause, row):
+        values |= _merge_older_update(draft, row, cause)
     return _describe_effect(
         cause, record_with_deadline(draft, copy_with(cause, values)), "replaced"
     )
+
+
+def _merge_older_update(draft: AlertsDecision, row: ReportRow, cause: Cause) -> dict[str, Any]:
+    """Return the values of a cause with an Update that is older than the word of another source.
+
+    Empty if its own source has reported something newer.
+    """
+    reports = [r for r in draft.find_reports(cause.reports) if is_confirmed(r) and is_standing(r)]
+    if any(r.source == row.source and r.occurred_at >= row.occurred_at for r in reports):
+        return {}
+    nothing = {"severity": 0, "loss_pct": None, "persons": None, "measure": None}
+    rows = sorted((*reports, row), key=lambda r: (r.occurred_at, r.recorded_at, r.id))
+    return merge_values(nothing, rows)
 
 
 def has_other_cause_values(draft: AlertsDecision, row: ReportRow, cause: Cause) -> bool:

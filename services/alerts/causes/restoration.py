@@ -32,6 +32,7 @@ from services.alerts.reports.report_facts import (
     is_ahead,
     is_inside,
     is_placeless,
+    is_standing,
     list_communes,
     list_named,
     list_objects,
@@ -62,9 +63,14 @@ def withdraw_report(draft: AlertsDecision, cause: Cause, row: ReportRow) -> None
         key=lambda r: (r.occurred_at, r.recorded_at, r.id),
     )
     if after:
-        record_with_deadline(draft, rebuild_cause(cause, after))
+        record_with_deadline(draft, rebuild_cause(cause, _list_standing_reports(after)))
     else:
         lift_cause(draft, cause, row.occurred_at, WITHDRAWN + row.id)
+
+
+def _list_standing_reports(rows: list[ReportRow]) -> list[ReportRow]:
+    """Return the reports without those that later ones replaced. Rule D3, updates."""
+    return [r for r in rows if is_standing(r)] or rows
 
 
 def restore_causes(draft: AlertsDecision, report: ReportRow) -> list[Cause]:
@@ -278,6 +284,7 @@ def _end_earlier_reports(
         )
         return
     after.sort(key=lambda r: (r.occurred_at, r.recorded_at, r.id))
+    after = _list_standing_reports(after)
     record_with_deadline(
         draft, mark_contested(draft, rebuild_cause(cause, after), after[0].source, reopening)
     )

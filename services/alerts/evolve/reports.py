@@ -77,6 +77,8 @@ def evolve_report(s: State, row: ReportRow) -> State:
     d: Changes = {"reports": s.reports.set(row.id, row)}
     if old is None and row.alias is not None:
         d["aliases"] = _with_aliases(s, row)
+    if old is None and row.msg_type is not MsgType.ALERT and row.references:
+        d["referrers"] = _with_referrers(s, d["reports"], row)
     if s.forget_at is None and is_live(s.realm):
         d["forget_at"] = row.recorded_at + REPORT_MEMORY_MS + DAY_MS
         d["agenda"] = s.agenda.arm(HistoryDue(), d["forget_at"])
@@ -242,6 +244,22 @@ def _with_aliases(s: State, row: ReportRow) -> Map[str, str]:
         if first is None or build_arrival_key(row) < build_arrival_key(s.reports[first]):
             aliases = aliases.set(key, row.id)
     return aliases
+
+
+def _with_referrers(s: State, reports: Map[str, ReportRow], row: ReportRow) -> Map[str, str]:
+    """Index an Update or a Cancel by the names in it: these reports may come after it."""
+    referrers = s.referrers
+    for reference in row.references:
+        key = build_referrer_key(row.msg_type, row, reference)
+        newest = reports.get(referrers.get(key, ""))
+        if newest is None or (newest.occurred_at, newest.id) < (row.occurred_at, row.id):
+            referrers = referrers.set(key, row.id)
+    return referrers
+
+
+def build_referrer_key(kind: MsgType, row: ReportRow, name: str) -> str:
+    """Return the key of the messages in which the sender of a report uses a name."""
+    return f"{kind.value}|{row.source_key or row.source}|{name}"
 
 
 def build_arrival_key(row: ReportRow) -> tuple[Instant, str]:

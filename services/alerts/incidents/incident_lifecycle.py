@@ -26,8 +26,10 @@ from services.alerts.reports.report_facts import (
     get_measure_name,
     get_site,
     is_confirmed,
+    is_current_word,
     is_site_report,
     is_value_held,
+    is_withdrawn,
     list_communes,
     parse_number,
 )
@@ -171,18 +173,17 @@ def _apply_report(
         and find_own_key(row, draft) == ("it", "*")
     ):
         values["key"] = "*"
-    if (end := get_estimated_end(row)) is not None and (
-        get_site(row) is None or get_measure_name(row) == "estimated_end"
-    ):
-        values["estimated_end"] = end
-    if (
-        effect is not None
-        and effect.outcome != "over"
-        and (more := _count_added_persons(draft, effect))
-    ):
-        values["persons_concerned"] = (incident_row.persons_concerned or 0) + more
+    if _announces_end(row):
+        is_newest = row.occurred_at >= (incident_row.last_at or 0)
+        values["estimated_end"] = (
+            get_estimated_end(row)
+            if is_newest
+            else _find_estimated_end(_list_reports(draft, incident_row.id), row)
+        )
+    if effect is not None and effect.outcome != "over":
+        values |= _build_persons(draft, incident_row, effect)
     site = get_site(row)
-    if site is None or not is_site_report(row) or site in incident_row.members:
+    if site is None or not _makes_member(row) or site in incident_row.members:
         return "report"
     values |= _build_member_values(draft, incident_row, site)
     return "member"
@@ -327,10 +328,95 @@ def list_added_communes(
     For a power cut only reports of cuts count; a road or a train is no place of an incident.
     """
     counted_reports = (
-        r for r in rows if is_confirmed(r) and r.type is not EventType.TRANSPORT_DISRUPTION
+        r
+        for r in rows
+        if is_confirmed(r)
+        and r.msg_type is not MsgType.CANCEL
+        and r.type is not EventType.TRANSPORT_DISRUPTION
     )
     reports = (r for r in counted_reports if kind != "power" or r.type is EventType.OUTAGE_POWER)
     return tuple(sorted({c for r in reports for c in list_communes(r, draft.territory)}))
+
+
+def _announces_end(row: ReportRow) -> bool:
+    """Return whether a report announces the end of its whole incident, and stands."""
+    return (
+        is_confirmed(row)
+        and is_current_word(row)
+        and get_estimated_end(row) is not None
+        and (get_site(row) is None or get_measure_name(row) == "estimated_end")
+    )
+
+
+def _find_estimated_end(rows: Iterable[ReportRow], more: ReportRow | None = None) -> Instant | None:
+    """Return the end of an incident that its newest report of one announces.
+
+    `more` is a report that is not recorded yet. Rule D7, late reports.
+    """
+    announcements = [
+        r for r in (*rows, *((more,) if more is not None else ())) if _announces_end(r)
+    ]
+    newest = max(announcements, key=lambda r: (r.occurred_at, r.recorded_at, r.id), default=None)
+    return None if newest is None else get_estimated_end(newest)
+
+
+def _makes_member(row: ReportRow) -> bool:
+    """Return whether a report is one of a site, and stands."""
+    return is_site_report(row) and is_current_word(row)
+
+
+def _list_reports(draft: AlertsDecision, incident: str) -> list[ReportRow]:
+    """Return the reports of an incident, with those that still move to it after a merge."""
+    merged = (i for i in draft.state.merged_incidents if draft.resolve_incident(i) == incident)
+    ids = (id for i in (incident, *merged) for id in draft.state.incident_reports.get(i, ()))
+    return draft.find_reports(ids)
+
+
+def recount_withdrawn(draft: AlertsDecision, incident: str) -> None:
+    """Recount the facts of an incident after some of its reports proved an error.
+
+    Its people, sites, communes and announced end are those of the other reports. Without any, the
+    last picture stays until a person closes it. Walks over all causes. Rule D3, cancellations.
+    """
+    row = draft.incident(incident)
+    reports = [r for r in _list_reports(draft, incident) if is_confirmed(r) and is_current_word(r)]
+    causes = [
+        c
+        for c in draft.state.causes.values()
+        if draft.resolve_incident(c.incident) == incident and not is_withdrawn(c)
+    ]
+    told_sites = {get_site(r) for r in reports if _makes_member(r)} | {c.site for c in causes}
+    members = tuple(site for site in row.members if site in told_sites)
+    if not members and not causes:
+        return
+    communes = list_added_communes(draft, row.kind, reports)
+    draft.alter(
+        incident,
+        "report",
+        members=members or row.members,
+        communes=tuple(c for c in row.communes if c in communes) or row.communes,
+        persons_concerned=count_persons(causes) or None,
+        estimated_end=_find_estimated_end(reports),
+    )
+
+
+def _build_persons(
+    draft: AlertsDecision, incident_row: IncidentRow, effect: ReportEffect
+) -> dict[str, Any]:
+    """Return the people concerned with a cause that a report opened or changed.
+
+    A lower number replaces the former one. Rule D3, updates.
+    """
+    if more := _count_added_persons(draft, effect):
+        return {"persons_concerned": (incident_row.persons_concerned or 0) + more}
+    if (effect.cause.persons or 0) >= effect.persons_before:
+        return {}
+    causes = (
+        c
+        for c in draft.state.causes.values()
+        if draft.resolve_incident(c.incident) == incident_row.id and not is_withdrawn(c)
+    )
+    return {"persons_concerned": count_persons(causes) or None}
 
 
 def _count_added_persons(draft: AlertsDecision, effect: ReportEffect) -> int:

@@ -354,6 +354,11 @@ def is_standing(row: ReportRow) -> bool:
     return not {"superseded", "cancelled"}.intersection(row.flags)
 
 
+def is_current_word(row: ReportRow) -> bool:
+    """Return whether a report withdraws none and was not withdrawn. Rule D3, cancellations."""
+    return row.msg_type is not MsgType.CANCEL and "cancelled" not in row.flags
+
+
 def is_current(row: ReportRow) -> bool:
     """Return whether a report is confirmed, not withdrawn, and about now.
 

@@ -3,6 +3,7 @@
 A task names the first report as `report` and those that joined it, oldest first, as `candidates`.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 from schemas.alerts import ReportChanged, ReportRow, TaskChanged, TaskRow, Why, list_asked_reports
@@ -11,6 +12,7 @@ from schemas.catalogue.event_types import endangers_people
 from schemas.crisis.causes import SilenceChanged
 from schemas.words import EventType, IncidentState, MsgType, TaskState
 from services.alerts.causes import cause_lifecycle, restoration
+from services.alerts.causes.cause_impact import rebuild_cause
 from services.alerts.decision import (
     AlertsDecision,
     cancel_task,
@@ -19,6 +21,7 @@ from services.alerts.decision import (
     open_task,
 )
 from services.alerts.declarations import flags
+from services.alerts.evolve.reports import build_referrer_key
 from services.alerts.incidents import incident_lifecycle
 from services.alerts.reference.territory import CAUSE_TYPES, CLOSURE_TYPES, LEAVE_ORDER_TYPES
 from services.alerts.reports.report_facts import (
@@ -28,9 +31,12 @@ from services.alerts.reports.report_facts import (
     is_confirmed,
     is_danger_without_place,
     is_placeless,
+    is_standing,
     list_communes,
 )
 
+WITHDRAWN_BEFORE: Final = "withdrawn_before"
+"""Flag of a report that its sender had withdrawn before it arrived. Rule D3, cancellations."""
 MAX_JOINED: Final = 49
 """Most reports that join one question: its record stays small."""
 
@@ -176,7 +182,7 @@ def _has_replaced(new: ReportRow, old: ReportRow) -> bool:
     """Return whether a report is an Update that replaced the other one."""
     return (
         new.msg_type is MsgType.UPDATE
-        and old.id in new.references
+        and not {old.id, old.alias}.isdisjoint(new.references)
         and is_replacing(new.type, old.type)
         and new.occurred_at >= old.occurred_at
     )
@@ -213,6 +219,13 @@ def apply_cancellation(draft: AlertsDecision, row: ReportRow) -> None:
     task for a person. Rule D3, cancellations.
     """
     if row.references:
+        unknown = [r for r in row.references if r not in draft.state.reports]
+        updates = [
+            u.id
+            for u in _list_updates(draft, row, unknown)
+            if is_replacing(row.type, u.type) and u.occurred_at <= row.occurred_at
+        ]
+        row = copy_with(row, {"references": (*row.references, *updates)})
         reports = draft.find_reports(row.references)
         versions = [
             one.id for report in reports for one in list_versions(draft, report, row.occurred_at)
@@ -243,6 +256,166 @@ def apply_cancellation(draft: AlertsDecision, row: ReportRow) -> None:
         )
 
 
+def find_early_cancellation(draft: AlertsDecision, row: ReportRow) -> ReportRow | None:
+    """Return the Cancel by which its sender withdrew a report, or a version of it, before it came.
+
+    The Cancel is not older than the report. Rule D3, cancellations.
+    """
+    if row.msg_type is MsgType.CANCEL:
+        return None
+    own_names = {row.id, row.alias}
+    for name in _list_names_of_versions(draft, row):
+        cancellation = _find_cancellation(draft, row, name)
+        if cancellation is not None and (
+            name in own_names or is_replacing(row.type, cancellation.type)
+        ):
+            return cancellation
+    return None
+
+
+def find_early_update(draft: AlertsDecision, row: ReportRow) -> ReportRow | None:
+    """Return the Update by which its sender replaced a report before it came.
+
+    A danger is replaced by another one alone. Rule D3, updates.
+    """
+    if row.msg_type is MsgType.CANCEL or not is_confirmed(row):
+        return None
+    updates = _list_updates(draft, row, (row.id, row.alias))
+    return next(
+        (
+            update
+            for update in updates
+            if is_replacing(update.type, row.type)
+            and is_confirmed(update)
+            and "cancelled" not in update.flags
+            and update.occurred_at >= row.occurred_at
+            and not _is_graver(row, update)
+        ),
+        None,
+    )
+
+
+def _list_updates(
+    draft: AlertsDecision, row: ReportRow, names: Iterable[str | None]
+) -> list[ReportRow]:
+    """Return the newest Update of each of these names by the sender of a report."""
+    ids = (
+        draft.state.referrers.get(build_referrer_key(MsgType.UPDATE, row, name))
+        for name in names
+        if name is not None
+    )
+    return draft.find_reports(id for id in ids if id is not None)
+
+
+def _find_cancellation(draft: AlertsDecision, row: ReportRow, name: str) -> ReportRow | None:
+    """Return the standing Cancel with this name by the sender of a report, not older than it."""
+    id = draft.state.referrers.get(build_referrer_key(MsgType.CANCEL, row, name))
+    cancellation = draft.state.reports.get(id or "")
+    if (
+        cancellation is None
+        or not is_confirmed(cancellation)
+        or "cancelled" in cancellation.flags
+        or cancellation.occurred_at < row.occurred_at
+    ):
+        return None
+    return cancellation
+
+
+def _list_names_of_versions(draft: AlertsDecision, row: ReportRow) -> list[str]:
+    """Return the names of a report and of the versions of it that are known, its own first."""
+    versions, names = [row], list[str]()
+    for version in versions:
+        more = [version.id, version.alias]
+        if version.msg_type is MsgType.UPDATE:
+            more += version.references
+        fresh = [name for name in more if name is not None and name not in names]
+        names += fresh
+        rows = [*draft.find_reports(version.references), *_list_updates(draft, row, fresh)]
+        sender = row.source_key or row.source
+        versions += [
+            r
+            for r in rows
+            if r not in versions
+            and (r.source_key or r.source) == sender
+            and is_replacing(r.type, row.type)
+        ]
+    return names
+
+
+def record_withdrawn(draft: AlertsDecision, row: ReportRow, cancellation: ReportRow) -> None:
+    """Record a report that its sender had withdrawn before it arrived: it has no effect.
+
+    The versions of it that are known are withdrawn with it.
+    """
+    values = {
+        "flags": (*row.flags, "cancelled", WITHDRAWN_BEFORE),
+        "why": (*row.why, Why(code="D3", at=draft.now, reports=(cancellation.id,))),
+        "confirmation": row.confirmation if is_confirmed(row) else "denied",
+        "reason": WITHDRAWN_BEFORE,
+    }
+    draft.emit(ReportChanged(row=copy_with(row, values)))
+    sender = row.source_key or row.source
+    ids = [*(row.references if row.msg_type is MsgType.UPDATE else ())]
+    ids += [u.id for u in _list_updates(draft, row, (row.id, row.alias))]
+    versions = tuple(
+        r.id
+        for r in draft.find_reports(ids)
+        if (r.source_key or r.source) == sender
+        and is_replacing(row.type, r.type)
+        and r.occurred_at <= cancellation.occurred_at
+        and r.confirmation != "denied"
+        and "cancelled" not in r.flags
+    )
+    if versions:
+        apply_cancellation(draft, copy_with(cancellation, {"references": versions}))
+
+
+def supersede_late_version(draft: AlertsDecision, id: str) -> None:
+    """Keep the values of the Update that came before its report; only the begin is the older one.
+
+    Rule D7, late reports.
+    """
+    row = draft.state.reports[id]
+    draft.emit(ReportChanged(row=copy_with(row, {"flags": (*row.flags, "superseded")})))
+    cause, incident = cause_lifecycle.find_open_cause(draft, row), draft.incident_of(id)
+    if cause is None:
+        return
+    standing_reports = sorted(
+        (r for r in draft.find_reports(cause.reports) if is_confirmed(r) and is_standing(r)),
+        key=lambda r: (r.occurred_at, r.recorded_at, r.id),
+    )
+    if not standing_reports:
+        return
+    kept_values = {"since": cause.since, "reports": cause.reports, "sources": cause.sources}
+    rebuilt_cause = rebuild_cause(cause, standing_reports)
+    cause_lifecycle.record_with_deadline(draft, copy_with(rebuilt_cause, kept_values))
+    if incident is not None and row.persons_concerned is not None:
+        incident_lifecycle.recount_withdrawn(draft, incident)
+
+
+def contest_withdrawn_danger(draft: AlertsDecision, id: str, cancellation: ReportRow) -> None:
+    """Ask a person about a danger that its sender had withdrawn before it arrived.
+
+    It counts like any other: nobody was told of it before. Rule D5, contradictions.
+    """
+    row = draft.state.reports[id]
+    flags = (*row.flags, WITHDRAWN_BEFORE)
+    draft.emit(ReportChanged(row=copy_with(row, {"flags": flags})))
+    if not is_confirmed(row):
+        return  # a person is asked already
+    cause = cause_lifecycle.find_open_cause(draft, row)
+    if cause is not None:
+        cause_lifecycle.record_with_deadline(draft, copy_with(cause, {"contested": True}))
+    open_task(
+        draft,
+        "contested",
+        report=None if get_site(row) is not None else row.id,
+        site=get_site(row),
+        incident=draft.incident_of(row.id),
+        candidates=(row.id, cancellation.id),
+    )
+
+
 def _recount_incidents(draft: AlertsDecision, references: tuple[str, ...]) -> None:
     """Recount the incidents of withdrawn reports, and note them for the people in charge."""
     incident_lifecycle.recount_customers(draft, references)
@@ -250,6 +423,7 @@ def _recount_incidents(draft: AlertsDecision, references: tuple[str, ...]) -> No
         report, incident = draft.state.reports.get(reference), draft.incident_of(reference)
         if report is not None and report.type in CAUSE_TYPES and incident is not None:
             incident_lifecycle.recount_danger(draft, incident)
+            incident_lifecycle.recount_withdrawn(draft, incident)
             draft.withdrawn.add(incident)
 
 

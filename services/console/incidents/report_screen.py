@@ -49,6 +49,7 @@ FLAG_LABELS: Final = {
     "commune_unknown": N_("commune hors du territoire : lieu à confirmer"),
     "superseded": N_("remplacé par une mise à jour"),
     "cancelled": N_("annulé par sa source"),
+    "withdrawn_before": N_("arrivé après son annulation par sa source"),
     "maintenance": N_("couvert par des travaux prévus"),
     "measure_unentitled": N_(
         "mesure d’une source non habilitée : à confirmer, sans effet d’ici là"

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from schemas.alerts import ReportChanged
+from schemas.calling import NotificationPlanned
 from schemas.commands import CompleteTask, ConfirmReport, DenyReport, LinkReport, ResolveIncident
 from schemas.reports import Measure, ReportReceived, Window
 from schemas.runtime import CommandApplied, CommandRefused
 from schemas.words import Certainty, EventType, IncidentState, MsgType
+from services.alerts.decider import AlertsDecider
 from services.alerts.decision import AlertsDecision
 from services.alerts.evolve import evolve_incident
 from services.alerts.evolve.causes import evolve_cause
@@ -1501,3 +1503,256 @@ def test_a_confirmed_update_settles_the_unconfirmed_report_of_its_sender(scene: 
     assert {t.state for t in scene.state.tasks.values()} == {"void"}
     scene.report(9, "closure", COLLEGE, source="rh", severity=2)
     assert scene.state.reports[doubt].confirmation == "unconfirmed"
+
+
+# ── a cancellation that comes before its report (D3) ──────────────────────────────────────────────
+
+
+def _cancel_first(scene: Scene, type: str, site: str, **fields: Any) -> None:
+    scene.report(
+        5,
+        type,
+        site,
+        msg_type=MsgType.CANCEL,
+        references=("s-1",),
+        source="site_manager",
+        source_key="key-1",
+        **fields,
+    )
+
+
+def _report_late(scene: Scene, minute: float, type: str, site: str, **fields: Any) -> str:
+    values: dict[str, Any] = {"source": "site_manager", "source_key": "key-1", "alias": "s-1"}
+    return scene.report(minute, type, site, occurred=fields.pop("occurred", 2), **(values | fields))
+
+
+def test_a_report_that_comes_after_its_cancellation_has_no_effect(scene: Scene) -> None:
+    _cancel_first(scene, "outage_power", COLLEGE)
+    number = len(scene.named(NotificationPlanned))
+    late = _report_late(scene, 9, "outage_power", COLLEGE, severity=4)
+    row = scene.state.reports[late]
+    assert (row.incident, row.reason) == (None, "withdrawn_before")
+    assert {"cancelled", "withdrawn_before"} <= set(row.flags)
+    assert (scene.status(COLLEGE), scene.incidents()) == ("normal", [])
+    assert len(scene.named(NotificationPlanned)) == number
+
+
+def test_an_unconfirmed_report_that_was_cancelled_before_asks_no_person(scene: Scene) -> None:
+    _cancel_first(scene, "outage_power", COLLEGE)
+    late = _report_late(scene, 9, "outage_power", COLLEGE, certainty="unconfirmed")
+    assert scene.state.reports[late].confirmation == "denied"
+    assert not [t for t in scene.state.tasks.values() if t.kind == "verify_report"]
+    assert scene.status(COLLEGE) == "normal"
+
+
+def test_a_danger_that_was_cancelled_before_counts_and_a_person_is_asked(scene: Scene) -> None:
+    _cancel_first(scene, "fire", COLLEGE)
+    late = _report_late(scene, 9, "fire", COLLEGE, severity=5)
+    row = scene.state.reports[late]
+    assert "withdrawn_before" in row.flags
+    assert "cancelled" not in row.flags
+    assert scene.status(COLLEGE) == "evacuated"
+    assert scene.incident_of(late).danger
+    assert [c.contested for c in scene.site(COLLEGE).causes] == [True]
+    (task,) = [t for t in scene.state.tasks.values() if t.kind == "contested"]
+    assert (task.site, task.candidates[0]) == (COLLEGE, late)
+    assert [m for m in scene.named(NotificationPlanned) if m.danger and m.answer_expected]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"source_key": "key-2"},
+        {"source_key": None, "source": "pompiers"},
+        {"occurred": 7},
+        {"alias": "s-2"},
+    ],
+    ids=["another_key", "another_source", "later_fact", "another_name"],
+)
+def test_a_cancellation_silences_no_other_report(scene: Scene, fields: dict[str, Any]) -> None:
+    _cancel_first(scene, "outage_power", COLLEGE)
+    late = _report_late(scene, 9, "outage_power", COLLEGE, **fields)
+    assert scene.incident_of(late) is not None
+    assert scene.status(COLLEGE) != "normal"
+
+
+def test_a_denied_cancellation_silences_nothing(scene: Scene) -> None:
+    _cancel_first(scene, "outage_power", COLLEGE)
+    (cancellation,) = scene.state.reports
+    scene.command(DenyReport(author="coord", role="coordinateur_pca", report=cancellation), 6)
+    late = _report_late(scene, 9, "outage_power", COLLEGE)
+    assert scene.incident_of(late) is not None
+
+
+def test_a_report_that_comes_after_its_update_does_not_replace_it(scene: Scene) -> None:
+    """The outage began when the first report says; the rest is in the newer one (D7)."""
+    update = scene.report(
+        9,
+        "outage_power",
+        COLLEGE,
+        source_key="key-1",
+        severity=2,
+        capacity_lost_pct=20,
+        msg_type=MsgType.UPDATE,
+        references=("s-1",),
+        occurred=8,
+    )
+    late = _report_late(scene, 12, "outage_power", COLLEGE, severity=4, capacity_lost_pct=100)
+    (cause,) = scene.site(COLLEGE).causes
+    assert (cause.severity, cause.loss_pct, cause.since) == (2, 20, scene.at(2))
+    assert "superseded" in scene.state.reports[late].flags
+    assert scene.incident_of(late) == scene.incident_of(update)
+
+
+def test_a_danger_that_comes_after_a_milder_update_counts(scene: Scene) -> None:
+    scene.report(
+        9,
+        "outage_power",
+        COLLEGE,
+        source_key="key-1",
+        severity=2,
+        msg_type=MsgType.UPDATE,
+        references=("s-1",),
+        occurred=8,
+    )
+    late = _report_late(scene, 12, "outage_power", COLLEGE, severity=5)
+    assert scene.site(COLLEGE).causes[0].severity == 5
+    assert scene.incident_of(late).danger
+
+
+@pytest.mark.parametrize("named", ["s-1", "s-2"])
+def test_a_cancellation_that_comes_first_takes_every_version_of_a_report(
+    scene: Scene, named: str
+) -> None:
+    scene.report(
+        5,
+        "outage_power",
+        COLLEGE,
+        msg_type=MsgType.CANCEL,
+        references=(named,),
+        source_key="key-1",
+    )
+    first = _report_late(scene, 9, "outage_power", COLLEGE, occurred=2)
+    second = _report_late(
+        scene,
+        12,
+        "outage_power",
+        COLLEGE,
+        alias="s-2",
+        occurred=3,
+        msg_type=MsgType.UPDATE,
+        references=("s-1",),
+    )
+    third = _report_late(
+        scene,
+        14,
+        "outage_power",
+        COLLEGE,
+        alias="s-3",
+        occurred=13,
+        msg_type=MsgType.UPDATE,
+        references=("s-2",),
+    )
+    flags = [scene.state.reports[id].flags for id in (first, second, third)]
+    assert ["cancelled" in one for one in flags] == [True, True, False]
+    assert scene.status(COLLEGE) != "normal", "the newest word is later than the cancellation"
+
+
+def test_a_snapshot_holds_early_cancellations(scene: Scene) -> None:
+    _cancel_first(scene, "outage_power", COLLEGE)
+    decider = AlertsDecider()
+    dump = decider.dump(scene.state)
+    loaded = decider.load(scene.realm, scene.state.lineage, dump)
+    assert dict(loaded.referrers) == dict(scene.state.referrers) != {}
+
+
+# ── what an incident tells after a withdrawal or a change (D3, D7) ────────────────────────────────
+
+
+def _enedis(scene: Scene, minute: float, end: float | None, **fields: Any) -> str:
+    return scene.report(
+        minute,
+        "outage_power",
+        None,
+        source="enedis",
+        source_key="key-9",
+        commune="92050",
+        severity=3,
+        estimated_end=None if end is None else scene.at(end),
+        **fields,
+    )
+
+
+def test_an_older_announced_end_replaces_no_newer_one(scene: Scene) -> None:
+    first = _enedis(scene, 0, 60)
+    newer = _enedis(scene, 30, 240, msg_type=MsgType.UPDATE, references=(first,))
+    assert scene.incident_of(newer).estimated_end == scene.at(240)
+    _enedis(scene, 40, 90, occurred=10, msg_type=MsgType.UPDATE, references=(first,))
+    assert scene.incident_of(newer).estimated_end == scene.at(240)
+
+
+def test_a_withdrawn_announcement_leaves_the_end_that_was_announced_before(scene: Scene) -> None:
+    first = _enedis(scene, 0, 60)
+    other = _enedis(scene, 10, 300)
+    incident = scene.incident_of(first)
+    assert incident.id == scene.incident_of(other).id
+    assert incident.estimated_end == scene.at(300)
+    _enedis(scene, 20, 300, msg_type=MsgType.CANCEL, references=(other,))
+    assert scene.incident_of(first).estimated_end == scene.at(60)
+
+
+def test_a_withdrawn_report_takes_its_site_commune_and_people_out_of_the_incident(
+    scene: Scene,
+) -> None:
+    right = scene.report(0, "evacuation", "pmi-04", persons_concerned=20, source="pompiers")
+    wrong = scene.report(
+        5, "evacuation", "sst-05", persons_concerned=300, source="pompiers", references=(right,)
+    )
+    incident = scene.incident_of(right)
+    assert scene.incident_of(wrong).id == incident.id
+    assert (incident.members, incident.persons_concerned) == (("pmi-04", "sst-05"), 320)
+    assert len(incident.communes) == 2
+    scene.report(
+        9,
+        "evacuation",
+        "sst-05",
+        source="pompiers",
+        msg_type=MsgType.CANCEL,
+        references=(wrong,),
+        persons_concerned=300,
+    )
+    incident = scene.incident_of(right)
+    assert (incident.members, incident.persons_concerned) == (("pmi-04",), 20)
+    assert incident.communes == (scene.state.territory.sites["pmi-04"].commune,)
+
+
+def test_a_denied_report_takes_its_site_out_of_the_incident(scene: Scene) -> None:
+    right = scene.report(0, "evacuation", "pmi-04", source="pompiers")
+    wrong = scene.report(5, "evacuation", "sst-05", source="pompiers", references=(right,))
+    scene.command(DenyReport(author="coord", role="coordinateur_pca", report=wrong), 9)
+    assert scene.incident_of(right).members == ("pmi-04",)
+
+
+def test_an_incident_that_was_an_error_as_a_whole_keeps_its_last_picture(scene: Scene) -> None:
+    wrong = scene.report(0, "evacuation", "pmi-04", persons_concerned=20, source="pompiers")
+    scene.report(
+        9, "evacuation", "pmi-04", source="pompiers", msg_type=MsgType.CANCEL, references=(wrong,)
+    )
+    assert scene.incident_of(wrong).members == ("pmi-04",)
+
+
+def test_an_update_that_lowers_the_people_lowers_them_in_the_incident(scene: Scene) -> None:
+    first = scene.report(0, "evacuation", "pmi-04", persons_concerned=500, source="pompiers")
+    other = scene.report(
+        1, "evacuation", "sst-05", persons_concerned=7, source="pompiers", references=(first,)
+    )
+    scene.report(
+        5,
+        "evacuation",
+        "pmi-04",
+        persons_concerned=50,
+        source="pompiers",
+        msg_type=MsgType.UPDATE,
+        references=(first,),
+    )
+    assert scene.incident_of(other).persons_concerned == 57

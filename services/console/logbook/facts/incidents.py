@@ -119,6 +119,8 @@ def render_judgement(record: SentenceSource, names: TerritoryNames, _: Translato
             return _("Démenti. {line}", line=event_text)
         case "verdict", _certainty, _reason:
             return _("Signalement revu. {line}", line=event_text)
+        case _change, _certainty, "withdrawn_before":
+            return _("Annulé par sa source avant d’arriver. {line}", line=event_text)
         case "duplicate", _certainty, "same_id":
             return _("{line} (déjà reçu)", line=event_text)
         case "duplicate", _certainty, _reason:
