@@ -38,6 +38,7 @@ from services.appliance.embedded.java import (
     read_configured_java,
 )
 from services.appliance.embedded.kafka import BrokerFailed, KafkaNode, RunningKafka
+from services.runtime.kafka.clients import COMPRESSION
 from services.runtime.process import logs
 from services.runtime.process.sockets import find_free_ports
 
@@ -199,7 +200,10 @@ async def _use_broker(running: RunningKafka) -> None:
     await admin.close()
     async with (
         AIOKafkaProducer(
-            bootstrap_servers=running.address, enable_idempotence=True, **login
+            bootstrap_servers=running.address,
+            enable_idempotence=True,
+            compression_type=COMPRESSION,
+            **login,
         ) as producer,
         AIOKafkaConsumer(
             "t",
@@ -210,7 +214,7 @@ async def _use_broker(running: RunningKafka) -> None:
         ) as consumer,
     ):
         for n in range(100):
-            await producer.send_and_wait("t", b"%d" % n, key=b"k", headers=[("h", b"v")])
+            await producer.send_and_wait("t", b"%1000d" % n, key=b"k", headers=[("h", b"v")])
         await consumer.getone()
         await consumer.commit()
         await consumer.end_offsets(consumer.assignment())

@@ -9,6 +9,7 @@ at its due time. Times never decrease within one realm and service.
 """
 
 import sqlite3
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,6 +83,17 @@ _PUT: Final = "INSERT OR IGNORE INTO versions VALUES (?, ?, ?, ?, ?, ?, ?)"
 _ORDINALS: Final = 1 << 20
 _LAST: Final = chr(0x10FFFF)
 _LATEST: Final = (1 << 62) - 1
+_COMPRESSED_FROM_BYTES: Final = 200
+_ZLIB_HEAD: Final = b"x"
+"""First byte of a compressed value; no JSON begins with it."""
+
+
+def _compress(value: bytes) -> bytes:
+    return value if len(value) < _COMPRESSED_FROM_BYTES else zlib.compress(value, 1)
+
+
+def _decompress(value: bytes) -> bytes:
+    return zlib.decompress(value) if value.startswith(_ZLIB_HEAD) else value
 
 
 class Version(NamedTuple):
@@ -246,7 +258,8 @@ class Chronicle:
             ).fetchone()
             is None
         )
-        self._db.execute(_PUT, (scope, v.id, v.at, v.seq, int(first), v.incident, v.value))
+        value = _compress(v.value)
+        self._db.execute(_PUT, (scope, v.id, v.at, v.seq, int(first), v.incident, value))
 
     def _heard_before(self, scope: int, id: str) -> Instant | None:
         if (scope, id) not in self._last_heard:
@@ -315,19 +328,20 @@ class Chronicle:
                 _ALL, {"scope": scope, "at": until, "low": low, "high": high}
             ):
                 if value is not None:
-                    yield id, value
+                    yield id, _decompress(value)
 
     def one(self, realm: str, collection: str, id: str, until: Instant) -> bytes | None:
         for _, scope in self._scopes_of(realm, collection):
             row = self._reading.execute(_ONE, {"scope": scope, "id": id, "at": until}).fetchone()
             if row is not None:
-                return bytes(row[0])
+                return _decompress(row[0])
         return None
 
     def versions(self, realm: str, collection: str) -> Iterator[tuple[str, Instant, bytes]]:
         """Yield (id, time, value) of every version of a collection, in the order of its log."""
         for _, scope in self._scopes_of(realm, collection):
-            yield from self._reading.execute(_VERSIONS, {"scope": scope})
+            for id, at, value in self._reading.execute(_VERSIONS, {"scope": scope}):
+                yield id, at, _decompress(value)
 
     def of_incident(
         self, realm: str, collection: str, incident: str, until: Instant
@@ -335,7 +349,7 @@ class Chronicle:
         """Return the rows that referred to this incident at any time by `until`, as of then."""
         parameters = {"at": until, "incident": incident}
         return [
-            value
+            _decompress(value)
             for _, scope in self._scopes_of(realm, collection)
             for _, value in self._reading.execute(_OF_INCIDENT, {"scope": scope} | parameters)
         ]

@@ -30,7 +30,7 @@ from services.intake.reports.redaction import LogRedactor
 from services.runtime.decider.inputs import InputMarks
 from services.runtime.kafka.clients import create_groupless_consumer
 from services.runtime.process.machine import now_ms
-from services.runtime.process.sqlite_cache import open_cache
+from services.runtime.process.sqlite_cache import SMALL_PAGE_BYTES, open_cache
 from services.runtime.process.tasks import run_in_thread
 
 KEPT_MS: Final = 8 * DAY_MS
@@ -168,6 +168,7 @@ class AnswerIndex:
             "CREATE TABLE IF NOT EXISTS refused (text TEXT PRIMARY KEY, at INTEGER);"
             "CREATE TABLE IF NOT EXISTS outdated (realm TEXT, sender TEXT, name TEXT, seen "
             "INTEGER, PRIMARY KEY (realm, sender, name)) WITHOUT ROWID;",
+            page_bytes=SMALL_PAGE_BYTES,
         )
         self._reading = sqlite3.connect(path, timeout=10, isolation_level=None)
         self._fresh: dict[str, KnownReport] = {}

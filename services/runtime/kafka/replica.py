@@ -18,7 +18,7 @@ import structlog
 
 from schemas.topics import TOPICS_BY_NAME
 from services.runtime.kafka.compacted_topic import KeyedEntry, TopicFollower, count_unsigned
-from services.runtime.process.sqlite_cache import open_cache
+from services.runtime.process.sqlite_cache import SMALL_PAGE_BYTES, open_cache
 from services.runtime.process.tasks import cancel_and_wait, run_in_thread
 
 log = structlog.get_logger(__name__)
@@ -101,6 +101,7 @@ class Replica:
             "CREATE TABLE IF NOT EXISTS erased (topic TEXT, id TEXT, mark BLOB, PRIMARY KEY "
             "(topic, id, mark));",
             "secure_delete=ON",
+            page_bytes=SMALL_PAGE_BYTES,
         )
         self._inode = path.stat().st_ino
 

@@ -14,14 +14,28 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
+SMALL_PAGE_BYTES: Final = 1024
+"""Page size for single rows: each write copies all pages that it changes."""
+CHECKPOINT_BYTES: Final = 4_096_000
+"""Size of a journal from which its pages move to the file, each one once."""
 _DAMAGE_CODES: Final = frozenset((sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB))
 
 
-def open_cache(path: Path, schema: str, *pragmas: str) -> sqlite3.Connection:
+def open_cache(
+    path: Path, schema: str, *pragmas: str, page_bytes: int = 4096
+) -> sqlite3.Connection:
     """Open a connection in autocommit mode, for any thread.
 
-    Several processes may open it at once. Raises OSError, sqlite3.Error (disk full).
+    Several processes may open it at once. A file that exists keeps its pages. Raises OSError,
+    sqlite3.Error (disk full).
     """
+    pragmas = (
+        f"page_size={page_bytes}",
+        "journal_mode=WAL",
+        "synchronous=NORMAL",
+        f"wal_autocheckpoint={CHECKPOINT_BYTES // page_bytes}",
+        *pragmas,
+    )
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with path.with_suffix(".opening").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -51,7 +65,7 @@ def _open_checked(path: Path, schema: str, pragmas: tuple[str, ...]) -> sqlite3.
     db = open_second_connection(path)
     try:
         path.chmod(0o600)
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", *pragmas):
+        for pragma in pragmas:
             db.execute(f"PRAGMA {pragma}")
         if (check_answer := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
             raise _build_damage_error(check_answer)

@@ -58,8 +58,18 @@ async def test_the_sdk_over_http(door: OpenDoor, mode: str) -> None:
     assert len(await door.reports_of(door.realm(name))) == 2
 
 
-async def produced(kafka: str, messages: list[tuple[dict[str, bytes], Any, bytes | None]]) -> None:
-    producer = AIOKafkaProducer(bootstrap_servers=kafka, acks="all", **get_client_options())
+async def produced(
+    kafka: str,
+    messages: list[tuple[dict[str, bytes], Any, bytes | None]],
+    *,
+    compression: str | None = None,
+) -> None:
+    producer = AIOKafkaProducer(
+        bootstrap_servers=kafka,
+        acks="all",
+        compression_type=compression,
+        **get_client_options(),
+    )
     await producer.start()
     try:
         for headers, key, value in messages:
@@ -139,3 +149,18 @@ async def test_the_sdk_over_kafka_through_kill_9(door: OpenDoor) -> None:
         "what a kill interrupts is counted again, and kept once"
     )
     assert listed[name]["last_refusal"]["fields"][0]["field"] == "body"
+
+
+@pytest.mark.parametrize("compression", ["gzip", "snappy", "lz4", "zstd"])
+async def test_events_in_a_compressed_batch_become_reports(
+    door: OpenDoor, compression: str
+) -> None:
+    name = f"ce-{compression}"
+    await door.source(name, "cloudevents", speaks_for=[f"urn:{compression}:*"])
+    made = [TO_KAFKA["binary"](event(n, f"urn:{compression}:1"), JSONFormat()) for n in range(5)]
+    await produced(door.kafka, [(m.headers, m.key, m.value) for m in made], compression=compression)
+
+    async def all_reported() -> bool:
+        return len(await door.reports_of(door.realm(name))) == 5
+
+    await eventually(all_reported, 60)

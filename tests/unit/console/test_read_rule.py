@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -126,6 +127,24 @@ def test_deadlines_that_fired_late_count_at_their_own_time() -> None:
     told(chronicle, accepted(Chains(), "alerts", facts, late, times=[START + crisis.MINUTE, late]))
     assert set(rows(chronicle, "sites", START + 2 * crisis.MINUTE)) == {"pmi-01"}
     assert Fold(chronicle, REALM, START + 2 * crisis.MINUTE).clock == START + crisis.MINUTE
+
+
+def test_versions_are_read_as_they_were_written_and_take_less_space(tmp_path: Path) -> None:
+    chronicle, chains = Chronicle.open(tmp_path / "chronicle.db"), Chains()
+    plain_bytes = 0
+    for n in range(50):
+        at = START + n * crisis.MINUTE
+        one = accepted(chains, "alerts", [crisis.site("pmi-01", at, "closed")], at)
+        versions = list(list_versions(one.transaction, one.position.head_offset))
+        plain_bytes += sum(len(v.value) for v in versions)
+        told(chronicle, one)
+        (row,) = [v.value for v in versions if v.collection == "sites"]
+        assert Fold(chronicle, REALM, at).rows("sites") == {"pmi-01": row}
+        assert Fold(chronicle, REALM, at).row("sites", "pmi-01") == row
+    with sqlite3.connect(tmp_path / "chronicle.db") as db:
+        (stored_bytes,) = db.execute("SELECT sum(length(value)) FROM versions").fetchone()
+    db.close()
+    assert stored_bytes < plain_bytes * 0.6
 
 
 def test_reports_belong_to_their_incident_at_that_time() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from services.runtime.kafka.replica import Replica
-from services.runtime.process.sqlite_cache import open_cache
+from services.runtime.process.sqlite_cache import SMALL_PAGE_BYTES, open_cache
 
 SCHEMA = "CREATE TABLE IF NOT EXISTS kept (id INTEGER PRIMARY KEY, what TEXT)"
 
@@ -89,3 +89,11 @@ def test_holders_of_the_damaged_file_detect_it(tmp_path: Path) -> None:
     assert (before.is_replaced(), after.is_replaced()) == (True, False)
     before.close()
     after.close()
+
+
+def test_single_rows_write_small_pages_to_the_journal(tmp_path: Path) -> None:
+    db = open_cache(tmp_path / "small.db", SCHEMA, page_bytes=SMALL_PAGE_BYTES)
+    for n in range(50):
+        db.execute("INSERT INTO kept VALUES (?, ?)", (n, "x" * 100))
+    assert (tmp_path / "small.db-wal").stat().st_size < 50 * 2 * SMALL_PAGE_BYTES
+    db.close()
