@@ -1,10 +1,7 @@
 """Start the watch over official feeds: `python -m services.watch`."""
 
-import uvloop
-
-from services.runtime.process import logs
-from services.watch.process import WatchSettings, run_watch
+from services.runtime.process.background import run_background
+from services.watch.process import WatchProcess
 
 if __name__ == "__main__":
-    logs.configure_logging("watch")
-    uvloop.run(run_watch(WatchSettings()))
+    run_background("watch", {"watch": WatchProcess.open})

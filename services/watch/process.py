@@ -1,21 +1,19 @@
-"""Run the watch: one task per feed and one for the mailbox, until the process stops."""
+"""The watch as a service: one task per feed, and one for the mailbox."""
 
 import asyncio
 import re
-import signal
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 import structlog
 from pydantic import SecretStr, field_validator
 
-from services.runtime.process import health, metrics
+from services.runtime.process import metrics
 from services.runtime.process.cluster import is_shared
 from services.runtime.process.settings import Settings, check_url
-from services.runtime.process.tasks import cancel_and_wait
 from services.watch.connector import FeedConnector, list_connectors
 from services.watch.engine import FeedEngine
 from services.watch.front import FrontClient, HttpFront, list_fronts
@@ -73,50 +71,61 @@ class WatchSettings(Settings):
         return url.rstrip("/")
 
 
-async def run_watch(settings: WatchSettings) -> None:
-    """Watch the feeds that are on and the mailbox until SIGTERM or SIGINT."""
-    settings.data.make()
-    store, keys = FeedStore(settings.feed_store), settings.feed_keys
-    transport = FeedTransport(
-        keys,
-        settings.feeds_contact,
-        base=settings.feeds_samples,
-        proxy=settings.feeds_proxy.get_secret_value(),
-    )
-    front = HttpFront(FrontClient(partial(list_fronts, settings)), keys)
-    server = await health.serve_health(settings, {})
-    tasks = [asyncio.create_task(_keep_status(settings, store), name="status")]
-    mailbox = MailboxSettings()
-    has_mailbox = bool(mailbox.mailbox_url.get_secret_value())
-    territory = _load_watched(settings)
-    mails = MailMemory(mailbox) if has_mailbox else None
-    memories = {} if mails is None else {find_mailbox_name(mailbox): mails}
-    holds = _share_with_others(settings, store, memories, tasks)
-    if has_mailbox:
-        tasks.append(asyncio.create_task(watch_mailbox(mailbox, holds, mails), name="mailbox"))
-    if territory is not None:
-        engine = FeedEngine(
-            store, transport, front, territory, holds, samples=bool(settings.feeds_samples)
+class WatchProcess:
+    """The feeds that are on and the mailbox, with a task for each."""
+
+    def __init__(self, settings: WatchSettings) -> None:
+        """Open the memory of the feeds. Raises OSError, sqlite3.Error."""
+        settings.data.make()
+        self._settings = settings
+        self._store, keys = FeedStore(settings.feed_store), settings.feed_keys
+        self._transport = FeedTransport(
+            keys,
+            settings.feeds_contact,
+            base=settings.feeds_samples,
+            proxy=settings.feeds_proxy.get_secret_value(),
         )
-        tasks += [
-            asyncio.create_task(_watch_feed(engine, connector), name=connector.spec.name)
-            for connector in list_connectors()
-        ]
-    loop, stopping = asyncio.get_running_loop(), asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
-    waiting = asyncio.create_task(stopping.wait(), name="stop")
-    try:
-        ended_tasks, _ = await asyncio.wait([*tasks, waiting], return_when=asyncio.FIRST_COMPLETED)
-        for task in ended_tasks - {waiting}:
-            task.result()
-    finally:
-        await cancel_and_wait([*tasks, waiting])
-        await front.close()
-        await transport.close()
-        await server.close()
-        store.close()
-    log.info("watch.stopped")
+        self._front = HttpFront(FrontClient(partial(list_fronts, settings)), keys)
+
+    @classmethod
+    def open(cls) -> Self:
+        """Return the watch with settings from the environment."""
+        return cls(WatchSettings())
+
+    def fault(self) -> str | None:
+        """Return None: a feed that cannot be read is late, and shown so."""
+        return None
+
+    async def run(self) -> None:
+        """Watch for ever."""
+        settings, store = self._settings, self._store
+        mailbox = MailboxSettings()
+        has_mailbox = bool(mailbox.mailbox_url.get_secret_value())
+        mails = MailMemory(mailbox) if has_mailbox else None
+        memories = {} if mails is None else {find_mailbox_name(mailbox): mails}
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_keep_status(settings, store), name="status")
+            holds = _share_with_others(settings, store, memories, tasks)
+            if has_mailbox:
+                tasks.create_task(watch_mailbox(mailbox, holds, mails), name="mailbox")
+            self._watch_feeds(holds, tasks)
+
+    def _watch_feeds(self, holds: FeedHolds, tasks: asyncio.TaskGroup) -> None:
+        territory = _load_watched(self._settings)
+        if territory is None:
+            return
+        samples = bool(self._settings.feeds_samples)
+        engine = FeedEngine(
+            self._store, self._transport, self._front, territory, holds, samples=samples
+        )
+        for connector in list_connectors():
+            tasks.create_task(_watch_feed(engine, connector), name=connector.spec.name)
+
+    async def close(self) -> None:
+        """Close the connections and the memory of the feeds."""
+        await self._front.close()
+        await self._transport.close()
+        self._store.close()
 
 
 def _load_watched(settings: WatchSettings) -> WatchedTerritory | None:
@@ -135,7 +144,7 @@ def _share_with_others(
     settings: WatchSettings,
     store: FeedStore,
     mails: Mapping[str, MailMemory],
-    tasks: list[asyncio.Task[None]],
+    tasks: asyncio.TaskGroup,
 ) -> FeedHolds:
     """Return the rights to feeds and mailbox; in a cluster, add the task that shares them."""
     if not is_shared(settings):
@@ -151,7 +160,7 @@ def _share_with_others(
     }
     holds, membership = open_holds(settings, store, memories, samples=samples)
     running = holds.run(settings.kafka, membership)
-    tasks.append(asyncio.create_task(running, name="sharing"))
+    tasks.create_task(running, name="sharing")
     return holds
 
 

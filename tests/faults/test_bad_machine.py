@@ -111,9 +111,7 @@ def test_a_full_disk_stops_writers_and_all_continue_once_there_is_room(
             "continuity",
             "projector",
             "console",
-            "conductor",
-            "planner",
-            "auditor",
+            "background",
             "store",
         ):
             os.kill(running[name], signal.SIGKILL)

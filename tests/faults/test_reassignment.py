@@ -185,7 +185,7 @@ async def check(vigie: RunningVigie, approved: set[str], plans: set[str]) -> Non
 @proves("planner", "kill")
 @pytest.mark.timeout(900)
 async def test_kills_during_a_solve_lose_and_repeat_nothing(vigie: RunningVigie) -> None:
-    planner = psutil.Process(vigie.processes()["planner"])
+    planner = psutil.Process(vigie.processes()["background"])
     idle_s = sum(planner.cpu_times()[:2])
     until(
         lambda: (
@@ -195,7 +195,7 @@ async def test_kills_during_a_solve_lose_and_repeat_nothing(vigie: RunningVigie)
         WAIT_S,
     )
     until(lambda: sum(planner.cpu_times()[:2]) > idle_s + 0.05, WAIT_S, longest_s=0.0)
-    vigie.kill("planner")
+    vigie.kill("background")
     vigie.kill("continuity")
     until(lambda: proposed(vigie) is not None, WAIT_S)
     proposal = proposed(vigie)
@@ -256,7 +256,7 @@ def alone(vigie: RunningVigie, service: str = "continuity") -> Iterator[dict[str
 
     Its supervisor continues at the end.
     """
-    worker, planner = living(vigie, service), living(vigie, "planner")
+    worker, planner = living(vigie, service), living(vigie, "background")
     environment = vigie.service_environment()
     planner.kill()  # quiet for a minute then: no ranking comes between
     os.kill(vigie.pid, signal.SIGSTOP)

@@ -31,7 +31,7 @@ from tests.waiting import until
 
 ON_THE_WAY = ("alerts", "continuity", "delivery", "intake")
 """Processes that a report passes."""
-BESIDE = ("console", "projector", "conductor", "planner", "auditor")
+BESIDE = ("console", "projector", "background")
 """Processes that show, pace, plan and check."""
 
 
@@ -129,7 +129,7 @@ def test_a_frozen_worker_that_wakes_up_changes_nothing(vigie: RunningVigie) -> N
     assert vigie.cli("verify").returncode == 0
 
 
-STANDING = ("supervisor", "conductor", "projector", "planner", "auditor", "console")
+STANDING = ("supervisor", "projector", "background", "console")
 
 
 @proves("supervisor", "stop")

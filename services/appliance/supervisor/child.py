@@ -5,7 +5,6 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import structlog
 
@@ -20,7 +19,7 @@ from services.appliance.supervisor.plan import (
 )
 from services.appliance.supervisor.status import ProcessStatus, State, format_now
 from services.appliance.supervisor.stream import OutputStream
-from services.runtime.process.exits import EXITS
+from services.runtime.process.restarts import RestartBackoff
 from services.runtime.process.tasks import cancel_and_wait
 
 log = structlog.get_logger(__name__)
@@ -33,42 +32,8 @@ HUNG_START_TIMEOUT_S = 180.0
 LINE_BYTES = 256 * 1024
 CANNOT_START_EXIT = 126
 """Exit code of a process that the system could not create, as in a shell."""
-RESTART_DELAYS_S = (0.0, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
-"""The first restart is at once, so a killed service is back quickly; later ones are ever slower."""
-STEADY_S = 10.0
-"""Seconds of readiness after which a process has recovered: its next end counts as the first."""
-FIRST_REPAIR_DELAY_S = 8.0
-"""Delay after the first of several exits that need a person: a false alarm is over by then."""
-REPAIR_DELAY_S = 60.0
-"""Delay after each later one (`exits.EXITS`).
-
-It retries, so that a repair needs no full restart.
-"""
 
 Process = asyncio.subprocess.Process | ForkedProcess
-
-
-@dataclass(slots=True)
-class RestartBackoff:
-    """Delays before a process is started again."""
-
-    ends: int = 0
-    """Number of ends in a row without a steady time between them."""
-    waits: int = 0
-    """Number of exits in a row that a person must repair."""
-
-    def next_delay_s(self, code: int, ready_for_s: float) -> float:
-        """Return the delay after an end with this exit code.
-
-        `ready_for_s` is the time for which the process was ready, 0 if it never was.
-        """
-        if ready_for_s >= STEADY_S:
-            self.waits = 0
-        if any(e.code == code and not e.restart for e in EXITS.values()):
-            self.waits += 1
-            return FIRST_REPAIR_DELAY_S if self.waits == 1 else REPAIR_DELAY_S
-        self.ends = 1 if ready_for_s >= STEADY_S else self.ends + 1
-        return RESTART_DELAYS_S[min(self.ends, len(RESTART_DELAYS_S)) - 1]
 
 
 class SupervisedProcess:

@@ -68,11 +68,8 @@ PRELOADED_MODULES = (
     "services.intake.app",
     "services.console.__main__",
     "services.console.read_model.projector",
-    "services.continuity.reassignment.planner_process",
-    "services.cli.system.conductor",
+    "services.cli.system.background",
     "services.cli.system.prepare",
-    "services.verify.auditor.auditor",
-    "services.watch.process",
     "services.delivery.channels.push",
     "faust.app.router",
     "faust.assignor.partition_assignor",
@@ -295,6 +292,11 @@ class ServiceKind:
 
     Then come continuity and the display, then forecasts and audits.
     """
+    shares_process: bool = False
+    """On one machine it runs in the process `background`, beside others that nobody waits for.
+
+    See `docs/adr/0073-run-four-services-in-one-process.md`.
+    """
 
 
 SERVICE_KINDS = (
@@ -307,24 +309,31 @@ SERVICE_KINDS = (
     ),
     ServiceKind("console", "services.console", listens="VIGIE_CONSOLE_FD", nice=SHOWING_NICENESS),
     ServiceKind("projector", "services.console.read_model.projector", nice=SHOWING_NICENESS),
-    ServiceKind("auditor", "services.verify.auditor", nice=FORESEEING_NICENESS),
-    ServiceKind("conductor", "services.cli.system.conductor", nice=SHOWING_NICENESS),
-    ServiceKind(
-        "planner", "services.continuity.reassignment.planner_process", nice=FORESEEING_NICENESS
-    ),
-    ServiceKind("watch", "services.watch", StopOrder.ACCEPTING, nice=SHOWING_NICENESS),
+    ServiceKind("auditor", "services.verify.auditor", shares_process=True),
+    ServiceKind("conductor", "services.cli.system.conductor", shares_process=True),
+    ServiceKind("planner", "services.continuity.reassignment.planner_process", shares_process=True),
+    ServiceKind("watch", "services.watch", shares_process=True),
     ServiceKind("alerts", "services.alerts", replicated=True, nice=DECIDING_NICENESS),
     ServiceKind("continuity", "services.continuity", replicated=True, nice=SHOWING_NICENESS),
     ServiceKind("delivery", "services.delivery", replicated=True, nice=CALLING_NICENESS),
 )
 
 
+PROCESS_KINDS: Final = (
+    *(kind for kind in SERVICE_KINDS if not kind.shares_process),
+    ServiceKind(
+        "background", "services.cli.system.background", StopOrder.ACCEPTING, nice=SHOWING_NICENESS
+    ),
+)
+"""The Python processes of `vigie up`."""
+
+
 def list_process_names(workers: int) -> list[str]:
-    """Return the names of the Python processes.
+    """Return the names of the Python processes of `vigie up`.
 
     They are `alerts`, or `alerts-0`, `alerts-1` with several workers per service.
     """
-    return [n for kind in SERVICE_KINDS for n, _ in _list_replicas(kind, workers)]
+    return [n for kind in PROCESS_KINDS for n, _ in _list_replicas(kind, workers)]
 
 
 def _list_replicas(kind: ServiceKind, workers: int) -> list[tuple[str, str]]:
@@ -373,7 +382,7 @@ def build_service_plans(
     a group with one name would put each other out for ever.
     """
     plans = []
-    for kind in SERVICE_KINDS:
+    for kind in PROCESS_KINDS:
         for name, instance in _list_replicas(kind, workers):
             own = {
                 "VIGIE_PROCESS": name,

@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, ParamSpec, TypeVar
+from typing import Final, ParamSpec, Self, TypeVar
 
 import structlog
 from aiokafka.errors import KafkaError
@@ -43,8 +43,9 @@ from services.runtime.kafka.clients import BrokerAway, RecordProducer
 from services.runtime.kafka.fetch_throttle import BACKGROUND_FETCH_INTERVAL_MS
 from services.runtime.log.partition_reader import PartitionReader
 from services.runtime.log.reader import LONG_POLL_S, AcceptedRecord, LogReader
+from services.runtime.process.background import run_background
+from services.runtime.process.settings import Settings
 from services.runtime.worker.lag import read_progress
-from services.runtime.worker.log_follower import run_background
 
 QUIET_REST: Final = 3.0
 """Rest after work while the system is quiet, as a multiple of its duration: a quarter of a core."""
@@ -201,14 +202,25 @@ class PlannerProcess:
 
         A quiet day is ranked before, so that a crisis that moves on for hours leaves time for it.
         """
-        self.caught_up = False
+        self._caught_up = False
+
+    @classmethod
+    def open(cls) -> Self:
+        """Return a planner with settings from the environment."""
+        settings = Settings()
+        marks = InputMarks.open(settings.data.secrets)
+        return cls(settings.kafka, marks, quiet_s=settings.foresight_after_s)
+
+    def fault(self) -> str | None:
+        """Return why the planner is not ready, None if it is."""
+        return None if self._caught_up else "still reading the logs"
 
     async def run(self) -> None:
         """Run for ever. Raise Stop, HistoryChanged, KafkaError, OSError to restart the process."""
         await self._reader.start()
         async for record in self._reader.read_to_end():
             self._observe(record)
-        self.caught_up = True
+        self._caught_up = True
         log.info("planner.ready")
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._propose())
@@ -384,19 +396,13 @@ def _run_slice(source: Iterator[T], collected_items: list[T]) -> bool:
 
 
 def _lower_priority() -> None:
-    """Give this thread idle scheduling where the system has it, else the highest nice value."""
-    try:
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    except (AttributeError, OSError):
-        os.nice(19)
+    """Give this thread the highest niceness.
+
+    Idle scheduling would stop the others of this process on a full machine: a thread that never
+    gets its turn may hold the interpreter's lock.
+    """
+    os.nice(19)
 
 
 if __name__ == "__main__":
-    run_background(
-        "planner",
-        lambda settings: PlannerProcess(
-            settings.kafka,
-            InputMarks.open(settings.data.secrets),
-            quiet_s=settings.foresight_after_s,
-        ),
-    )
+    run_background("planner", {"planner": PlannerProcess.open})

@@ -131,7 +131,8 @@ def configure_logging(
         colour = os.environ.get("VIGIE_LOG_COLOUR", "1" if sys.stderr.isatty() else "0") == "1"
 
     def name_service(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-        event["service"] = service
+        # One of several services of a process has bound its own name.
+        event["service"] = structlog.contextvars.get_contextvars().get("service", service)
         return event
 
     processors: list[Any] = [

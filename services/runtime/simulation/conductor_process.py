@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import structlog
 
@@ -28,6 +28,7 @@ from services.runtime.kafka.clients import (
 from services.runtime.log.reader import LONG_POLL_S, AcceptedRecord, LogReader
 from services.runtime.process import metrics
 from services.runtime.process.machine import now_ms
+from services.runtime.process.settings import Settings
 from services.runtime.simulation.conductor import (
     Conductor,
     Move,
@@ -35,7 +36,6 @@ from services.runtime.simulation.conductor import (
     Responder,
     SimulationPlanner,
 )
-from services.runtime.worker.log_follower import run_background
 
 SIMULATED_PARTITIONS: Final = range(PARTITION_COUNT // 2, PARTITION_COUNT)
 """Partitions of simulated realms."""
@@ -84,7 +84,17 @@ class ConductorProcess:
         self._readers = {s: LogReader(kafka, s, partitions=SIMULATED_PARTITIONS) for s in SERVICES}
         self._touched: asyncio.Queue[str] = asyncio.Queue()
         self._paces: dict[str, _RealmPace] = {}
-        self.caught_up = False
+        self._caught_up = False
+
+    @classmethod
+    def open(cls, responder: Responder, planner: SimulationPlanner | None = None) -> Self:
+        """Return a conductor with settings from the environment."""
+        settings = Settings()
+        return cls(settings.kafka, InputMarks.open(settings.data.secrets), responder, planner)
+
+    def fault(self) -> str | None:
+        """Return why the conductor is not ready, None if it is."""
+        return None if self._caught_up else "still reading the logs"
 
     async def run(self) -> None:
         """Drive the realms for ever.
@@ -98,7 +108,7 @@ class ConductorProcess:
             for reader in self._readers.values():
                 async for record in reader.read_to_end():
                     self._observe(record)
-            self.caught_up = True
+            self._caught_up = True
             log.info("conductor.ready", realms=len(self._conductor.realms))
             for reader in self._readers.values():
                 tasks.create_task(self._follow(reader))
@@ -207,13 +217,3 @@ class ConductorProcess:
 
 def _solve_job(planner: SimulationPlanner, job: PlannerJob) -> Sequence[tuple[str, Message]]:
     return planner.solve(job)
-
-
-def run_conductor(responder: Responder, planner: SimulationPlanner | None = None) -> None:
-    """Run the conductor with settings from the environment, until SIGTERM."""
-    run_background(
-        "conductor",
-        lambda settings: ConductorProcess(
-            settings.kafka, InputMarks.open(settings.data.secrets), responder, planner
-        ),
-    )

@@ -60,5 +60,5 @@ def test_a_ranking_comes_to_the_api(vigie: RunningVigie, tmp_path: Path) -> None
 
 @proves("planner", "kill")
 def test_a_planner_that_is_killed_begins_anew(vigie: RunningVigie) -> None:
-    pid = vigie.kill("planner", signal.SIGKILL)
-    until(lambda: vigie.processes().get("planner", pid) != pid)
+    pid = vigie.kill("background", signal.SIGKILL)
+    until(lambda: vigie.processes().get("background", pid) != pid)

@@ -211,8 +211,9 @@ def test_an_installation_without_the_tests_reads_reports_and_survives_a_kill(
 @proves("intake", "kill", case="intake")
 @proves("console", "kill", case="console")
 @proves("projector", "kill", case="projector")
-@proves("conductor", "kill", case="conductor")
-@proves("planner", "kill", case="planner")
+@proves("conductor", "kill", case="background")
+@proves("planner", "kill", case="background")
+@proves("auditor", "kill", case="background")
 @proves("worker", "kill", case="alerts")
 @proves("worker", "kill", case="continuity")
 @proves("sender", "kill", case="delivery")
@@ -223,8 +224,7 @@ def test_an_installation_without_the_tests_reads_reports_and_survives_a_kill(
         "intake",
         "console",
         "projector",
-        "conductor",
-        "planner",
+        "background",
         "alerts",
         "continuity",
         "delivery",

@@ -33,8 +33,8 @@ def write_ports(settings: Settings, **ports: int) -> str:
 async def test_the_metrics_of_a_process_are_passed_on(settings: Settings) -> None:
     server = await serve_health(settings, {})
     try:
-        header = write_ports(settings, auditor=server.port)
-        text = await ProcessMetrics(settings.data).fetch("auditor", header)
+        header = write_ports(settings, background=server.port)
+        text = await ProcessMetrics(settings.data).fetch("background", header)
     finally:
         await server.close()
     assert b"vigie_build_info" in text
@@ -43,8 +43,8 @@ async def test_the_metrics_of_a_process_are_passed_on(settings: Settings) -> Non
 @pytest.mark.parametrize(
     ("process", "has_token", "code"),
     [
-        ("auditor", True, "process_away"),
-        ("auditor", False, "unauthenticated"),
+        ("background", True, "process_away"),
+        ("background", False, "unauthenticated"),
         ("unknown", True, "not_found"),
         ("kafka", True, "not_found"),
         ("../metrics", True, "not_found"),
@@ -53,7 +53,7 @@ async def test_the_metrics_of_a_process_are_passed_on(settings: Settings) -> Non
 async def test_a_process_that_cannot_be_read_has_a_reason(
     settings: Settings, process: str, has_token: bool, code: str
 ) -> None:
-    header = write_ports(settings, auditor=find_free_ports(1)[0], kafka=9092)
+    header = write_ports(settings, background=find_free_ports(1)[0], kafka=9092)
     with pytest.raises(ProblemError) as refused:
         await ProcessMetrics(settings.data).fetch(process, header if has_token else None)
     assert refused.value.problem.code == code

@@ -167,7 +167,7 @@ def list_instances(data_dir: Path, machine: str) -> list[str]:
 def test_services_stop_together_after_the_front(tmp_path: Path) -> None:
     """One after the other took 12 s, and an upgrade waits for each machine."""
     orders = {plan.name: plan.stop_order for plan in build_plans(tmp_path)}
-    front = {orders.pop(name) for name in ("intake", "watch")}
+    front = {orders.pop(name) for name in ("intake", "background")}
     services = set(orders.values())
     assert len(front) == len(services) == 1
     assert max(front) < min(services) < StopOrder.SERVERS

@@ -14,7 +14,7 @@ from services.appliance.supervisor.plan import (
     ACCEPTING_NICENESS,
     CALLING_NICENESS,
     DECIDING_NICENESS,
-    SERVICE_KINDS,
+    PROCESS_KINDS,
     SHOWING_NICENESS,
     set_priority,
 )
@@ -68,7 +68,7 @@ def test_a_process_that_is_gone_is_no_error() -> None:
 
 
 def test_nothing_goes_before_the_way_from_a_report_to_the_first_call() -> None:
-    nice = {kind.name: kind.nice for kind in SERVICE_KINDS}
+    nice = {kind.name: kind.nice for kind in PROCESS_KINDS}
     assert nice.pop("intake") == ACCEPTING_NICENESS < 0
     assert nice.pop("delivery") == CALLING_NICENESS <= ACCEPTING_NICENESS
     assert ACCEPTING_NICENESS < nice.pop("alerts") == DECIDING_NICENESS < 0

@@ -19,14 +19,7 @@ from types import SimpleNamespace
 import pytest
 
 from services.appliance.supervisor import child as child_module
-from services.appliance.supervisor.child import (
-    FIRST_REPAIR_DELAY_S,
-    REPAIR_DELAY_S,
-    RESTART_DELAYS_S,
-    STEADY_S,
-    RestartBackoff,
-    SupervisedProcess,
-)
+from services.appliance.supervisor.child import SupervisedProcess
 from services.appliance.supervisor.forking import ForkedProcess, ForkFailed, ForkServer
 from services.appliance.supervisor.plan import NotAlive, Probe, ProcessPlan, StopOrder
 from services.appliance.supervisor.status import (
@@ -38,6 +31,13 @@ from services.appliance.supervisor.status import (
 )
 from services.appliance.supervisor.stream import OutputStream
 from services.runtime.process.files import DataDirBusy, DataDirLock, is_locked
+from services.runtime.process.restarts import (
+    FIRST_REPAIR_DELAY_S,
+    REPAIR_DELAY_S,
+    RESTART_DELAYS_S,
+    STEADY_S,
+    RestartBackoff,
+)
 from services.runtime.process.sockets import PortBusy, choose_ports, open_listening_socket
 from tests.waiting import until
 
