@@ -36,6 +36,7 @@ from tests.brokers import (
 )
 from tests.crisis import REALM, play_crisis
 from tests.faults.matrix import Recorder
+from tests.mailbox import Mailbox, relaying
 from tests.system import RunningVigie, stop_shared
 
 _SHARED: Final = pytest.StashKey[Path]()
@@ -246,12 +247,20 @@ def apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningVigie]:
 
 
 @pytest.fixture(scope="session")
-def victim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningVigie]:
+def mailbox() -> Iterator[Mailbox]:
+    """Return the relay that takes the mails of `victim`."""
+    with relaying() as box:
+        yield box
+
+
+@pytest.fixture(scope="session")
+def victim(tmp_path_factory: pytest.TempPathFactory, mailbox: Mailbox) -> Iterator[RunningVigie]:
     """Return a third whole system, of this worker alone, for dozens of kills in its live realm.
 
     The files of one row of BY_ONE_WORKER share it, in their order.
     """
-    with RunningVigie(tmp_path_factory.mktemp("victim")) as running:
+    mails = {"VIGIE_SMTP_URL": mailbox.url, "VIGIE_MAIL_FROM": "vigie@example.net"}
+    with RunningVigie(tmp_path_factory.mktemp("victim"), **mails) as running:
         yield running
 
 
@@ -299,7 +308,7 @@ OF_FOLDER: Final = {
 
 Even an idle broker uses part of a core. A later request starts it again.
 """
-WHILE_NEEDED: Final = ("apart", "demo", "victim")
+WHILE_NEEDED: Final = ("apart", "demo", "victim", "mailbox")
 """Whole systems of one worker: stopped before the first test that does not use them."""
 
 
