@@ -369,7 +369,9 @@ def build_message_values(
         "since": row.opened_at,
         "places": ",".join(row.communes[:MAX_NAMED_COMMUNES]) or None,
     }
-    if len(row.members) == 1:
+    orders = draft.state.area_orders.values()
+    is_for_area = any(o.ended_at is None and o.incident == row.id for o in orders)
+    if len(row.members) == 1 and not is_for_area:
         values["only_site"] = row.members[0]
     if (event := _find_gravest_event(draft, row)) is not None:
         values["event"] = event

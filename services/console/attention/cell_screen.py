@@ -156,6 +156,7 @@ async def build_cell_page(x: ScreenData) -> dict[str, Any]:
         else await _load_site_step(x, tasks.items),
         "unready": await _list_unready(x),
         "own_function": shell_function(x, staffing),
+        "functions": list_functions(x, staffing),
         "reach": build_reaching_points(x.reference.message_names),
         "doubts": doubts,
         "first_words": first,
@@ -215,6 +216,15 @@ def shell_function(x: ScreenData, staffing: CellStaffing) -> str:
     person = principal.person or principal.id
     roles = (f.role for f in staffing.items if any(p.person == person for p in f.people))
     return next(roles, principal.duty or "")
+
+
+def list_functions(x: ScreenData, staffing: CellStaffing) -> list[tuple[str, str]]:
+    """Return (role, name) of the functions of the cell, and of the reader's if it is another."""
+    functions = [(f.role, f.role_name) for f in staffing.items]
+    own = shell_function(x, staffing)
+    if own and own not in dict(functions):
+        functions.append((own, w.name_role(own, None, x.names, x._)))
+    return functions
 
 
 def map_costliest_sites(activities: Sequence[Activity]) -> dict[str, str]:

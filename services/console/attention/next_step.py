@@ -375,7 +375,7 @@ def _build_task_step(
         consequence=_("Sans réponse, la cellule vous rappelle."),
         path=f"/sites/{task.site}",
         anchor="tasks",
-        button=_("Répondre"),
+        button=_("Lancer le recensement") if task.kind == "headcount" else _("Répondre"),
         urgent=task.kind in ("headcount", AREA_ORDER),
         more=0,
     )

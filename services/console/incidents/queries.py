@@ -70,6 +70,15 @@ def is_changeable(order: AreaOrderRow, question: a.TaskRow) -> bool:
     )
 
 
+async def _find_area_incidents(picture: RealmSnapshot) -> frozenset[str | None]:
+    """Return the incidents with an order for communes or an area that holds."""
+    orders = [o for o in (await picture.rows(AreaOrderRow)).values() if o.ended_at is None]
+    if not orders:
+        return frozenset()
+    incidents = await picture.rows(a.IncidentRow)
+    return frozenset(_find_standing(incidents, order.incident) for order in orders)
+
+
 def _find_standing(incidents: Mapping[str, a.IncidentRow], id: str | None) -> str | None:
     """Return the incident, or the one that it was merged into."""
     while (row := incidents.get(id or "")) is not None and row.merged_into is not None:
@@ -179,9 +188,9 @@ class IncidentQueries(QueryBase):
         if incident.title_type is None and row.kind == SITE_KIND:
             report_rows = await view.picture.some(a.ReportRow, incident.reports[:1])
             first = next(iter(report_rows.values()), None)
-            return (
-                incident if first is None else view.shape.add_event_type(incident, row, first.type)
-            )
+            if first is not None:
+                for_area = id in await _find_area_incidents(view.picture)
+                return view.shape.add_event_type(incident, row, first.type, for_area=for_area)
         return incident
 
     async def unread_reports(self, incident: str, limit: int) -> list[str]:
@@ -238,27 +247,35 @@ class IncidentQueries(QueryBase):
             if any(row.kind == SITE_KIND for row in rows)
             else {}
         )
+        area_incidents = await _find_area_incidents(view.picture)
         for row in rows:
             ladder, mine = ladders.get(row.id), plans.get(row.id, [])
+            state = (
+                mine,
+                worst.get(row.id),
+                row.id in area_incidents,
+                view.picture.reference.version,
+            )
             key = (view.picture.realm, view.shape.lang, row.id)
             cached_entry = self._as_shaped.get(key)
             if (
                 cached_entry is not None
                 and cached_entry[0] is row
                 and cached_entry[1] is ladder
-                and cached_entry[2] == (mine, worst.get(row.id), view.picture.reference.version)
+                and cached_entry[2] == state
             ):
                 one = cached_entry[3]
             else:
-                one = view.shape.incident(row, ladder=ladder, plans=mine, type=worst.get(row.id))
+                one = view.shape.incident(
+                    row,
+                    ladder=ladder,
+                    plans=mine,
+                    type=worst.get(row.id),
+                    for_area=row.id in area_incidents,
+                )
                 if len(self._as_shaped) >= INCIDENTS_CACHED:
                     self._as_shaped.clear()
-                self._as_shaped[key] = (
-                    row,
-                    ladder,
-                    (mine, worst.get(row.id), view.picture.reference.version),
-                    one,
-                )
+                self._as_shaped[key] = (row, ladder, state, one)
             incidents.append(
                 one.model_copy(update={"reports": await view.picture.reports_of(row.id)})
                 if reports

@@ -36,8 +36,8 @@ _COMMUNES_SHOWN = 3
 """Communes beyond which the title counts the rest."""
 
 
-def _format_place(row: IncidentRow, names: TerritoryNames, _: Translator) -> str:
-    if len(row.members) == 1:
+def _format_place(row: IncidentRow, names: TerritoryNames, _: Translator, *, for_area: bool) -> str:
+    if len(row.members) == 1 and not for_area:
         site = row.members[0]
         commune = names.commune_of(site)
         name = names.site(site)
@@ -52,12 +52,18 @@ def _format_place(row: IncidentRow, names: TerritoryNames, _: Translator) -> str
 
 
 def write_incident_title(
-    row: IncidentRow, names: TerritoryNames, lang: str, type: EventType | None = None
+    row: IncidentRow,
+    names: TerritoryNames,
+    lang: str,
+    type: EventType | None = None,
+    *,
+    for_area: bool = False,
 ) -> str:
     """Return a title without free text, so that anybody may read it.
 
     For example `Coupure électrique : Nanterre, Puteaux et Suresnes`. `type` is that of the gravest
-    cause; it replaces a family without a specific trouble.
+    cause; it replaces a family without a specific trouble. `for_area`: an order for communes holds,
+    so the title names them, also while a single site is a member.
     """
     _ = get_translator(lang)
     hazard = (
@@ -70,7 +76,7 @@ def write_incident_title(
     if row.kind == "it" and len(row.members) != 1:
         system = row.key.partition(":")[2]
         return hazard + _("\u00a0: ") + world.name_dependency(system, _) if system else hazard
-    place = _format_place(row, names, _)
+    place = _format_place(row, names, _, for_area=for_area)
     return _("{what} : {where}", what=hazard, where=place) if place else hazard
 
 

@@ -106,13 +106,19 @@ class Shaper:
         ladder: calling.EscalationRow | None = None,
         plans: Sequence[str] = (),
         type: EventType | None = None,
+        for_area: bool = False,
     ) -> r.Incident:
-        """Build an incident; `type` is that of its gravest cause and makes the title specific."""
+        """Build an incident; `type` is that of its gravest cause and makes the title specific.
+
+        `for_area`: see `write_incident_title`.
+        """
         sites = self.reference.sites
         return r.Incident.from_row(
             row,
             realm=self.realm,
-            title=write_incident_title(row, self.reference.names, self.lang, type),
+            title=write_incident_title(
+                row, self.reference.names, self.lang, type, for_area=for_area
+            ),
             title_type=type,
             sites=list(row.members),
             members=len(row.members),
@@ -125,12 +131,14 @@ class Shaper:
         )
 
     def add_event_type(
-        self, incident: r.Incident, row: a.IncidentRow, type: EventType
+        self, incident: r.Incident, row: a.IncidentRow, type: EventType, *, for_area: bool
     ) -> r.Incident:
         """Return the incident with a title that contains the type of event."""
         return incident.model_copy(
             update={
-                "title": write_incident_title(row, self.reference.names, self.lang, type),
+                "title": write_incident_title(
+                    row, self.reference.names, self.lang, type, for_area=for_area
+                ),
                 "title_type": type,
             }
         )

@@ -217,7 +217,7 @@ TASK = {
     "improvement": N_("Action d’amélioration"),
     "headcount": N_("Recensement à lancer"),
     "instruction": N_("Consigne à confirmer par le site"),
-    "area_order": N_("Consigne de zone : dire si le site est concerné"),
+    "area_order": N_("Consigne de zone, réponse attendue"),
 }
 HOLE = {
     "nobody": N_("Personne"),

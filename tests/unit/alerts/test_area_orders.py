@@ -553,3 +553,16 @@ def test_an_unreachable_stand_in_for_several_sites_is_passed_over_at_once(scene:
     more = calls(scene)[number:]
     assert {site for f in more for site in str(f.values["site"]).split(",")} == {first, second}
     assert all(len(task(scene, site).calls) == 2 for site in (first, second))
+
+
+def test_calls_name_the_communes_of_the_order_after_the_first_yes(scene: Scene) -> None:
+    """They named the one site that had answered, and the officer sent help there alone."""
+    order(scene, 1)
+    site = inside(scene)[0]
+    complete(scene, 2, site, "concerned")
+    settle(scene, 30)
+    waves = [f for f in scene.named(NotificationPlanned) if f.template == "incident_wave"]
+    later = [f for f in waves if f.planned_at > scene.at(2)]
+    assert later
+    assert {f.values.get("only_site") for f in later} == {None}
+    assert {f.values["places"] for f in later} == {COMMUNE}

@@ -9,7 +9,7 @@ import pytest
 from schemas.reassignment import RefuseReassignment
 from services.console.incidents.report_form_screen import TROUBLES
 from tests.unit.console.held import Held, browsing
-from tests.unit.console.test_every_screen import REALM, START, crisis, report, site
+from tests.unit.console.test_every_screen import REALM, START, crisis, incident, report, site
 
 MANAGER = "site_manager@pmi-01"
 
@@ -255,6 +255,18 @@ async def test_an_answer_about_an_area_that_holds_no_more_is_over(
     browser, _ = browsing(_answered_order(**changes))
     page = (await browser.get(f"/mes-sites?realm={REALM}", role=MANAGER)).text
     assert "Finalement concerné" not in page
+
+
+async def test_the_title_of_an_order_for_communes_names_them_while_it_holds() -> None:
+    """After the first yes it named one gymnasium, and the cell read the order as one for it."""
+    for changes, title in (({}, "Gennevilliers"), ({"ended_at": START + 60_000}, "PMI Darracq")):
+        realm_state = _answered_order(**changes)
+        realm_state.put("incidents", incident(members=["pmi-01"], communes=["92036"]))
+        browser, _ = browsing(realm_state)
+        page = (await browser.get(f"/incidents/i-1?realm={REALM}", role="coordinator")).text
+        heading = re.search(r"<h1>(.*?)</h1>", page)
+        assert heading is not None
+        assert title in heading[1]
 
 
 async def test_a_program_reads_the_answers_to_an_order_for_an_area() -> None:

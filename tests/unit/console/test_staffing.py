@@ -105,3 +105,14 @@ async def test_cell_and_wall_show_the_rate_of_the_attention_queue() -> None:
     assert f"{rate} sollicitation" in await shown(browser, "/")
     noun = "sollicitation" if rate < 2 else "sollicitations"
     assert f"{rate} {noun} en 10 min" in await shown(browser, "/mur")
+
+
+async def test_an_account_without_a_function_of_the_cell_chooses_one() -> None:
+    """The first function was preset: one press made an elected person the crisis director."""
+    browser, _ = browsing(called())
+    page = (await browser.get(f"/?realm={REALM}", role="elected")).text
+    select = page.partition('id="st-role"')[2].partition("</select>")[0]
+    assert " required" in select
+    assert select.partition("<option")[2].startswith(' value="" selected>Choisissez')
+    assert select.count("selected") == 1
+    assert "Lecture seule" not in page, "such an account decides plans"

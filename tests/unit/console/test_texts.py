@@ -204,6 +204,8 @@ def test_a_title_names_places_within_its_bounds() -> None:
         == "Coupure électrique : Nanterre, Courbevoie et 2 autres communes"
     )
     assert title(members=("cen-1",)) == "Coupure électrique : Siège, Nanterre"
+    area = incident(members=("cen-1",), communes=("92050",))
+    assert titles.write_incident_title(area, NAMES, "fr", for_area=True).endswith(": Nanterre")
     assert title(kind="flood", key="seine") == "Crue de la Seine"
     assert title() == "Coupure électrique"
 
