@@ -460,7 +460,7 @@ def test_two_people_erase_text_bytes_and_photo_of_a_report_and_a_line(vigie: Run
     assert [
         text
         for text in lines
-        if text.startswith(f"Effacement du texte du signalement {report} approuvé")
+        if text.startswith(f"Effacement du texte du signalement {report[:8]} approuvé")
     ]
     with logged_in(vigie, "cell") as browser:
         page = browser.get(f"/signalements/{report}").text.partition("<main")[2]

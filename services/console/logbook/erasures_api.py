@@ -37,7 +37,15 @@ LineEraser = Annotated[
     DecisionContext, Depends(require_decision(Permission.DIRECTORY_WRITE, whole_territory=True))
 ]
 ErasureReader = Annotated[ReadContext, Depends(require_read(Permission.DIRECTORY_WRITE))]
-_SUBJECT = {"report": "du signalement", "line": "de la ligne"}
+
+
+def _name_subject(subject: ErasureSubject) -> str:
+    """Name a report by the first characters of its id, as its page does, and a line by its place."""
+    return (
+        f"du signalement {subject.id[:8]}"
+        if subject.kind == "report"
+        else f"de la ligne {subject.id}"
+    )
 
 
 class EraseRequest(DecisionBody):
@@ -139,7 +147,7 @@ async def _decide_erasure(
     access.trace(author.principal, trace, subject.id)
     await _write_line(
         author,
-        f"Effacement du texte {_SUBJECT[subject.kind]} {subject.id} {act}. Raison : {reason}",
+        f"Effacement du texte {_name_subject(subject)} {act}. Raison : {reason}",
         incident,
     )
     if body.approve:  # last, so that a repetition after a failure finds the proposal

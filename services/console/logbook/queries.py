@@ -337,8 +337,11 @@ class LogbookQueries(QueryBase):
             else {}
         )
         for id, text in text_ids:
+            item = texts.get(text)
+            if item is None or read_erasure(item) is not None:  # its notice is nobody's sentence
+                continue
             sentence = _shorten_first_sentence(
-                _get_shown_text(texts.get(text), "fr") or _get_description(texts.get(text))
+                _get_shown_text(item, "fr") or _get_description(item)
             )
             if sentence:
                 return FirstSentence(id, sentence)

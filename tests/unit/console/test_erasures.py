@@ -145,6 +145,19 @@ async def test_the_route_erases_a_report_after_two_persons_and_the_page_shows_it
     assert [type(one).__name__ for one in browser.decisions.asked] == ["AddNote", "AddNote"]
 
 
+async def test_the_notice_of_an_erasure_is_no_sentence_of_a_site(vault: Setup) -> None:
+    """The cell read «Texte effacé le 15/01» in quotes, as if somebody had said it."""
+    browser, _ = console(vault)
+    await vault.texts.put("report-r-1", TextItem({"headline": "Mme Durand"}))
+    page = (await browser.get(f"/incidents/i-1?realm={REALM}", role="coordinator")).text
+    assert "Mme Durand" in page
+    await browser.post(ERASE, {"reason": "nom"}, role="admin")
+    assert (await browser.post(ERASE, {"approve": True}, role="coordinator")).status_code == 200
+    page = (await browser.get(f"/incidents/i-1?realm={REALM}", role="cell")).text
+    assert "Durand" not in page
+    assert "« Texte effacé" not in page.replace("\u00a0", " ")
+
+
 async def test_proposals_are_listed_for_their_approvers(vault: Setup) -> None:
     browser, _ = console(vault)
     await vault.texts.put("report-r-1", TextItem({"headline": "Mme Durand"}))

@@ -504,6 +504,16 @@ def test_lines_read_back_as_they_were_written(fact: object) -> None:
         assert LineRecord.load(line.dump()) == line
 
 
+def test_each_unreachable_person_of_a_step_makes_one_line() -> None:
+    """«Escalade N2 : 0 réponse» stood beside each line about an unreachable person."""
+    unreachable = crisis.ladder(START).model_copy(update={"change": "declined"})
+    assert lines("alerts", unreachable) == []
+    (wave,) = unreachable.row.waves
+    row = unreachable.row.model_copy(update={"waves": (wave.model_copy(update={"positive": 1}),)})
+    (line,) = lines("alerts", unreachable.model_copy(update={"row": row}))
+    assert line.values["positive"] == 1
+
+
 def enumerated(
     schema: dict[str, Any], defs: dict[str, Any], path: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], list[str]]]:

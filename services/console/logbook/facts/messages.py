@@ -28,6 +28,9 @@ def make_escalation_line(fact: FactRecord) -> Fields | None:
         return None
     if r.get("action") is not None:  # as ActionChanged
         return None
+    positive = sum(w["positive"] for w in r.get("waves") or ())
+    if fact.data["change"] == "declined" and not positive:  # the person has a line of its own
+        return None
     fired_waves = [w for w in r.get("waves") or () if w.get("fired_at") is not None]
     last_wave = fired_waves[-1] if fired_waves else None
     return {
@@ -43,7 +46,7 @@ def make_escalation_line(fact: FactRecord) -> Fields | None:
             wave=last_wave["wave"] if last_wave else r["wave"],
             called=len(last_wave["notifications"]) if last_wave else None,
             expected=last_wave["expected"] if last_wave else None,
-            positive=sum(w["positive"] for w in r.get("waves") or ()),
+            positive=positive,
             escalation=r["id"],
         ),
     }
