@@ -26,6 +26,27 @@ _SPACE_BEFORE_SIGN = re.compile(r" (?=[:;!?»%])")
 _SPACE_AFTER_QUOTE = re.compile(r"(?<=«) ")
 
 
+_DATED = re.compile(
+    r"(?<!’)\b(à|À|depuis|avant|dès|après|pour|jusqu’à) "
+    r"((?:lun|mar|mer|jeu|ven|sam|dim)\. \d\d/\d\d|\d\d/\d\d/\d{4})(?: (\d\d:\d\d))?"
+)
+_BEFORE_DAYS = {"à": "le", "À": "Le", "jusqu’à": "jusqu’au"}
+
+
+def write_dated_times(text: str) -> str:
+    """Write the time of another day as it is read aloud: `à jeu. 14/01 13:32` is no French.
+
+    It becomes `le jeu. 14/01 à 13:32`.
+    """
+    return _DATED.sub(_write_dated_time, text) if "/" in text else text
+
+
+def _write_dated_time(found: re.Match[str]) -> str:
+    preposition, day, hour = found.groups()
+    words = _BEFORE_DAYS.get(preposition, f"{preposition} le")
+    return f"{words} {day} à {hour}" if hour else f"{words} {day}"
+
+
 def add_french_spaces(text: str) -> str:
     """Put the no-break spaces of French around `: ; ! ? « » %`."""
     return _SPACE_AFTER_QUOTE.sub("\u00a0", _SPACE_BEFORE_SIGN.sub("\u00a0", text))
@@ -55,7 +76,10 @@ class Translator:
         return translation
 
     def __call__(self, text: str, /, **values: object) -> str:
-        return self._text(text).format(**values) if values else self._text(text)
+        if not values:
+            return self._text(text)
+        filled_text = self._text(text).format(**values)
+        return write_dated_times(filled_text) if self.lang == SOURCE else filled_text
 
     def plural(self, one: str, many: str, n: float, /, **values: object) -> str:
         """Translate `one` or `many` by the plural rule of the language.
@@ -66,7 +90,8 @@ class Translator:
             text = self._text(one if abs(n) < 2 else many)
         else:
             text = str(self._catalogue.ngettext(one, many, int(n)))
-        return text.format(**{"n": n, **values})
+        filled_text = text.format(**{"n": n, **values})
+        return write_dated_times(filled_text) if self.lang == SOURCE else filled_text
 
 
 @cache

@@ -180,7 +180,7 @@ async def test_a_day_of_another_year_is_written_with_its_year() -> None:
     realm_state = crisis()
     realm_state.put("incidents", incident(estimated_end=FOR_EVER))
     browser, _ = browsing(realm_state)
-    assert "Rétablissement annoncé à 31/12/9999" in await shown(browser, "/")
+    assert "Rétablissement annoncé pour le 31/12/9999" in await shown(browser, "/")
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,6 @@ async def test_cards_of_another_day_are_due_and_done_at_an_hour() -> None:
     realm_state.put("plans", _plan(PlanState.ACTIVE, cards=cards))
     browser, _ = browsing(realm_state)
     page = await shown(browser, "/plans")
-    assert "ven. 12/02 10:40" in page
+    assert "ven. 12/02 à 10:40" in page
     assert "faite mer. 10/02 10:40" in page
-    assert "comptées depuis mer. 10/02 10:40" in page
+    assert "comptées depuis le mer. 10/02 à 10:40" in page

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from schemas.base import MINUTE_MS
@@ -50,6 +51,13 @@ async def test_cell_wall_and_handover_show_the_missed_objective() -> None:
     browser, _ = browsing(called())
     for path in ("/", "/mur", "/releve"):
         assert "1 fonction sur 3 ; objectif dépassé" in await shown(browser, path)
+
+
+async def test_an_objective_missed_on_another_day_has_its_day() -> None:
+    """«Objectif dépassé, 14:37» stood there six days later, at 09:41."""
+    browser, _ = browsing(called(due_at=NOW - 6 * 24 * 60 * MINUTE_MS))
+    for path in ("/", "/mur", "/releve"):
+        assert re.search(r"objectif dépassé, \w+\. \d\d/\d\d \d\d:\d\d", await shown(browser, path))
 
 
 async def test_a_staffed_cell_shows_its_time_and_objective() -> None:

@@ -210,6 +210,24 @@ def test_a_title_names_places_within_its_bounds() -> None:
     assert title() == "Coupure électrique"
 
 
+@pytest.mark.parametrize(
+    ("text", "at", "sentence"),
+    [
+        ("reçu à {at}", "10:16", "reçu à 10:16"),
+        ("reçu à {at}", "jeu. 14/01 13:32", "reçu le jeu. 14/01 à 13:32"),
+        ("À {at} :", "13/02/2029 10:16", "Le 13/02/2029 à 10:16\u00a0:"),
+        ("ouvert depuis {at}", "jeu. 14/01 13:32", "ouvert depuis le jeu. 14/01 à 13:32"),
+        ("annoncé pour {at}.", "lun. 18/01", "annoncé pour le lun. 18/01."),
+        ("valable jusqu’à {at}", "lun. 18/01 08:00", "valable jusqu’au lun. 18/01 à 08:00"),
+        ("du {at}", "lun. 18/01 08:00", "du lun. 18/01 08:00"),
+    ],
+)
+def test_the_time_of_another_day_is_written_as_it_is_read(
+    text: str, at: str, sentence: str
+) -> None:
+    assert get_translator("fr")(text, at=at) == sentence
+
+
 def test_people_are_roles_never_tokens() -> None:
     _ = get_translator("fr")
     assert w.name_person("dgs", NAMES, _) == "DGS, directeur de crise"
