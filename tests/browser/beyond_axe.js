@@ -1,9 +1,9 @@
 // What axe cannot see. `hideRepeated()` and `watch()` first, then Tab until `walk.over()`; `walk.faults` says what was wrong. `layoutFaults()` measures the page at
 // the width of the window.
 
-/** Hide all but the first three neighbouring rows of one shape; each keeps its place. Of hundreds of equal rows, three show what is wrong with all. */
+/** Hide all but the first two neighbouring rows of one shape; each keeps its place. Of hundreds of equal rows, two show what is wrong with all. */
 window.hideRepeated = () => {
-  const SHOWN = 3, numbers = new Map(), shapes = new Map();
+  const SHOWN = 2, numbers = new Map(), shapes = new Map();
   const own = ({ name, value }) => (/^(class|role|type|aria-(?!label|labelledby|describedby|controls)|tabindex)/.test(name) || value === "" ? `${name}=${value}` : name);
   /** Its tag, states, kinds of text, and the shapes of what it holds, however often they follow each other. */
   const shapeOf = (e) => {
