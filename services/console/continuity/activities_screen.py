@@ -146,7 +146,7 @@ def _place_ticks(
     first = times.to_paris(begin).replace(second=0, microsecond=0)
     first += timedelta(minutes=step - (first.hour * 60 + first.minute) % step)
     marks = [first + timedelta(minutes=step * k) for k in range(12)]
-    return [(x(mark), times.hm(mark)) for mark in marks if mark < end]
+    return [(x(mark), times.label_tick(mark)) for mark in marks if mark < end]
 
 
 def _describe_limits(c: RunningClock, now: datetime, _: Translator) -> str:

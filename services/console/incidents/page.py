@@ -238,7 +238,9 @@ def draw_delays(
     first = times.to_paris(begin).replace(second=0, microsecond=0)
     first -= timedelta(minutes=(first.hour * 60 + first.minute) % step)
     marks = [first + timedelta(minutes=step * k) for k in range(12)]
-    ticks = [(x(m), times.hm(m)) for m in marks if begin <= m <= begin + timedelta(seconds=span)]
+    ticks = [
+        (x(m), times.label_tick(m)) for m in marks if begin <= m <= begin + timedelta(seconds=span)
+    ]
     reached_levels = [(x(r.at), f"N{r.level}") for r in levels if r.at is not None]
     return DelayChart(
         threads,

@@ -26,6 +26,11 @@ def hm(at: datetime | None) -> str:
     return "" if at is None else to_paris(at).strftime("%H:%M")
 
 
+def label_tick(at: datetime) -> str:
+    """Format a mark of a time axis as `10:00`; midnight is the day that begins, `15/01`."""
+    return to_paris(at).strftime("%d/%m") if hm(at) == "00:00" else hm(at)
+
+
 def hms(at: datetime) -> str:
     """Format as `10:16:24`."""
     return to_paris(at).strftime("%H:%M:%S")

@@ -6,6 +6,7 @@ The realms are in memory.
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -15,6 +16,7 @@ from services.console.logbook.facts.reassignment import format_small_count
 from services.console.logbook.lines import LineRecord, build_key
 from services.console.logbook.lines import render_line as said
 from services.console.texts.names import TerritoryNames
+from services.console.web import times
 from services.runtime.secrets.vault import TextItem
 from tests.unit.console.held import Browser, Held, browsing, reference
 from tests.unit.console.test_lines import lines
@@ -254,6 +256,22 @@ def ladder(
         "waves": (wave,),
         "level": int(name[1]),
     }
+
+
+async def test_the_calls_of_another_day_have_their_day() -> None:
+    """On the sixth day of a crisis «15:32» is a time to come."""
+    realm_state = crisis()
+    two_days = 2 * 86_400_000
+    old_ladder = ladder("e-own", "N1", "i-1", "running", START - two_days, ("i-1",))
+    realm_state.put("escalations", old_ladder)
+    browser, _ = browsing(realm_state)
+    assert "1 appel mar. 09/02 09:40" in await shown(browser, "/incidents/i-1")
+
+
+def test_a_time_axis_of_several_days_names_them() -> None:
+    """Its marks were «00:00», one for each day."""
+    marks = [datetime(2027, 2, 11, 23, tzinfo=UTC) + timedelta(hours=12 * n) for n in range(3)]
+    assert [times.label_tick(mark) for mark in marks] == ["12/02", "12:00", "13/02"]
 
 
 async def test_calls_of_an_old_crisis_are_not_shown_today() -> None:
