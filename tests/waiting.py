@@ -27,7 +27,7 @@ def until(
 ) -> None:
     """Return once `condition()` is true. Raises TimeoutError naming the condition.
 
-    `longest_s`: for a moment that passes, the longest pause that does not miss it.
+    `longest_s`: 0 for a moment that passes, or whose time is measured.
     """
     first = time.monotonic()
     began = first
@@ -47,9 +47,12 @@ def compute_rest_s(first: float, began: float, longest_s: float = LONGEST_S) -> 
 
 
 async def eventually(
-    condition: Callable[[], object | Awaitable[object]], timeout_s: float = 60.0
+    condition: Callable[[], object | Awaitable[object]],
+    timeout_s: float = 60.0,
+    *,
+    longest_s: float = LONGEST_S,
 ) -> None:
-    """Wait for a condition inside a loop; the condition may be async."""
+    """Wait for a condition inside a loop, like `until`; the condition may be async."""
     first = time.monotonic()
     while True:
         began = time.monotonic()
@@ -62,4 +65,4 @@ async def eventually(
             raise TimeoutError(
                 f"not within {timeout_s:g} s: {inspect.getsource(condition).strip()}"
             )
-        await asyncio.sleep(compute_rest_s(first, began))
+        await asyncio.sleep(compute_rest_s(first, began, longest_s))
