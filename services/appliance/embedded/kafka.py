@@ -35,6 +35,16 @@ STOP_TIMEOUT_S = 15.0
 HEAP_MB: Final = 384
 UTF_8_ENVIRONMENT: Final = {"LC_ALL": "C.UTF-8"}
 """Environment of a JVM: without a locale it cannot name a file with accents."""
+_CACHE_OPTIONS: Final = (
+    "-Xlog:aot*=off",
+    "-XX:+UnlockDiagnosticVMOptions",
+    "-XX:ArchiveRelocationMode=0",
+)
+"""Options for a broker with cached classes.
+
+At the address for which the cache was written, its pages stay those of the file. At another one
+the JVM rewrites 40 MB of them.
+"""
 _META_FILE = "meta.properties"
 _CREDENTIAL_FILE: Final = "credential"
 _PLAIN_MODULE: Final = "org.apache.kafka.common.security.plain.PlainLoginModule"
@@ -99,7 +109,7 @@ class KafkaNode:
 
     def _jvm(self, heap_mb: int, recording: Path | None = None) -> list[str]:
         logs = str(self.log_file.parent).replace("%", "%%")
-        classes = [f"-XX:AOTCache={self.classes}", "-Xlog:aot*=off"] if self.classes else []
+        classes = [f"-XX:AOTCache={self.classes}", *_CACHE_OPTIONS] if self.classes else []
         return [
             str(self.java.command),
             *([f"-XX:AOTCacheOutput={recording}"] if recording else classes),

@@ -75,10 +75,12 @@ PRELOADED_MODULES = (
     "faust.assignor.partition_assignor",
     "faust.tables.manager",
     "httpcore2",
+    "services.cli.system.warm_caches",
 )
 """Modules that the fork server imports once: the code of every service.
 
-The last ones are libraries that import parts of themselves only when they are used.
+The ones before the last are libraries that import parts of themselves only when they are used. The
+last one needs all others.
 """
 
 

@@ -153,6 +153,14 @@ def test_a_jvm_gets_them_or_writes_them(tmp_path: Path, jars: tuple[Path, ...]) 
     assert aot(recording=Path("/r.aot")) == ["-XX:AOTCacheOutput=/r.aot"]
 
 
+def test_cached_classes_stay_pages_of_their_file(tmp_path: Path, jars: tuple[Path, ...]) -> None:
+    """At another address the JVM rewrites 40 MB of them."""
+    node = KafkaNode(
+        tmp_path, 1, 2, java(tmp_path), jars, tmp_path / "log", "secret", classes=Path("/c.aot")
+    )
+    assert "-XX:ArchiveRelocationMode=0" in node.command()
+
+
 def test_a_stopped_recording_leaves_no_process(
     tmp_path: Path, jars: tuple[Path, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
