@@ -258,6 +258,19 @@ def ladder(
     }
 
 
+async def test_an_announced_recovery_that_has_passed_is_not_announced_any_more() -> None:
+    """«Rétablissement annoncé» two days after the hour, and after all was well again."""
+    for changes, words in (
+        ({"estimated_end": NOW - MINUTE}, "Rétablissement annoncé pour 10:39, heure passée."),
+        ({"estimated_end": NOW - MINUTE, "over_since": NOW}, "Tout est rétabli depuis 10:40"),
+    ):
+        realm_state = crisis()
+        realm_state.put("incidents", incident(**changes))
+        browser, _ = browsing(realm_state)
+        for path in ("/", "/mur"):
+            assert words in await shown(browser, path)
+
+
 async def test_the_calls_of_another_day_have_their_day() -> None:
     """On the sixth day of a crisis «15:32» is a time to come."""
     realm_state = crisis()
