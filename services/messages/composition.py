@@ -165,7 +165,7 @@ def _select_template(row: NotificationRow) -> str:
     if name == AREA_ORDER and facts.get("order") == LIFTED:
         return "area_order_over"
     if name == AREA_ORDER and facts.get("task") is None:
-        return "area_order_sites"
+        return "area_order_own_sites" if row.role == SITE_MANAGER_ROLE else "area_order_sites"
     if name == UNPARSED_REPLY_TEMPLATE and facts.get("task"):
         return "reply_unread_area"
     if name == UNPARSED_REPLY_TEMPLATE and facts.get("headcount"):

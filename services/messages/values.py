@@ -61,6 +61,7 @@ PAGES: Final = {
     "site_order": "/mes-sites",
     "site_order_over": "/mes-sites",
     "area_order_sites": "/mes-sites",
+    "area_order_own_sites": "/mes-sites",
     "verify_request": "/mes-sites",
 }
 """Template → page on which to act."""

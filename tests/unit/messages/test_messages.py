@@ -87,6 +87,7 @@ AREA_ORDERS = {
     "area_order": {"task": "t1"},
     "area_order_over": {"order": "lifted", "task": "t1"},
     "area_order_sites": {"site": "cen-1,pmi-01,clg-1"},
+    "area_order_own_sites": {"site": "cen-1,pmi-01,clg-1"},
     "reply_unread_area": {"task": "t1"},
 }
 """Template → values that choose it among those of its messages."""
@@ -634,8 +635,9 @@ def test_every_message_names_request_and_limit(template: str) -> None:
         "information_lowered": {"from": 2, "lowered": 1},
         **AREA_ORDERS,
     }.get(template, {})
-    role = "responsable_site" if template.endswith("_local") else "dgs_directeur_de_crise"
-    name = re.sub("_(lowered|local|sites)$|(?<=order)_over$", "", template)
+    is_of_site = template.endswith(("_local", "_own_sites"))
+    role = "responsable_site" if is_of_site else "dgs_directeur_de_crise"
+    name = re.sub("_(lowered|local|own_sites|sites)$|(?<=order)_over$", "", template)
     free_text = "Coupez l’eau." if name == "instruction" or name.startswith("action_") else None
     text = said(
         template=name,
@@ -738,3 +740,16 @@ def test_stored_names_are_read_back_unchanged() -> None:
     assert MessageNames.load([{"r": "Rôle"}, {"3": "Crise"}]) == MessageNames(
         {"r": "Rôle"}, {3: "Crise"}
     )
+
+
+@pytest.mark.parametrize(
+    ("role", "has_managers"), [("responsable_site", True), ("directeur_pole", False)]
+)
+def test_an_order_about_several_sites_calls_no_manager_unreachable_to_himself(
+    role: str, has_managers: bool
+) -> None:
+    text = said(
+        template="area_order", role=role, values={"site": "cen-1,pmi-01", "order": "evacuated"}
+    )
+    assert ("Vos sites" in text.sms) is has_managers
+    assert ("responsable joignable" in text.sms) is not has_managers
