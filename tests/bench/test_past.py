@@ -16,8 +16,6 @@ from schemas.base import MINUTE_MS, Instant
 from schemas.topics import PARTITION_COUNT, partition_of
 from services.console.read_model.history import Chronicle, Fold, Version, list_versions
 from services.console.read_model.queries import ReadModel
-from services.console.read_model.query_base import OpenedRealm
-from services.console.read_model.shapes import Shaper
 from services.console.read_model.snapshot import PastSnapshot
 from services.console.read_model.store import EPOCH, STATE, Client, connect
 from services.console.sites.geometry import load_outlines
@@ -60,14 +58,11 @@ class Remembering(ReadModel):
         super().__init__(client, load_outlines(FOLDER))
         self._chronicle = chronicle
 
-    async def read(
-        self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
-    ) -> OpenedRealm:
+    async def _picture(self, realm: str, as_of: Instant | None) -> PastSnapshot:
         assert as_of is not None
-        past = await asyncio.to_thread(
+        return await asyncio.to_thread(
             PastSnapshot, realm, Fold(self._chronicle, realm, as_of), as_of
         )
-        return OpenedRealm(past, Shaper(realm, past.reference, self._outlines, lang))
 
 
 @pytest.mark.bench
