@@ -65,7 +65,7 @@ export function keepTyped(prefix, unsent, owner) {
 /** Without a store that may be used the next page begins empty. @param {string} name @param {object[]} lost @param {number} since @param {string} owner */
 export function keep(name, lost, since, owner) {
   try {
-    if (lost.length) sessionStorage.setItem(name, JSON.stringify({ lost, since, owner }));
+    if (lost.length) sessionStorage.setItem(name, JSON.stringify({ lost, since, session: owner }));
     else sessionStorage.removeItem(name);
   } catch {
     console.info("nothing can be kept for the next page");
@@ -77,7 +77,7 @@ export function taken(name, owner) {
   try {
     const left = JSON.parse(sessionStorage.getItem(name) ?? "null");
     sessionStorage.removeItem(name);
-    return left?.owner && left.owner === owner ? left : null;
+    return left?.session && left.session === owner ? left : null;
   } catch {
     return null;
   }
