@@ -64,6 +64,10 @@ class ClusterNode(KafkaNode):
         """
         return []
 
+    def _heap_options(self, heap_mb: int) -> list[str]:
+        """Return the sizes of a heap for records that are copied to and from others."""
+        return [f"-Xms{heap_mb // 3}m", f"-Xmx{heap_mb}m", f"-Xmn{heap_mb // 12}m"]
+
     def prepare(self) -> None:
         """Renew the certificates that are due, too. Raises BrokerFailed, OSError."""
         renew_due(self.secrets, self.member)

@@ -11,6 +11,6 @@ from services.cli.system.settings_reference import GROUPS
 from services.watch.connector import list_connectors
 
 for _, kind in GROUPS:
-    with suppress(ValueError):  # The service that needs them says so itself
+    with suppress(OSError, ValueError):  # The service that needs them says so itself
         kind()
 list_connectors()

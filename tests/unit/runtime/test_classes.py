@@ -154,7 +154,7 @@ def test_a_jvm_gets_them_or_writes_them(tmp_path: Path, jars: tuple[Path, ...]) 
 
 
 def test_cached_classes_stay_pages_of_their_file(tmp_path: Path, jars: tuple[Path, ...]) -> None:
-    """At another address the JVM rewrites 40 MB of them."""
+    """At another address the JVM rewrites 24 MB of them."""
     node = KafkaNode(
         tmp_path, 1, 2, java(tmp_path), jars, tmp_path / "log", "secret", classes=Path("/c.aot")
     )
