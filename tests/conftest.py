@@ -36,7 +36,6 @@ from tests.brokers import (
 )
 from tests.crisis import REALM, play_crisis
 from tests.faults.matrix import Recorder
-from tests.mailbox import Mailbox, relaying
 from tests.system import RunningVigie, stop_shared
 
 _SHARED: Final = pytest.StashKey[Path]()
@@ -247,20 +246,12 @@ def apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningVigie]:
 
 
 @pytest.fixture(scope="session")
-def mailbox() -> Iterator[Mailbox]:
-    """Return the relay that takes the mails of `victim`."""
-    with relaying() as box:
-        yield box
-
-
-@pytest.fixture(scope="session")
-def victim(tmp_path_factory: pytest.TempPathFactory, mailbox: Mailbox) -> Iterator[RunningVigie]:
+def victim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningVigie]:
     """Return a third whole system, of this worker alone, for dozens of kills in its live realm.
 
     The files of one row of BY_ONE_WORKER share it, in their order.
     """
-    mails = {"VIGIE_SMTP_URL": mailbox.url, "VIGIE_MAIL_FROM": "vigie@example.net"}
-    with RunningVigie(tmp_path_factory.mktemp("victim"), **mails) as running:
+    with RunningVigie(tmp_path_factory.mktemp("victim")) as running:
         yield running
 
 
@@ -308,7 +299,7 @@ OF_FOLDER: Final = {
 
 Even an idle broker uses part of a core. A later request starts it again.
 """
-WHILE_NEEDED: Final = ("apart", "demo", "victim", "mailbox")
+WHILE_NEEDED: Final = ("apart", "demo", "victim")
 """Whole systems of one worker: stopped before the first test that does not use them."""
 
 

@@ -2,13 +2,12 @@
 
 The planner dies in the middle of a solve, continuity at every named point of an activation and of
 an approval, delivery while the agents of the sites are informed. Nothing is lost, sent twice or
-sent without an approval. At last the reassignment ends, and each manager gets a mail.
+sent without an approval.
 """
 
 from __future__ import annotations
 
 import asyncio
-import csv
 import os
 import signal
 from collections import Counter
@@ -32,16 +31,12 @@ from services.runtime.process.exits import SETTING, Point
 from services.runtime.process.settings import Settings
 from tests import forked
 from tests.faults.matrix import proves
-from tests.mailbox import Mailbox
-from tests.shipped import FOLDER
 from tests.system import RunningVigie
 from tests.waiting import until
 
 WAIT_S = 240.0
 REALM = "92"
 PARTITION = partition_of(REALM, PARTITION_COUNT)
-SITE = "cen-1"
-OWN_PLACES = (None, "telework", SITE)
 MOST_DEATHS = 6
 NO_BODY: Mapping[str, Any] = {}
 
@@ -49,21 +44,15 @@ NO_BODY: Mapping[str, Any] = {}
 @pytest.fixture(scope="module")
 def vigie(victim: RunningVigie) -> RunningVigie:
     """Close the headquarters in the live realm."""
-    report(victim, "closure", 5, certainty="confirmed")
-    return victim
-
-
-def report(vigie: RunningVigie, type: str, severity: int, **more: object) -> None:
-    """Report the closure or the reopening of the headquarters."""
-    body = {
-        "site_id": SITE,
-        "type": type,
-        "severity": severity,
+    shut = {
+        "site_id": "cen-1",
+        "type": "closure",
+        "severity": 5,
         "occurred_at": datetime.now(UTC).isoformat(),
-        **more,
+        "certainty": "confirmed",
     }
-    answer = vigie.http.post("/api/v1/reports", json=body)
-    assert answer.status_code == 202, answer.text
+    assert victim.http.post("/api/v1/reports", json=shut).status_code == 202
+    return victim
 
 
 def ask(
@@ -489,51 +478,3 @@ async def test_a_kill_during_two_announcements_informs_each_site_once(
     assert (
         listed == released == started == Counter(called.values()) == dict.fromkeys(callout_ids, 1)
     )
-
-
-# ── the end, by mail ─────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def write_managers(path: Path) -> None:
-    """Write a directory with a mail address for the manager of every site."""
-    with (FOLDER / "roster.csv").open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.reader(file) if row and row[0] == "responsable_site"]
-    lines = [f"{row[2]},Nom,fr,email,{row[2]}@example.org,2026-01-01T00:00:00Z," for row in rows]
-    heading = "person,name,language,channel,address,verified_at,site"
-    path.write_text("\n".join([heading, *lines, ""]), encoding="utf-8")
-
-
-def find_managers(lines: list[dict[str, Any]]) -> set[str]:
-    """Return the managers of both ends of lines that lead to another site."""
-    goals = {line["to"]["site"] for line in lines} - set(OWN_PLACES)
-    return {f"rs-{site}" for site in (*goals, SITE)}
-
-
-@pytest.mark.timeout(400)
-def test_both_ends_hear_at_once_that_a_reassignment_is_over(
-    vigie: RunningVigie, mailbox: Mailbox, tmp_path: Path
-) -> None:
-    people = tmp_path / "people.csv"
-    write_managers(people)
-    assert vigie.cli("directory", "import", str(people)).returncode == 0
-    until(lambda: proposed(vigie) is not None, WAIT_S)
-    proposal = proposed(vigie)
-    assert proposal is not None
-    lines = vigie.get(f"/api/v1/reassignments/{proposal['id']}")["lines"]
-    dispatched = read(vigie, "reassignments/lines?state=dispatched")
-    decided_ids = {line["id"] for line in dispatched}
-    rest = [line for line in lines if line["id"] not in decided_ids]
-    away = [line for line in rest if line["to"]["site"] not in OWN_PLACES]
-    assert away
-    approved = ask(
-        vigie, f"reassignments/{proposal['id']}/approve", {"lines": [line["id"] for line in away]}
-    )
-    assert approved is not None
-    assert approved.status_code == 200, approved.text
-    until(lambda: mailbox.find_readers("ordre de réaffectation") >= find_managers(away), WAIT_S)
-    assert not mailbox.find_readers("fin de réaffectation")
-    report(vigie, "reopening", 1, source={"name": "supervision"})
-    until(lambda: vigie.get(f"/api/v1/sites/{SITE}")["status"] == "normal", WAIT_S)
-    ended = find_managers([*dispatched, *away])
-    until(lambda: mailbox.find_readers("fin de réaffectation") == ended, WAIT_S)
-    assert all(len(mailbox.find_mails("fin de réaffectation", person)) == 1 for person in ended)
