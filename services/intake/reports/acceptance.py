@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 import structlog
@@ -76,6 +76,14 @@ class AcceptanceReceipt:
     is_replay: bool
     warnings: tuple[FieldFault, ...] = ()
     """Doubts about the place of the report, for its sender."""
+
+
+class StoredReport(NamedTuple):
+    """A report that is on the log."""
+
+    report: KnownReport
+    is_repetition: bool
+    """Whether another front had accepted the same body before, which this one read too late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +169,7 @@ class ReportReceiver:
         self._key = fingerprint_key
         self._words = words
         self._timeout_s = ack_timeout_s
-        self._under_way: dict[str, tuple[str, asyncio.Task[KnownReport]]] = {}
+        self._under_way: dict[str, tuple[str, asyncio.Task[StoredReport]]] = {}
         self.away = False
         """True if the last attempt found no broker.
 
@@ -222,7 +230,8 @@ class ReportReceiver:
             fingerprint, task = other
             if fingerprint != identity.fingerprint and not first_stands:
                 raise ProblemError("key_reused")
-            return _repeat_receipt(await self._wait(task), identity, first_stands)
+            stored_report = await self._wait(task)
+            return _repeat_receipt(stored_report.report, identity, first_stands)
         if is_closed:
             raise ProblemError("realm_closed")
         self._check_references(claim, principal)
@@ -242,12 +251,12 @@ class ReportReceiver:
             task = asyncio.create_task(storing(claim, principal, identity, raw))
             self._under_way[identity.report_id] = identity.fingerprint, task
             task.add_done_callback(lambda t: self._on_stored(identity.report_id, t))
-            recorded_report = await self._wait(task)
+            recorded_report, is_repetition = await self._wait(task)
         return AcceptanceReceipt(
             recorded_report.report_id,
             recorded_report.realm,
             recorded_report.recorded_at,
-            is_replay=False,
+            is_replay=is_repetition,
         )
 
     def _check_references(self, claim: PreparedReport, principal: Principal) -> None:
@@ -347,7 +356,7 @@ class ReportReceiver:
         except TimeoutError:
             raise ProblemError("starting", retry_after_s=RETRY_S) from None
 
-    async def _wait(self, task: asyncio.Task[KnownReport]) -> KnownReport:
+    async def _wait(self, task: asyncio.Task[StoredReport]) -> StoredReport:
         """Wait for a task; it goes on if the sender leaves: a retry joins it."""
         done_tasks, _ = await asyncio.wait({task}, timeout=self._timeout_s)
         if not done_tasks:
@@ -356,7 +365,7 @@ class ReportReceiver:
         with _convert_errors():
             return task.result()
 
-    def _on_stored(self, report_id: str, task: asyncio.Task[KnownReport]) -> None:
+    def _on_stored(self, report_id: str, task: asyncio.Task[StoredReport]) -> None:
         self._under_way.pop(report_id, None)
         if task.cancelled():
             return
@@ -373,7 +382,7 @@ class ReportReceiver:
 
     async def _store_traced(
         self, claim: PreparedReport, principal: Principal, identity: ReportIdentity, raw: RawBody
-    ) -> KnownReport:
+    ) -> StoredReport:
         attributes: tracing.Attributes = {
             "vigie.realm": claim.realm,
             "vigie.report": identity.report_id,
@@ -391,7 +400,7 @@ class ReportReceiver:
         identity: ReportIdentity,
         raw: RawBody,
         traceparent: str | None = None,
-    ) -> KnownReport:
+    ) -> StoredReport:
         report_id, text_id = identity.report_id, build_text_id(identity.report_id)
         redacted_report = self._redact(claim, principal, raw)
         message: dict[str, Any] = redacted_report.message | {
@@ -420,6 +429,7 @@ class ReportReceiver:
         )
         place = get_partition_number(topic, partition)
         mark = self._ledger.sending(place)
+        first: KnownReport | None = None
         try:
             value, plain = orjson.dumps(message), _build_text(claim, redacted_report, raw).dump()
             if self._follower is not None and identity.is_exclusive:
@@ -448,8 +458,11 @@ class ReportReceiver:
             occurred_at=log_message["occurred_at"],
             urgent=topic == URGENT,
         )
+        is_repetition = first is not None and first.recorded_at != recorded_at
+        if first is not None and is_repetition:
+            recorded_report = replace(first, answered=True)
         self._ledger.record_sent(place, mark, offset, recorded_report)
-        return recorded_report
+        return StoredReport(recorded_report, is_repetition)
 
     async def _append(
         self, topic: str, realm: str, partition: int, value: bytes, headers: RecordHeaders

@@ -56,6 +56,17 @@ async def test_one_key_has_one_answer_at_both_fronts(
     assert ids == {accepted.json()["report_id"]}
 
 
+async def test_repetitions_at_the_other_front_get_the_first_answer(
+    clients: list[httpx.AsyncClient],
+) -> None:
+    first, second = clients
+    for key in [uuid4().hex for _ in range(40)]:
+        accepted = await post(first, key)
+        again = await post(second, key)
+        assert again.headers.get("Idempotency-Replayed") == "true"
+        assert again.json()["recorded_at"] == accepted.json()["recorded_at"]
+
+
 async def test_one_of_two_bodies_under_one_key_is_accepted(
     clients: list[httpx.AsyncClient],
 ) -> None:
