@@ -83,7 +83,7 @@ class StoredReport(NamedTuple):
 
     report: KnownReport
     is_repetition: bool
-    """Whether another front had accepted the same body before, which this one read too late."""
+    """True if another front had accepted the same body before, and this one did not know yet."""
 
 
 @dataclass(frozen=True, slots=True)
