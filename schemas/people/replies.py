@@ -15,6 +15,29 @@ from schemas.words import Answer, CardChange
 
 _YES_WORDS: Final = frozenset({"1", "ok", "oui", "yes", "y", "o", "present", "recu"})
 _NO_WORDS: Final = frozenset({"2", "non", "no", "n", "ko", "indisponible"})
+_OFFERED_ANSWERS: Final = {
+    "je prends": Answer.ACK,
+    "je ne peux pas": Answer.DECLINE,
+    "je peux pas": Answer.DECLINE,
+    "c est fait": Answer.ACK,
+}
+"""Whole replies in the words that our messages offer behind `1` and `2`."""
+_CANNOT: Final = re.compile(
+    r"\b(?:peux|peut|pourrai|pouvons) pas(?: venir| prendre| y aller| me deplacer| intervenir)?"
+    r"(?= ?$| (?:mais|car|desolee?|ce|cette|la|le|avant|aujourd|maintenant)\b)"
+    r"|\b(?:indisponible|cannot|can t)\b"
+)
+"""Words that take back a yes before them."""
+_CONCERNED: Final = re.compile(r"\bconcernee?s?\b")
+_NOT_CONCERNED: Final = re.compile(r"\b(?:pas|non|not) concerne(?:e|es|s|d)?\b")
+_DENIED: Final = r"(?<!\bpas )(?<!\bpas d )(?<!\bsans )(?<!\baucun )(?<!\baucune )(?<!besoin d )"
+_HELP: Final = re.compile(
+    r"\b(?<!pas )besoin d (?:une? )?aide\b"
+    rf"|{_DENIED}\b(?:aide|aidez|secours|sos|help|blessee?s?|inconsciente?s?|coincee?s?|bloquee?s?)\b"
+    r"|\b(?:pas|plus) en securite\b"
+)
+"""Words that ask for help in a reply to a headcount, also behind a yes."""
+_NOT_HERE: Final = re.compile(r"^(?:je (?:ne )?suis )?pas sur place$")
 _HEADCOUNT_WORDS: Final = (
     HEADCOUNT_KEYS
     | dict.fromkeys(_YES_WORDS, HeadcountAnswer.SAFE)
@@ -24,12 +47,27 @@ _HEADCOUNT_WORDS: Final = (
     | dict.fromkeys(("absent", "absente", "indisponible", "away"), HeadcountAnswer.AWAY)
 )
 """Words and keys → answer to a headcount; "no" means a need for help."""
-_ATTENDANCE_WORDS: Final = (
-    dict.fromkeys(("place", "la", "site", "here"), AttendanceMode.ON_SITE)
-    | dict.fromkeys(("route", "arrive", "coming"), AttendanceMode.EN_ROUTE)
-    | dict.fromkeys(("distance", "visio", "tel", "remote"), AttendanceMode.REMOTE)
+_ATTENDANCE_PHRASES: Final = (
+    (
+        re.compile(
+            r"\bsur (?:place|site)\b|^(?:place|site|la|ici|here)$|\b(?:suis|deja) (?:la|ici)$"
+        ),
+        AttendanceMode.ON_SITE,
+    ),
+    (re.compile(r"\b(?:distance|visio|telephone|remote)\b|^(?:par )?tel$"), AttendanceMode.REMOTE),
+    (
+        re.compile(r"\b(?:en|sur la) route\b|\b(?:arrive|coming)\b|^route$|\bje pars$"),
+        AttendanceMode.EN_ROUTE,
+    ),
 )
-"""Word after the answer → how the person takes part in the crisis cell."""
+"""Words after a yes → how the person takes part in the crisis cell."""
+_JUST_A_DURATION: Final = re.compile(r"^(?:(?:dans|d ici|environ|j y suis|la|in) )*$")
+"""Words before a duration that alone says that its sender is on the way."""
+_DURATION: Final = re.compile(
+    r"\b(?:(?P<hours>\d{1,2}) ?(?:h|heures?|hours?)(?: ?(?P<rest>\d{1,2})\b)?"
+    r"|(?P<minutes>\d{1,3}) ?(?:min|mn|minutes?)?)(?: ?(?:min|mn|minutes?))?\b"
+)
+_TIME_OF_DAY: Final = re.compile(r"\b(?:a|vers|pour|avant|at) \d{1,2} ?h(?: ?\d{2})?\b")
 _CARD_WORDS: Final = (
     dict.fromkeys((("fait",), ("faite",), ("faits",), ("faites",), ("done",)), CardChange.COMPLETE)
     | dict.fromkeys((("debut",), ("en", "cours"), ("start",)), CardChange.START)
@@ -99,27 +137,64 @@ def cut_own_answer(text: str) -> str:
 def parse_reply(reply: str) -> Answer | None:
     """Interpret a reply by its first word; None = a person must read it.
 
-    Case, accents and dots do not count.
+    Case, accents and dots do not count. The words that a message offers are an answer, too. A yes
+    that goes on with «je ne peux pas» is none: its sender is asked again.
     """
-    first = _first_word(reply)
-    return Answer.ACK if first in _YES_WORDS else Answer.DECLINE if first in _NO_WORDS else None
+    words = _split_words(reply)
+    plain = " ".join(words)
+    if plain in _OFFERED_ANSWERS:
+        return _OFFERED_ANSWERS[plain]
+    first = next(iter(words), "")
+    if first in _NO_WORDS:
+        return None if words[:2] == ["n", "1"] else Answer.DECLINE
+    return Answer.ACK if first in _YES_WORDS and not _CANNOT.search(plain) else None
+
+
+def parse_area_reply(reply: str) -> Answer | None:
+    """Interpret a reply to the question whether an order concerns a site. Rule D102.
+
+    «Concerné» and «pas concerné» are answers. One that says both yes and no is asked again.
+    """
+    plain, answer = " ".join(_split_words(reply)), parse_reply(reply)
+    if _NOT_CONCERNED.search(plain):
+        return None if answer is Answer.ACK else Answer.DECLINE
+    if _CONCERNED.search(plain):
+        return None if answer is Answer.DECLINE else Answer.ACK
+    return answer
 
 
 def parse_attendance(reply: str) -> tuple[AttendanceMode, int | None] | None:
     """Interpret the words after a yes: `1 25` (on the way, 25 min), `1 sur place`, `1 distance`.
 
-    None = nothing is said about it. Rule D90.
+    None = nothing is said about it, or in a way that leaves doubt: a function counts as filled by
+    these words. Rule D90.
     """
     words = _split_words(reply)
     if not words or words[0] not in _YES_WORDS:
         return None
-    minutes = next((int(w) for w in words[1:] if w.isascii() and w.isdigit() and len(w) <= 3), None)
-    if minutes is not None and minutes > MAX_ETA_MIN:
-        minutes = None
-    mode = next((_ATTENDANCE_WORDS[w] for w in words[1:] if w in _ATTENDANCE_WORDS), None)
-    if mode is None:
-        return None if minutes is None else (AttendanceMode.EN_ROUTE, minutes)
-    return mode, minutes if mode is AttendanceMode.EN_ROUTE else None
+    rest = " ".join(words[1:])
+    if "pas" in words:
+        return None
+    mode = next((mode for phrase, mode in _ATTENDANCE_PHRASES if phrase.search(rest)), None)
+    is_later = _TIME_OF_DAY.search(rest) is not None
+    duration = None if is_later else _DURATION.search(rest)
+    if mode in (AttendanceMode.ON_SITE, AttendanceMode.REMOTE) and duration is None:
+        return None if is_later else (mode, None)
+    if mode is AttendanceMode.REMOTE:
+        return None
+    before, minutes = (rest, None) if duration is None else _read_duration(duration)
+    if mode is None and (minutes is None or not _JUST_A_DURATION.search(before)):
+        return None
+    return AttendanceMode.EN_ROUTE, minutes  # also «sur place dans 20 min»
+
+
+def _read_duration(duration: re.Match[str]) -> tuple[str, int | None]:
+    """Return the words before a duration, and its minutes; None if it is none, but a number."""
+    before, after = duration.string[: duration.start()], duration.string[duration.end() :]
+    minutes = int(duration["minutes"] or 0) + 60 * int(duration["hours"] or 0)
+    minutes += int(duration["rest"] or 0)
+    is_clear = minutes <= MAX_ETA_MIN and not any(c.isdigit() for c in before + after)
+    return before, minutes if is_clear else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,13 +231,17 @@ def parse_card_reply(reply: str) -> CardReply | None:
 
 
 def parse_headcount_reply(reply: str) -> HeadcountAnswer | None:
-    """Interpret a reply to a headcount by its first word: 1, 2, 3 or a word of that meaning."""
-    return _HEADCOUNT_WORDS.get(_first_word(reply))
+    """Interpret a reply to a headcount by its first word: 1, 2, 3 or a word of that meaning.
 
-
-def _first_word(reply: str) -> str:
-    """Return the first word in lower case, without accents."""
-    return next(iter(_split_words(reply)), "")
+    Words that ask for help count first: «oui, mais besoin d'aide» is no yes.
+    """
+    words = _split_words(reply)
+    plain = " ".join(words)
+    if _HELP.search(plain):
+        return HeadcountAnswer.HELP
+    if _NOT_HERE.search(plain):
+        return HeadcountAnswer.AWAY
+    return _HEADCOUNT_WORDS.get(next(iter(words), ""))
 
 
 def _split_words(reply: str) -> list[str]:

@@ -26,6 +26,7 @@ from schemas.people.replies import (
     CardReply,
     TextReading,
     name_text_part,
+    parse_area_reply,
     parse_attendance,
     parse_card_reply,
     parse_headcount_reply,
@@ -327,18 +328,15 @@ class ProviderInbox:
         safety = (
             parse_headcount_reply(words) if newest is not None and newest[0].headcount else None
         )
-        answer = (
-            None
-            if newest is None
-            else parse_reply(words)
-            if not newest[0].headcount
-            else Answer.ACK
-            if safety is not None
-            else None
-        )
-        if newest is None or answer is None:
+        if newest is None:
             return False
         call, notification, person = newest
+        if call.headcount:
+            answer = None if safety is None else Answer.ACK
+        else:
+            answer = parse_area_reply(words) if call.area_order else parse_reply(words)
+        if answer is None:
+            return False
         if safety is not None:
             await self._texts.put(
                 headcount_text_id(notification), TextItem({"headcount": safety.value})

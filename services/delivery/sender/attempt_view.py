@@ -23,6 +23,7 @@ from dataclasses import astuple, dataclass, field, replace
 from typing import Any
 
 from schemas.callouts import CallOutChanged, CallOutListed
+from schemas.crisis.area_orders import AREA_ORDER
 from schemas.delivery import (
     AttemptGranted,
     AttemptOutcomes,
@@ -204,6 +205,8 @@ class OpenQuestion:
     """True after an answer; people may change it, for example if they cannot come after all."""
     unread: bool = False
     """True after a reply that is no answer; help is sent once."""
+    area_order: bool = False
+    """« Does the order concern your site? »: it may be answered in these words. Rule D102."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -435,6 +438,7 @@ class AttemptView:
                 row.planned_at,
                 row.answer is not None,
                 row.unread_at is not None,
+                row.template == AREA_ORDER,
             )
         else:
             mine.pop(row.id, None)

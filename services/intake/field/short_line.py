@@ -20,7 +20,12 @@ from schemas.catalogue.event_types import (
     EventTypeRow,
     endangers_people,
 )
-from schemas.people.replies import parse_card_reply, parse_headcount_reply, parse_reply
+from schemas.people.replies import (
+    parse_area_reply,
+    parse_card_reply,
+    parse_headcount_reply,
+    parse_reply,
+)
 from services.runtime.http.problems import build_field_problem
 
 MAX_LINE: Final = 1_600
@@ -99,6 +104,7 @@ _PHRASES: Final = (
     (re.compile(r"\b(?:PAS|NON|N EST PLUS) UN(?:E)? (?:EXERCICE|SIMULATION|FAUSSE ALERTE)\b"), ""),
 )
 """Phrases with another meaning than that of their words."""
+_SHORT_ANSWER_WORDS: Final = 3
 _CLAUSE_END: Final = re.compile(r"[.,;:!?\n]|\bMAIS\b|\bET\b")
 _FILLERS: Final = (
     r"(?:(?:DE|D|DU|DES|LA|LE|L|LES|UN|UNE|A|AU|ALERTE|ALARME|DEPART|ODEUR|FUITE|SIGNE|TRACE|RISQUE|"
@@ -228,8 +234,18 @@ def _is_denied(before: str, after: str) -> bool:
 
 
 def _is_answer(text: str, first: str) -> bool:
-    """Check whether a line answers a call, a headcount or a list of action cards."""
-    readings = (parse_reply(first), parse_headcount_reply(first), parse_card_reply(text))
+    """Check whether a line answers a call, a headcount or a list of action cards.
+
+    A longer text is read again where it is known what was asked, and kept for a person here.
+    """
+    is_short = len(text.split()) <= _SHORT_ANSWER_WORDS
+    readings = (
+        parse_reply(first),
+        parse_reply(text),
+        parse_area_reply(text) if is_short else None,
+        parse_headcount_reply(first),
+        parse_card_reply(text),
+    )
     return any(reading is not None for reading in readings)
 
 

@@ -195,9 +195,12 @@ def test_facts_hold_no_answers_of_single_people() -> None:
     ("said", "words"),
     [
         ("safe", ("1", "OK", "oui")),
-        ("help", ("2 svp", "Non !", "AIDE", "sos")),
-        ("away", ("3", "absent", "indisponible")),
-        (None, ("4", "", "où êtes-vous ?")),
+        ("safe", ("oui, pas besoin d’aide", "1 aucun blessé", "ok sans aide", "1️⃣")),
+        ("help", ("2 svp", "Non !", "AIDE", "sos", "J’ai besoin d’aide", "au secours")),
+        ("help", ("oui mais j’ai besoin d’aide", "1 mais BLESSÉ", "ok, bloqués au 3e", "1 help")),
+        ("help", ("je ne suis pas en sécurité", "3, mon collègue est blessé")),
+        ("away", ("3", "absent", "indisponible", "Je ne suis pas sur place")),
+        (None, ("4", "", "où êtes-vous ?", "pas d’aide")),
     ],
 )
 def test_replies_are_one_two_or_three_or_say_the_same(

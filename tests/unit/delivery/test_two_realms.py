@@ -183,6 +183,18 @@ async def test_the_open_question_decides_the_realm_of_a_reply() -> None:
     assert list_answers(line) == [("93", "n-93")]
 
 
+async def test_the_words_of_a_site_answer_an_order_for_an_area_and_no_other_call() -> None:
+    line = Line()
+    inbox = make_inbox(line)
+    ask(line.outbox, "92", "n-call", at=1)
+    assert await inbox.reply(Channel.SMS, SHARED, "pas concernés")
+    assert list_answers(line) == []
+    question = OpenQuestion("92", "dgs", headcount=False, at=2, is_answered=False, area_order=True)
+    line.outbox.questions["dgs"]["n-order"] = question
+    assert await inbox.reply(Channel.SMS, SHARED, "pas concernés")
+    assert list_answers(line) == [("92", "n-order")]
+
+
 async def test_a_reply_never_answers_the_call_of_another_persons_realm() -> None:
     """The number is that of the DGS of 92; the DGS of 93, with the same token, was called."""
     line = Line()

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.people.directory import is_e164_number, normalize_dialled_number
-from schemas.people.replies import parse_reply
+from schemas.people.replies import parse_area_reply, parse_reply
 from schemas.words import Answer
 from services.delivery.channels.sms.origin import (
     OriginInvalid,
@@ -136,14 +136,47 @@ def test_people_are_asked_to_write_back_only_where_it_arrives() -> None:
         ("Présent", Answer.ACK),
         ("pre\u0301sent", Answer.ACK),
         ("REÇU", Answer.ACK),
+        ("Je prends.", Answer.ACK),
+        ("Je ne peux pas", Answer.DECLINE),
+        ("C’est fait", Answer.ACK),
+        ("1️⃣ 👍", Answer.ACK),
+        ("1 je ne peux pas être là avant 9 h", Answer.ACK),
+        ("Oui je prends, je ne peux pas joindre le site", Answer.ACK),
+        ("ok mais je ne peux pas", None),
+        ("Reçu, mais je ne peux pas venir, désolé", None),
+        ("ok mais indisponible ce soir", None),
+        ("n° 1", None),
+        ("👍", None),
         ("12", None),
         ("", None),
         ("STOP", None),
         ("Qui êtes-vous ?", None),
     ],
 )
-def test_only_the_first_word_is_an_answer(reply: str, answer: Answer | None) -> None:
+def test_only_the_first_word_or_an_offered_answer_counts(reply: str, answer: Answer | None) -> None:
     assert parse_reply(reply) is answer
+
+
+@pytest.mark.parametrize(
+    ("reply", "answer"),
+    [
+        ("1", Answer.ACK),
+        ("concernés", Answer.ACK),
+        ("Oui, notre site est concerné", Answer.ACK),
+        ("nous sommes concernés", Answer.ACK),
+        ("2", Answer.DECLINE),
+        ("non concerné", Answer.DECLINE),
+        ("Pas concerné", Answer.DECLINE),
+        ("Non, le gymnase n’est pas concerné", Answer.DECLINE),
+        ("ok, pas concerné", None),
+        ("2, concerné", None),
+        ("quelle zone ?", None),
+    ],
+)
+def test_a_site_says_in_its_words_whether_an_order_concerns_it(
+    reply: str, answer: Answer | None
+) -> None:
+    assert parse_area_reply(reply) is answer
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,10 @@ AT = "2026-11-25T09:00:00+01:00"
         ("3", ShortLine(ShortLineKind.ANSWER)),
         ("2 désolé, je suis loin", ShortLine(ShortLineKind.ANSWER)),
         ("reçu", ShortLine(ShortLineKind.ANSWER)),
+        ("Je ne peux pas.", ShortLine(ShortLineKind.ANSWER)),
+        ("ok mais je ne peux pas", ShortLine(ShortLineKind.ANSWER)),
+        ("Pas concernés", ShortLine(ShortLineKind.ANSWER)),
+        ("oui mais j’ai besoin d’aide", ShortLine(ShortLineKind.ANSWER)),
     ],
 )
 def test_a_line_is_read_in_any_case_accents_and_order(text: str, line: ShortLine) -> None:
