@@ -8,6 +8,7 @@ docs/explanation/log-protocol.md.
 
 import re
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Annotated, Any, ClassVar, Final, NewType, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -124,7 +125,7 @@ class Command(Message):
 
 
 _M = TypeVar("_M", bound=type[Message])
-MESSAGES: dict[str, type[Message]] = {}
+_MESSAGES: dict[str, type[Message]] = {}
 """Wire type → message class; filled by `register_message`."""
 
 
@@ -134,10 +135,16 @@ def register_message(cls: _M) -> _M:
     Raises TypeError for a duplicate name.
     """
     wire = cls.wire_type()
-    if wire in MESSAGES:
+    if wire in _MESSAGES:
         raise TypeError(f"message type declared twice: {wire}")
-    MESSAGES[wire] = cls
+    _MESSAGES[wire] = cls
     return cls
+
+
+def load_messages() -> Mapping[str, type[Message]]:
+    """Import every message class, and return wire type → class."""
+    import_module("schemas.messages")
+    return _MESSAGES
 
 
 class UnknownType(ValueError):
@@ -152,10 +159,9 @@ def message_class(wire: str) -> type[Message]:
 
     Raises UnknownType.
     """
-    try:
-        return MESSAGES[wire]
-    except KeyError:
-        raise UnknownType(f"unknown message type {wire!r}") from None
+    if wire not in _MESSAGES and wire not in load_messages():
+        raise UnknownType(f"unknown message type {wire!r}")
+    return _MESSAGES[wire]
 
 
 def parse_open(wire: str, data: bytes) -> Message:

@@ -22,12 +22,13 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-import schemas  # noqa: F401  registers every message
 from schemas import wire as ce
-from schemas.base import MESSAGES, Command, Fact, Message
+from schemas.base import Command, Fact, Message, load_messages
 from schemas.topics import PUBLIC_FACTS, ROUTES, SERVICES, TOPICS, Topic
 
-PUBLISHED = {wire: cls for wire, cls in MESSAGES.items() if cls.__module__.startswith("schemas.")}
+PUBLISHED = {
+    wire: cls for wire, cls in load_messages().items() if cls.__module__.startswith("schemas.")
+}
 """Messages of the contract; a test may have registered others."""
 FOLDER = Path(__file__).resolve().parent
 DIALECT = "https://json-schema.org/draft/2020-12/schema"

@@ -164,6 +164,11 @@ def urgent_topic(service: str) -> str:
     return f"{service}.urgent"
 
 
+def is_urgent(topic: str) -> bool:
+    """Return whether a topic is the urgent lane of a decider."""
+    return topic == urgent_topic(topic.rpartition(".")[0])
+
+
 def input_topics(service: str) -> tuple[str, ...]:
     """Return the input topics of a decider, the urgent lane last."""
     return (

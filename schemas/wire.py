@@ -20,7 +20,7 @@ from weakref import WeakValueDictionary
 
 import re2
 
-from schemas.base import MESSAGES, Model, PartFact
+from schemas.base import Model, PartFact, load_messages
 
 CE_SPECVERSION = "ce_specversion"
 CE_ID = "ce_id"
@@ -122,7 +122,8 @@ M = TypeVar("M", bound=Model)
 @cache
 def part_collections() -> dict[str, str]:
     """Map each collection to the collection of its parts."""
-    return {cls.part_of: cls.collection for cls in MESSAGES.values() if issubclass(cls, PartFact)}
+    classes = load_messages().values()
+    return {cls.part_of: cls.collection for cls in classes if issubclass(cls, PartFact)}
 
 
 @cache

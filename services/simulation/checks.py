@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from schemas.base import MESSAGES, MINUTE_MS, PartFact, RowFact
+from schemas.base import MINUTE_MS, PartFact, RowFact, message_class
 from schemas.wire import join_part
 from services.runtime.log.transaction import FactRecord
 from services.simulation.expectations import find_faults
@@ -74,7 +74,7 @@ class RealmHistory:
         end = self.start + at_min * MINUTE_MS
         while self._next < len(self.facts) and self.facts[self._next].at <= end:
             fact = self.facts[self._next]
-            cls = MESSAGES[fact.type]
+            cls = message_class(fact.type)
             if issubclass(cls, RowFact):
                 self._put(cls, fact.data["row"])
             self._next += 1

@@ -6,7 +6,7 @@ import typer
 
 from schemas.words import ActionPriority, ActionState
 from services.cli.crisis.decide import Body, Reason, decision
-from services.cli.crisis.read import (
+from services.cli.lists import (
     Filters,
     OfIncident,
     Realm,

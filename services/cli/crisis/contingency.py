@@ -12,7 +12,7 @@ from rich.progress import track
 from rich.table import Table
 
 from services.cli.client import print_error
-from services.cli.crisis.read import AsOf, Realm, TerritoryFolder, fetch_list
+from services.cli.lists import AsOf, Realm, TerritoryFolder, fetch_list
 from services.cli.output import open_console, print_json
 from services.console.i18n import get_translator
 from services.continuity.contingency.current_crisis import PAIRED_SITES, CrisisContingency

@@ -14,7 +14,7 @@ import typer
 
 from schemas.words import Answer, Certainty, LineKind
 from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error
-from services.cli.crisis.read import (
+from services.cli.lists import (
     NO_LIMIT,
     AsJson,
     Incident,

@@ -7,7 +7,7 @@ import typer
 
 from services.cli.client import call_api
 from services.cli.crisis.decide import Key, post_decision
-from services.cli.crisis.read import AsJson, AsOf, Realm, Row, build_query, format_local_time
+from services.cli.lists import AsJson, AsOf, Realm, Row, build_query, format_local_time
 from services.cli.output import print_json, print_rows, strip_controls
 from services.console.dependencies.drawing import NOT_MODELLED_TITLES
 from services.console.dependencies.page import write_delays, write_hours

@@ -10,7 +10,7 @@ import typer
 from schemas.cap import MEDIA_TYPE
 from services.cli.client import open_api, print_error
 from services.cli.crisis.decide import Body, Key, Reason, decision, post_decision
-from services.cli.crisis.read import (
+from services.cli.lists import (
     AsJson,
     AsOf,
     Incident,

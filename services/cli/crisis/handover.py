@@ -7,7 +7,7 @@ import typer
 
 from services.cli.crisis.decide import Body, decision
 from services.cli.crisis.documents import Html, Pdf, show_document
-from services.cli.crisis.read import AsJson, AsOf, Realm, format_local_time, listing
+from services.cli.lists import AsJson, AsOf, Realm, format_local_time, listing
 from services.cli.output import create_group
 
 app = create_group("Handover of the crisis cell: draft, sign, accept; the page of one.")

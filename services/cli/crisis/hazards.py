@@ -7,7 +7,7 @@ change it.
 import typer
 
 from services.cli.client import call_api
-from services.cli.crisis.read import AsJson, AsOf, Realm, Row, build_query, format_local_time
+from services.cli.lists import AsJson, AsOf, Realm, Row, build_query, format_local_time
 from services.cli.output import print_json, print_rows, strip_controls
 from services.console.hazards.page import HAZARDS, write_margin
 from services.console.i18n import get_translator

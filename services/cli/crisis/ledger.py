@@ -8,7 +8,7 @@ import typer
 
 from services.cli.client import call_api
 from services.cli.crisis.documents import Html, Pdf, download_document, show_document, write_file
-from services.cli.crisis.read import (
+from services.cli.lists import (
     AsJson,
     AsOf,
     Filters,

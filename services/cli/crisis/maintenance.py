@@ -10,7 +10,7 @@ import typer
 
 from schemas.crisis.maintenance import Matcher
 from services.cli.crisis.decide import Expected, Key, decision, post_decision
-from services.cli.crisis.read import AsJson, Realm, format_local_time, listing, parse_time
+from services.cli.lists import AsJson, Realm, format_local_time, listing, parse_time
 from services.cli.output import IDENTIFIER, create_group
 from services.console.i18n import get_translator
 from services.console.maintenance.page import describe_rule

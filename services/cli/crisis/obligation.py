@@ -8,7 +8,7 @@ import typer
 
 from services.cli.client import call_api
 from services.cli.crisis.decide import Body, decision
-from services.cli.crisis.read import (
+from services.cli.lists import (
     AsJson,
     AsOf,
     Filters,

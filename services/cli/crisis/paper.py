@@ -21,7 +21,7 @@ from schemas.people.directory import Contact
 from schemas.plans import Card, CardOrigin
 from schemas.reference import CONTACT_TOKEN_PREFIX, Holder, Plan, RosterSection, Wave
 from services.cli.client import print_error
-from services.cli.crisis.read import TerritoryFolder
+from services.cli.lists import TerritoryFolder
 from services.console.directory.contact_file import DirectoryInvalid, read_contacts
 from services.console.documents import pdf
 from services.console.documents.plan.sheet import print_plans

@@ -9,7 +9,7 @@ from schemas.words import CardState
 from services.cli.client import call_api
 from services.cli.crisis.decide import Body, Card, Force, Plan, Reason, decision, quote_path
 from services.cli.crisis.documents import download_document, write_file
-from services.cli.crisis.read import (
+from services.cli.lists import (
     AsJson,
     AsOf,
     Filters,

@@ -12,7 +12,7 @@ from schemas.reassignment import Reason
 from services.cli.client import print_error
 from services.cli.crisis.decide import Body, Key, decision, post_decision
 from services.cli.crisis.decide import Reason as Given
-from services.cli.crisis.read import AsJson, Realm, TerritoryFolder
+from services.cli.lists import AsJson, Realm, TerritoryFolder
 from services.cli.output import create_group, open_console, print_json
 from services.console.i18n import get_translator
 from services.console.reassignment.texts import describe_reassignment_reason

@@ -16,7 +16,7 @@ from schemas.catalogue.event_types import endangers_people
 from schemas.catalogue.sources import STAFF
 from schemas.words import EventType, MsgType
 from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, open_api, print_error
-from services.cli.crisis.read import parse_time
+from services.cli.lists import parse_time
 from services.runtime.process.settings import Settings
 
 MAX_SUGGESTIONS: Final = 3

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from services.cli.crisis.decide import Body, Reason, decision
-from services.cli.crisis.read import (
+from services.cli.lists import (
     Filters,
     Realm,
     format_local_time,

@@ -13,12 +13,12 @@ from schemas import reference as ref
 from schemas.reference import compute_version
 from services.cli.client import print_error
 from services.cli.crisis.decide import Key, post_decision
-from services.cli.crisis.read import AsJson, Realm, parse_time
 from services.cli.data.territory_changes import (
     ask_confirmation,
     fetch_current_version,
     show_differences,
 )
+from services.cli.lists import AsJson, Realm, parse_time
 from services.runtime.process.settings import Settings
 from services.territory.differences import compare_sections
 from services.territory.official_days import (

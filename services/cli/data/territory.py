@@ -17,10 +17,10 @@ from rich.table import Table
 from schemas.reassignment import ACTIVE_LINE_STATES
 from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error, require_broker
 from services.cli.crisis.decide import Key
-from services.cli.crisis.read import AsJson, Realm
 from services.cli.data import territory_changes, territory_records
 from services.cli.data.official_days import official_days
 from services.cli.data.trial import load_checked_territory
+from services.cli.lists import AsJson, Realm
 from services.cli.output import create_group, open_console, print_json
 from services.console.i18n import get_translator
 from services.console.logbook.facts.reassignment import format_small_count

@@ -18,8 +18,8 @@ from schemas.reference import SectionData
 from schemas.reference_changes import Foreseen, RecordKind, SectionDifference
 from services.cli.client import open_api, print_error
 from services.cli.crisis.decide import decision, post_decision
-from services.cli.crisis.read import format_local_time, listing, parse_time
 from services.cli.exercises.whatif import show_comparison as show_outcome
+from services.cli.lists import format_local_time, listing, parse_time
 from services.cli.output import IDENTIFIER, open_console
 from services.console.i18n import get_translator
 from services.console.reference.page import describe_forecast

@@ -10,7 +10,7 @@ from rich.table import Table
 from schemas.reference_changes import FieldValue, RecordKind
 from services.cli.client import call_api
 from services.cli.crisis.decide import Body, decision
-from services.cli.crisis.read import AsJson, AsOf, Filters, Realm, build_query, listing, show_list
+from services.cli.lists import AsJson, AsOf, Filters, Realm, build_query, listing, show_list
 from services.cli.output import IDENTIFIER, open_console
 from services.console.i18n import get_translator
 from services.console.reference.record_names import KINDS

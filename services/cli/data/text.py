@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 import typer
 
 from services.cli.client import ApiClient, ApiRefused, call_api, open_api, print_error
-from services.cli.crisis.read import AsJson, Realm
+from services.cli.lists import AsJson, Realm
 from services.cli.output import create_group, print_json
 
 app = create_group("Erase texts that must not be kept.")

@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 from rich.markup import escape
 from rich.table import Table
 
-from schemas.base import MESSAGES, RowFact
+from schemas.base import RowFact, load_messages
 from schemas.topics import list_destinations
 from schemas.words import NotificationState
 from services.cli.client import print_error, require_broker
@@ -39,9 +39,8 @@ async def judge_logs(settings: Settings, patience_s: float) -> tuple[Findings, V
     Only `broken` of the findings is meaningful.
     """
     chain = Findings()
-    collections = {
-        cls.__name__: cls.collection for cls in MESSAGES.values() if issubclass(cls, RowFact)
-    }
+    classes = load_messages().values()
+    collections = {cls.__name__: cls.collection for cls in classes if issubclass(cls, RowFact)}
     evidence = VerifiedLogs(settings.kafka, chain, collections, list_destinations)
     patience = ConvergenceJudge(patience_s)
     while True:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import typer
 
 from services.cli.client import call_api, print_error
-from services.cli.crisis.read import AsJson, AsOf, Realm, build_query, format_local_time
+from services.cli.lists import AsJson, AsOf, Realm, build_query, format_local_time
 from services.cli.output import IDENTIFIER, create_group, print_json, print_rows, strip_controls
 from services.runtime.kafka.clients import format_time
 from services.runtime.process.settings import SHIPPED, Settings

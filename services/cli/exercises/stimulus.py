@@ -8,7 +8,7 @@ import typer
 from schemas.crisis.stimuli import BEST_MARK
 from services.cli.client import open_api, print_error
 from services.cli.crisis.decide import Body, decision
-from services.cli.crisis.read import AsJson, Realm, Row, format_local_time, listing
+from services.cli.lists import AsJson, Realm, Row, format_local_time, listing
 from services.cli.output import IDENTIFIER, create_group, print_json, strip_controls
 from services.console.facilitation.page import STATES
 from services.console.facilitation.resources import StimulusState

@@ -13,12 +13,12 @@ from ruamel.yaml import YAML
 from schemas.reference import EscalationPolicy, SectionData
 from services.cli.client import print_error, require_broker
 from services.cli.crisis.decide import Key, post_decision
-from services.cli.crisis.read import AsJson, Realm
 from services.cli.data.territory_changes import (
     ask_confirmation,
     fetch_current_version,
     show_differences,
 )
+from services.cli.lists import AsJson, Realm
 from services.cli.output import print_json, print_rows
 from services.runtime.process.exits import Stop
 from services.runtime.process.settings import Settings

@@ -12,7 +12,7 @@ from rich.table import Table
 from schemas.base import Instant
 from schemas.reference import SectionData
 from services.cli.client import print_error, require_broker
-from services.cli.crisis.read import format_local_time, parse_time
+from services.cli.lists import format_local_time, parse_time
 from services.cli.output import open_console, print_json
 from services.console.i18n import get_translator
 from services.console.texts import words as w

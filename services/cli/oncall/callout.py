@@ -12,7 +12,7 @@ import typer
 
 from services.cli.client import call_api, open_api, print_error
 from services.cli.crisis.decide import Body, Key, Reason, decision
-from services.cli.crisis.read import (
+from services.cli.lists import (
     AsJson,
     AsOf,
     OfIncident,

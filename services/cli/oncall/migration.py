@@ -20,8 +20,8 @@ from rich.table import Table
 
 from schemas.oncall import Rotation
 from services.cli.client import print_error
-from services.cli.crisis.read import AsJson
 from services.cli.data.trial import load_checked_territory
+from services.cli.lists import AsJson
 from services.cli.output import open_console, print_json
 from services.console.directory.contact_file import COLUMNS
 from services.oncall.migration import grafana_oncall, opsgenie

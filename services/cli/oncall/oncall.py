@@ -9,7 +9,7 @@ from rich.table import Table
 
 from services.cli.client import call_api, print_error
 from services.cli.crisis.decide import Body, Key, Reason, decision, post_decision
-from services.cli.crisis.read import (
+from services.cli.lists import (
     NO_LIMIT,
     AsJson,
     AsOf,

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from services.cli.client import call_api
-from services.cli.crisis.read import AsJson, Realm, build_query
+from services.cli.lists import AsJson, Realm, build_query
 from services.cli.output import open_console, print_json, strip_controls
 
 _STATES: Final = {

@@ -20,7 +20,7 @@ from rich.text import Text
 
 from schemas.catalogue.sources import FeedList, FeedStatus
 from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error
-from services.cli.crisis.read import AsJson
+from services.cli.lists import AsJson
 from services.cli.output import create_group, open_console, print_json, strip_controls
 from services.cli.system.token import wait_until_accepted
 from services.console.feeds.resources import read_feeds

@@ -16,7 +16,7 @@ from ruamel.yaml.error import YAMLError
 
 from schemas.words import EventType
 from services.cli.client import call_api, open_api, print_error
-from services.cli.crisis.read import NO_LIMIT, AsJson, fetch_list
+from services.cli.lists import NO_LIMIT, AsJson, fetch_list
 from services.cli.output import create_group, open_console, print_json, strip_controls
 from services.cli.system.token import Several, wait_until_accepted
 from services.runtime.process.settings import Settings

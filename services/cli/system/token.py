@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 
 from services.cli.client import ApiClient, ApiRefused, call_api, open_api
-from services.cli.crisis.read import NO_LIMIT, AsJson, fetch_list
+from services.cli.lists import NO_LIMIT, AsJson, fetch_list
 from services.cli.output import create_group, open_console, strip_controls
 from services.runtime.identity.accounts import LOCAL_ADMIN
 from services.runtime.identity.permissions import Role

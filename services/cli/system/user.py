@@ -13,7 +13,7 @@ import typer
 from rich.table import Table
 
 from services.cli.client import call_api, open_api, print_error
-from services.cli.crisis.read import NO_LIMIT, AsJson, build_query, fetch_list
+from services.cli.lists import NO_LIMIT, AsJson, build_query, fetch_list
 from services.cli.output import create_group, open_console
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.sessions import create_totp_secret

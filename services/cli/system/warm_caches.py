@@ -7,6 +7,7 @@ share otherwise: 9 MB per service, and 12 MB more for the connectors of the offi
 
 from contextlib import suppress
 
+from schemas.base import load_messages
 from services.cli.system.settings_reference import GROUPS
 from services.watch.connector import list_connectors
 
@@ -14,3 +15,4 @@ for _, kind in GROUPS:
     with suppress(OSError, ValueError):  # The service that needs them says so itself
         kind()
 list_connectors()
+load_messages()

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 import orjson
 
-from schemas.base import MESSAGES, MINUTE_MS, Instant, Model, RowFact
+from schemas.base import MINUTE_MS, Instant, Model, RowFact, load_messages
 from schemas.wire import part_collections
 from services.console.http.problems import NotFound
 from services.console.logbook.lines import LineRecord, build_key_after
@@ -31,7 +31,7 @@ R = TypeVar("R", bound=Model)
 def list_row_models() -> dict[str, type[Model]]:
     """Return the row class of each collection, from the registered facts."""
     row_models: dict[str, type[Model]] = {}
-    for cls in MESSAGES.values():
+    for cls in load_messages().values():
         if issubclass(cls, RowFact):
             model = cls.model_fields["row"].annotation
             assert isinstance(model, type)

@@ -43,6 +43,7 @@ from schemas.topics import (
     TOPICS_BY_NAME,
     input_topics,
     is_live,
+    is_urgent,
     log_topic,
 )
 from schemas.wire import Place
@@ -54,7 +55,7 @@ from services.runtime.backup.contents import (
     write_last_backup,
 )
 from services.runtime.backup.sealed_file import SealedWriter
-from services.runtime.log.chain import Position, advance_position, is_urgent
+from services.runtime.log.chain import Position, advance_position
 from services.runtime.log.partition_reader import PartitionReader
 from services.runtime.process.cluster import CLUSTER_FILES, is_shared
 from services.runtime.process.files import open_atomic_file

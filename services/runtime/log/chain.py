@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from schemas.base import Instant, UnknownType
 from schemas.runtime import LossDeclared, Rebased
-from schemas.topics import is_published, urgent_topic
+from schemas.topics import is_published, is_urgent
 from schemas.wire import Place
 from services.runtime.decider.inputs import InputRecord, Refusal
 from services.runtime.decider.machine import AppliedInput, Machine
@@ -87,11 +87,6 @@ class Position(NamedTuple):
             if is_urgent(topic)
             else (self.applied, self.applied_digest)
         )
-
-
-def is_urgent(topic: str) -> bool:
-    """Return whether a topic is the urgent lane of a decider."""
-    return topic == urgent_topic(topic.rpartition(".")[0])
 
 
 def advance_position(

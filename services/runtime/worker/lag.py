@@ -6,8 +6,14 @@ from typing import Any
 
 from schemas.base import Instant
 from schemas.runtime import Rebased
-from schemas.topics import PARTITION_COUNT, SERVICES, input_topics, live_partitions, log_topic
-from services.runtime.log.chain import is_urgent
+from schemas.topics import (
+    PARTITION_COUNT,
+    SERVICES,
+    input_topics,
+    is_urgent,
+    live_partitions,
+    log_topic,
+)
 from services.runtime.log.partition_reader import PartitionReader
 from services.runtime.log.transaction import Transaction
 

@@ -125,6 +125,23 @@ def test_help_imports_no_command() -> None:
 
 
 @pytest.mark.parametrize(
+    "modules",
+    [
+        "services.cli.system.status, services.cli.client, services.runtime.worker.lag",
+        "services.cli.crisis.report",
+        "services.cli.crisis.decide",
+    ],
+)
+def test_everyday_commands_import_neither_pages_nor_all_messages(modules: str) -> None:
+    """They took twice as long, most of it for classes that they never use."""
+    script = (
+        f"import sys, {modules};"
+        "assert not [m for m in sys.modules if m.startswith(('services.console', 'schemas.messages'))]"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+@pytest.mark.parametrize(
     "command",
     [
         "status",

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from services.cli import output
+from services.cli import lists, output
 from services.cli.crisis import read
 from services.cli.data import territory_records
+from services.cli.lists import show_list
 from services.cli.system import doctor, source, status
 from services.runtime.process.files import DataDirLock
 from services.runtime.process.settings import DataDir
@@ -23,7 +24,7 @@ def test_a_headline_is_no_markup_and_no_command_to_the_terminal(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """One report with such a headline ended `vigie incidents` for everybody."""
-    read.show_list(
+    show_list(
         {"items": [{"headline": f"{WORDS}\x1b[2J\a"}], "next": None},
         False,
         "Incidents",
@@ -60,7 +61,7 @@ def test_characters_that_change_the_direction_of_writing_are_visible(
     control_characters = "".join(
         map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x08, 0x0D))
     )
-    read.show_list(
+    show_list(
         {"items": [{"text": f"avant{control_characters}après"}], "next": None},
         False,
         "Main courante",
@@ -268,14 +269,12 @@ def test_codes_of_messages_lines_and_proposals_are_shown_in_words(
         "why": "channel_not_configured",
     }
     alarm = line(1, kind="alarm", source=None, text="t").model_dump(mode="json")
-    monkeypatch.setattr(
-        read,
-        "fetch_list",
-        lambda path, *_args, **_filters: {
-            "items": [message if "notif" in path else alarm],
-            "next": None,
-        },
-    )
+
+    def fetch_list(path: str, *_args: Any, **_filters: Any) -> dict[str, Any]:
+        return {"items": [message if "notif" in path else alarm], "next": None}
+
+    for module in (lists, read):
+        monkeypatch.setattr(module, "fetch_list", fetch_list)
     read.notifications(as_json=False)
     read.timeline(as_json=False)
     terminal_text = capsys.readouterr().out

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-import schemas
-from schemas.base import MESSAGES, Command
+from schemas.base import Command, load_messages, message_class
 from schemas.export import build_sample as sample_of
 from services.console.http.command_texts import (
     CHECKED_ELSEWHERE,
@@ -19,14 +16,11 @@ from services.console.http.command_texts import (
 )
 from services.runtime.http.problems import ProblemError
 
-for _module in pkgutil.walk_packages(schemas.__path__, "schemas."):
-    importlib.import_module(_module.name)
-
 CANARY = "Mme Zébulon"
 COMMANDS = sorted(
     (
         c
-        for c in MESSAGES.values()
+        for c in load_messages().values()
         if issubclass(c, Command) and c.__name__ not in PUBLISHING_COMMANDS
     ),
     key=lambda c: c.__name__,
@@ -85,7 +79,7 @@ def test_ids_codes_and_rules_are_let_through() -> None:
         "ACT-12|SR-TELE",
         "p-dupont",
     ):
-        command = MESSAGES["vigie.ConfirmReport.v1"].model_validate(
+        command = message_class("vigie.ConfirmReport.v1").model_validate(
             {"author": "p-1", "role": "cell", "report": word}
         )
         assert isinstance(command, Command)

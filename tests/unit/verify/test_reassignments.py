@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from schemas.base import MESSAGES, RowFact
+from schemas.base import RowFact, load_messages
 from schemas.topics import PARTITION_COUNT, list_destinations, partition_of
 from schemas.words import EventType
 from services.verify.chain import LogFold
@@ -17,7 +17,7 @@ from tests.unit.continuity.test_reassigning import answer, approve, current, fir
 from tests.unit.continuity.world import REALM, World
 
 COLLECTIONS = {
-    cls.__name__: cls.collection for cls in MESSAGES.values() if issubclass(cls, RowFact)
+    cls.__name__: cls.collection for cls in load_messages().values() if issubclass(cls, RowFact)
 }
 PARTITION = partition_of(REALM, PARTITION_COUNT)
 
