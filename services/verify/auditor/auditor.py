@@ -61,6 +61,11 @@ _FETCH_BYTES: Final = 1 << 20
 
 Fetches of 24 partitions wait in memory beside the batch in progress.
 """
+TURN_S: Final = 0.02
+"""Longest time for which records are read at a stretch, s.
+
+Exercises and feeds wait for the next one: they share the process (ADR 73).
+"""
 log = structlog.get_logger(__name__)
 
 
@@ -188,7 +193,7 @@ class Auditor:
         self._goals.set(_now(), await reader.ends(self._tps))
         while True:
             record_batches = await consumer.getmany(timeout_ms=1000, max_records=_BATCH_RECORDS)
-            self._fold_batches(record_batches)
+            await self._fold_batches(record_batches)
             self._read_at = time.monotonic()
             if not self._goals.are_reached(self._offsets()):
                 pace.hurry()
@@ -217,8 +222,8 @@ class Auditor:
             tp: self._books[tp.partition].chain(service).offset for tp, service in self._tps.items()
         }
 
-    def _fold_batches(self, batches: dict[TopicPartition, list[Any]]) -> None:
-        now = _now()
+    async def _fold_batches(self, batches: dict[TopicPartition, list[Any]]) -> None:
+        now, turn_end = _now(), time.monotonic() + TURN_S
         for tp, records in batches.items():
             books, service = self._books[tp.partition], self._tps[tp]
             for record in records:
@@ -229,6 +234,9 @@ class Auditor:
                     _parse_transaction(record.value),
                     now,
                 )
+                if time.monotonic() >= turn_end:
+                    await asyncio.sleep(0)
+                    turn_end = time.monotonic() + TURN_S
             self._records += len(records)
 
     def _breaches(self, input_ends: dict[int, dict[str, int]]) -> Iterator[Breach]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
-from typing import Self
+from typing import Any, Self
 
 import pytest
 from aiokafka import AIOKafkaProducer
@@ -17,6 +18,7 @@ from services.appliance.embedded.kafka import RunningKafka
 from services.runtime.kafka.security import get_client_options
 from services.verify.auditor import auditor as auditor_auditor
 from services.verify.auditor.auditor import Auditor
+from services.verify.auditor.open_items import OpenItems
 from services.verify.auditor.verdict import Verdict
 from tests.integration.console.logwriter import Chains
 
@@ -102,3 +104,32 @@ async def test_a_restarted_auditor_is_green_within_a_minute_per_gigabyte_and_sta
             writing.cancel()
         await auditor.close()
     assert [verdict.state for verdict in under_load] == ["green"] * 5
+
+
+async def test_reading_a_long_log_lets_exercises_of_the_same_process_go_on(
+    broker: RunningKafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An exercise waits for one record, not for all that were fetched together (ADR 73)."""
+    monkeypatch.setattr(auditor_auditor, "TURN_S", 0.0, raising=False)
+    turns, records_of_turn = 0, Counter[int]()
+    feed = OpenItems.feed
+
+    def count_and_feed(items: OpenItems, *record: Any) -> None:
+        records_of_turn[turns] += 1
+        feed(items, *record)
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(OpenItems, "feed", count_and_feed)
+    async with Writer(broker.address) as writer:
+        await writer.write(4)
+    auditor, counting = Auditor(broker.address, NO_STORE), asyncio.create_task(count_turns())
+    async with contextlib.aclosing(auditor.verdicts()) as verdicts:
+        await asyncio.wait_for(read_until(verdicts, 1), START_S)
+    counting.cancel()
+    await auditor.close()
+    assert max(records_of_turn.values()) == 1
