@@ -35,7 +35,7 @@ def test_the_incident_proves_its_level_its_answers_and_when_it_was_known(
     expect(page.locator("#plans")).to_contain_text(re.compile(r"\d à décider"))
     late = page.locator("#log .rec.lt").first
     expect(late).to_have_text(re.compile(r"connu à \d\d:\d\d, \+\d+"))
-    expect(page.locator("#members")).to_contain_text("centrale SSI › cen-1")
+    expect(page.locator("#members")).to_contain_text("centrale SSI › Siège")
 
 
 def test_readers_see_the_reasons_of_a_proposed_plan_in_whole_lines(

@@ -65,7 +65,9 @@ async def build_incident_page(x: ScreenData, id: str) -> dict[str, Any]:
     levels = list_levels(x, current_incident, incident.map_report_sites(facts.items))
     first_words = await load_first_words(x, id)
     is_open = current_incident.state in OPEN_STATES
-    members = incident.list_member_sites(current_incident, x.sites, facts.items, hit, x._)
+    members = incident.list_member_sites(
+        current_incident, x.sites, facts.items, hit, x.names, x.shell.lang, x._
+    )
     triggers = await x.queries.triggers()
     lines = incident.list_plans(mine, x.shell.now, x.names, lang, x._, triggers)
     works = build_card_right(x.shell.reader.principal, x.reference)

@@ -324,9 +324,11 @@ def list_member_sites(
     sites: Sequence[Site],
     lines: Sequence[Line],
     activities: Sequence[Activity],
+    names: TerritoryNames,
+    lang: str,
     _: Translator,
 ) -> list[MemberSite]:
-    """List the member sites, gravest and central ones first, each with its path.
+    """List the member sites, gravest and central ones first, each with its path, in names.
 
     Sites with danger to people come before all. One of each kind comes before the second of any.
     Rule D47.
@@ -352,7 +354,11 @@ def list_member_sites(
         late = first is not None and first.late_min > LATE_MIN
         activity = next(iter(activities_by_site.get(site.id, [])), "")
         source = world.name_source(first.source, _) if first else ""
-        chain = " › ".join(p for p in (source, site.id, activity) if p)
+        chain = (
+            source,
+            shorten_site_name(site.name),
+            names.activity_short(activity, lang) if activity else "",
+        )
         rank = rank_counts[site.kind, site.status]
         rank_counts[site.kind, site.status] += 1
         member = MemberSite(
@@ -361,7 +367,7 @@ def list_member_sites(
             min((c.since for c in mine), default=None),
             first.recorded_at if first else None,
             late,
-            chain,
+            " › ".join(p for p in chain if p),
         )
         grave = _GRAVITY.index(site.status)
         place = (rank > 0, grave if rank == 0 else grave + 10, rank, site.id)

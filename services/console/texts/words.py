@@ -344,7 +344,7 @@ def name_role(role: str, scope: str | None, names: TerritoryNames, _: Translator
 
 
 _ACCOUNT_AFFIX = re.compile(r"-[0-9a-f]{8}$|^local-")
-"""Part that turns a role into an account name: `coordinator-1f2e3d4c`, `local-admin`."""
+"""Part that turns a role into an account name: `site-manager-1f2e3d4c`, `local-admin`."""
 
 
 def name_acknowledgers(persons: Iterable[str], names: TerritoryNames, _: Translator) -> list[str]:
@@ -353,12 +353,15 @@ def name_acknowledgers(persons: Iterable[str], names: TerritoryNames, _: Transla
 
 
 def name_person(token: str, names: TerritoryNames, _: Translator) -> str:
-    """Name a person by role, never by name. Rule D58."""
+    """Name a person by role, never by name or token. Rule D58.
+
+    Somebody who has left the roster, or was erased, has no role any more.
+    """
     if token.startswith("system"):
         return _("système")
     if token not in names.holders:
-        role = _ACCOUNT_AFFIX.sub("", token)
-        return _(ROLE[role]) if role in ROLE else token
+        role = _ACCOUNT_AFFIX.sub("", token).replace("-", "_")
+        return _(ROLE[role]) if role in ROLE else _("agent sans fonction actuelle")
     role, scope, deputy = names.holders[token]
     label = name_role(role, scope, names, _)
     return _("Suppl. {role}", role=label) if deputy else label
