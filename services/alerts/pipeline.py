@@ -266,9 +266,13 @@ def record_unconfirmed(draft: AlertsDecision, it: Judgement) -> None:
 
 
 def ask_for_verification(draft: AlertsDecision, it: Judgement) -> None:
-    """Open a task to verify a report of trouble, unless it is a rumour without a site."""
+    """Open a task to verify a report of trouble, unless it is a rumour without a site.
+
+    Nobody is asked about a report that its sender has replaced by a confirmed one before it came.
+    """
     row, site = it.row, get_site(it.row)
-    if row.type in CAUSE_TYPES and (row.confirmation == "unconfirmed" or site is not None):
+    is_trouble = row.type in CAUSE_TYPES and (row.confirmation == "unconfirmed" or site is not None)
+    if is_trouble and find_early_update(draft, row) is None:
         verification.ask_for_verification(draft, row, it.incident)
 
 

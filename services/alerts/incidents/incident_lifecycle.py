@@ -215,15 +215,19 @@ def _build_counted_values(
 ) -> dict[str, Any]:
     """Return the severity and customers cut by a current report. Rule D9, planned events."""
     values: dict[str, Any] = {}
-    if (
-        row.type not in SILENT_REPORT_TYPES
-        and row.msg_type is not MsgType.CANCEL
-        and not is_value_held(row)
-    ):
+    if _gives_severity(row):
         values["severity"] = max(incident_row.severity, row.severity)
     if get_measure_name(row) == "customers_cut":
         values["customers_cut"] = _find_customers_cut(draft, incident_row, row)
     return values
+
+
+def _gives_severity(row: ReportRow) -> bool:
+    return (
+        row.type not in SILENT_REPORT_TYPES
+        and row.msg_type is not MsgType.CANCEL
+        and not is_value_held(row)
+    )
 
 
 def count_announced_report(draft: AlertsDecision, row: ReportRow, incident: str) -> None:
@@ -375,8 +379,9 @@ def _list_reports(draft: AlertsDecision, incident: str) -> list[ReportRow]:
 def recount_withdrawn(draft: AlertsDecision, incident: str) -> None:
     """Recount the facts of an incident after some of its reports proved an error.
 
-    Its people, sites, communes and announced end are those of the other reports. Without any, the
-    last picture stays until a person closes it. Walks over all causes. Rule D3, cancellations.
+    Its people, sites, communes, severity and announced end are those of the other reports. Without
+    any, the last picture stays until a person closes it. Walks over all causes. Rule D3,
+    cancellations.
     """
     row = draft.incident(incident)
     reports = [r for r in _list_reports(draft, incident) if is_confirmed(r) and is_current_word(r)]
@@ -390,9 +395,11 @@ def recount_withdrawn(draft: AlertsDecision, incident: str) -> None:
     if not members and not causes:
         return
     communes = list_added_communes(draft, row.kind, reports)
+    severities = [r.severity for r in reports if _gives_severity(r)]
     draft.alter(
         incident,
         "report",
+        severity=max(severities, default=row.severity),
         members=members or row.members,
         communes=tuple(c for c in row.communes if c in communes) or row.communes,
         persons_concerned=count_persons(causes) or None,

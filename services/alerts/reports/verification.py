@@ -278,7 +278,7 @@ def find_early_update(draft: AlertsDecision, row: ReportRow) -> ReportRow | None
 
     A danger is replaced by another one alone. Rule D3, updates.
     """
-    if row.msg_type is MsgType.CANCEL or not is_confirmed(row):
+    if row.msg_type is MsgType.CANCEL:
         return None
     updates = _list_updates(draft, row, (row.id, row.alias))
     return next(
@@ -377,6 +377,8 @@ def supersede_late_version(draft: AlertsDecision, id: str) -> None:
     """
     row = draft.state.reports[id]
     draft.emit(ReportChanged(row=copy_with(row, {"flags": (*row.flags, "superseded")})))
+    if not is_confirmed(row):
+        return  # the Update has answered the question about it
     cause, incident = cause_lifecycle.find_open_cause(draft, row), draft.incident_of(id)
     if cause is None:
         return

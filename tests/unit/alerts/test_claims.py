@@ -1726,6 +1726,46 @@ def test_a_withdrawn_report_takes_its_site_commune_and_people_out_of_the_inciden
     assert incident.communes == (scene.state.territory.sites["pmi-04"].commune,)
 
 
+def test_a_withdrawn_report_takes_its_severity_out_of_the_incident(scene: Scene) -> None:
+    right = scene.report(0, "evacuation", "pmi-04", severity=4, source="pompiers")
+    wrong = scene.report(
+        5, "evacuation", "sst-05", severity=5, source="pompiers", references=(right,)
+    )
+    assert scene.incident_of(right).severity == 5
+    scene.report(
+        9, "evacuation", "sst-05", source="pompiers", msg_type=MsgType.CANCEL, references=(wrong,)
+    )
+    assert scene.incident_of(right).severity == 4
+
+
+@pytest.mark.parametrize("type_", ["outage_power", "fire"])
+def test_a_report_that_its_confirmed_update_overtook_needs_no_verification(
+    scene: Scene, type_: str
+) -> None:
+    """D3: in order, the Update closes the question; the order of arrival does not matter."""
+    sender = {"source": "agent", "severity": 4}
+    scene.report(
+        1, type_, COLLEGE, **sender, occurred=0.5, msg_type=MsgType.UPDATE, references=("r-first",)
+    )
+    before = len(scene.state.tasks)
+    first = scene.report(
+        2, type_, COLLEGE, **sender, occurred=0, certainty="unconfirmed", id="r-first"
+    )
+    assert len(scene.state.tasks) == before
+    assert "superseded" in scene.state.reports[first].flags
+
+
+def test_an_overtaken_danger_that_the_update_does_not_tell_of_needs_verification(
+    scene: Scene,
+) -> None:
+    update = {"source": "agent", "msg_type": MsgType.UPDATE, "references": ("r-first",)}
+    scene.report(1, "fire", COLLEGE, **update, occurred=0.5, severity=4)
+    first = scene.report(
+        2, "gas_leak", COLLEGE, source="agent", certainty="unconfirmed", severity=4, id="r-first"
+    )
+    assert [t.report for t in scene.state.tasks.values() if t.kind == "verify_report"] == [first]
+
+
 def test_a_denied_report_takes_its_site_out_of_the_incident(scene: Scene) -> None:
     right = scene.report(0, "evacuation", "pmi-04", source="pompiers")
     wrong = scene.report(5, "evacuation", "sst-05", source="pompiers", references=(right,))
