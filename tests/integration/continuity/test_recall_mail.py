@@ -1,131 +1,149 @@
-"""The end of a reassignment leaves a running system as a mail to the managers of both ends."""
+"""Orders to other sites and their end are mails to the managers of both ends."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator
-from datetime import UTC, datetime
+import asyncio
+from collections.abc import AsyncIterator
 from email import message_from_bytes, policy
-from pathlib import Path
-from shutil import copytree
 from typing import Any
 
 import pytest
-from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import Envelope
+from aiosmtpd.smtp import SMTP, Envelope
 
-from services.runtime.process.sockets import find_free_ports
-from tests.shipped import FOLDER
-from tests.system import RunningVigie
-from tests.waiting import until
+from schemas.base import MINUTE_MS, Instant
+from schemas.delivery import NotificationRow
+from schemas.oncall import NoteReachability, Reach, ReachRow
+from schemas.reassignment import ApproveReassignments, ProposalState
+from schemas.words import Channel
+from services.console.web import times
+from services.continuity.state import list_proposal_lines
+from services.delivery.channels.base import Outgoing
+from services.delivery.channels.email import EmailDriver
+from tests.scenarios.memory import MemoryPlayer, scenario
+from tests.scenarios.told import last_rows, text_of
+from tests.shipped import territory
 
-pytestmark = pytest.mark.timeout(400)
 HIT = "cen-1"
+OWN_PLACES = (None, "telework", HIT)
+PLANNER_WAITS_MIN = 3
+"""Minutes from a change to the question to the planner: `attente_min` of escalade.yaml."""
+TEMPLATES = ("reassignment_order", "reassignment_over")
+ORDER, END = "ordre de réaffectation", "fin de réaffectation"
 
 
 class Mailbox:
     """A relay on loopback that keeps every mail, by its recipient."""
 
     def __init__(self) -> None:
-        self.texts: dict[str, list[str]] = {}
+        self.subjects: dict[str, list[str]] = {}
+        self.url = ""
 
     async def handle_DATA(self, _server: Any, _session: Any, envelope: Envelope) -> str:  # noqa: N802
         assert isinstance(envelope.content, bytes)
         mail = message_from_bytes(envelope.content, policy=policy.default)
-        body = mail.get_body(("plain",))
-        text = f"{mail['Subject']}\n{body.get_content() if body is not None else ''}"
         for recipient in envelope.rcpt_tos:
-            self.texts.setdefault(recipient.partition("@")[0], []).append(text)
+            person = recipient.partition("@")[0]
+            self.subjects.setdefault(person, []).append(str(mail["Subject"]))
         return "250 2.0.0 queued"
-
-    def find_readers(self, words: str) -> set[str]:
-        """Return the recipients of a mail with these words in its subject."""
-        return {
-            person
-            for person, texts in self.texts.items()
-            if any(words in text.partition("\n")[0] for text in texts)
-        }
 
 
 @pytest.fixture
-def mailbox() -> Iterator[tuple[Mailbox, str]]:
-    box = Mailbox()
-    (port,) = find_free_ports(1)
-    controller = Controller(box, hostname="127.0.0.1", port=port)
-    controller.start()
-    yield box, f"smtp://127.0.0.1:{port}"
-    controller.stop()
+async def mailbox() -> AsyncIterator[Mailbox]:
+    box, loop = Mailbox(), asyncio.get_running_loop()
+    server = await loop.create_server(
+        lambda: SMTP(box, hostname="relay.example.net", loop=loop), "127.0.0.1", 0
+    )
+    box.url = "smtp://{}:{}".format(*server.sockets[0].getsockname())
+    yield box
+    server.close()
 
 
-def write_managers(path: Path) -> None:
-    """Write a directory with a mail address for the manager of every site."""
-    with (FOLDER / "roster.csv").open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.reader(file) if row and row[0] == "responsable_site"]
-    lines = [f"{row[2]},Nom,fr,email,{row[2]}@example.org,2026-01-01T00:00:00Z," for row in rows]
-    heading = "person,name,language,channel,address,verified_at,site"
-    path.write_text("\n".join([heading, *lines, ""]), encoding="utf-8")
-
-
-def report(vigie: RunningVigie, type: str, severity: int, lost: int) -> None:
+def report(player: MemoryPlayer, type: str, severity: int, lost: int, at: Instant) -> None:
+    """Report the closure or the reopening of the headquarters."""
     body = {
         "site_id": HIT,
         "type": type,
         "severity": severity,
         "capacity_lost_pct": lost,
-        "occurred_at": datetime.now(UTC).isoformat(),
+        "occurred_at": times.of(at).isoformat(),
         "source": {"name": "supervision"},
     }
-    answer = vigie.http.post("/api/v1/reports", json=body)
-    assert answer.status_code == 202, answer.text
+    player.report(type, body, at)
 
 
-def copy_impatient_territory(path: Path) -> Path:
-    """Copy the shipped territory, with requests to the planner each minute."""
-    copytree(FOLDER, path)
-    policy = path / "escalade.yaml"
-    text = policy.read_text(encoding="utf-8")
-    patient = "attente_min: 3, au_plus_toutes_min: 5, ensuite_toutes_min: 30"
-    assert patient in text
-    impatient = "attente_min: 0, au_plus_toutes_min: 1, ensuite_toutes_min: 1"
-    policy.write_text(text.replace(patient, impatient), encoding="utf-8")
-    return path
+def approve_lines_to_other_sites(player: MemoryPlayer, at: Instant) -> set[str]:
+    """Approve the lines that lead to another site; return the managers of both ends."""
+    state = player.system.services["continuity"].state(player.realm)
+    (proposal,) = (row for row in state.proposals.values() if row.state is ProposalState.OPEN)
+    lines = [
+        line for line in list_proposal_lines(state, proposal.id) if line.place not in OWN_PLACES
+    ]
+    assert lines
+    approval = ApproveReassignments(
+        proposal=proposal.id,
+        lines=tuple(line.id for line in lines),
+        author="dgs",
+        role="director",
+    )
+    player.system.feed("continuity", player.realm, approval, id="approval", at=at)
+    player.system.step(player.realm, at)
+    return {f"rs-{line.place}" for line in lines} | {f"rs-{HIT}"}
 
 
-def find_open_proposal(vigie: RunningVigie) -> dict[str, Any] | None:
-    proposals = vigie.get("/api/v1/reassignments")["items"]
-    return next((p for p in proposals if p["state"] == "open" and p["agents"]), None)
+def list_orders(player: MemoryPlayer) -> list[NotificationRow]:
+    """List the messages about the reassignment, in the order of their plans."""
+    rows = [row for row in last_rows(player) if row.template in TEMPLATES]
+    return sorted(rows, key=lambda row: row.planned_at)
 
 
-def test_both_ends_hear_at_once_that_a_reassignment_is_over(
-    mailbox: tuple[Mailbox, str], tmp_path: Path
-) -> None:
-    box, relay = mailbox
-    people = tmp_path / "people.csv"
-    write_managers(people)
-    territory = copy_impatient_territory(tmp_path / "92")
-    environment = {"VIGIE_SMTP_URL": relay, "VIGIE_MAIL_FROM": "vigie@example.net"}
-    environment["VIGIE_TERRITORY"] = str(territory)
-    with RunningVigie(tmp_path / "system", **environment) as vigie:
-        assert vigie.cli("directory", "import", str(people)).returncode == 0
-        report(vigie, "closure", 5, 100)
-        until(lambda: vigie.get(f"/api/v1/sites/{HIT}")["status"] == "closed", 60)
-        until(lambda: find_open_proposal(vigie), 150)
-        proposal = find_open_proposal(vigie)
-        assert proposal is not None
-        lines = vigie.get(f"/api/v1/reassignments/{proposal['id']}")["lines"]
-        own_places = (None, "telework", HIT)
-        away = [line for line in lines if line["to"]["site"] not in own_places]
-        assert away
-        approved = vigie.http.post(
-            f"/api/v1/reassignments/{proposal['id']}/approve",
-            json={"lines": [line["id"] for line in away]},
-            headers={"Prefer": "wait=20", "If-Match": f'"{proposal["version"]}"'},
+async def send_mails(driver: EmailDriver, realm: str, rows: list[NotificationRow]) -> None:
+    """Send the text of each message to its recipient, as the sender does."""
+    for row in rows:
+        (attempt,) = row.attempts
+        assert attempt.channel is Channel.EMAIL
+        outgoing = Outgoing(
+            realm=realm,
+            row=row,
+            attempt=attempt.id,
+            number=attempt.number,
+            possible_duplicate=False,
+            address=f"{row.person}@example.org",
+            text=text_of(row),
+            returns_url="",
         )
-        assert approved.status_code == 200, approved.text
-        managers = {f"rs-{line['to']['site']}" for line in away} | {f"rs-{HIT}"}
-        until(lambda: box.find_readers("ordre de réaffectation") == managers, 60)
-        assert not box.find_readers("fin de réaffectation")
-        report(vigie, "reopening", 1, 0)
-        until(lambda: vigie.get(f"/api/v1/sites/{HIT}")["status"] == "normal", 60)
-        until(lambda: box.find_readers("fin de réaffectation") == managers, 150)
-        assert len(box.texts[f"rs-{HIT}"]) == 2, "one mail for the order, one for its end"
+        assert (await driver.call(outgoing, 5)).outcome == "accepted"
+
+
+async def test_both_ends_hear_at_once_that_a_reassignment_is_over(mailbox: Mailbox) -> None:
+    """The deciders and the planner run in memory; the mails leave for a real relay."""
+    player = MemoryPlayer(scenario("S04"), "92~ex-over", planner=True)
+    now = player.played.start
+    report(player, "closure", 5, 100, now)
+    now += PLANNER_WAITS_MIN * MINUTE_MS
+    player.system.step(player.realm, now)
+    people = [f"rs-{site.id}" for site in territory().sites]
+    by_mail = (Reach(channel=Channel.EMAIL, verified_at=now),)
+    for first in range(0, len(people), 200):
+        reachability = NoteReachability(
+            author="dgs",
+            role="admin",
+            people=tuple(ReachRow(id=p, points=by_mail) for p in people[first : first + 200]),
+        )
+        player.system.feed("alerts", player.realm, reachability, id=f"reach-{first}", at=now)
+
+    managers = approve_lines_to_other_sites(player, now)
+    driver = EmailDriver(mailbox.url, "vigie@example.net")
+    orders = list_orders(player)
+    await send_mails(driver, player.realm, orders)
+    assert mailbox.subjects.keys() == managers
+    assert all(ORDER in subject for (subject,) in mailbox.subjects.values())
+
+    now += 2 * MINUTE_MS
+    report(player, "reopening", 1, 0, now)
+    now += PLANNER_WAITS_MIN * MINUTE_MS
+    player.system.step(player.realm, now)
+    ends = list_orders(player)[len(orders) :]
+    assert {row.attempts[0].granted_at for row in ends} == {now}, "no digest holds them back"
+    await send_mails(driver, player.realm, ends)
+    assert mailbox.subjects.keys() == managers
+    assert all(END in end for _order, end in mailbox.subjects.values())
