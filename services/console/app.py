@@ -36,7 +36,7 @@ from services.console.http.producer import CommandProducer
 from services.console.live.presence import PresenceStore
 from services.console.live.stream import StreamHub
 from services.console.logbook.queries import build_command_result
-from services.console.messages.answer_page import SendAnswer
+from services.console.messages.answer_page import AnswerPage, SendAnswer
 from services.console.oncall.feed_links import FeedLinks
 from services.console.read_model import store
 from services.console.read_model.queries import ReadModel, Rebuilding
@@ -47,7 +47,7 @@ from services.console.sites.geometry import load_outlines
 from services.console.sites.sources_screen import SourceClient
 from services.console.web.access import render_problem
 from services.console.web.pages import list_modules
-from services.console.web.routes import build_pages_router
+from services.console.web.routes import RenderCache, build_pages_router
 from services.runtime.decider.inputs import InputMarks
 from services.runtime.http.api_subjects import list_tags
 from services.runtime.http.problem_responses import build_problem_response, install_handlers
@@ -341,15 +341,14 @@ async def open_console(settings: Settings) -> AsyncIterator[FastAPI]:
         stack.push_async_callback(
             cancel_and_wait, [asyncio.create_task(retention.run(), name="retention")]
         )
-        add_routes(
-            app,
-            build_pages_router(
-                model,
-                links,
-                _make_answer_sender(LinkAnswers(producer, answers)),
-                _make_answer_keeper(vault.texts),
-            ),
+        app.state.renders = RenderCache()
+        app.state.answering = AnswerPage(
+            model,
+            links,
+            _make_answer_sender(LinkAnswers(producer, answers)),
+            _make_answer_keeper(vault.texts),
         )
+        add_routes(app, build_pages_router())
         yield app
 
 

@@ -27,7 +27,7 @@ from services.console.accounts.second_factor import add_second_factor_routes
 from services.console.http.compression import accepts_gzip, compress_gzip
 from services.console.http.context import get_default_realm
 from services.console.i18n import get_translator
-from services.console.messages.answer_page import AnswerPage, KeepAnswer, SendAnswer
+from services.console.messages.answer_page import AnswerPage
 from services.console.read_model.queries import Queries
 from services.console.web.access import (
     LIVE_HEADER,
@@ -52,7 +52,6 @@ from services.console.web.static_pages import PATH as GUIDE
 from services.console.web.static_pages import find_screenshot, load_glossary, load_guide_page
 from services.runtime.http.problems import ProblemError
 from services.runtime.identity.permissions import Role
-from services.runtime.identity.signed_links import AnswerLinks
 
 LIFE_S: Final = 5.0
 MAX_RENDERS: Final = 64
@@ -108,24 +107,15 @@ async def _await_render(make: Callable[[], Awaitable[T]]) -> T:
     return await make()
 
 
-def build_pages_router(
-    queries: Queries, links: AnswerLinks, send_answer: SendAnswer, keep_answer: KeepAnswer
-) -> APIRouter:
-    """Build the router of all pages and their static files.
+@cache
+def build_pages_router() -> APIRouter:
+    """Build the router of all pages and their static files, once for all applications.
 
-    The application sets `app.state.access` and `app.state.sessions`.
+    The application sets `app.state.access`, `sessions`, `model`, `renders` and `answering`.
     """
     router = APIRouter(route_class=PageRoute, include_in_schema=False)
-    _add_screens(router, queries)
-    _add_answer_pages(router, AnswerPage(queries, links, send_answer, keep_answer))
-    router.routes.extend(_build_fixed_routes().routes)
-    return router
-
-
-@cache
-def _build_fixed_routes() -> APIRouter:
-    """Build the routes that hold no state of an application, once for all of them."""
-    router = APIRouter(route_class=PageRoute, include_in_schema=False)
+    _add_screens(router)
+    _add_answer_pages(router)
     _add_static_pages(router)
     add_login_routes(router)
     add_second_factor_routes(router)
@@ -139,16 +129,16 @@ def _build_fixed_routes() -> APIRouter:
     return router
 
 
-def _add_screens(router: APIRouter, queries: Queries) -> None:
-    renders: RenderCache[RenderedPage] = RenderCache()
+def _add_screens(router: APIRouter) -> None:
     for page in load_pages():
-        show = _show_cached(queries, page, renders) if page.is_cached else _show(queries, page)
+        show = _show_cached(page) if page.is_cached else _show(page)
         for path in (page.path, *page.also):
             router.add_api_route(path, show, methods=["GET"], name=page.template)
 
 
-def _show(queries: Queries, page: WebPage) -> Callable[[Request], Awaitable[Response]]:
+def _show(page: WebPage) -> Callable[[Request], Awaitable[Response]]:
     async def show(request: Request) -> Response:
+        queries: Queries = request.app.state.model
         page_queries = queries.at(parse_requested_time(request)) if page.past else queries
         context = await page.collect_values(page_queries, request, **request.path_params)
         return render_response(page.template, context, DisplayChoice.of(request))
@@ -156,10 +146,10 @@ def _show(queries: Queries, page: WebPage) -> Callable[[Request], Awaitable[Resp
     return show
 
 
-def _show_cached(
-    queries: Queries, page: WebPage, renders: RenderCache[RenderedPage]
-) -> Callable[[Request], Awaitable[Response]]:
+def _show_cached(page: WebPage) -> Callable[[Request], Awaitable[Response]]:
     async def show(request: Request) -> Response:
+        queries: Queries = request.app.state.model
+        renders: RenderCache[RenderedPage] = request.app.state.renders
         choice = DisplayChoice.of(request)
         if page.path == REPORT and "token" in request.query_params:
             context = await page.collect_values(queries, request)
@@ -259,7 +249,11 @@ def _add_static_pages(router: APIRouter) -> None:
     router.add_api_route(f"{GUIDE}/{{name:path}}", guide, methods=["GET"])
 
 
-def _add_answer_pages(router: APIRouter, answering: AnswerPage) -> None:
+def _add_answer_pages(router: APIRouter) -> None:
+    def answering(request: Request) -> AnswerPage:
+        page: AnswerPage = request.app.state.answering
+        return page
+
     def shown_as(request: Request, context: dict[str, Any]) -> Response:
         return _mark_private(
             render_response(context.get("template", "ack.html"), context, DisplayChoice.of(request))
@@ -267,7 +261,7 @@ def _add_answer_pages(router: APIRouter, answering: AnswerPage) -> None:
 
     @router.get("/a/{token}")
     async def show_answer_page(request: Request, token: str) -> Response:
-        return shown_as(request, await answering.page(request, token))
+        return shown_as(request, await answering(request).page(request, token))
 
     @router.post("/a/{token}")
     async def record_answer(
@@ -277,7 +271,8 @@ def _add_answer_pages(router: APIRouter, answering: AnswerPage) -> None:
         instead: Annotated[str | None, Form(max_length=64)] = None,
         eta_min: Annotated[int | None, Form(ge=0, le=MAX_ETA_MIN)] = None,
     ) -> Response:
-        return shown_as(request, await answering.answer(request, token, answer, instead, eta_min))
+        page = answering(request)
+        return shown_as(request, await page.answer(request, token, answer, instead, eta_min))
 
 
 def _mark_private(response: Response) -> Response:

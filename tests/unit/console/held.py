@@ -21,7 +21,7 @@ from services.console.http.decisions import CommandOutcome
 from services.console.http.fair_queue import ExpensiveWork
 from services.console.http.problems import RealmUnknown
 from services.console.logbook.lines import LineRecord
-from services.console.messages.answer_page import KeepAnswer, SendAnswer
+from services.console.messages.answer_page import AnswerPage, KeepAnswer, SendAnswer
 from services.console.read_model.queries import ReadModel
 from services.console.read_model.query_base import limit_to_present
 from services.console.read_model.reference_index import NO_REFERENCE, IndexedReference
@@ -30,7 +30,7 @@ from services.console.read_model.snapshot import RealmSnapshot, SnapshotMembers,
 from services.console.read_model.store import realm_key, timeline_key
 from services.console.resources import Realm
 from services.console.sites.geometry import Outlines, load_outlines
-from services.console.web.routes import build_pages_router
+from services.console.web.routes import RenderCache, build_pages_router
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Account, Principal, Scope, Trace
 from services.runtime.identity.sessions import COOKIE
@@ -342,7 +342,8 @@ def application(
     app.state.costs, app.state.feed_status = ExpensiveWork(), Path("no watch here")
     app.state.last_backup = Path("no backup here")
     app.state.majority = Path("no cluster here")
-    add_routes(app, build_pages_router(model, links, send, keep))
+    app.state.renders, app.state.answering = RenderCache(), AnswerPage(model, links, send, keep)
+    add_routes(app, build_pages_router())
     return app
 
 

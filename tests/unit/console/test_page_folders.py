@@ -10,7 +10,7 @@ import pytest
 
 from services import console
 from services.console import app
-from services.console.web import navigation, pages, shell
+from services.console.web import navigation, pages, routes, shell
 from tests.unit.console.held import browsing
 from tests.unit.console.test_every_screen import REALM, crisis, shown
 
@@ -35,7 +35,12 @@ TEMPLATE = """{% extends "frame.html" %}
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Yield an empty folder of a page beside those of the console."""
-    caches = (pages.load_pages, navigation.list_groups, shell.create_environment)
+    caches = (
+        pages.load_pages,
+        routes.build_pages_router,
+        navigation.list_groups,
+        shell.create_environment,
+    )
     monkeypatch.setattr(console, "__path__", [*console.__path__, str(tmp_path)])
     for cache in caches:
         cache.cache_clear()
