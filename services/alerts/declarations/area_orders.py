@@ -44,6 +44,11 @@ from services.alerts.reports.report_facts import DENIED, PLACE_FLAGS, is_confirm
 from services.alerts.rows import sort_by_id
 
 SITES_PER_STEP: Final = 30
+GATHER_MS: Final = 10_000
+"""Time from a call to a stand-in for which more sites without a manager wait for one message.
+
+Channels fail for many sites at once, and a short answer to one of many calls would hit any of them.
+"""
 """Sites that one input asks or tells: their effects must fit into one Transaction."""
 _STATUS_BY_TYPE: Final = {
     EventType.EVACUATION: SiteStatus.EVACUATED,
@@ -91,11 +96,10 @@ def review_areas(draft: AlertsDecision) -> None:
 def on_area_order_due(draft: AlertsDecision, id: str) -> None:
     """Ask or tell the next sites, and call again where nobody answered."""
     row = draft.state.area_orders[id]
-    unanswered_questions = (
-        task
-        for task in _list_questions(draft, id)
-        if task.due_at is not None and task.due_at <= draft.now and len(task.calls) == 1
-    )
+    questions = sorted(_list_questions(draft, id), key=lambda t: t.site or "")
+    due = [t for t in questions if t.due_at is not None and t.due_at <= draft.now]
+    _call_next(draft, row, (t for t in due if _is_gathered(t)), is_unreachable=True)
+    unanswered_questions = (t for t in due if not _is_gathered(t) and len(t.calls) == 1)
     _call_next(draft, row, unanswered_questions, is_unreachable=False)
     _continue_order(draft, row)
 
@@ -217,7 +221,9 @@ def _continue_order(draft: AlertsDecision, row: AreaOrderRow) -> None:
     room = SITES_PER_STEP - len(leaving)
     _ask_sites(draft, row, waiting[:room])
     is_complete = len(row.leaving) == len(leaving) and len(waiting) <= room
-    dues = (t.due_at for t in _list_questions(draft, row.id) if len(t.calls) <= 1)
+    dues = (
+        t.due_at for t in _list_questions(draft, row.id) if len(t.calls) <= 1 or _is_gathered(t)
+    )
     next_at = min((at for at in dues if at is not None and at > draft.now), default=None)
     values = {
         "leaving": row.leaving[len(leaving) :],
@@ -398,24 +404,54 @@ def _call_next(
     """
     questions, asked_tasks = list[_Question](), dict[str, TaskRow]()
     for task in tasks:
-        calls = [draft.state.calls[id] for id in task.calls if id in draft.state.calls]
-        called_people = {call.person for call in calls}
-        people, _uncovered = find_site_recipients(draft, task.site or "")
-        recipient = next(
-            (
-                one
-                for one in people
-                if one.person not in called_people
-                and (is_unreachable or not calls or one.role == calls[0].role)
-            ),
-            None,
-        )
+        recipient = _find_next(draft, task, is_unreachable=is_unreachable)
         if recipient is not None:
             questions.append(_Question(task.id, task.site or "", recipient))
             asked_tasks[task.id] = task
     for id, more_calls in _call_recipients(draft, row, questions).items():
         task = asked_tasks[id]
-        draft.emit(TaskChanged(row=copy_with(task, {"calls": (*task.calls, *more_calls)})))
+        values = {"calls": (*task.calls, *more_calls), "due_at": task.opened_at + AREA_ANSWER_MS}
+        draft.emit(TaskChanged(row=copy_with(task, values)))
+
+
+def _find_next(draft: AlertsDecision, task: TaskRow, *, is_unreachable: bool) -> Recipient | None:
+    """Return the next person responsible for the site of a question."""
+    calls = [draft.state.calls[id] for id in task.calls if id in draft.state.calls]
+    called_people = {call.person for call in calls}
+    people, _uncovered = find_site_recipients(draft, task.site or "")
+    return next(
+        (
+            one
+            for one in people
+            if one.person not in called_people
+            and (is_unreachable or not calls or one.role == calls[0].role)
+        ),
+        None,
+    )
+
+
+def _is_gathered(task: TaskRow) -> bool:
+    """Return whether a question waits for others to the same stand-in."""
+    return task.due_at is not None and task.due_at < task.opened_at + AREA_ANSWER_MS
+
+
+def _gather(draft: AlertsDecision, row: AreaOrderRow, tasks: Iterable[TaskRow]) -> list[TaskRow]:
+    """Return the questions to ask now; those that can share a message wait for it."""
+    now_tasks = list[TaskRow]()
+    called_at = {
+        call.person: call.planned_at
+        for question in _list_questions(draft, row.id)
+        for id in question.calls
+        if (call := draft.state.calls.get(id)) is not None
+    }
+    for task in tasks:
+        recipient = _find_next(draft, task, is_unreachable=True)
+        until = called_at.get(recipient.person, 0) + GATHER_MS if recipient is not None else 0
+        if not draft.now < until < task.opened_at + AREA_ANSWER_MS:
+            now_tasks.append(task)
+        elif not _is_gathered(task):
+            draft.emit(TaskChanged(row=copy_with(task, {"due_at": until})))
+    return now_tasks
 
 
 def _release_site(draft: AlertsDecision, row: AreaOrderRow, site: str) -> None:
@@ -500,7 +536,8 @@ def on_call_unreachable(draft: AlertsDecision, notification: str) -> None:
     row = _get_order(draft, asked_tasks[0]) if asked_tasks else None
     if row is not None:
         draft.emit(RoleUncovered(role=call.role, scope=call.scope))
-        _call_next(draft, row, asked_tasks, is_unreachable=True)
+        _call_next(draft, row, _gather(draft, row, asked_tasks), is_unreachable=True)
+        _continue_order(draft, row)
 
 
 def settle_question(

@@ -555,6 +555,31 @@ def test_an_unreachable_stand_in_for_several_sites_is_passed_over_at_once(scene:
     assert all(len(task(scene, site).calls) == 2 for site in (first, second))
 
 
+def test_channels_that_fail_one_after_the_other_give_their_stand_in_two_messages(
+    scene: Scene,
+) -> None:
+    """The coordinator got a call for each of eight sites, and «1» answered any of them."""
+    sites = [s for s in inside(scene) if scene.state.territory.sites[s].pole == "education"]
+    assert len(sites) > 2
+    people = tuple(ReachRow(id=f"rs-{site}-s", points=()) for site in sites)
+    scene.command(NoteReachability(author="adm", role="admin", people=people), 0)
+    order(scene, 1)
+    for number, site in enumerate(sites):
+        (call,) = calls(scene, site)
+        message = Unreachable(notification=call.notification, person=call.person, at=scene.at(2))
+        scene.feed(message, at=scene.at(2) + number * 100)
+    director_calls = [f for f in calls(scene) if f.role == "directeur_pole"]
+    assert [f.values["site"] for f in director_calls] == [sites[0]]
+    scene.step(2.2)
+    first, several = [f for f in calls(scene) if f.role == "directeur_pole"]
+    assert (first.answer_expected, several.answer_expected) == (True, False)
+    assert str(several.values["site"]).split(",") == sites[1:]
+    assert {task(scene, site).due_at for site in sites} == {scene.at(11)}
+    number = len(calls(scene))
+    scene.step(9)
+    assert len(calls(scene)) == number
+
+
 def test_calls_name_the_communes_of_the_order_after_the_first_yes(scene: Scene) -> None:
     """They named the one site that had answered, and the officer sent help there alone."""
     order(scene, 1)
