@@ -379,10 +379,11 @@ class ProviderInbox:
         is_answer = text.may_answer and await self._apply_reply(
             channel, people, text.words, text.text
         )
-        if not is_answer and text.may_answer and self._is_asked(people, text.sent_at):
+        is_helped = not is_answer and text.may_answer and self._is_asked(people, text.sent_at)
+        if is_helped:
             await self._note_unread(channel, people)
-            if text.reading is TextReading.NOT_UNDERSTOOD:
-                return True
+        if text.reading is TextReading.NOT_UNDERSTOOD and (is_answer or is_helped):
+            return True
         if people:
             message = TextRead(
                 text=text.text,

@@ -12,11 +12,12 @@ import services.delivery.sender.sender as sender_module
 from schemas.commands import AnswerNotification
 from schemas.delivery import ReceiptReceived
 from schemas.people.directory import Contact, ContactPoint
+from schemas.people.replies import TextReading
 from schemas.words import Channel, NotificationState
 from services.delivery.callouts.headcount_tally import HeadcountTally
 from services.delivery.channels.base import CallResult, ChannelDrivers, Outgoing
 from services.delivery.replies.inbox import ReplyReader
-from services.delivery.replies.returns import ProviderInbox
+from services.delivery.replies.returns import FieldText, ProviderInbox
 from services.delivery.sender.attempt_view import (
     AttemptView,
     OpenHeadcount,
@@ -193,6 +194,26 @@ async def test_the_words_of_a_site_answer_an_order_for_an_area_and_no_other_call
     line.outbox.questions["dgs"]["n-order"] = question
     assert await inbox.reply(Channel.SMS, SHARED, "pas concernés")
     assert list_answers(line) == [("92", "n-order")]
+
+
+async def test_a_text_that_answers_a_headcount_is_not_called_misunderstood() -> None:
+    """The front knows no question; its reading of «je ne suis pas sur place» is that of no report."""
+    line = Line()
+    inbox = make_inbox(line)
+    question = OpenQuestion("92", "agent", headcount=True, at=1, is_answered=False)
+    line.outbox.questions["dgs"] = {"n-count": question}
+    text = FieldText(
+        text="t-1",
+        words="Je ne suis pas sur place",
+        reading=TextReading.NOT_UNDERSTOOD,
+        type=None,
+        site=None,
+        may_answer=True,
+        danger=False,
+        sent_at=2,
+    )
+    assert await inbox.answer_text(Channel.SMS, SHARED, text, ("92",))
+    assert [type(message) for _realm, message in line.sent] == [AnswerNotification]
 
 
 async def test_a_reply_never_answers_the_call_of_another_persons_realm() -> None:
