@@ -19,6 +19,11 @@ Five times fewer fetches in a stream.
 """
 EXPEDITE_S: Final = 0.25
 """Seconds for which a command speeds up its consumers, because its effects take several fetches."""
+AWAITED_S: Final = 5.0
+"""Seconds for which work in the background keeps no one waiting after a command or a move.
+
+Its effects pass several services, each with many inputs.
+"""
 MEMBER_WAIT_MS: Final = 2000
 """Longest wait of the broker for a fetch of a group's member; any record ends it.
 
@@ -50,9 +55,9 @@ class FetchThrottle:
         self._next = 0.0
         self._hurry_until = 0.0
 
-    def hurry(self) -> None:
-        """Fetch without delay for EXPEDITE_S, because a caller waits for the next records."""
-        self._hurry_until = time.monotonic() + EXPEDITE_S
+    def hurry(self, for_s: float = EXPEDITE_S) -> None:
+        """Fetch without delay for a time, because a caller waits for the next records."""
+        self._hurry_until = max(self._hurry_until, time.monotonic() + for_s)
 
     def _pace_fetches(self, assignment: Any) -> Any:
         """Return the fetcher's next actions, without fetches if it is too early for one."""

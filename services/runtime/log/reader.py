@@ -19,7 +19,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from schemas.topics import PARTITION_COUNT, ROUTES, log_topic
 from services.runtime.kafka.clients import create_groupless_consumer
-from services.runtime.kafka.fetch_throttle import FETCH_INTERVAL_MS, FetchThrottle
+from services.runtime.kafka.fetch_throttle import EXPEDITE_S, FETCH_INTERVAL_MS, FetchThrottle
 from services.runtime.log.chain import MAX_IGNORED_RUN, Position, advance_position
 from services.runtime.log.partition_reader import (
     PartitionReader,
@@ -240,9 +240,14 @@ class LogReader:
                 records.append(
                     AcceptedRecord(transaction, p, record.offset, position.hash, position)
                 )
-                if self._pace is not None and is_answer_awaited(transaction.src):
-                    self._pace.hurry()
+                if is_answer_awaited(transaction.src):
+                    self.hurry()
         return records
+
+    def hurry(self, for_s: float = EXPEDITE_S) -> None:
+        """Fetch without delay for a time, because a caller waits for the next records."""
+        if self._pace is not None:
+            self._pace.hurry(for_s)
 
     def _still_sane(self, p: int, at: Position) -> None:
         """Raise Stop (`chain.stuck`) if more records were ignored than a zombie can leave.

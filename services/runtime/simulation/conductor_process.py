@@ -25,6 +25,7 @@ from services.runtime.kafka.clients import (
     encode_message,
     send_with_retry,
 )
+from services.runtime.kafka.fetch_throttle import AWAITED_S, BACKGROUND_FETCH_INTERVAL_MS
 from services.runtime.log.reader import LONG_POLL_S, AcceptedRecord, LogReader
 from services.runtime.process import metrics
 from services.runtime.process.machine import now_ms
@@ -81,7 +82,12 @@ class ConductorProcess:
         self._solving: set[str] = set()
         self._solver = ThreadPoolExecutor(1, "solver")
         self._producer = create_idempotent_producer(kafka, linger_ms=0)
-        self._readers = {s: LogReader(kafka, s, partitions=SIMULATED_PARTITIONS) for s in SERVICES}
+        self._readers = {
+            s: LogReader(
+                kafka, s, partitions=SIMULATED_PARTITIONS, every_ms=BACKGROUND_FETCH_INTERVAL_MS
+            )
+            for s in SERVICES
+        }
         self._touched: asyncio.Queue[str] = asyncio.Queue()
         self._paces: dict[str, _RealmPace] = {}
         self._caught_up = False
@@ -152,6 +158,8 @@ class ConductorProcess:
             return
         # Before the send: the receiver's log may show them before our acknowledgements arrive.
         self._conductor.note_sent(moves)
+        for reader in self._readers.values():
+            reader.hurry(AWAITED_S)
         tasks.create_task(self._send(moves))
 
     async def _send(self, moves: Sequence[Move]) -> None:

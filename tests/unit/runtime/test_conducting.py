@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +11,8 @@ from typing import Any
 import pytest
 
 from schemas.runtime import StepTo
-from schemas.topics import input_topic
+from schemas.topics import SERVICES, input_topic
+from services.runtime.kafka.fetch_throttle import AWAITED_S, FetchThrottle
 from services.runtime.log.reader import AcceptedRecord
 from services.runtime.simulation.conductor import Move
 from services.runtime.simulation.conductor_process import ConductorProcess
@@ -105,3 +107,28 @@ async def test_a_record_of_no_realm_does_not_end_the_conductor() -> None:
     with pytest.raises(KeyError):
         conducting._conductor.next_moves("")
     await conducting.close()
+
+
+async def test_a_move_hurries_every_log_that_may_show_its_effects(
+    conducting: ConductorProcess, slow: Slow
+) -> None:
+    """Between moves the conductor reads ten times a second: no realm of a test waits for it."""
+    (move,) = steps("alerts")
+    conducting._conductor = SimpleNamespace(  # type: ignore[assignment]
+        next_moves=lambda _: [move],
+        pace=lambda _: (False, None),
+        clock=lambda _: None,
+        note_sent=lambda _: None,
+    )
+    fetchers = [SimpleNamespace(_get_actions_per_node=None) for _ in SERVICES]
+    for reader, fetcher in zip(conducting._readers.values(), fetchers, strict=True):
+        reader._pace = FetchThrottle(SimpleNamespace(_fetcher=fetcher), reader._every_ms)
+    assert [r._pace._every_s for r in conducting._readers.values()] == [0.1] * 3  # type: ignore[union-attr]
+    async with asyncio.TaskGroup() as tasks:
+        await conducting._move(move.realm, tasks)
+        await eventually(lambda: len(slow.sent) == 1)
+        slow.sent[0][1].set_result(None)
+    for reader in conducting._readers.values():
+        assert reader._pace is not None
+        assert reader._pace._hurry_until > time.monotonic() + AWAITED_S / 2
+        reader._pace = None
