@@ -7,6 +7,7 @@ import asyncio
 import math
 import time
 import zlib
+from collections.abc import Collection
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final, Protocol, Self
@@ -26,6 +27,7 @@ from schemas.topics import (
 )
 from schemas.wire import Place
 from services.runtime.decider.inputs import InputMarks
+from services.runtime.kafka.fetch_throttle import AWAITED_S
 from services.runtime.kafka.metadata_update import MetadataUpdate
 from services.runtime.kafka.security import get_client_options
 from services.runtime.process.machine import now_ms
@@ -40,6 +42,10 @@ BUSY_RECORDS: Final = 40
 """Recent sends above which records linger: more than 80 a second."""
 RECENT_S: Final = 0.5
 """Time after which a send counts as recent by a third only."""
+PATIENT_LINGER_MS: Final = 100
+"""Linger of a stream on topics with readers that fetch ten times a second."""
+STREAM_RECORDS: Final = 10
+"""Recent sends that make a stream: more than 20 a second."""
 COMPRESSION: Final = "lz4"
 """Codec of all batches: facts are JSON, and shrink to a quarter for 0.15 ms per report."""
 METADATA_AGE_MS: Final = 60_000
@@ -184,25 +190,39 @@ class LoadAwareProducer(AIOKafkaProducer):  # type: ignore[misc]  # aiokafka is 
     """Producer without a linger, unless many records are sent.
 
     Under load, a batch saves socket writes. A single record would wait for nothing, at each of the
-    six hops from a report to the first message.
+    six hops from a report to the first message. Nobody waits for the records of `patient_topics`:
+    those of a stream wait for each other, except while `hurry` holds.
     """
 
-    def __init__(self, *, linger_ms: int, **options: Any) -> None:
+    def __init__(
+        self, *, linger_ms: int, patient_topics: Collection[str] = (), **options: Any
+    ) -> None:
         super().__init__(linger_ms=linger_ms, **options)
         self._busy_linger_s = linger_ms / 1000
+        self._patient_topics = frozenset(patient_topics)
+        self._hurry_until_s = 0.0
         self._recent_count = 0.0
         self._last_send_s = 0.0
 
-    async def send(self, *args: Any, **options: Any) -> asyncio.Future[Any]:
+    def hurry(self) -> None:
+        """Send every record at once for AWAITED_S, because a caller waits for its effect."""
+        self._hurry_until_s = time.monotonic() + AWAITED_S
+
+    async def send(self, topic: str, *args: Any, **options: Any) -> asyncio.Future[Any]:
         """Append a record to a batch, as `AIOKafkaProducer.send`."""
         now_s = time.monotonic()
         self._recent_count *= math.exp((self._last_send_s - now_s) / RECENT_S)
         self._recent_count += 1
         self._last_send_s = now_s
-        is_busy = self._recent_count > BUSY_RECORDS
-        self._message_accumulator._linger_time = self._busy_linger_s if is_busy else 0.0
-        acknowledgement: asyncio.Future[Any] = await super().send(*args, **options)
+        self._message_accumulator._linger_time = self._choose_linger_s(topic, now_s)
+        acknowledgement: asyncio.Future[Any] = await super().send(topic, *args, **options)
         return acknowledgement
+
+    def _choose_linger_s(self, topic: str, now_s: float) -> float:
+        is_stream = self._recent_count > STREAM_RECORDS and now_s >= self._hurry_until_s
+        if is_stream and topic in self._patient_topics:
+            return PATIENT_LINGER_MS / 1000
+        return self._busy_linger_s if self._recent_count > BUSY_RECORDS else 0.0
 
 
 def create_idempotent_producer(
@@ -211,7 +231,8 @@ def create_idempotent_producer(
     linger_ms: int = LINGER_MS,
     timeout_ms: int = 30_000,
     max_request_bytes: int = 1 << 20,
-) -> AIOKafkaProducer:
+    patient_topics: Collection[str] = (),
+) -> LoadAwareProducer:
     """Return an ordered producer that waits for all replicas, not started.
 
     Its sends never expire while the broker is away: watch their age.
@@ -226,6 +247,7 @@ def create_idempotent_producer(
         max_request_size=max_request_bytes,
         request_timeout_ms=timeout_ms,
         metadata_max_age_ms=METADATA_AGE_MS,
+        patient_topics=patient_topics,
         **get_client_options(),
     )
     MetadataUpdate(producer.client)

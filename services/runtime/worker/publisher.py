@@ -20,13 +20,14 @@ from typing import Any, Final, NamedTuple, get_args
 
 import orjson
 import structlog
-from aiokafka import AIOKafkaProducer
 
 from schemas import wire as ce
 from schemas.runtime import InputFailed, InputRefused, Tick
 from schemas.topics import (
     LARGE_MESSAGE_BYTES,
     PUBLIC_FACTS,
+    PUBLIC_TOPICS,
+    input_topic,
     is_input_topic,
     is_live,
     is_published,
@@ -58,6 +59,8 @@ MAX_OUTGOING: Final = 5000
 """Limit of sent, unacknowledged records over all partitions, beyond which the feeds wait."""
 TAIL_RECORDS: Final = 300
 """Number of records at the end of a public topic that are searched for our newest place."""
+PATIENT_TOPICS: Final = (input_topic("continuity"), *PUBLIC_TOPICS)
+"""Targets that nobody waits for: continuity works in turns, and other programs read the rest."""
 _FAILED_CODE: Final = "input_failed"
 _DEAD_LETTER_FACTS: Final = {InputFailed.wire_type(), InputRefused.wire_type()}
 log = structlog.get_logger(__name__)
@@ -96,8 +99,8 @@ class Publisher:
         self.service = service
         self.logic = logic
         self._marks = marks
-        self.producer: AIOKafkaProducer = create_idempotent_producer(
-            kafka, max_request_bytes=2 * LARGE_MESSAGE_BYTES
+        self.producer = create_idempotent_producer(
+            kafka, max_request_bytes=2 * LARGE_MESSAGE_BYTES, patient_topics=PATIENT_TOPICS
         )
         self.outgoing = 0
         self.closing = False

@@ -375,6 +375,7 @@ class Worker(Generic[S]):
                 self.ticker.on_tick(tx.realm)
         if is_answer_awaited(tx.src):
             self.app.consumer.hurry()
+            self.publisher.producer.hurry()
             if self.urgent is not None:
                 self.urgent.hurry()
         if owned_partition.wants_snapshot(self.tuning.snapshot_every, now):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, cast
@@ -37,6 +37,7 @@ from services.runtime.log.chain import (
 )
 from services.runtime.log.transaction import Transaction
 from services.runtime.worker.lag import list_applied_offsets
+from services.runtime.worker.tuning import Tuning
 from services.runtime.worker.worker import Worker
 from services.verify.chain import LogFold
 from services.verify.laws import Findings, InputEntry, check_inputs
@@ -248,3 +249,49 @@ async def test_a_worker_that_stops_waits_no_longer_for_its_urgent_lane() -> None
     worker.stopping = True
     async with asyncio.timeout(5):
         await waiting
+
+
+@pytest.mark.parametrize(("is_awaited", "expected"), [(True, ["fetch", "send"]), (False, [])])
+async def test_a_worker_neither_fetches_nor_sends_later_while_somebody_waits(
+    is_awaited: bool, expected: list[str]
+) -> None:
+    hurried, view = list[str](), create_empty_view()
+    if not is_awaited:
+        view, _ = decided([opening()])
+    acknowledgement = asyncio.get_running_loop().create_future()
+
+    async def send(*_: object, **__: object) -> asyncio.Future[Any]:
+        return acknowledgement
+
+    async def have_room() -> None:
+        pass
+
+    worker = SimpleNamespace(
+        machine=machine(),
+        run_id="run",
+        service=TOY,
+        log="toy.log",
+        traces=None,
+        urgent=None,
+        counts=Counter(),
+        tuning=Tuning(),
+        marks=SimpleNamespace(find_fault=lambda _: None),
+        ticker=SimpleNamespace(arm=lambda *_: None),
+        app=SimpleNamespace(consumer=SimpleNamespace(hurry=lambda: hurried.append("fetch"))),
+        publisher=SimpleNamespace(producer=SimpleNamespace(hurry=lambda: hurried.append("send"))),
+        producer=SimpleNamespace(send=send),
+    )
+    owned_partition = SimpleNamespace(
+        partition=P,
+        view=view,
+        is_dropped=False,
+        pending=deque(),
+        until_room=have_room,
+        wants_snapshot=lambda *_: False,
+    )
+    report = record(input_topic(TOY), 1, "report", ToyReport(incident="i", n=1), T0)
+    await Worker.apply(
+        cast("Any", worker), cast("Any", owned_partition), opening() if is_awaited else report
+    )
+    assert hurried == expected
+    acknowledgement.cancel()

@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from services.runtime.kafka.clients import LINGER_MS, create_idempotent_producer
+from schemas.topics import input_topic
+from services.runtime.kafka.clients import (
+    LINGER_MS,
+    PATIENT_LINGER_MS,
+    create_idempotent_producer,
+)
+from services.runtime.kafka.fetch_throttle import AWAITED_S
+from services.runtime.worker.publisher import PATIENT_TOPICS
 
 
 class Clock:
@@ -18,16 +25,28 @@ class Clock:
         return self.now_s
 
 
-async def test_records_linger_while_many_are_sent_and_a_single_one_leaves_at_once(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    clock, lingers_s = Clock(), list[float]()
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("services.runtime.kafka.clients.time", clock)
+    return clock
+
+
+@pytest.fixture
+def lingers_s(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Collect the linger of each send, in order."""
+    lingers_s = list[float]()
 
     async def record(producer: Any, *_: object, **__: object) -> None:
         lingers_s.append(producer._message_accumulator._linger_time)
 
     monkeypatch.setattr(AIOKafkaProducer, "send", record)
-    monkeypatch.setattr("services.runtime.kafka.clients.time", clock)
+    return lingers_s
+
+
+async def test_records_linger_while_many_are_sent_and_a_single_one_leaves_at_once(
+    clock: Clock, lingers_s: list[float]
+) -> None:
     producer = create_idempotent_producer("127.0.0.1:1")
 
     async def send(count: int, every_s: float) -> list[float]:
@@ -41,4 +60,28 @@ async def test_records_linger_while_many_are_sent_and_a_single_one_leaves_at_onc
     assert set(await send(8, every_s=0)) == {0.0}, "the records of one decision"
     assert (await send(200, every_s=0.002))[-1] == LINGER_MS / 1000
     assert (await send(1, every_s=1))[-1] == 0.0
+    await producer.stop()
+
+
+async def test_a_stream_for_patient_readers_is_sent_together(
+    clock: Clock, lingers_s: list[float]
+) -> None:
+    producer = create_idempotent_producer("127.0.0.1:1", patient_topics=PATIENT_TOPICS)
+
+    async def send(topic: str, count: int = 1, every_s: float = 0.02) -> float:
+        for _ in range(count):
+            clock.now_s += every_s
+            await producer.send(topic, b"")
+        return lingers_s[-1]
+
+    continuity = input_topic("continuity")
+    await send(continuity, every_s=60)
+    assert await send(continuity, 7, every_s=0) == 0.0, "the records of one decision"
+    assert await send(continuity, 100) == PATIENT_LINGER_MS / 1000
+    assert await send("incidents") == PATIENT_LINGER_MS / 1000
+    assert await send(input_topic("delivery")) == 0.0, "a call waits for nothing"
+    producer.hurry()
+    assert await send(continuity) == 0.0, "somebody waits for the effect of a command"
+    clock.now_s += AWAITED_S
+    assert await send(continuity, 100) == PATIENT_LINGER_MS / 1000
     await producer.stop()
