@@ -11,13 +11,13 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import structlog
 
 from services.appliance.embedded.leash import wrap_command
-from services.appliance.supervisor.forkserver import serve_as_fork
+from services.appliance.supervisor.forkserver import REQUEST_BYTES, serve_as_fork
 
 _MODULE: Final = "services.appliance.supervisor.forkserver"
 _PR_SET_CHILD_SUBREAPER: Final = 36
@@ -99,14 +99,15 @@ class ForkServer:
         """Set the environment of a server that is started by exec."""
         self._environment = environment | {"SPT_NOENV": "1", "VIGIE_PROCESS": "forkserver"}
 
-    def begin_as_fork(self) -> None:
-        """Start the server as a fork of this process; it shares its memory and imports.
+    def begin_as_fork(self, check: Callable[[], str] = str) -> str:
+        """Start the server as a fork of this process, and return the result of `check` there.
 
-        Call it in a process without threads and event loop. With threads it does nothing, because
-        a fork copies their locks but not them; `begin` is for such a process.
+        It shares the memory and the imports of this process. What `check` imports stays out of this
+        one. Call it in a process without threads and event loop. With threads it only checks,
+        because a fork copies their locks but not them; `begin` is for such a process.
         """
         if not self._usable or threading.active_count() > 1:
-            return
+            return check()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         supervisor = os.getpid()
         sys.stdout.flush()
@@ -114,10 +115,12 @@ class ForkServer:
         gc.collect()
         gc.freeze()  # Shared pages stay shared
         if not (pid := os.fork()):
-            serve_as_fork(theirs, supervisor, self._preload)
+            serve_as_fork(theirs, supervisor, self._preload, check)
         theirs.close()
         ours.settimeout(ANSWER_TIMEOUT_S)
         self._control, self._process = ours, _ForkedServer(pid)
+        answer = ours.recv(REQUEST_BYTES)
+        return str(json.loads(answer)) if answer else check()  # Without one, the server ended
 
     def begin(self) -> None:
         """Start the server by exec, unless it runs; returns at once, while it imports."""

@@ -25,7 +25,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -132,10 +132,13 @@ def _empty_stdin() -> None:
     os.close(nothing)
 
 
-def serve_as_fork(control: socket.socket, supervisor: int, preload: Sequence[str]) -> NoReturn:
+def serve_as_fork(
+    control: socket.socket, supervisor: int, preload: Sequence[str], check: Callable[[], str]
+) -> NoReturn:
     """Serve requests in a new fork of the supervisor; in a service, run it. Ends the process.
 
-    The supervisor's modules stay imported. Its open files, session and buffers do not stay.
+    The supervisor's modules stay imported. Its open files, session and buffers do not stay. The
+    result of `check` is sent first.
     """
     code: object = 1
     try:
@@ -144,6 +147,7 @@ def serve_as_fork(control: socket.socket, supervisor: int, preload: Sequence[str
         _limit_arenas()
         _close_files(control.fileno())
         sys.stdout, sys.stderr = _open_unbuffered(1), _open_unbuffered(2)
+        control.send(json.dumps(check()).encode())
         _serve(control, supervisor, preload)
         code = 0
     except SystemExit as exit_request:

@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -15,7 +16,6 @@ from services.appliance.supervisor.plan import PRELOADED_MODULES
 from services.appliance.supervisor.systemd import SystemdUnit
 from services.appliance.supervisor.up import UpFailed, UpOptions
 from services.appliance.supervisor.up import run_system as run_up
-from services.cli.system.settings_reference import GROUPS
 from services.runtime.kafka.security import KafkaSecurity
 from services.runtime.process.cluster import ClusterFileInvalid, read_member
 from services.runtime.process.settings import Settings
@@ -106,8 +106,6 @@ def up(
     }  # An empty value counts as not set, as in the environment.
     try:
         settings = Settings(**setting_values)
-        for _, kind in GROUPS:  # Fail here for settings that a started process would refuse.
-            kind(**(setting_values if issubclass(kind, Settings) else {}))
         security = KafkaSecurity()
     except ValueError as error:
         if (wrong := describe_wrong_variables(error)) is None:
@@ -142,11 +140,27 @@ def up(
     )
     os.umask(PRIVATE_UMASK)
     with closing(options.forks) as forks:
-        forks.begin_as_fork()
+        if wrong := forks.begin_as_fork(partial(_find_wrong_settings, setting_values)):
+            raise _print_failure(wrong)
         try:
             asyncio.run(run_up(options))
         except UpFailed as error:
             raise _print_failure(str(error)) from error
+
+
+def _find_wrong_settings(setting_values: dict[str, Any]) -> str:
+    """Return the fault of settings that a started process would refuse; empty without one."""
+    # The settings of all services weigh 9 MB, which `vigie up` would keep for months
+    from services.cli.system.settings_reference import GROUPS
+
+    try:
+        for _, kind in GROUPS:
+            kind(**(setting_values if issubclass(kind, Settings) else {}))
+    except ValueError as error:
+        if (wrong := describe_wrong_variables(error)) is None:
+            raise
+        return wrong
+    return ""
 
 
 def _print_failure(sentence: str) -> typer.Exit:

@@ -184,13 +184,47 @@ def test_a_fork_of_the_supervisor_serves_like_a_program_of_its_own(tmp_path: Pat
     assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, ["done"]), done.stderr
 
 
+CHECKED = """
+import os, sys
+from services.appliance.supervisor.forking import ForkServer
+def check():
+    import this
+    return "a fault"
+forks = ForkServer(())
+assert forks.begin_as_fork(check) == "a fault"
+assert "this" not in sys.modules
+forks.close()
+supervisor = os.getpid()
+def end_server():
+    if os.getpid() != supervisor:
+        raise SystemExit
+    return "found here"
+assert forks.begin_as_fork(end_server) == "found here"
+forks.close()
+print("done")
+"""
+
+
+def test_a_check_in_the_fork_leaves_its_imports_there() -> None:
+    """The settings of all services stayed in the memory of `vigie up`."""
+    done = subprocess.run(
+        [sys.executable, "-c", CHECKED],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, ["done"]), done.stderr
+
+
 def test_a_process_with_threads_is_not_forked() -> None:
     over = threading.Event()
     thread = threading.Thread(target=over.wait)
     thread.start()
     children = psutil.Process().children()
     try:
-        ForkServer(("colorsys",)).begin_as_fork()
+        assert ForkServer(("colorsys",)).begin_as_fork(lambda: "a fault") == "a fault"
         assert psutil.Process().children() == children
     finally:
         over.set()

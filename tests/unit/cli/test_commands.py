@@ -124,6 +124,14 @@ def test_help_imports_no_command() -> None:
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
+def test_the_supervisor_does_not_keep_the_code_of_services() -> None:
+    script = (
+        "import sys, services.cli.system.up;"
+        "assert not [m for m in sys.modules if m.startswith(('services.delivery', 'services.messages'))]"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
 @pytest.mark.parametrize(
     "modules",
     [
