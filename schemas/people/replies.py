@@ -95,6 +95,14 @@ OPEN_PLACE_MS: Final = 15 * MINUTE_MS
 """Time in which the next text of the same number may name the place. Rule D8."""
 
 
+class ReplySubject(StrEnum):
+    """Question that the words of a reply fit."""
+
+    CALL = "call"
+    AREA_ORDER = "area_order"
+    HEADCOUNT = "headcount"
+
+
 class TextReading(StrEnum):
     """Reading of a text from the field, which its sender is told."""
 
@@ -148,6 +156,20 @@ def parse_reply(reply: str) -> Answer | None:
     if first in _NO_WORDS:
         return None if words[:2] == ["n", "1"] else Answer.DECLINE
     return Answer.ACK if first in _YES_WORDS and not _CANNOT.search(plain) else None
+
+
+def find_subject(reply: str) -> ReplySubject | None:
+    """Return the question that the words of a reply fit; None if they fit any.
+
+    «1 dans 1 h» answers a call, although an order for an area was asked about later.
+    """
+    plain = " ".join(_split_words(reply))
+    if _HELP.search(plain) or _NOT_HERE.search(plain):
+        return ReplySubject.HEADCOUNT
+    if _CONCERNED.search(plain) or _NOT_CONCERNED.search(plain):
+        return ReplySubject.AREA_ORDER
+    is_about_call = plain in _OFFERED_ANSWERS or parse_attendance(reply) is not None
+    return ReplySubject.CALL if is_about_call else None
 
 
 def parse_area_reply(reply: str) -> Answer | None:

@@ -24,7 +24,9 @@ from schemas.people.attendance import AttendanceMode, StateAttendance
 from schemas.people.replies import (
     ARRIVED_TEXT_PREFIX,
     CardReply,
+    ReplySubject,
     TextReading,
+    find_subject,
     name_text_part,
     parse_area_reply,
     parse_attendance,
@@ -314,7 +316,7 @@ class ProviderInbox:
 
         See `reply`.
         """
-        newest = self._find_newest_question(people)
+        newest = self._find_newest_question(people, find_subject(words))
         newest_list = self._find_card_list(people)
         cards = None if newest_list is None else parse_card_reply(words)
         if (
@@ -472,9 +474,12 @@ class ProviderInbox:
         return [one for one in holders if not realms or one.realm in realms]
 
     def _find_newest_question(
-        self, people: Collection[NumberHolder]
+        self, people: Collection[NumberHolder], subject: ReplySubject | None = None
     ) -> tuple[OpenQuestion, str, str] | None:
-        """Return the newest call of these people, first one that waits: call, id, person."""
+        """Return the newest call of these people, first one that waits: call, id, person.
+
+        A call of the subject goes first among those that wait.
+        """
         open_questions = [
             (call, id, holder.person)
             for holder in people
@@ -483,7 +488,7 @@ class ProviderInbox:
         ]
         return max(
             reversed(open_questions),
-            key=lambda one: (not one[0].is_answered, one[0].at),
+            key=lambda one: (not one[0].is_answered, one[0].subject is subject, one[0].at),
             default=None,
         )
 

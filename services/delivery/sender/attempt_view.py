@@ -35,6 +35,7 @@ from schemas.delivery import (
     NotificationRow,
     ProbeRow,
 )
+from schemas.people.replies import ReplySubject
 from schemas.reference import ReferencePublished
 from schemas.topics import is_live, parse_realm
 from schemas.words import Channel
@@ -207,6 +208,12 @@ class OpenQuestion:
     """True after a reply that is no answer; help is sent once."""
     area_order: bool = False
     """« Does the order concern your site? »: it may be answered in these words. Rule D102."""
+
+    @property
+    def subject(self) -> ReplySubject:
+        if self.headcount:
+            return ReplySubject.HEADCOUNT
+        return ReplySubject.AREA_ORDER if self.area_order else ReplySubject.CALL
 
 
 @dataclass(frozen=True, slots=True)

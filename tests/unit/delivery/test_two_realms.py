@@ -196,6 +196,31 @@ async def test_the_words_of_a_site_answer_an_order_for_an_area_and_no_other_call
     assert list_answers(line) == [("92", "n-order")]
 
 
+@pytest.mark.parametrize(
+    ("words", "answered"),
+    [
+        ("1", "n-order"),
+        ("1 dans 1 h", "n-call"),
+        ("je ne peux pas", "n-call"),
+        ("pas concerné", "n-order"),
+        ("2 besoin d’aide", "n-count"),
+    ],
+)
+async def test_words_answer_the_open_question_that_they_fit(words: str, answered: str) -> None:
+    """«1 dans 1 h» to a call evacuated the site about which its person was asked later."""
+    line = Line()
+    inbox = make_inbox(line)
+    line.outbox.questions["dgs"] = {
+        "n-call": OpenQuestion("92", "dgs", headcount=False, at=1, is_answered=False),
+        "n-count": OpenQuestion("92", "dgs", headcount=True, at=2, is_answered=False),
+        "n-order": OpenQuestion(
+            "92", "dgs", headcount=False, at=3, is_answered=False, area_order=True
+        ),
+    }
+    assert await inbox.reply(Channel.SMS, SHARED, words)
+    assert list_answers(line) == [("92", answered)]
+
+
 async def test_a_text_that_answers_a_headcount_is_not_called_misunderstood() -> None:
     """The front knows no question; its reading of «je ne suis pas sur place» is that of no report."""
     line = Line()
