@@ -355,13 +355,13 @@ def name_acknowledgers(persons: Iterable[str], names: TerritoryNames, _: Transla
 def name_person(token: str, names: TerritoryNames, _: Translator) -> str:
     """Name a person by role, never by name or token. Rule D58.
 
-    Somebody who has left the roster, or was erased, has no role any more.
+    Somebody who never had a role, has left the roster or was erased is «un agent».
     """
     if token.startswith("system"):
         return _("système")
     if token not in names.holders:
         role = _ACCOUNT_AFFIX.sub("", token).replace("-", "_")
-        return _(ROLE[role]) if role in ROLE else _("agent sans fonction actuelle")
+        return _(ROLE[role]) if role in ROLE else _("un agent")
     role, scope, deputy = names.holders[token]
     label = name_role(role, scope, names, _)
     return _("Suppl. {role}", role=label) if deputy else label

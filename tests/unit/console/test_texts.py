@@ -235,7 +235,7 @@ def test_people_are_roles_never_tokens() -> None:
     assert w.name_person("coordinator-1f2e3d4c", NAMES, _) == "Coordonnateur PCA"
     assert w.name_person("site-manager-1f2e3d4c", NAMES, _) == "Responsable de site"
     assert w.name_person("local-admin", NAMES, _) == "Administrateur"
-    assert w.name_person("ast-direction-2019", NAMES, _) == "agent sans fonction actuelle"
+    assert w.name_person("ast-direction-2019", NAMES, _) == "un agent"
 
 
 def test_french_spaces_do_not_break() -> None:

@@ -117,7 +117,7 @@ def make_answer_line(fact: FactRecord) -> Fields | None:
 
 
 def render_answer(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
-    who = w.name_person(record.author, names, _)
+    who = w.capitalize(w.name_person(record.author, names, _))
     if record.change == "decline":
         return _("{who} ne peut pas : suppléant appelé", who=who)
     return (
