@@ -71,8 +71,11 @@ def _check_role(
 
 
 def _check_person(draft: AlertsDecision, person: str | None) -> None:
-    is_reachable = person is None or draft.territory.channels(person) or person in draft.state.reach
-    if not is_reachable:
+    """Refuse somebody unknown, erased, or without a channel left: the post would reach nobody."""
+    if person is None:
+        return
+    reach = draft.state.reach.get(person)
+    if not (draft.territory.channels(person) if reach is None else reach.points):
         raise RefusedCommand(404, "person_not_found", person=person)
 
 
@@ -216,7 +219,7 @@ def import_calendar(draft: AlertsDecision, command: o.ImportDuties) -> CommandRe
         not command.start <= s.start < s.end <= command.end for s in command.shifts
     ):
         raise RefusedCommand(409, "span_invalid")
-    for person in dict.fromkeys(s.person for s in command.shifts):
+    for person in dict.fromkeys(s.person for s in command.shifts if s.end > draft.now):
         _check_person(draft, person)
     number, mine = (
         _compute_next_number(draft),

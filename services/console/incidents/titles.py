@@ -185,7 +185,9 @@ REFUSALS = {
     "alarm_not_found": N_("Cette alarme n’existe pas."),
     "strategy_not_found": N_("Cette stratégie n’est pas dans la liste de l’activité."),
     "post_not_found": N_("Ce rôle n’existe pas, ou pas dans ce périmètre."),
-    "person_not_found": N_("L’annuaire ne connaît pas cette personne : {person}."),
+    "person_not_found": N_(
+        "L’annuaire ne connaît pas cette personne, ou aucun moyen de la joindre : {person}."
+    ),
     "duty_not_found": N_("Ce changement d’astreinte n’existe pas."),
     "policy_in_force": N_("Cette escalade suit déjà les règles en vigueur."),
     "no_cell": N_("La cellule de crise n’est pas appelée : personne n’est attendu."),

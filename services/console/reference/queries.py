@@ -97,7 +97,7 @@ class ReferenceQueries(QueryBase):
         view = await self.read()
         rows = (await view.picture.rows(c.ReferenceChangeRow)).values()
         change = list_open_edits(rows).get((kind, id))
-        persons = await view.picture.rows(ReachRow)
+        persons = await self.persons_on_call()
         try:
             return build_record_state(
                 view.picture.reference, kind, id, change, persons, get_translator(self._lang)
@@ -108,7 +108,7 @@ class ReferenceQueries(QueryBase):
     async def record_form(self, kind: c.RecordKind) -> r.RecordForm:
         """Return the fields of a new record. Raises NotFound."""
         view = await self.read()
-        persons = await view.picture.rows(ReachRow)
+        persons = await self.persons_on_call()
         try:
             return build_record_form(
                 view.picture.reference, kind, persons, get_translator(self._lang)
@@ -117,8 +117,12 @@ class ReferenceQueries(QueryBase):
             raise NotFound from None
 
     async def persons_on_call(self) -> Collection[str]:
-        """Return the tokens of people that the directory has, besides the reference data."""
-        return tuple(await (await self.read()).picture.rows(ReachRow))
+        """Return the tokens of people within reach of the directory, besides the reference data.
+
+        Nobody who was erased is offered for a post.
+        """
+        rows = await (await self.read()).picture.rows(ReachRow)
+        return tuple(id for id, row in rows.items() if row.points)
 
     async def open_edits(self) -> Mapping[tuple[c.RecordKind, str], str]:
         """Return the open change of each record that has one."""

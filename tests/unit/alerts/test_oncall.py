@@ -200,6 +200,18 @@ def test_quiet_channels_are_tried_last() -> None:
     assert call.channels == ("sms", "app")
 
 
+@pytest.mark.parametrize("make", [override, imported])
+def test_erased_people_and_people_without_a_channel_go_on_call_no_more(make: Any) -> None:
+    """An erased person took an on-call post: its calls reached nobody."""
+    scene = Scene()
+    assert isinstance(scene.command(make("ast-technique"), 0), CommandApplied)
+    erasure = NoteReachability(people=(ReachRow(id="ast-technique", points=()),), **AUTHOR)
+    scene.command(erasure, 1)
+    no = scene.command(make("ast-technique"), 2)
+    assert isinstance(no, CommandRefused)
+    assert no.code == "person_not_found"
+
+
 def test_quiet_hours_until_midnight_may_be_written_as_24_00_without_losing_calls() -> None:
     scene = Scene()
     quiet = Reach(channel=Channel.APP, verified_at=1, quiet=(540, 1440))

@@ -263,6 +263,16 @@ async def test_a_new_rotation_shows_the_people_on_call_before_and_after() -> Non
     assert coverage["uncovered_h"] == 0
 
 
+async def test_forms_offer_erased_people_for_no_post() -> None:
+    realm_state = crisis()
+    realm_state.put("reachability", {"id": "agent-7", "points": [{"channel": "sms"}]})
+    realm_state.put("reachability", {"id": "agent-8", "points": []})
+    browser, _ = browsing(realm_state)
+    page = await shown(browser, "/donnees/nouvelle-fiche/rotation", role="coordinator")
+    assert "agent-7" in page
+    assert "agent-8" not in page
+
+
 async def test_hours_that_a_rotation_leaves_empty_are_named_at_once() -> None:
     browser, _ = browsing(crisis())
     body = {"values": {**ROTATION, "hours": "08:00-20:00"}}
