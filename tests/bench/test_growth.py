@@ -73,10 +73,12 @@ def spent_s(vigie: RunningVigie) -> Counter[str]:
 
 def settle(vigie: RunningVigie) -> None:
     """Wait until every service has applied its inputs."""
-    until(
-        lambda: set(json.loads(vigie.cli("status", "--json").stdout)["lag"].values()) == {0},
-        SETTLED_S,
-    )
+
+    def is_settled() -> bool:
+        lag = json.loads(vigie.cli("status", "--json").stdout)["lag"]
+        return lag is not None and set(lag.values()) == {0}
+
+    until(is_settled, SETTLED_S)
 
 
 def test_a_storm_on_few_sites_costs_as_much_per_report_at_its_end_as_at_its_beginning(
