@@ -74,6 +74,13 @@ _TEXTS: Final[Mapping[str, DemandText]] = {
         N_("Voir les sites"),
         anchor="area-orders",
     ),
+    "help": DemandText(
+        N_("Une personne demande de l’aide au recensement"),
+        N_("{n} personnes demandent de l’aide au recensement"),
+        N_("Chaque demande attend un rappel ou les secours."),
+        N_("Lire les demandes d’aide"),
+        "/appels",
+    ),
     "missing": DemandText(
         N_("Une personne n’est pas retrouvée"),
         N_("{n} personnes ne sont pas retrouvées"),

@@ -13,7 +13,7 @@ class DemandLine(Resource):
         "`clocks:rto:sites:care`, …"
     )
     kind: str = Field(
-        description="danger, danger_doubted, danger_placeless, missing, counting, headcount, "
+        description="danger, danger_doubted, danger_placeless, help, missing, counting, headcount, "
         "escalation, level_proposed, lowering_proposed, plan_proposed, cards_late, clocks_rto, clocks_dmia, "
         "reassignment_proposed, action, action_late, resource_request, resource_late, obligation, "
         "obligation_late, handover_signed, or a kind of task"

@@ -14,7 +14,7 @@ from typing import Final
 
 from schemas import reference as ref
 from schemas.alerts import Headcount, IncidentRow, LevelRow, TaskRow, list_asked_reports
-from schemas.base import DAY_MS, MINUTE_MS, Instant
+from schemas.base import DAY_MS, HOUR_MS, MINUTE_MS, Instant
 from schemas.calling import EscalationRow, WaveRow
 from schemas.callouts import CallOutRow
 from schemas.continuity import ActivityRow, AlarmRow, ClockRow, LocalClockRow, PlanRow
@@ -36,8 +36,10 @@ CELL_ROLE: Final = "cellule_situation"
 """Role of the cell that owns all work without another owner."""
 LOGISTICS_ROLE: Final = "cellule_logistique"
 """Role of the cell that finds resources."""
-PEOPLE_KINDS: Final = ("missing", "counting", "headcount")
-"""Kinds of demands about missing people: the first of all."""
+PEOPLE_KINDS: Final = ("help", "missing", "counting", "headcount")
+"""Kinds of demands about people in need of help or missing: the first of all."""
+HELP_KEPT_MS: Final = 4 * HOUR_MS
+"""Time after a headcount of no incident for which its requests for help stay."""
 DEMAND_KINDS: Final = (
     "danger",
     "danger_doubted",
@@ -151,6 +153,7 @@ def limit_demands(demands: Iterable[Demand], role: str | None, now: Instant) -> 
         rows.values(),
         key=lambda d: (
             d.urgency,
+            d.kind != PEOPLE_KINDS[0],
             d.kind not in PEOPLE_KINDS,
             d.due_at is None,
             d.due_at or d.since,
@@ -236,6 +239,7 @@ def list_demands(facts: DemandRows, now: Instant) -> list[Demand]:
     demands = [
         *_list_dangers(facts),
         *_list_area_orders(facts, now),
+        *_list_help(facts, now),
         *_list_missing(facts),
         *_list_headcounts(facts),
         *_list_escalations(facts),
@@ -311,10 +315,43 @@ def _list_missing(facts: DemandRows) -> Iterator[Demand]:
             )
 
 
+def _list_help(facts: DemandRows, now: Instant) -> Iterator[Demand]:
+    """Yield the requests for help in a headcount, also after its end.
+
+    A later headcount of the same sites asks them anew. Rule D37.
+    """
+    counts = [row for row in facts.callouts.values() if row.kind == "headcount"]
+    for row in counts:
+        if row.help == 0 or row.started_at is None or not _is_help_open(facts, row, now):
+            continue
+        is_repeated = any(
+            (other.started_at or 0) > row.started_at and set(row.sites) <= set(other.sites)
+            for other in counts
+        )
+        if not is_repeated:
+            yield Demand(
+                f"help:{row.id}",
+                "help",
+                Urgency.DANGER,
+                row.started_at,
+                _list_cell_roles(facts),
+                row.help,
+                incident=row.incident,
+            )
+
+
+def _is_help_open(facts: DemandRows, row: CallOutRow, now: Instant) -> bool:
+    """Return whether the incident of a headcount is open, or its end is not long ago."""
+    incident = facts.incidents.get(row.incident or "")
+    if incident is not None:
+        return incident.state in _OPEN_STATES
+    return row.ended_at is None or now < row.ended_at + HELP_KEPT_MS
+
+
 def _list_headcounts(facts: DemandRows) -> Iterator[Demand]:
-    """Yield people unaccounted for, one row per running headcount."""
+    """Yield people without an answer, one row per running headcount."""
     for row in facts.callouts.values():
-        missing = row.people - row.safe - row.away
+        missing = row.people - row.safe - row.help - row.away
         if (
             row.kind == "headcount"
             and row.state == "running"

@@ -6,8 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 from schemas.alerts import Headcount, IncidentRow, TaskRow
-from schemas.base import MINUTE_MS
+from schemas.base import HOUR_MS, MINUTE_MS
 from schemas.calling import EscalationRow, WaveRow
+from schemas.callouts import CallOutRow
 from schemas.continuity import ActivityRow, AlarmRow, ClockRow, PlanRow
 from schemas.crisis.actions import ActionRow
 from schemas.crisis.communication import Signature
@@ -442,3 +443,49 @@ def test_requests_for_life_are_one_demand_before_the_others() -> None:
         ("resources:life", 2),
         ("resources:comfort", 1),
     ]
+
+
+def _headcount(id: str, minute: float = 0, **values: Any) -> CallOutRow:
+    at = int(minute * MINUTE_MS)
+    fields: dict[str, Any] = {
+        "kind": "headcount",
+        "state": "running",
+        "text_id": "t",
+        "level": Level.N0,
+        "channels": (),
+        "sites": ("gym-08",),
+        "by": "p",
+        "drafted_at": at,
+        "started_at": at,
+        "people": 10,
+    }
+    return CallOutRow(id=id, **(fields | values))
+
+
+def _rows(now: int, *counts: CallOutRow, **facts: Any) -> list[tuple[str, int]]:
+    rows = DemandRows(POLICY, callouts={c.id: c for c in counts}, **facts)
+    return [(d.kind, d.count) for d in seen(rows, CELL_ROLE, now).queue]
+
+
+def test_requests_for_help_come_first_and_outlive_their_headcount() -> None:
+    """D37: they stood among those without an answer, and vanished with the end of the headcount."""
+    running = _headcount("c", safe=4, help=2, away=1)
+    assert _rows(MINUTE_MS, running) == [("help", 2), ("headcount", 3)]
+    ended = {"state": "done", "ended_at": 5 * MINUTE_MS, "safe": 7, "help": 2, "away": 1}
+    assert _rows(HOUR_MS, _headcount("c", **ended)) == [("help", 2)]
+    assert _rows(5 * HOUR_MS, _headcount("c", **ended)) == []
+
+
+def test_a_request_for_help_stays_while_the_incident_of_its_headcount_is_open() -> None:
+    ended = {"state": "done", "ended_at": 5 * MINUTE_MS, "safe": 9, "help": 1, "incident": "i"}
+    count = _headcount("c", **ended)
+    quiet = _incident("i", danger=False)
+    assert _rows(9 * HOUR_MS, count, incidents={"i": quiet}) == [("help", 1)]
+    closed = _incident("i", danger=False, state=IncidentState.CLOSED)
+    assert _rows(9 * HOUR_MS, count, incidents={"i": closed}) == []
+
+
+def test_a_later_headcount_of_the_same_sites_asks_for_help_anew() -> None:
+    first = _headcount("c", help=1, safe=9, state="done", ended_at=MINUTE_MS)
+    second = _headcount("d", 10, safe=10, state="done", ended_at=12 * MINUTE_MS)
+    assert _rows(15 * MINUTE_MS, first, second) == []
