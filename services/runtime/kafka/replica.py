@@ -198,10 +198,7 @@ class Replica:
                         "INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?, ?)",
                         (e.topic, e.key, e.partition, e.offset, e.value),
                     )
-                self._db.execute(
-                    "INSERT OR REPLACE INTO positions VALUES (?, ?, ?)",
-                    (e.topic, e.partition, e.offset + 1),
-                )
+                self._pass(e)
             if removed_records:
                 on_gone(removed_records)
             self._db.execute("COMMIT")
@@ -251,8 +248,9 @@ class Replica:
         return self._pass(e)
 
     def _pass(self, e: KeyedEntry) -> None:
+        """Record that an entry was read. A replaced row would write a page of the index, too."""
         self._db.execute(
-            "INSERT OR REPLACE INTO positions VALUES (?, ?, ?)",
+            "INSERT INTO positions VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET next = excluded.next",
             (e.topic, e.partition, e.offset + 1),
         )
 

@@ -1,6 +1,8 @@
 """The vault without Kafka: a writer in memory hands its entries to the replica."""
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -80,6 +82,17 @@ async def test_the_writer_reads_its_own_text_at_once_and_others_when_the_replica
     setup.follow()
     assert await other.get("t1") == item
     assert other.get_many(["t1", "t2"]) == {"t1": item}
+
+
+async def test_a_position_of_the_replica_keeps_its_row(setup: Setup, tmp_path: Path) -> None:
+    """A new row for each text wrote a page of the index, too."""
+    rows = []
+    for n in range(2):
+        await setup.texts.put("t1", TextItem({"headline": f"Panne {n}"}))
+        setup.follow(start=n)
+        with closing(sqlite3.connect(tmp_path / "replica.db")) as db:
+            rows += db.execute("SELECT rowid, next FROM positions").fetchall()
+    assert rows == [(1, 1), (1, 2)]
 
 
 async def test_the_topic_and_the_replica_hold_no_readable_text(
