@@ -316,33 +316,43 @@ def _list_missing(facts: DemandRows) -> Iterator[Demand]:
 
 
 def _list_help(facts: DemandRows, now: Instant) -> Iterator[Demand]:
-    """Yield the requests for help in a headcount, also after its end.
+    for row in find_help_requests(facts.callouts.values(), facts.incidents, now):
+        yield Demand(
+            f"help:{row.id}",
+            "help",
+            Urgency.DANGER,
+            row.started_at or row.drafted_at,
+            _list_cell_roles(facts),
+            row.help,
+            incident=row.incident,
+        )
+
+
+def find_help_requests(
+    callouts: Iterable[CallOutRow], incidents: Mapping[str, IncidentRow], now: Instant
+) -> list[CallOutRow]:
+    """Return the headcounts with requests for help that stand, also after their end.
 
     A later headcount of the same sites asks them anew. Rule D37.
     """
-    counts = [row for row in facts.callouts.values() if row.kind == "headcount"]
-    for row in counts:
-        if row.help == 0 or row.started_at is None or not _is_help_open(facts, row, now):
-            continue
-        is_repeated = any(
-            (other.started_at or 0) > row.started_at and set(row.sites) <= set(other.sites)
-            for other in counts
-        )
-        if not is_repeated:
-            yield Demand(
-                f"help:{row.id}",
-                "help",
-                Urgency.DANGER,
-                row.started_at,
-                _list_cell_roles(facts),
-                row.help,
-                incident=row.incident,
-            )
+    counts = [row for row in callouts if row.kind == "headcount" and row.started_at is not None]
+    return [
+        row
+        for row in counts
+        if row.help and _is_help_open(incidents, row, now) and not _is_repeated(row, counts)
+    ]
 
 
-def _is_help_open(facts: DemandRows, row: CallOutRow, now: Instant) -> bool:
+def _is_repeated(row: CallOutRow, counts: Iterable[CallOutRow]) -> bool:
+    return any(
+        (other.started_at or 0) > (row.started_at or 0) and set(row.sites) <= set(other.sites)
+        for other in counts
+    )
+
+
+def _is_help_open(incidents: Mapping[str, IncidentRow], row: CallOutRow, now: Instant) -> bool:
     """Return whether the incident of a headcount is open, or its end is not long ago."""
-    incident = facts.incidents.get(row.incident or "")
+    incident = incidents.get(row.incident or "")
     if incident is not None:
         return incident.state in _OPEN_STATES
     return row.ended_at is None or now < row.ended_at + HELP_KEPT_MS

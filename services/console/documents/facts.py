@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from schemas.alerts import ReportRow
+from schemas.callouts import CallOutRow
 from schemas.catalogue.event_types import endangers_people
 from schemas.continuity import SitrepRow
 from schemas.crisis.obligations import ObligationRow
@@ -74,6 +75,8 @@ class SitrepFacts:
     ladder: EscalationView | None
     reports: Sequence[ReportRow]
     flags: Sequence[Flag]
+    help_requests: Sequence[CallOutRow]
+    """Headcounts with requests for help that stand. Rule D37."""
     previous: SitrepRow | None
     lines: Sequence[LineRecord]
     """Logbook lines since the last report or the first open incident, newest first."""

@@ -11,9 +11,11 @@ from schemas import continuity as c
 from schemas import delivery as d
 from schemas import reassignment as g
 from schemas.base import Instant
+from schemas.callouts import CallOutRow
 from schemas.crisis.obligations import ObligationRow, ObligationState
 from schemas.words import TaskState
 from services.console import resources as r
+from services.console.attention.rows import find_help_requests
 from services.console.continuity.clocks import add_announced_ends, list_running_clocks
 from services.console.continuity.queries import read_local_clocks
 from services.console.documents.document import Document, hash_document
@@ -243,6 +245,9 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries, ProofQueri
                     if row.state is ObligationState.RUNNING
                 ),
                 key=lambda row: (row.due_at, row.id),
+            ),
+            help_requests=find_help_requests(
+                (await picture.rows(CallOutRow)).values(), await picture.rows(a.IncidentRow), at
             ),
             flags=[shape.flag(f) for f in (await picture.rows(a.FlagRow)).values()],
             previous=previous,

@@ -14,6 +14,9 @@ from services.console.documents.document import Document
 from services.console.documents.handover import SITUATION_LINES
 from tests.scenarios.memory import MemoryPlayer, scenario
 from tests.scenarios.remembered import Remembered
+from tests.unit.console.held import browsing
+from tests.unit.console.test_every_screen import REALM, START
+from tests.unit.console.test_every_screen import crisis as crisis_of_screens
 
 SCHOOLS = ("clg-0921353W", "pmi-04", "sst-05", "cen-2", "bib-01")
 CELL: dict[str, Any] = {"author": "coord", "role": "coordinateur_pca"}
@@ -89,6 +92,32 @@ def test_an_incident_that_is_over_endangers_no_person(crisis: Crisis) -> None:
     lines = crisis.lines("essential")
     assert "rétablissement constaté à 10:00" in lines[0]
     assert not [line for line in lines if "danger" in line]
+
+
+async def test_requests_for_help_come_first_with_their_site() -> None:
+    """D37: a point de situation and a handover left them out."""
+    realm_state = crisis_of_screens()
+    headcount = {
+        "id": "c-1",
+        "kind": "headcount",
+        "state": "done",
+        "text_id": "t",
+        "sites": ("pmi-04",),
+        "level": 0,
+        "by": "p-1",
+        "drafted_at": START,
+        "started_at": START,
+        "ended_at": START,
+        "people": 9,
+        "safe": 6,
+        "help": 3,
+    }
+    realm_state.put("callouts", headcount)
+    browser, _ = browsing(realm_state)
+    answer = await browser.get(f"/api/v1/sitreps/draft?realm={REALM}&format=text")
+    essentials = answer.text.replace("\u00a0", " ").partition("L’ESSENTIEL")[2]
+    first = essentials.partition("\n\n")[0]
+    assert " : 3 personnes demandent de l’aide." in first
 
 
 def test_missing_people_come_first_with_their_site(crisis: Crisis) -> None:

@@ -67,7 +67,7 @@ _COMPARED_FIGURES: Final = {
 
 def write_essentials_section(x: SitrepFacts, citations: Citations) -> DocumentSection:
     _, lang = x._, x.lang
-    lines = _write_missing_lines(x, citations)
+    lines = [*_write_help_lines(x), *_write_missing_lines(x, citations)]
     incidents = sorted(x.incidents, key=lambda i: not is_dangerous_now(i))
     for i in incidents[:INCIDENTS_SHOWN]:
         parts = [
@@ -166,6 +166,23 @@ def _write_danger_line(x: SitrepFacts, incident: Incident, citations: Citations)
         strong=True,
         refs=citations.of(f"incident:{incident.id}"),
     )
+
+
+def _write_help_lines(x: SitrepFacts) -> list[DocumentLine]:
+    """Count the requests for help of each headcount, with its sites. Rule D37."""
+    lines = []
+    for row in x.help_requests:
+        names = [shorten_site_name(x.names.site(site)) for site in row.sites[:COUNTS_SHOWN]]
+        more = len(row.sites) - len(names)
+        where = ", ".join(names) or x._("Recensement")
+        text = x._.plural(
+            "{where} : {n} personne demande de l’aide.",
+            "{where} : {n} personnes demandent de l’aide.",
+            row.help,
+            where=where + (x._.plural(" et {n} autre", " et {n} autres", more) if more else ""),
+        )
+        lines.append(DocumentLine(text=text, strong=True))
+    return lines
 
 
 def _write_missing_lines(x: SitrepFacts, citations: Citations) -> list[DocumentLine]:
