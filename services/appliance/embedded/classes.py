@@ -126,9 +126,14 @@ def make_cache(java: Java, jars: tuple[Path, ...]) -> Path | None:
 
 
 def _compute_owner_key(java: Java, jars: tuple[Path, ...]) -> str:
-    """Return a key of all that the JVM compares: each Java and set of jars has its own."""
+    """Return a key of all that the JVM compares: each Java and set of jars has its own.
+
+    The JVM compares the paths of jars, but only size and time of its own classes: installations
+    of one Java in several folders share a cache.
+    """
     modules = java.command.resolve().parents[1] / "lib" / "modules"
-    description = "\n".join((*(_describe_file(file) for file in (modules, *jars)), _PROTOCOL))
+    files = (_describe_file(modules), *(f"{jar} {_describe_file(jar)}" for jar in jars))
+    description = "\n".join((*files, _PROTOCOL))
     return hashlib.blake2b(description.encode(), digest_size=8).hexdigest()
 
 
@@ -137,7 +142,7 @@ def _describe_file(file: Path) -> str:
         file_status = file.stat()
     except OSError:
         return str(file)
-    return f"{file} {file_status.st_size} {file_status.st_mtime_ns}"
+    return f"{file_status.st_size} {file_status.st_mtime_ns}"
 
 
 def _is_private_file(file: Path) -> bool:

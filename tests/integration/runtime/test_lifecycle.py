@@ -51,10 +51,17 @@ CALM = {"debug", "info", "warning"}
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Install the locked packages of the product and its wheel from the cache of uv."""
+    """Install the locked packages of the product and its wheel from the cache of uv.
+
+    Its Java is a link to the one of the tests, so both use one cache of the broker's classes.
+    """
     folder = tmp_path_factory.mktemp("installed") / "venv"
     command = "sync --quiet --frozen --no-dev --no-editable --reinstall-package vigie-crise"
-    environment = {"UV_PROJECT_ENVIRONMENT": str(folder), "UV_PYTHON": sys.executable}
+    environment = {
+        "UV_PROJECT_ENVIRONMENT": str(folder),
+        "UV_PYTHON": sys.executable,
+        "UV_LINK_MODE": "symlink",
+    }
     subprocess.run(
         [str(Path(sys.executable).with_name("uv")), *command.split()],
         cwd=ROOT,

@@ -62,6 +62,19 @@ def test_they_are_made_once_for_a_java_and_its_jars(
     assert find_cache(one, jars) is None, "another jar"
 
 
+def test_installations_of_one_java_share_them(tmp_path: Path, jars: tuple[Path, ...]) -> None:
+    """The JVM does not compare its own folder; each new environment made 70 MB once more."""
+    for folder, at in (("one", 1), ("same", 1), ("newer", 2)):
+        modules = tmp_path / folder / "lib" / "modules"
+        modules.parent.mkdir(parents=True)
+        modules.write_bytes(b"classes of the JDK")
+        os.utime(modules, (at, at))
+    made = make_cache(java(tmp_path, "one"), jars)
+    assert made is not None
+    assert find_cache(java(tmp_path, "same"), jars) == made
+    assert find_cache(java(tmp_path, "newer"), jars) is None
+
+
 def test_damaged_ones_are_removed_and_made_again(
     tmp_path: Path, jars: tuple[Path, ...], recorded: list[KafkaNode]
 ) -> None:
