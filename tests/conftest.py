@@ -344,8 +344,15 @@ def _fixtures_of(item: pytest.Item | None) -> set[str]:
     return set(item.fixturenames) if isinstance(item, pytest.Function) else set()
 
 
-def pytest_collection_finish() -> None:
-    gc.freeze()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Look for no garbage meanwhile: modules, schemas and tests stay until the end."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 BY_ONE_WORKER: Final = (
