@@ -1,6 +1,7 @@
 """Lines about proposals, orders and reassigned agents. Rule D58."""
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from services.console.i18n import N_, Translator
 from services.console.logbook.facts.base import (
@@ -72,11 +73,25 @@ def make_proposal_line(fact: FactRecord) -> Fields | None:
     }
 
 
+def _render_empty_proposal(v: Mapping[str, Any], _: Translator) -> str:
+    """Say that a computation moves nobody, and which needs stay without an answer."""
+    number, unmet = v["number"], v["unmet"]
+    if not unmet:
+        return _("Réaffectation n° {number} : personne à déplacer", number=number)
+    count = w.format_number(unmet, _.lang)
+    needs = _.plural(
+        "{count} besoin sans réponse", "{count} besoins sans réponse", unmet, count=count
+    )
+    return _("Réaffectation n° {number} : personne à déplacer, {needs}", number=number, needs=needs)
+
+
 def render_proposal(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
     v = record.values
     number, agent_count = v["number"], w.format_number(v["agents"], _.lang)
     agents = _.plural("{count} agent", "{count} agents", v["agents"], count=agent_count)
     match record.change:
+        case "computed" if not v["agents"]:
+            return _render_empty_proposal(v, _)
         case "computed":
             unmet, demand = (
                 w.format_number(v["unmet"], _.lang),
