@@ -13,7 +13,7 @@ from schemas.callouts import HEADCOUNT_KEYS, HeadcountAnswer
 from schemas.people.attendance import MAX_ETA_MIN, AttendanceMode
 from schemas.words import Answer, CardChange
 
-_YES_WORDS: Final = frozenset({"1", "ok", "oui", "yes", "y", "o", "present", "recu"})
+_YES_WORDS: Final = frozenset({"1", "ok", "oui", "yes", "y", "o", "present", "presente", "recu"})
 _NO_WORDS: Final = frozenset({"2", "non", "no", "n", "ko", "indisponible"})
 _OFFERED_ANSWERS: Final = {
     "je prends": Answer.ACK,
@@ -29,11 +29,17 @@ _CANNOT: Final = re.compile(
 )
 """Words that take back a yes before them."""
 _CONCERNED: Final = re.compile(r"\bconcernee?s?\b")
-_NOT_CONCERNED: Final = re.compile(r"\b(?:pas|non|not) concerne(?:e|es|s|d)?\b")
-_DENIED: Final = r"(?<!\bpas )(?<!\bpas d )(?<!\bsans )(?<!\baucun )(?<!\baucune )(?<!besoin d )"
+_NOT_CONCERNED: Final = re.compile(
+    r"\b(?:pas|non|plus|not)(?: (?:du|tout|vraiment|directement|at|all)){0,2} concerne(?:e|es|s|d)?\b"
+)
+_DENIED: Final = (
+    r"(?<!\bpas )(?<!\bpas d )(?<!\bpas de )(?<!\bsans )(?<!\baucun )(?<!\baucune )(?<!besoin d )(?<!besoin d une )"
+    r"(?<!\bpersonne n est )"
+)
 _HELP: Final = re.compile(
-    r"\b(?<!pas )besoin d (?:une? )?aide\b"
-    rf"|{_DENIED}\b(?:aide|aidez|secours|sos|help|blessee?s?|inconsciente?s?|coincee?s?|bloquee?s?)\b"
+    r"(?<!\bpas )(?<!\baucun )\bbesoin d(?:e|u|es)?\b"
+    rf"|{_DENIED}\b(?:aide|aidez|secours|sos|help|ambulance|samu|malaise|danger|urgent|urgence"
+    r"|blessee?s?|inconsciente?s?|coincee?s?|bloquee?s?)\b"
     r"|\b(?:pas|plus) en securite\b"
 )
 """Words that ask for help in a reply to a headcount, also behind a yes."""
@@ -198,10 +204,11 @@ def parse_attendance(reply: str) -> tuple[AttendanceMode, int | None] | None:
     if "pas" in words:
         return None
     mode = next((mode for phrase, mode in _ATTENDANCE_PHRASES if phrase.search(rest)), None)
-    is_later = _TIME_OF_DAY.search(rest) is not None
-    duration = None if is_later else _DURATION.search(rest)
+    if _TIME_OF_DAY.search(rest):
+        return None  # «vers 22 h»: later than any travel
+    duration = _DURATION.search(rest)
     if mode in (AttendanceMode.ON_SITE, AttendanceMode.REMOTE) and duration is None:
-        return None if is_later else (mode, None)
+        return mode, None
     if mode is AttendanceMode.REMOTE:
         return None
     before, minutes = (rest, None) if duration is None else _read_duration(duration)

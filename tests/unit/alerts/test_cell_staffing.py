@@ -178,6 +178,7 @@ def test_attendance_without_a_crisis_is_refused() -> None:
         ("oui je préviens la direction", None),
         ("ok, la route est coupée", None),
         ("1 à 8 h 30", None),
+        ("1 j’arrive vers 22h", None),
         ("1 sur place dans 20 min", (AttendanceMode.EN_ROUTE, 20)),
         ("1 sur place à 9 h", None),
         ("1 9999", None),

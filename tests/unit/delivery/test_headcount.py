@@ -198,6 +198,11 @@ def test_facts_hold_no_answers_of_single_people() -> None:
         ("safe", ("oui, pas besoin d’aide", "1 aucun blessé", "ok sans aide", "1️⃣")),
         ("help", ("2 svp", "Non !", "AIDE", "sos", "J’ai besoin d’aide", "au secours")),
         ("help", ("oui mais j’ai besoin d’aide", "1 mais BLESSÉ", "ok, bloqués au 3e", "1 help")),
+        (
+            "safe",
+            ("oui, personne n’est blessé", "ok, pas de malaise", "1 pas besoin d’une ambulance"),
+        ),
+        ("help", ("oui besoin d’une ambulance", "1 urgent, malaise", "oui en danger")),
         ("help", ("je ne suis pas en sécurité", "3, mon collègue est blessé")),
         ("away", ("3", "absent", "indisponible", "Je ne suis pas sur place")),
         (None, ("4", "", "où êtes-vous ?", "pas d’aide")),

@@ -168,6 +168,8 @@ def test_only_the_first_word_or_an_offered_answer_counts(reply: str, answer: Ans
         ("non concerné", Answer.DECLINE),
         ("Pas concerné", Answer.DECLINE),
         ("Non, le gymnase n’est pas concerné", Answer.DECLINE),
+        ("Notre collège n’est pas du tout concerné", Answer.DECLINE),
+        ("le site n’est plus concerné", Answer.DECLINE),
         ("ok, pas concerné", None),
         ("2, concerné", None),
         ("quelle zone ?", None),
