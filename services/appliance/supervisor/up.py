@@ -1,4 +1,8 @@
-"""The steps of `vigie up`. Every refusal is an `UpFailed` with the one line that the user reads."""
+"""The steps of `vigie up`. Every refusal is an `UpFailed` with the one line that the user reads.
+
+The steps of a machine of a cluster are in `membership.py`. Other machines do not import them, because
+`vigie up` would keep their 5 MB for months.
+"""
 
 import asyncio
 import contextlib
@@ -7,23 +11,12 @@ import signal
 import socket
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import structlog
 from aiokafka.errors import KafkaError
 
-from services.appliance.cluster.control import ClusterControl, ClusterRefused
-from services.appliance.cluster.keeper import (
-    INTERVAL_S,
-    MachineLeft,
-    find_front,
-    find_replication,
-    keep_cluster,
-)
-from services.appliance.cluster.majority import keep_looking
-from services.appliance.cluster.renewal import keep_certificates
-from services.appliance.cluster.setup import make_cluster_node
 from services.appliance.embedded import kafka, store
 from services.appliance.embedded.classes import can_cache
 from services.appliance.embedded.java import JarsUnavailable, JavaUnusable
@@ -44,11 +37,10 @@ from services.appliance.supervisor.status import (
 from services.appliance.supervisor.stream import NamedOutput, OutputStream, StartProgress
 from services.appliance.supervisor.supervisor import Supervisor
 from services.appliance.supervisor.systemd import SystemdUnit
-from services.runtime.kafka.clients import BrokerAway
 from services.runtime.kafka.security import use_security
 from services.runtime.kafka.topics import BrokerUnreachable, TopicsDiffer, provision_topics
 from services.runtime.process import logs
-from services.runtime.process.cluster import ClusterMember, read_majority
+from services.runtime.process.cluster import ClusterMember
 from services.runtime.process.files import DataDirBusy, DataDirLock
 from services.runtime.process.machine import get_or_create_machine_name, schedule_return
 from services.runtime.process.settings import UNIX_PREFIX, DataDir, Settings, split_host_port
@@ -72,8 +64,6 @@ OTHERS_TIMEOUT_S = 60.0
 STEP_TIMEOUT_S = 90.0
 """Longest time in seconds of each step on the broker before the services start."""
 SLOW_WARNING_S = 10.0
-MEETING_TIMEOUT_S = 60.0
-"""Longest time in seconds of one turn of a cluster's machine with the others."""
 SAMPLES_PORT = "samples"
 """Name of the port on which `vigie up --demo` plays samples of the official feeds."""
 T = TypeVar("T")
@@ -268,21 +258,9 @@ async def _wait_for_stop(
     if options.member is None:
         await stop_task
         return
-    # A meeting waits long for machines that are away; the look at the majority goes on meanwhile
-    tasks = {
-        asyncio.create_task(_keep_meeting(options, supervisor)),
-        asyncio.create_task(keep_looking(options.settings.data)),
-        asyncio.create_task(keep_certificates(options.settings.data.secrets, options.member)),
-    }
-    try:
-        ended_tasks, _ = await asyncio.wait(
-            {*tasks, stop_task}, return_when=asyncio.FIRST_COMPLETED
-        )
-        for task in ended_tasks & tasks:
-            await task
-    finally:
-        for task in tasks:
-            task.cancel()
+    from services.appliance.supervisor.membership import stay_in_cluster
+
+    await stay_in_cluster(options, supervisor, stop_task)
 
 
 async def _start_processes(
@@ -306,7 +284,9 @@ async def _start_processes(
     await _wait_for_external_servers(options)
     progress.step("Making topics ready")
     if options.member is not None:
-        await _run_step("reading the number of copies", _learn_replication(supervisor))
+        from services.appliance.supervisor.membership import learn_replication
+
+        await _run_step("reading the number of copies", learn_replication(supervisor))
     addresses = supervisor.addresses
     try:
         topics = await _run_step(
@@ -325,6 +305,8 @@ async def _start_processes(
     if topics.created_topics:
         log.info("topics.created", count=len(topics.created_topics))
     if options.member is not None:
+        from services.appliance.supervisor.membership import meet_cluster
+
         progress.step("Meeting the other machines")
         await _run_step("meeting the other machines", meet_cluster(options, supervisor))
         environment["VIGIE_KAFKA"] = supervisor.addresses.kafka
@@ -438,48 +420,12 @@ def _make_broker_node(
 ) -> KafkaNode:
     settings, data = options.settings, options.settings.data
     if options.member is not None:
+        from services.appliance.cluster.setup import make_cluster_node
+
         return make_cluster_node(settings, options.member, say=say, progress=progress)
     own = ports["kafka"], ports["controller"]
     log_file = data.logs / "broker.jsonl"
     return make_node(data.kafka, own, log_file, settings.cache_dir, data.secrets, say, progress)
-
-
-async def meet_cluster(options: UpOptions, supervisor: Supervisor) -> None:
-    """Bring the cluster up to date with its machines, and this machine with the cluster.
-
-    Failures are logged, because the next turn repeats all of it. Raises UpFailed if this machine
-    was taken out of the cluster.
-    """
-    assert options.member is not None
-    addresses = supervisor.addresses
-    reached_settings = options.settings.model_copy(update={"kafka": addresses.kafka})
-    try:
-        async with asyncio.timeout(MEETING_TIMEOUT_S):
-            updated_member = await keep_cluster(
-                reached_settings, options.member, find_front(options.settings)
-            )
-            supervisor.change_addresses(replace(addresses, kafka=updated_member.brokers))
-            await _learn_replication(supervisor)
-    except MachineLeft as error:
-        raise UpFailed(str(error)) from error
-    except (ClusterRefused, BrokerAway, KafkaError, OSError) as error:
-        log.warning("cluster.not_kept", why=f"{type(error).__name__}: {error}")
-
-
-async def _learn_replication(supervisor: Supervisor) -> None:
-    addresses = supervisor.addresses
-    async with ClusterControl(addresses.kafka) as control:
-        replication = await find_replication(control)
-    supervisor.change_addresses(replace(addresses, replication=replication))
-
-
-async def _keep_meeting(options: UpOptions, supervisor: Supervisor) -> None:
-    """Repeat the meeting with the other machines while a majority is seen."""
-    while True:
-        await asyncio.sleep(INTERVAL_S)
-        state = await asyncio.to_thread(read_majority, options.settings.data.majority)
-        if state is None or state.has_majority:
-            await meet_cluster(options, supervisor)
 
 
 async def _wait_until_ready(child: SupervisedProcess) -> None:

@@ -124,10 +124,11 @@ def test_help_imports_no_command() -> None:
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
-def test_the_supervisor_does_not_keep_the_code_of_services() -> None:
+def test_the_supervisor_keeps_the_code_of_neither_services_nor_clusters() -> None:
     script = (
         "import sys, services.cli.system.up;"
-        "assert not [m for m in sys.modules if m.startswith(('services.delivery', 'services.messages'))]"
+        "foreign = ('services.appliance.cluster', 'services.delivery', 'services.messages', 'services.watch');"
+        "assert not [m for m in sys.modules if m.startswith(foreign)]"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
 

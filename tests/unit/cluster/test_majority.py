@@ -11,7 +11,7 @@ import pytest
 
 from services.appliance.cluster import majority
 from services.appliance.cluster.majority import MajorityWatch
-from services.appliance.supervisor import up
+from services.appliance.supervisor import membership, up
 from services.runtime.process.cluster import ClusterMember, Machine, read_majority
 from services.runtime.process.settings import Settings
 
@@ -98,8 +98,8 @@ async def test_a_meeting_that_waits_for_others_does_not_delay_the_look(
         is_looking.set()
         return False
 
-    monkeypatch.setattr(up, "meet_cluster", meet)
-    monkeypatch.setattr(up, "INTERVAL_S", 0)
+    monkeypatch.setattr(membership, "meet_cluster", meet)
+    monkeypatch.setattr(membership, "INTERVAL_S", 0)
     monkeypatch.setattr(majority, "INTERVAL_S", 0)
     monkeypatch.setattr(majority, "read_member", lambda _: MEMBER)
     monkeypatch.setattr(MajorityWatch, "look", look)
