@@ -20,6 +20,7 @@ from typing import Any, Final
 import psutil
 import pytest
 from argon2 import PasswordHasher
+from hypothesis import settings as hypothesis_settings
 from xdist.scheduler import LoadFileScheduling
 
 from services.appliance.embedded.kafka import RunningKafka
@@ -62,6 +63,9 @@ LONGEST: Final = Path("faults/runtime")
 """Folder of the tests that wait for minutes."""
 REAL: Final = {"browser", "faults", "integration", "scenarios"}
 """Folders of the tests that start processes."""
+
+hypothesis_settings.register_profile("shared machine", hypothesis_settings(), deadline=None)
+hypothesis_settings.load_profile("shared machine")
 
 
 @pytest.hookimpl(wrapper=True)

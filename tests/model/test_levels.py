@@ -13,7 +13,7 @@ from tests.model.levels import FLAGS, Level, Place, Said
 from tests.shipped import territory
 from tests.unit.alerts.scene import Scene
 
-FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+FEW = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 PLACES = {s.id: Place(s.id, s.kind, s.pole, s.generator) for s in territory().sites}
 TROUBLE = (
     "closure",

@@ -16,7 +16,7 @@ from tests.unit.alerts.scene import Scene
 SITES = ("clg-0921353W", "pmi-04", "cen-2")
 TYPES = ("closure", "outage_power", "outage_water", "outage_heating")
 SENDERS = ("site_manager", "supervision", "rh")
-FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+FEW = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 
 
 @st.composite

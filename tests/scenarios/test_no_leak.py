@@ -242,7 +242,6 @@ def told(system: MemorySystem) -> tuple[str, ...]:
 
 @settings(
     max_examples=25,
-    deadline=None,
     phases=(Phase.explicit, Phase.reuse, Phase.generate),
     suppress_health_check=[HealthCheck.too_slow],
 )

@@ -101,9 +101,7 @@ async def test_a_job_has_only_parameters_that_the_api_describes(api: OvhApi) -> 
     assert LINK in job["message"]
 
 
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     danger=st.booleans(),
     expected=st.booleans(),

@@ -119,9 +119,7 @@ async def test_a_call_is_an_alert_at_every_hour() -> None:
     assert gateway.headers[0]["authorization"] == "Bearer t0k3n"
 
 
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(at=st.datetimes(timezones=st.just(PARIS)), danger=st.booleans(), expected=st.booleans())
 async def test_no_hour_and_no_sunday_holds_a_message_back(
     at: datetime, danger: bool, expected: bool

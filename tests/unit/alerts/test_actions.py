@@ -445,7 +445,7 @@ def _move(scene: Scene, action: ActionRow, name: str, who: int, minute: float) -
         scene.feed(answer, at=scene.at(minute))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(moves=MOVES)
 def test_states_follow_the_arrows_in_any_history(moves: list[tuple[str, int, float]]) -> None:
     scene = Scene()

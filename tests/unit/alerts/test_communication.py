@@ -367,7 +367,7 @@ def _command(scene: Scene, step: str, which: int, who: dict[str, Any]) -> Comman
             return KINDS[step](statement=statement, **common_fields)  # type: ignore[call-arg]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(
         st.tuples(st.sampled_from(STEPS), st.integers(0, 5), st.sampled_from(PEOPLE)),

@@ -193,7 +193,7 @@ _MOVES = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(moves=_MOVES)
 def test_states_move_along_the_arrows_only(moves: list[tuple[str, str]]) -> None:
     scene = Scene()

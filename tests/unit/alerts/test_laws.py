@@ -72,7 +72,7 @@ _COVERED = (
     Coverage(types=(EventType.OUTAGE_POWER,)),
     Coverage(sites=SITES[:4]),
 )
-FEW = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+FEW = settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 
 
 @st.composite

@@ -314,7 +314,7 @@ def _act(scene: Scene, step: str, which: int, minute: float) -> None:
             scene.step(minute)
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 9)), min_size=1, max_size=12))
 def test_states_only_move_along_the_arrows(history: list[tuple[str, int]]) -> None:
     """Random histories: one start per clock, one clock per obligation and incident, none lost."""

@@ -70,7 +70,7 @@ ROWS = st.builds(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     ROWS,
     st.lists(st.integers(AT, AT + 10**9), max_size=5),

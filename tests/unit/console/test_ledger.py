@@ -366,7 +366,7 @@ def _price_way(facts: CostFacts, home: str, host: str) -> Decimal:
     messages=st.lists(_messages(), max_size=8, unique_by=lambda row: row.id),
     now=st.integers(10 * 24, 20 * 24).map(lambda hours: T0 + hours * HOUR_MS),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_the_sum_of_the_lines_is_the_independent_recount(
     moved: list[ReassignmentRow],
     requests: list[ResourceRequestRow],

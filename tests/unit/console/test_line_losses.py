@@ -128,7 +128,7 @@ def test_a_line_adds_nothing_to_a_resource_of_another_kind() -> None:
     assert (mixed, pairs.total > 0) == ([], True)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_every_commune_is_counted_once_and_its_lines_add_up(data: st.DataObject) -> None:
     lines = sorted(network().lines)

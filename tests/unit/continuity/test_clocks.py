@@ -363,7 +363,7 @@ OFFICE = OpenHours(frozenset(range(1, 6)), 8 * 60, 18 * 60)
         st.tuples(st.integers(1, 600), st.integers(1, 60)), min_size=MOST_PAUSES + 2, max_size=90
     )
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_joined_pauses_count_the_same_time(
     calendar: OpenHours | None, turns: list[tuple[int, int]]
 ) -> None:

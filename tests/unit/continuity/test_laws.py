@@ -41,7 +41,7 @@ hits = st.tuples(
     st.sampled_from([20, 60, 100]),
 )
 histories = st.lists(st.tuples(hits, st.integers(0, 40), st.booleans()), max_size=14)
-few = settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+few = settings(max_examples=10, suppress_health_check=[HealthCheck.too_slow])
 
 
 def _play(history: list[Any]) -> World:

@@ -446,7 +446,7 @@ def play(world: World, steps: list[tuple[str, int, int, int]]) -> None:
             do(world, KINDS[verb], row, when, **more)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(STEPS)
 def test_states_follow_the_arrows_and_stocks_match_the_requests(
     steps: list[tuple[str, int, int, int]],

@@ -306,7 +306,7 @@ def _take_step(world: World, step: tuple[object, ...], when: str) -> None:
             world.say(stand_down, when)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(_STEPS, min_size=3, max_size=14))
 def test_states_only_move_along_their_arrows(steps: Sequence[tuple[object, ...]]) -> None:
     world = World()

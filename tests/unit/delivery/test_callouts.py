@@ -188,7 +188,7 @@ def test_a_long_message_costs_each_part_with_any_result() -> None:
     assert d.state.callouts["c1"].spent == (3 + 2) * 7
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.lists(st.sampled_from(list(Channel)), unique=True, max_size=3), max_size=60),
     st.lists(st.sampled_from(list(Channel)), min_size=1, max_size=3),

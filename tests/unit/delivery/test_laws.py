@@ -142,7 +142,7 @@ def check(d: Desk) -> None:
         assert d.state.sending_held or any(k.startswith("held/") for k in d.state.agenda.due)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(_channels, STEPS)
 def test_every_message_is_in_one_state_and_never_sent_twice(
     channels: list[str], steps: list[tuple[Any, ...]]
@@ -182,7 +182,7 @@ def test_a_provider_that_accepted_is_followed_by_another_channel_only_without_it
     assert [a.state for a in d.row().attempts] == ["failed", "accepted"]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(_channels, STEPS)
 def test_with_time_every_notification_comes_to_rest(
     channels: list[str], steps: list[tuple[Any, ...]]
@@ -202,7 +202,7 @@ def test_with_time_every_notification_comes_to_rest(
     assert d.state.agenda.first() is None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(_channels, STEPS)
 def test_the_state_is_the_fold_of_the_facts_and_survives_a_snapshot(
     channels: list[str], steps: list[tuple[Any, ...]]
@@ -216,7 +216,7 @@ def test_the_state_is_the_fold_of_the_facts_and_survives_a_snapshot(
     assert dict(d.state.notifications) == rows, "the read model is the last row per id"
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(_channels, STEPS)
 def test_a_realm_that_is_not_live_never_grants_a_call(
     channels: list[str], steps: list[tuple[Any, ...]]
@@ -231,7 +231,7 @@ def test_a_realm_that_is_not_live_never_grants_a_call(
     assert not any(isinstance(f, AttemptGranted) for f in d.facts)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(STEPS)
 def test_after_an_answer_or_a_call_back_no_attempt_is_planned(steps: list[tuple[Any, ...]]) -> None:
     d = desk()

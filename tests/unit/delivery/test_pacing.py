@@ -77,7 +77,7 @@ def handed(d: Desk) -> list[tuple[Instant, str]]:
     return planned_attempts
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.floats(60, 12_000),
     st.integers(1, 50),

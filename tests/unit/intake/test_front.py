@@ -715,9 +715,7 @@ async def test_bodies_of_every_kind_never_break_the_front(door: Door, examples: 
     loop = asyncio.get_running_loop()
     _, token = await create_token(door.intake.access, Role.ADMIN)
 
-    @settings(
-        max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck)
-    )
+    @settings(max_examples=examples, database=None, suppress_health_check=list(HealthCheck))
     @given(BYTES)
     def post(body: bytes) -> None:
         status, answer = asyncio.run_coroutine_threadsafe(

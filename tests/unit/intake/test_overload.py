@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2 as httpx
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from services.intake.admission import Admission, BodyMemory
@@ -27,7 +27,6 @@ STEPS = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(STEPS, st.integers(1, 5), st.integers(0, 5), st.integers(1, 100), st.integers(0, 60))
 def test_no_order_of_arrivals_turns_danger_away_while_another_would_be_let_in(
     steps: list[tuple[str, Any]], limit: int, reserve: int, bytes_: int, more_bytes: int

@@ -105,7 +105,7 @@ LINES = sorted(
 )
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.sampled_from(LINES) | st.text(max_size=30), max_size=25), st.booleans())
 def test_lines_in_any_order_raise_no_other_error(lines: list[str], framed: bool) -> None:
     rules = [
@@ -124,7 +124,7 @@ def test_lines_in_any_order_raise_no_other_error(lines: list[str], framed: bool)
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.binary(max_size=400), st.integers(0, 500))
 def test_inserted_bytes_raise_no_other_error(junk: bytes, place: int) -> None:
     content = CASES["weekly over the spring change"][0]
@@ -149,7 +149,7 @@ STARTS = st.sampled_from(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     STARTS,
     st.integers(0, 23),
@@ -193,7 +193,7 @@ def test_recurrences_are_those_of_dateutil_on_local_time(
     assert [o.start for o in read_calendar(text, NOW).occurrences] == expected
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.dates(date(2026, 1, 1), date(2030, 1, 1)), st.integers(1, 20))
 def test_days_run_from_local_midnight_to_local_midnight(day: date, length: int) -> None:
     text = ics(

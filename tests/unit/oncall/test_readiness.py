@@ -265,7 +265,7 @@ def duties(draw: st.DrawFn) -> DutyRow:
     )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.dictionaries(st.sampled_from(PERSONS), POINTS),
     st.lists(duties(), max_size=4),

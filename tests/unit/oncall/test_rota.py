@@ -227,7 +227,7 @@ def test_a_daily_window_holds_exactly_the_instants_between_its_ends(
     assert opens - 1 < first <= opens
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     DAYS | DST_NIGHTS,
     st.integers(0, 1439),
@@ -264,7 +264,7 @@ def test_spans_of_a_rotation_agree_with_each_instant(
                 assert rota.stand(ROLE, None, Place.HOLDER, moment) == span.stand
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.tuples(st.sampled_from(["a", "b", None]), st.integers(0, 200), st.integers(1, 60)),

@@ -127,7 +127,7 @@ def small() -> bytes:
     return seal(b"a log of the night " * 50)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     at=st.floats(min_value=0, max_value=1, exclude_max=True),
     by=st.integers(min_value=1, max_value=255),

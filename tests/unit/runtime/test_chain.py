@@ -171,7 +171,6 @@ def test_a_fact_that_this_program_does_not_know_stops_it() -> None:
     assert stopped.value.name == "logic.newer"
 
 
-@settings(deadline=None)
 @given(
     st.one_of(
         st.binary(max_size=80),
@@ -289,7 +288,7 @@ def test_a_position_is_kept_as_json_and_comes_back_equal() -> None:
     assert load_position(orjson.loads(orjson.dumps(dump_position(view.position)))) == view.position
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 400_000))
 def test_no_record_is_larger_than_kafka_takes(size: int) -> None:
     view, _ = chained(1)

@@ -94,7 +94,6 @@ _states = st.builds(
 CODEC = StateCodec(State)
 
 
-@settings(deadline=None)
 @given(_states)
 def test_a_dump_reads_back_equal_through_json(state: State) -> None:
     back = CODEC.load(json.loads(json.dumps(CODEC.dump(state))))
@@ -120,7 +119,6 @@ def test_a_class_that_cannot_be_written_is_refused_when_the_codec_is_made() -> N
         StateCodec(int)
 
 
-@settings(deadline=None)
 @given(st.lists(st.text(min_size=1, max_size=4), max_size=60))
 def test_seen_ids_are_restored_from_their_pages(ids: list[str]) -> None:
     applied_ids = AppliedIds()
@@ -136,7 +134,6 @@ def test_seen_ids_are_restored_from_their_pages(ids: list[str]) -> None:
     assert len(back) == len(set(ids))
 
 
-@settings(deadline=None)
 @given(st.lists(st.text(max_size=3), max_size=40), st.lists(st.text(max_size=3), max_size=10))
 def test_a_compact_set_of_ids_keeps_earlier_and_later_ids(
     before: list[str], after: list[str]
@@ -171,7 +168,7 @@ def test_a_page_is_sealed_once_and_forgotten_whole(monkeypatch: pytest.MonkeyPat
     assert (applied_ids.first, applied_ids.last) == (1, 3)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(0, 200), st.integers(0, 6)), max_size=120))
 def test_blocks_of_pages_remember_and_forget_as_one_set_would(
     monkeypatch: pytest.MonkeyPatch, told: list[tuple[int, int]]

@@ -456,7 +456,7 @@ _keys = st.one_of(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(_keys, _values, _junk_headers, st.integers(0, 7)), max_size=6))
 def test_no_record_can_crash_the_core(
     records: list[tuple[bytes | None, bytes | None, list[tuple[str, bytes | None]], int]],
@@ -483,7 +483,7 @@ _messages: st.SearchStrategy[Message] = st.one_of(
 _script = st.lists(st.tuples(_messages, st.sampled_from("rstuv"), st.integers(0, 60)), max_size=25)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(_script)
 def test_the_state_is_the_fold_of_the_log_and_nothing_fires_twice(
     script: list[tuple[Message, str, int]],
@@ -500,7 +500,7 @@ def test_the_state_is_the_fold_of_the_log_and_nothing_fires_twice(
     assert all(a.at <= b.at for a, b in itertools.pairwise(applied))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(_script, st.data())
 def test_realms_do_not_touch_each_other(
     script: list[tuple[Message, str, int]], data: st.DataObject

@@ -109,7 +109,7 @@ def folded(raws: Sequence[bytes]) -> ChainView[Any]:
     return view
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(STEPS, st.integers(0, 40))
 def test_a_fold_of_the_log_gives_the_state_and_both_positions_and_the_next_worker_writes_the_same_chain(
     steps: list[tuple[bool, int, bool]], cut: int
@@ -125,7 +125,7 @@ def test_a_fold_of_the_log_gives_the_state_and_both_positions_and_the_next_worke
     assert load_position(dump_position(view.position)) == view.position
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(STEPS)
 def test_an_id_has_one_effect_from_any_lane(steps: list[tuple[bool, int, bool]]) -> None:
     _, raws = decided(records_of(steps))
@@ -137,7 +137,7 @@ def test_an_id_has_one_effect_from_any_lane(steps: list[tuple[bool, int, bool]])
     assert not [id for id, n in effects.items() if n > 1]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(STEPS)
 def test_verify_follows_both_lanes_by_a_path_of_its_own(
     steps: list[tuple[bool, int, bool]],

@@ -130,7 +130,7 @@ def _rules(draw: st.DrawFn) -> str:
     return ";".join(parts)
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(_rules(), st.dates(date(2026, 1, 1), date(2028, 1, 1)), st.integers(0, 400))
 def test_occurrences_match_another_reader_of_the_standard(
     text: str, first: date, later: int

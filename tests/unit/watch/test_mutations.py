@@ -126,27 +126,27 @@ def replace_once(data: st.DataObject) -> None:
     assert {p.key for p in alert_posts} <= true_keys
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_mutated_bytes_never_crash_a_connector(data: st.DataObject) -> None:
     mutate_once(data)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_junk_in_a_field_never_becomes_a_report(data: st.DataObject) -> None:
     replace_once(data)
 
 
 @pytest.mark.soak
-@settings(max_examples=5_000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=5_000, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_five_thousand_mutated_bodies_crash_no_connector(data: st.DataObject) -> None:
     mutate_once(data)
 
 
 @pytest.mark.soak
-@settings(max_examples=5_000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=5_000, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_five_thousand_bodies_with_junk_become_no_report(data: st.DataObject) -> None:
     replace_once(data)

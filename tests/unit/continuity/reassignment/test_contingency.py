@@ -65,7 +65,6 @@ def test_the_worst_loss_names_the_missing_people() -> None:
 
 @settings(
     max_examples=25,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(small_cases())

@@ -135,7 +135,6 @@ def _checked(case: Case, found: SolvedProposal) -> SolvedProposal:
 
 @settings(
     max_examples=60,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(small_cases(), st.booleans(), st.booleans())
@@ -164,7 +163,6 @@ def test_the_other_model_finds_the_same_optimum(
 
 @settings(
     max_examples=30,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(small_cases())
@@ -181,7 +179,6 @@ def test_the_other_model_agrees_on_the_fewest_groups(case: Case) -> None:
 
 @settings(
     max_examples=60,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(small_cases(), st.data())

@@ -29,7 +29,6 @@ CLOSED = SiteCapacityState(100, 0, False)
 
 @settings(
     max_examples=20,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(small_cases())

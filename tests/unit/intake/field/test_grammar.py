@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.words import EventType as T
@@ -139,7 +139,6 @@ def test_an_unreadable_line_is_refused_without_repeating_it(text: str) -> None:
     assert not text or text not in refused.value.problem.sentence("fr")
 
 
-@settings(deadline=None)
 @given(st.text(max_size=2_000))
 def test_any_text_becomes_a_report_or_is_refused(text: str) -> None:
     try:

@@ -263,7 +263,7 @@ def test_anything_but_xml_is_refused_as_such(body: bytes) -> None:
     assert (fault.field, fault.code) == ("body", "xml")
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(MESSAGES)
 def test_every_valid_message_is_read(body: bytes) -> None:
     cap_message, _ = read_message(body)
@@ -273,7 +273,7 @@ def test_every_valid_message_is_read(body: bytes) -> None:
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(MESSAGES, st.data())
 def test_a_valid_message_with_one_part_spoilt_is_refused_at_that_part_or_where_it_should_stand(
     body: bytes, data: st.DataObject
@@ -312,7 +312,7 @@ def test_a_valid_message_with_one_part_spoilt_is_refused_at_that_part_or_where_i
     assert fields & expected, (fields, expected)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sampled_from(sorted(SITUATIONS)), st.data())
 def test_any_bytes_become_a_message_or_are_refused(name: str, data: st.DataObject) -> None:
     body = bytearray(SITUATIONS[name]())
