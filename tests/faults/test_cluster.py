@@ -39,8 +39,8 @@ BESIDE_OTHERS: Final = 4
 """Times as long where four files of tests share the cores. The soak runs alone and allows no more."""
 IN_STEP_S: Final = 150.0
 """Patience with brokers that start beside others."""
-PAUSE_S: Final = 0.2
-"""Between two reports of one reporter: each costs every process of the system some work."""
+PAUSE_S: Final = 0.08
+"""Between two reports of one reporter."""
 REFUSALS: Final = {"InputFailed", "InputRefused"}
 LOSSES: Final = ("log.truncated", "source.forked", "input.rewritten", "input.gap", "chain.stuck")
 
