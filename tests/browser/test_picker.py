@@ -157,6 +157,6 @@ def test_a_person_is_found_by_the_function_and_a_code_that_is_not_suggested_is_f
     form.get_by_label("Raison").fill("congé")
     assert sent_by(page, form.get_by_role("button", name="Remplacer"))["person"] == "agent-7"
     expect(form.locator("#said-override")).to_have_text(
-        "L’annuaire ne connaît pas cette personne : agent-7."
+        "L’annuaire ne connaît pas cette personne, ou aucun moyen de la joindre : agent-7."
     )
     assert names(form) == ["agent-7"]
