@@ -212,6 +212,15 @@ def test_a_fact_of_a_record_that_was_not_read_yet_waits() -> None:
     assert any("was read up to" in sentence for sentence in findings.pending.values())
 
 
+def test_a_notification_waits_until_the_log_of_alerts_was_read_as_far() -> None:
+    """Alerts may plan it after its log was read, and before that of delivery is."""
+    world, findings = sound(), Findings()
+    _row(world, id="n7")
+    check_notifications(world.folded(findings), ("planned", "sent"), findings)
+    assert findings.broken == []
+    assert any("nobody planned it" in sentence for sentence in findings.pending.values())
+
+
 def test_a_realm_that_the_store_has_let_go_has_no_rows_to_be_equal() -> None:
     world = sound()
     world.model.clear()
