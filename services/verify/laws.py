@@ -284,6 +284,15 @@ def _compare_route(
         findings.wait("forward", missing[0].fact_id, sentence)
 
 
+OWN_TEMPLATES: Final = frozenset(
+    {
+        *("withdrawn", "cards_answered", "reply_unread"),
+        *("text_received", "text_without_place", "text_not_understood"),
+    }
+)
+"""Templates of messages that delivery plans itself, beside call-outs: ends of calls and answers."""
+
+
 def check_notifications(logs: LogFolds, states: Iterable[str], findings: Findings) -> None:
     """Judge the law `notification`."""
     valid_states = set(states)
@@ -302,8 +311,11 @@ def check_notifications(logs: LogFolds, states: Iterable[str], findings: Finding
             notification,
             f"notification {notification} was planned and delivery does not know it",
         )
-    # Delivery plans call-outs itself.
-    own = {id for id, row in rows.items() if row.get("campaign")}
+    own = {
+        id
+        for id, row in rows.items()
+        if row.get("campaign") or row.get("template") in OWN_TEMPLATES
+    }
     # The log of alerts is read before that of delivery, so a plan in between is read next time.
     for notification in rows.keys() - planned_ids.keys() - own:
         findings.wait(

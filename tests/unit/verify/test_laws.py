@@ -221,6 +221,14 @@ def test_a_notification_waits_until_the_log_of_alerts_was_read_as_far() -> None:
     assert any("nobody planned it" in sentence for sentence in findings.pending.values())
 
 
+def test_the_end_of_a_call_and_an_answer_to_a_text_need_no_plan_of_alerts() -> None:
+    for template in ("withdrawn", "text_received"):
+        world, findings = sound(), Findings()
+        _row(world, id="n7", template=template)
+        check_notifications(world.folded(findings), ("planned", "sent"), findings)
+        assert not any("nobody planned it" in sentence for sentence in findings.pending.values())
+
+
 def test_a_realm_that_the_store_has_let_go_has_no_rows_to_be_equal() -> None:
     world = sound()
     world.model.clear()
