@@ -30,11 +30,12 @@ _CANNOT: Final = re.compile(
 """Words that take back a yes before them."""
 _CONCERNED: Final = re.compile(r"\bconcernee?s?\b")
 _NOT_CONCERNED: Final = re.compile(
-    r"\b(?:pas|non|plus|not)(?: (?:du|tout|vraiment|directement|at|all)){0,2} concerne(?:e|es|s|d)?\b"
+    r"\b(?:pas|non|plus|not)(?: (?:du|tout|vraiment|directement|at|all)){0,2}"
+    r" concerne(?:e|es|s|d)?\b"
 )
 _DENIED: Final = (
-    r"(?<!\bpas )(?<!\bpas d )(?<!\bpas de )(?<!\bsans )(?<!\baucun )(?<!\baucune )(?<!besoin d )(?<!besoin d une )"
-    r"(?<!\bpersonne n est )"
+    r"(?<!\bpas )(?<!\bpas d )(?<!\bpas de )(?<!\bsans )(?<!\baucun )(?<!\baucune )"
+    r"(?<!besoin d )(?<!besoin d une )(?<!\bpersonne n est )"
 )
 _HELP: Final = re.compile(
     r"(?<!\bpas )(?<!\baucun )\bbesoin d(?:e|u|es)?\b"
@@ -218,7 +219,10 @@ def parse_attendance(reply: str) -> tuple[AttendanceMode, int | None] | None:
 
 
 def _read_duration(duration: re.Match[str]) -> tuple[str, int | None]:
-    """Return the words before a duration, and its minutes; None if it is none, but a number."""
+    """Return the words before a duration, and its minutes.
+
+    The minutes are None above MAX_ETA_MIN, and beside another number: then they may mean a place.
+    """
     before, after = duration.string[: duration.start()], duration.string[duration.end() :]
     minutes = int(duration["minutes"] or 0) + 60 * int(duration["hours"] or 0)
     minutes += int(duration["rest"] or 0)

@@ -268,7 +268,7 @@ def record_unconfirmed(draft: AlertsDecision, it: Judgement) -> None:
 def ask_for_verification(draft: AlertsDecision, it: Judgement) -> None:
     """Open a task to verify a report of trouble, unless it is a rumour without a site.
 
-    Nobody is asked about a report that its sender has replaced by a confirmed one before it came.
+    A report that comes after its sender's confirmed Update is not verified.
     """
     row, site = it.row, get_site(it.row)
     is_trouble = row.type in CAUSE_TYPES and (row.confirmation == "unconfirmed" or site is not None)

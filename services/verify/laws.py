@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from schemas.people.replies import HELP_TEMPLATES
 from schemas.topics import SERVICES
 from services.verify.chain import LogFold
 
@@ -284,12 +285,7 @@ def _compare_route(
         findings.wait("forward", missing[0].fact_id, sentence)
 
 
-OWN_TEMPLATES: Final = frozenset(
-    {
-        *("withdrawn", "cards_answered", "reply_unread"),
-        *("text_received", "text_without_place", "text_not_understood"),
-    }
-)
+OWN_TEMPLATES: Final = HELP_TEMPLATES | {"withdrawn", "cards_answered"}
 """Templates of messages that delivery plans itself, beside call-outs: ends of calls and answers."""
 
 

@@ -1,7 +1,7 @@
 """The steps of `vigie up`. Every refusal is an `UpFailed` with the one line that the user reads.
 
-The steps of a machine of a cluster are in `membership.py`. Other machines do not import them, because
-`vigie up` would keep their 5 MB for months.
+`membership.py` has the steps of a machine of a cluster. Other machines do not import it, because
+`vigie up` would keep its memory for months.
 """
 
 import asyncio

@@ -119,7 +119,7 @@ class ReferenceQueries(QueryBase):
     async def persons_on_call(self) -> Collection[str]:
         """Return the tokens of people within reach of the directory, besides the reference data.
 
-        Nobody who was erased is offered for a post.
+        Forms offer them for a post. Erased people have no address left and are not among them.
         """
         rows = await (await self.read()).picture.rows(ReachRow)
         return tuple(id for id, row in rows.items() if row.points)

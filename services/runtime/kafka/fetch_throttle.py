@@ -20,7 +20,7 @@ Five times fewer fetches in a stream.
 EXPEDITE_S: Final = 0.25
 """Seconds for which a command speeds up its consumers, because its effects take several fetches."""
 AWAITED_S: Final = 5.0
-"""Seconds for which work in the background keeps no one waiting after a command or a move.
+"""Seconds after a command or a move in which work in the background does not wait for more.
 
 Its effects pass several services, each with many inputs.
 """

@@ -77,12 +77,14 @@ def _render_empty_proposal(v: Mapping[str, Any], _: Translator) -> str:
     """Say that a computation moves nobody, and which needs stay without an answer."""
     number, unmet = v["number"], v["unmet"]
     if not unmet:
-        return _("Réaffectation n° {number} : personne à déplacer", number=number)
+        return _("Réaffectation n° {number} : aucun agent à déplacer", number=number)
     count = w.format_number(unmet, _.lang)
     needs = _.plural(
         "{count} besoin sans réponse", "{count} besoins sans réponse", unmet, count=count
     )
-    return _("Réaffectation n° {number} : personne à déplacer, {needs}", number=number, needs=needs)
+    return _(
+        "Réaffectation n° {number} : aucun agent à déplacer, {needs}", number=number, needs=needs
+    )
 
 
 def render_proposal(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
