@@ -266,13 +266,15 @@ def record_unconfirmed(draft: AlertsDecision, it: Judgement) -> None:
 
 
 def ask_for_verification(draft: AlertsDecision, it: Judgement) -> None:
-    """Open a task to verify a report of trouble, unless it is a rumour without a site.
+    """Open a task to verify a report of trouble or danger, unless it is a rumour without a site.
 
     A report that comes after its sender's confirmed Update is not verified.
     """
     row, site = it.row, get_site(it.row)
-    is_trouble = row.type in CAUSE_TYPES and (row.confirmation == "unconfirmed" or site is not None)
-    if is_trouble and find_early_update(draft, row) is None:
+    is_unconfirmed = row.confirmation == "unconfirmed"
+    is_trouble = row.type in CAUSE_TYPES and (is_unconfirmed or site is not None)
+    is_danger = is_unconfirmed and endangers_people(row.type, row.severity)
+    if (is_trouble or is_danger) and find_early_update(draft, row) is None:
         verification.ask_for_verification(draft, row, it.incident)
 
 

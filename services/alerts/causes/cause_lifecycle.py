@@ -37,7 +37,11 @@ from services.alerts.reference.territory import (
     find_end_of_day,
     format_day,
 )
-from services.alerts.reports.judgement import find_newest_cause, find_superseding_event
+from services.alerts.reports.judgement import (
+    find_newest_cause,
+    find_superseding_event,
+    find_withdrawal_by_others,
+)
 from services.alerts.reports.report_facts import (
     DENIED,
     are_windows_over,
@@ -327,6 +331,8 @@ def apply_report(
     cause = _open_cause(draft, row, incident, over)
     if over is None:
         cause = mark_contested(draft, cause, row.source)
+        if (withdrawal := find_withdrawal_by_others(draft, row)) is not None:
+            cause = contest_cause(draft, cause, (row.id, withdrawal.id))
     return ReportEffect(
         record_with_deadline(draft, cause), "new" if over is None else "over", graver=over is None
     )
@@ -407,6 +413,22 @@ def mark_contested(
     return (
         copy_with(cause, {"contested": is_contested}) if is_contested != cause.contested else cause
     )
+
+
+def contest_cause(draft: AlertsDecision, cause: Cause, reports: tuple[str, ...]) -> Cause:
+    """Mark a danger as contested that another sender took back, and ask a person to verify.
+
+    Rule D5, contradictions.
+    """
+    open_task(
+        draft,
+        "contested",
+        report=None if cause.site is not None else reports[0],
+        site=cause.site,
+        incident=draft.resolve_incident(cause.incident),
+        candidates=reports,
+    )
+    return copy_with(cause, {"contested": True})
 
 
 def _has_opposite_order(draft: AlertsDecision, cause: Cause, source: str) -> bool:

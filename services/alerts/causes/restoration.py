@@ -9,10 +9,11 @@ from schemas.alerts import ReportRow
 from schemas.base import Instant, copy_with
 from schemas.crisis.causes import Cause
 from schemas.reports import episode_key
-from schemas.words import EventType
+from schemas.words import EventType, MsgType
 from services.alerts.causes.cause_impact import rebuild_cause
 from services.alerts.causes.cause_lifecycle import (
     apply_report,
+    contest_cause,
     find_open_cause,
     find_repeated_cause,
     lift_cause,
@@ -21,7 +22,12 @@ from services.alerts.causes.cause_lifecycle import (
     record_with_deadline,
 )
 from services.alerts.decision import AlertsDecision, open_task
-from services.alerts.reports.judgement import find_newest_end, is_superseded_by
+from services.alerts.reports.judgement import (
+    NEWER_WORD,
+    find_newest_end,
+    is_superseded_by,
+    keeps_danger,
+)
 from services.alerts.reports.report_facts import (
     DENIED,
     WITHDRAWN,
@@ -48,24 +54,34 @@ LIFTS_NOTHING: Final = "lifts_nothing"
 def withdraw_report(draft: AlertsDecision, cause: Cause, row: ReportRow) -> None:
     """End a cause because a Cancel names one of its reports.
 
-    Reports of a later time (rule D7) and other alerts of the same sender (rule D66) keep it open.
+    Reports of a later time (rule D7), other alerts of the same sender (rule D66) and what others
+    tell of a danger keep it open. The last is contested (rule D5).
     """
     if others := _list_reports_of_other_alerts(draft, row, cause):
         record_with_deadline(draft, rebuild_cause(cause, others))
         return
-    reports = (
-        draft.state.reports[r]
-        for r in cause.reports
-        if r in draft.state.reports and r not in row.references
-    )
-    after = sorted(
-        (r for r in reports if r.occurred_at > row.occurred_at),
+    reports = draft.find_reports(cause.reports)
+    withdrawn = [r for r in reports if r.id in row.references]
+    remaining = sorted(
+        (
+            r
+            for r in reports
+            if r not in withdrawn
+            and (r.occurred_at > row.occurred_at or _is_kept_danger(r, row, withdrawn))
+        ),
         key=lambda r: (r.occurred_at, r.recorded_at, r.id),
     )
-    if after:
-        record_with_deadline(draft, rebuild_cause(cause, _list_standing_reports(after)))
-    else:
+    if not remaining:
         lift_cause(draft, cause, row.occurred_at, WITHDRAWN + row.id)
+        return
+    cause = rebuild_cause(cause, _list_standing_reports(remaining))
+    if remaining[0].occurred_at <= row.occurred_at:
+        cause = contest_cause(draft, cause, (remaining[0].id, row.id))
+    record_with_deadline(draft, cause)
+
+
+def _is_kept_danger(report: ReportRow, row: ReportRow, withdrawn: list[ReportRow]) -> bool:
+    return "cancelled" not in report.flags and keeps_danger(row, report, withdrawn)
 
 
 def _list_standing_reports(rows: list[ReportRow]) -> list[ReportRow]:
@@ -84,7 +100,7 @@ def restore_causes(draft: AlertsDecision, report: ReportRow) -> list[Cause]:
         c for c in state.causes.values() if c.reports == (report.id,) and c.lifted_at is None
     ):
         lift_cause(draft, cause, draft.now, DENIED + report.id)
-    for cause in sort_by_id(c for c in state.causes.values() if c.lifted_by == report.id):
+    for cause in sort_by_id(c for c in state.causes.values() if _is_ended_by(c, report)):
         newest = draft.state.causes[
             draft.state.cause_keys[build_cause_key(cause.key, bool(cause.windows))]
         ]
@@ -114,6 +130,17 @@ def restore_causes(draft: AlertsDecision, report: ReportRow) -> list[Cause]:
     return restored_causes
 
 
+def _is_ended_by(cause: Cause, report: ReportRow) -> bool:
+    """Return whether a report ended a cause, which was open then or came late as over already."""
+    if cause.lifted_by == report.id:
+        return True
+    return (
+        cause.lifted_by == NEWER_WORD
+        and (cause.site, cause.lifted_at) == (report.site, report.occurred_at)
+        and cause.type in (report.lifts or (EventType.SHELTER_IN_PLACE,))
+    )
+
+
 def _has_only_cancelled_reports(draft: AlertsDecision, cause: Cause) -> bool:
     """Return whether all reports of the cause were cancelled: then there is nothing to restore."""
     reports = draft.find_reports(cause.reports)
@@ -137,6 +164,7 @@ def apply_reopening(draft: AlertsDecision, row: ReportRow, incident: str | None)
         _lift_referenced_causes(draft, row)
         _lift_causes_of_communes(draft, row)
         return row
+    row = _inherit_lifts(draft, row)
     open_ = _list_open_causes_at(draft, site, row.occurred_at)
     types = {c.type for c in open_}
     lifts = _choose_lifted_types(row, types)
@@ -155,6 +183,18 @@ def apply_reopening(draft: AlertsDecision, row: ReportRow, incident: str | None)
     _open_partial_closure(draft, row, incident)
     row = _flag_without_effect(row, types, lifts)
     return row if row.lifts else copy_with(row, {"lifts": tuple(sorted(lifts))})
+
+
+def _inherit_lifts(draft: AlertsDecision, row: ReportRow) -> ReportRow:
+    """Add the types of the reopening to its Update, unless the Update names others.
+
+    Otherwise a later word on the power would end a fire that broke out since. Rule D3, updates.
+    """
+    if row.lifts or row.msg_type is not MsgType.UPDATE:
+        return row
+    reopenings = (r for r in draft.find_reports(row.references) if r.type is EventType.REOPENING)
+    lifts = tuple(sorted({t for r in reopenings for t in r.lifts}))
+    return copy_with(row, {"lifts": lifts}) if lifts else row
 
 
 def _flag_without_effect(

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from schemas.alerts import IncidentRow, ReportRow
+from schemas.catalogue.event_types import endangers_people
 from schemas.crisis.causes import Cause
 from schemas.words import EventType, IncidentState, MsgType
 from services.alerts.decision import AlertsDecision
@@ -63,7 +64,10 @@ def choose_incident(row: ReportRow, cause: Cause | None, draft: AlertsDecision) 
         or is_all_clear(row)
         or is_revocation(row, draft.state.rules.flag_names)
     ):
-        return _place_without_opening(row, draft)
+        placement = _place_without_opening(row, draft)
+        if placement is not NOWHERE or not _is_danger_alone(row):
+            return placement
+        return Placement("D24", opens=build_fallback_key(row, draft))
     if (
         key is not None
         and not _is_absorbed_absence(key, row, draft)
@@ -90,6 +94,15 @@ def choose_incident(row: ReportRow, cause: Cause | None, draft: AlertsDecision) 
     return Placement("D22" if key else "D23", opens=key or build_fallback_key(row, draft))
 
 
+def _is_danger_alone(row: ReportRow) -> bool:
+    """Return whether an information tells of people in danger: it opens an incident. Rule D24."""
+    return (
+        row.type is EventType.INFO
+        and endangers_people(row.type, row.severity)
+        and can_open_incident(row)
+    )
+
+
 def _is_absorbed_absence(key: IncidentKey, row: ReportRow, draft: AlertsDecision) -> bool:
     """Return whether an absence belongs to snow or a strike instead. Rule D22, incident keys."""
     if key[0] != "absence":
@@ -103,7 +116,7 @@ def can_open_incident(row: ReportRow) -> bool:
 
     Rumours, unconfirmed reports, cancellations, and green and yellow bulletins may not (rule D24).
     Nor may a bulletin with a held colour (rule D76), because it is uncertain whether it is right.
-    An `info` opens one only by a flag with a family of its own.
+    An `info` opens one only by a flag with a family of its own, or as a danger to people.
     """
     has_held_colour = row.type is EventType.WEATHER_ALERT and row.held is not None
     return (

@@ -116,9 +116,18 @@ def _build_it_key(row: ReportRow, draft: AlertsDecision) -> IncidentKey:
     systems = list_named(row, "system:") or list_named(row, "network:")
     if row.held is not None:
         systems = tuple(system for system in systems if system != "*")
-    if "*" in systems or _is_isolated(draft):
+    if "*" in systems or _is_isolation(row) or _is_isolated(draft):
         return "it", "*"
     return "it", systems[0] if systems else get_site(row) or row.commune or "it"
+
+
+def _is_isolation(row: ReportRow) -> bool:
+    """Return whether the report declares the total isolation, with or without named systems."""
+    return (
+        get_measure_name(row) == ISOLATION_FLAG
+        and row.measure is not None
+        and parse_truth(row.measure.value)
+    )
 
 
 def _is_isolated(draft: AlertsDecision) -> bool:

@@ -27,6 +27,7 @@ from services.alerts.reports.report_facts import (
     get_site,
     is_confirmed,
     is_current_word,
+    is_same_sender,
     is_site_report,
     is_value_held,
     is_withdrawn,
@@ -567,9 +568,8 @@ def _is_at_same_place(draft: AlertsDecision, row: ReportRow, cause: Cause, other
         return True
     if "place_missing" not in row.flags:
         return other.commune == cause.commune
-    sender = (row.source, row.source_key)
     reports = draft.find_reports(other.reports)
-    return any(r.id in row.references or (r.source, r.source_key) == sender for r in reports)
+    return any(r.id in row.references or is_same_sender(r, row) for r in reports)
 
 
 def open_level_incident(draft: AlertsDecision, rises: Rises) -> None:

@@ -11,6 +11,7 @@ from typing import Final
 from schemas import reference as ref
 from schemas.alerts import Held, ReportRow
 from schemas.base import HOUR_MS, Instant, copy_with
+from schemas.catalogue.event_types import endangers_people
 from schemas.crisis.causes import Cause
 from schemas.words import EventType
 from services.alerts.causes.cause_impact import is_daily
@@ -32,9 +33,12 @@ from services.alerts.reports.report_facts import (
     get_site,
     is_ahead,
     is_all_clear,
+    is_confirmed,
     is_current,
     is_placeless,
     is_revocation,
+    is_same_sender,
+    is_withdrawn,
     list_named,
     list_objects,
     list_services,
@@ -45,6 +49,8 @@ from services.alerts.rows import sort_by_id
 UNENTITLED: Final = "measure_unentitled"
 TO_CONFIRM: Final = "to_confirm"
 FLAGS: Final = frozenset({UNENTITLED, TO_CONFIRM})
+NEWER_WORD: Final = "newer_word"
+"""End of a cause that came late: a newer report of its site had ended such a trouble. Rule D7."""
 CELL_ROLE: Final = "cellule_situation"
 """Role that is asked to confirm."""
 _OUTAGES: Final = frozenset({EventType.OUTAGE_IT, EventType.OUTAGE_TELECOM})
@@ -370,7 +376,7 @@ def find_superseding_event(
         and is_superseded_by(row, newest_end)
         and not is_ahead(row.effective, newest_end[0])
     ):
-        return newest_end[0], "newer_word"
+        return newest_end[0], NEWER_WORD
     if (
         cause is not None
         and not cause.windows
@@ -384,8 +390,11 @@ def find_superseding_event(
         and last.lifted_at is not None
         and not is_ahead(row.effective, last.lifted_at)
     ):
-        was_denied = last.lifted_by == DENIED + row.id  # a person confirms it now
-        if not was_denied and last.lifted_by != "end_of_day" and row.occurred_at < last.lifted_at:
+        stands = (
+            last.lifted_by == DENIED + row.id  # a person confirms it now
+            or find_withdrawal_by_others(draft, row) is not None
+        )
+        if not stands and last.lifted_by != "end_of_day" and row.occurred_at < last.lifted_at:
             return last.lifted_at, last.lifted_by or "lifted"
     if is_daily(row) and (end := find_end_of_day(row.occurred_at)) <= draft.now:
         return end, "end_of_day"
@@ -395,6 +404,40 @@ def find_superseding_event(
         _find_power_restoration(draft, row, incident)
         or _find_service_restoration(draft, row)
         or _find_revocation(draft, row)
+    )
+
+
+def find_withdrawal_by_others(draft: AlertsDecision, row: ReportRow) -> ReportRow | None:
+    """Return the report that ended the danger of an older report, but speaks for others alone.
+
+    It is a Cancel of their own reports, or the report that a person denied. Rule D3, cancellations.
+    """
+    last = find_newest_cause(row, bool(row.effective), draft)
+    if last is None or last.lifted_at is None or row.occurred_at >= last.lifted_at:
+        return None
+    if not is_withdrawn(last):
+        return None
+    _, _, id = (last.lifted_by or "").partition(":")
+    withdrawal = draft.state.reports.get(id)
+    return (
+        withdrawal
+        if withdrawal is not None
+        and keeps_danger(withdrawal, row, draft.find_reports(last.reports))
+        else None
+    )
+
+
+def keeps_danger(withdrawal: ReportRow, report: ReportRow, withdrawn: list[ReportRow]) -> bool:
+    """Return whether a report of danger to people holds beside a withdrawal of these reports.
+
+    A source that takes back an own report speaks for nobody else; one that denies a report of
+    others speaks of the danger itself. Rule D3, cancellations.
+    """
+    return (
+        endangers_people(report.type, report.severity)
+        and is_confirmed(report)
+        and not is_same_sender(report, withdrawal)
+        and any(is_same_sender(r, withdrawal) for r in withdrawn)
     )
 
 

@@ -260,6 +260,11 @@ def is_withdrawn(cause: Cause) -> bool:
     return (cause.lifted_by or "").startswith((WITHDRAWN, DENIED))
 
 
+def is_same_sender(report: ReportRow, other: ReportRow) -> bool:
+    """Return whether one source sent both reports under one key."""
+    return (report.source, report.source_key) == (other.source, other.source_key)
+
+
 def parse_truth(value: float | bool | str | None) -> bool:
     """Return a measured value as true or false."""
     if isinstance(value, str):

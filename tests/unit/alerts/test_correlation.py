@@ -308,7 +308,10 @@ def test_ill_people_are_one_incident_per_kitchen_over_communes(scene: Scene) -> 
     assert _kinds(scene) == [("kitchen", "cuisine-centrale-sud")]
 
 
-def test_systems_are_apart_until_an_isolation_makes_them_one(scene: Scene) -> None:
+@pytest.mark.parametrize("object", ["system:*", None, "system:messagerie"])
+def test_systems_are_apart_until_an_isolation_makes_them_one(
+    scene: Scene, object: str | None
+) -> None:
     a = scene.report(0, "outage_it", "sit-01", severity=4, measure=_measure(object="system:ad"))
     b = scene.report(1, "outage_it", measure=_measure(object="system:billetterie"), severity=2)
     assert scene.incident_of(a) != scene.incident_of(b)
@@ -317,7 +320,7 @@ def test_systems_are_apart_until_an_isolation_makes_them_one(scene: Scene) -> No
         "outage_it",
         "cen-1",
         severity=5,
-        measure=_measure("total_isolation", True, object="system:*"),
+        measure=_measure("total_isolation", True, object=object),
     )
     d = scene.report(
         6,

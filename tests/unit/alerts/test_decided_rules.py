@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from schemas.calling import NotificationPlanned
 from schemas.reports import Measure, Window
 from schemas.words import Certainty
 from services.alerts.decision import AlertsDecision
@@ -133,3 +134,31 @@ def test_a_forecast_without_a_day_covers_tomorrow(scene: Scene) -> None:
     )
     assert _read(scene, make_forecast_absence, 38 * 60, scope="global") == 45
     assert _read(scene, make_forecast_absence, 39 * 60, scope="global") == 0
+
+
+@pytest.mark.parametrize("place", [{"site": "pmi-04"}, {"commune": "92050"}, {}])
+def test_an_information_of_danger_to_people_opens_an_incident(place: dict[str, Any]) -> None:
+    """D2, D24: a warning of the préfecture that no type fits calls like any danger."""
+    scene = Scene()
+    report = scene.report(0, "info", source="prefecture", severity=5, **place)
+    incident = scene.incident_of(report)
+    assert (incident.danger, int(incident.level)) == (True, 1)
+    calls = [f for f in scene.facts if isinstance(f, NotificationPlanned)]
+    assert {call.person for call in calls} >= {"ast-technique"}
+    assert all(call.danger for call in calls)
+
+
+def test_an_information_of_danger_joins_an_incident_at_its_site() -> None:
+    scene = Scene()
+    fire = scene.report(0, "fire", "pmi-04")
+    report = scene.report(1, "info", "pmi-04", severity=5, source="pompiers")
+    assert scene.incident_of(report) == scene.incident_of(fire)
+
+
+@pytest.mark.parametrize("severity", [4, 5])
+def test_an_unconfirmed_information_of_danger_asks_a_person(severity: int) -> None:
+    scene = Scene()
+    scene.report(0, "info", "pmi-04", severity=severity, certainty="unconfirmed", source="agent")
+    questions = [t.kind for t in scene.state.tasks.values()]
+    assert questions == (["verify_report"] if severity == 5 else [])
+    assert not scene.incidents()

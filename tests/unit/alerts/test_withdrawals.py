@@ -1,0 +1,105 @@
+"""Withdrawals speak for their sender alone, in any order of arrival (D3, D5, D7)."""
+
+from __future__ import annotations
+
+from itertools import permutations
+from typing import Any
+
+import pytest
+
+from schemas.calling import AnswerReceived, NotificationPlanned
+from schemas.commands import DenyReport
+from schemas.words import Answer, EventType, MsgType
+from tests.unit.alerts.scene import Scene
+
+COLLEGE, PMI = "clg-0921353W", "pmi-04"
+FIRE: dict[str, Any] = {"severity": 4}
+CANCEL, UPDATE = MsgType.CANCEL, MsgType.UPDATE
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+def templates(scene: Scene) -> set[str]:
+    return {f.template for f in scene.facts if isinstance(f, NotificationPlanned)}
+
+
+def tasks(scene: Scene) -> dict[str, str]:
+    return {t.kind: t.state.value for t in scene.state.tasks.values()}
+
+
+@pytest.mark.parametrize("type", ["fire", "evacuation", "gas_leak", "shelter_in_place"])
+@pytest.mark.parametrize("order", list(permutations(range(3)))[:3])
+def test_a_withdrawal_leaves_the_danger_that_others_saw(
+    scene: Scene, type: str, order: tuple[int, ...]
+) -> None:
+    """The manager takes the own report back; the firefighters stand by theirs, early or late."""
+    reports = (
+        {"id": "first", "occurred": 0, **FIRE},
+        {"id": "other", "occurred": 3, "source": "pompiers", **FIRE},
+        {"id": "back", "occurred": 6, "msg_type": CANCEL, "references": ("first",), **FIRE},
+    )
+    for n, report in enumerate(order):
+        scene.report(7 + n, type, COLLEGE, **reports[report])
+    (cause,) = scene.site(COLLEGE).causes
+    assert (cause.type.value, cause.sources, cause.contested) == (type, ("pompiers",), True)
+    assert scene.incident_of("other").danger
+    assert tasks(scene)["contested"] == "open"
+
+
+def test_people_in_charge_do_not_turn_back_from_a_danger_of_others(scene: Scene) -> None:
+    first = scene.report(0, "fire", COLLEGE, **FIRE)
+    scene.report(3, "fire", COLLEGE, source="pompiers", **FIRE)
+    call = next(f for f in scene.named(NotificationPlanned) if f.answer_expected)
+    scene.feed(
+        AnswerReceived(
+            notification=call.notification,
+            person=call.person,
+            answer=Answer.ACK,
+            channel="app",
+            at=scene.at(4),
+        ),
+        at=scene.at(4),
+    )
+    scene.report(6, "fire", COLLEGE, msg_type=CANCEL, references=(first,), **FIRE)
+    scene.step(8)
+    assert "report_withdrawn" not in templates(scene)
+    assert (scene.status(COLLEGE), scene.site(COLLEGE).confinement) == ("evacuated", "counting")
+    assert tasks(scene)["headcount"] == "open"
+
+
+def test_a_denial_leaves_the_older_danger_that_others_report_late(scene: Scene) -> None:
+    wrong = scene.report(0, "fire", COLLEGE, **FIRE)
+    scene.command(DenyReport(author="coord-pca", role="coordinator", report=wrong), 5)
+    assert scene.status(COLLEGE) == "normal"
+    late = scene.report(8, "fire", COLLEGE, occurred=3, source="pompiers", **FIRE)
+    assert scene.status(COLLEGE) == "evacuated"
+    assert scene.incident_of(late).danger
+
+
+def test_a_denial_by_another_source_ends_the_danger_for_all(scene: Scene) -> None:
+    """The firefighters deny the fire that two people of the site reported."""
+    first = scene.report(0, "fire", COLLEGE, **FIRE)
+    scene.report(1, "fire", COLLEGE, source="agent", **FIRE)
+    scene.report(6, "fire", COLLEGE, source="pompiers", msg_type=CANCEL, references=(first,))
+    assert scene.status(COLLEGE) == "normal"
+
+
+def test_a_withdrawn_reopening_restores_a_danger_that_came_late(scene: Scene) -> None:
+    reopening = scene.report(3, "reopening", PMI, severity=1, lifts=(EventType.FIRE,))
+    late = scene.report(4, "fire", PMI, occurred=0, source="pompiers", **FIRE)
+    assert scene.status(PMI) == "normal"
+    scene.report(6, "reopening", PMI, severity=1, msg_type=CANCEL, references=(reopening,))
+    assert scene.status(PMI) == "evacuated"
+    assert scene.incident_of(late).over_since is None
+
+
+def test_an_update_of_a_reopening_ends_nothing_else(scene: Scene) -> None:
+    """The power is back; then a fire breaks out, and the word on the power is corrected."""
+    scene.report(0, "outage_power", PMI)
+    reopening = scene.report(3, "reopening", PMI, severity=1, lifts=(EventType.OUTAGE_POWER,))
+    scene.report(5, "fire", PMI, source="pompiers", **FIRE)
+    scene.report(9, "reopening", PMI, severity=1, msg_type=UPDATE, references=(reopening,))
+    assert scene.status(PMI) == "evacuated"
