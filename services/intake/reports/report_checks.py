@@ -27,6 +27,7 @@ from schemas.words import Certainty, EventType, MsgType
 from services.runtime.http.problems import ProblemError, build_bilingual, build_fault
 from services.runtime.identity.permissions import Permission, Role
 from services.runtime.identity.principals import Principal
+from services.runtime.process.tasks import retrieve_exception
 
 SHARED: Final = "multi"
 """Pôle of a site where several work (`sites.csv`)."""
@@ -75,6 +76,8 @@ A report in this time after the closing is refused by the decider.
 """
 PATIENCE_S: Final = 5.0
 """Longest wait for the answer of the console: it looks for a realm that it does not know."""
+SHORT_S: Final = 0.05
+"""Wait for the answer about a realm that was open at the last one."""
 
 
 def choose_source_kind(
@@ -283,43 +286,49 @@ class RealmCheck:
         self._monotonic = monotonic
         self._open_until = {own: float("inf")}
         self._closed = set[str]()
+        self._questions: dict[str, asyncio.Task[None]] = {}
         self._turn = asyncio.Lock()
 
     async def check(self, realm: str) -> bool:
         """Return whether a realm is closed. Raises ProblemError `realm_unknown`.
 
         Without a sure answer the realm passes, and the decider judges. So no report is lost while
-        the console is away or behind the log. A realm that was open is then asked about less often.
+        the console is away or behind the log, and a busy console delays no stream of reports: a
+        realm that was open waits `SHORT_S` for the answer, and not at all if it is asked for
+        already.
         """
-        if self._is_open(realm):
+        if realm in self._closed or self._is_open(realm):
+            return realm in self._closed
+        was_open, question = realm in self._open_until, self._questions.get(realm)
+        if question is None:
+            question = asyncio.create_task(self._look_up(realm))
+            question.add_done_callback(lambda _: self._questions.pop(realm, None))
+            question.add_done_callback(retrieve_exception)
+            self._questions[realm] = question
+        elif was_open:
             return False
-        try:
-            async with asyncio.timeout(PATIENCE_S), self._turn:
-                if realm not in self._closed and not self._is_open(realm):
-                    await self._look_up(realm)
-        except (
-            aiohttp.ClientError,
-            TimeoutError,
-            OSError,
-            AttributeError,
-            KeyError,
-            TypeError,
-            ValueError,
-        ) as error:
-            log.debug("realm.unasked", realm=realm, error=f"{type(error).__name__}: {error}")
-            if realm in self._open_until:
-                self._open_until[realm] = self._monotonic() + PATIENCE_S
+        await asyncio.wait({question}, timeout=SHORT_S if was_open else PATIENCE_S)
+        if question.done():
+            question.result()
         return realm in self._closed
 
     def _is_open(self, realm: str) -> bool:
         return self._monotonic() < self._open_until.get(realm, 0.0)
 
     async def _look_up(self, realm: str) -> None:
-        answer = await self._ask(f"{KNOWN_REALM}?name={quote(realm, safe='')}", PATIENCE_S)
-        if answer["known"] is False:
+        try:
+            async with asyncio.timeout(PATIENCE_S), self._turn:
+                answer = await self._ask(f"{KNOWN_REALM}?name={quote(realm, safe='')}", PATIENCE_S)
+            is_known, is_closed = answer["known"], answer["closed"]
+        except UNANSWERED as error:
+            log.debug("realm.unasked", realm=realm, error=f"{type(error).__name__}: {error}")
+            if realm in self._open_until:
+                self._open_until[realm] = self._monotonic() + PATIENCE_S
+            return
+        if is_known is False:
             raise ProblemError("realm_unknown")
-        if answer["closed"]:
+        if is_closed:
             self._closed.add(realm)
-        elif answer["known"]:
+        elif is_known:
             open_s = float("inf") if is_live(realm) else OPEN_S
             self._open_until[realm] = self._monotonic() + open_s

@@ -6,6 +6,7 @@ The console must be sure of it.
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import aiohttp
@@ -23,13 +24,14 @@ class Console:
         self.asked: list[str] = []
         self.now_s = 1_000.0
         self.closed = False
+        self.delay_s = 0.0
         self._known = known
         realms = door.intake.receiver._realms
         realms._ask, realms._monotonic = self.ask, lambda: self.now_s
 
     async def ask(self, path: str, timeout_s: float) -> Any:  # noqa: ARG002
         self.asked.append(path)
-        await asyncio.sleep(0)
+        await asyncio.sleep(self.delay_s)
         if isinstance(self._known, Exception):
             raise self._known
         return {"known": self._known, "closed": self.closed}
@@ -107,6 +109,18 @@ async def test_an_exercise_that_was_open_stays_so_while_the_console_is_away(door
     for key in ("b", "c"):
         assert (await post(door, "92~ex-1", key))[0] == 202
     assert len(console.asked) == 2, "each question may take seconds"
+
+
+async def test_a_busy_console_delays_no_stream_of_reports_to_an_open_exercise(door: Door) -> None:
+    console = Console(door, True)
+    assert (await post(door, "92~ex-1", "first"))[0] == 202
+    console.now_s += report_checks.OPEN_S
+    console.delay_s = 60.0
+    began = time.monotonic()
+    answers = await asyncio.gather(*(post(door, "92~ex-1", f"k{n}") for n in range(20)))
+    assert {status for status, _ in answers} == {202}
+    assert time.monotonic() - began < report_checks.PATIENCE_S / 2
+    assert len(console.asked) == 2, "one question at a time"
 
 
 async def test_a_live_realm_of_another_territory_is_asked_for_once(door: Door) -> None:
