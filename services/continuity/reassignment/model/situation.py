@@ -187,12 +187,12 @@ class Quantities:
             if rule.criticality not in OPTIMISED_CRITICALITIES:
                 continue
             required_agents = cell.minimum
-            if rule.site_bound and n in self.unadmitted:
-                continue
             if rule.site_bound:
-                if cell.minimum > self.seats[n]:
-                    self.suspended[n] = cell.minimum - self.seats[n]
-                required_agents = min(required_agents, self.seats[n])
+                # Nobody else may come to a site in the area of an order (D102).
+                possible_agents = working if n in self.unadmitted else self.seats[n]
+                if cell.minimum > possible_agents:
+                    self.suspended[n] = cell.minimum - possible_agents
+                required_agents = min(required_agents, possible_agents)
             if (need := required_agents - working) > 0:
                 own_site = n not in self.unadmitted and (rule.site_bound or working < self.seats[n])
                 tele = (

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from hashlib import sha256
 
+import pytest
+
 from schemas.reference import ReassignmentRule, Substitution
 from services.continuity.reassignment.model.explain import StaffGap
 from services.continuity.reassignment.model.lexicographic import SolveChoice
@@ -186,6 +188,22 @@ def test_a_service_bound_to_its_site_is_suspended_with_it() -> None:
     assert proposal.lines == ()
     assert proposal.unmet == ()
     assert [(gap.activity, gap.count) for gap in proposal.staff_gaps] == [("SOL-04", 8)]
+
+
+@pytest.mark.parametrize(("staff", "seats", "missing"), [(100, 0, 8), (0, 100, 8), (50, 100, 3)])
+def test_a_bound_service_in_the_area_of_an_order_is_suspended_and_calls_nobody(
+    staff: int, seats: int, missing: int
+) -> None:
+    """Nobody is sent there (D102), and what is not done is not hidden."""
+    tables = small(
+        [site("a"), site("b", 500)],
+        [rule("SOL-04", 2, site_bound=True, release_pct=100)],
+        [cell("a", "SOL-04", "infirmier", 10, 8), cell("b", "SOL-04", "infirmier", 10)],
+    )
+    ordered = SiteCapacityState(staff, seats, False, admits=False)
+    proposal = solve_situation_program(tables, ModelSituation({"a": ordered}))
+    assert (proposal.lines, proposal.unmet) == ((), ())
+    assert [(gap.site, gap.count) for gap in proposal.staff_gaps] == [("a", missing)]
 
 
 def _at_home(tele: int, *, on: bool = True, needs_desk: bool = True) -> SolvedProposal:
