@@ -46,6 +46,10 @@ class HazardWindow:
     colour: str | None = None
     confirmed: bool = True
 
+    @property
+    def hours(self) -> float:
+        return CUT_H if self.end is None else (self.end - self.start) / HOUR_MS
+
 
 @dataclass(frozen=True, slots=True)
 class SiteClock:
@@ -224,35 +228,42 @@ def foresee_windows(
     plan: str | None,
     now: Instant,
 ) -> HazardForecast | None:
-    """Return the clock of every site exposed to an announced cut, heat or snow."""
+    """Return the clock of every site exposed to an announced cut, heat or snow.
+
+    Its hour is that of the first window that matters there: a short cut may come before a long one.
+    """
     ahead = sorted(
         (w for w in windows if w.end is None or w.end > now), key=lambda w: (w.start, w.report)
     )
     if not ahead:
         return None
-    first = ahead[0]
-    lead = CUT_LEAD_MS if hazard == POWER else FLOOD_LEAD_MS
-    is_reached = first.start <= now and first.confirmed
-    hours = CUT_H if first.end is None else (first.end - first.start) / HOUR_MS
-    clocks = [
-        SiteClock(
-            site=site.id,
-            hazard=hazard,
-            state="reached" if is_reached else "expected" if first.confirmed else "possible",
-            at=first.start,
-            earliest=first.start,
-            latest=first.start,
-            margin=None,
-            until=first.end,
-            threshold=None,
-            prepare_by=None if is_reached else first.start - lead,
-            close_by=None,
-            activities=territory.list_activities(site),
-        )
-        for site in territory.sites.values()
-        if _is_exposed(territory, site, hazard, hours)
-    ]
+    clocks = []
+    for site in territory.sites.values():
+        reaching = (w for w in ahead if _is_exposed(territory, site, hazard, w.hours))
+        if (window := next(reaching, None)) is not None:
+            clocks.append(_clock_announced(territory, site, hazard, window, now))
     return HazardForecast(hazard, plan, "announced", _sort(clocks), windows=tuple(ahead))
+
+
+def _clock_announced(
+    territory: HazardReference, site: Site, hazard: str, window: HazardWindow, now: Instant
+) -> SiteClock:
+    lead = CUT_LEAD_MS if hazard == POWER else FLOOD_LEAD_MS
+    is_reached = window.start <= now and window.confirmed
+    return SiteClock(
+        site=site.id,
+        hazard=hazard,
+        state="reached" if is_reached else "expected" if window.confirmed else "possible",
+        at=window.start,
+        earliest=window.start,
+        latest=window.start,
+        margin=None,
+        until=window.end,
+        threshold=None,
+        prepare_by=None if is_reached else window.start - lead,
+        close_by=None,
+        activities=territory.list_activities(site),
+    )
 
 
 def _is_exposed(territory: HazardReference, site: Site, hazard: str, hours: float) -> bool:

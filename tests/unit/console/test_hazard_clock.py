@@ -227,6 +227,21 @@ def test_an_announced_cut_names_the_sites_without_a_generator_that_people_depend
     assert foresee_windows(reference(), POWER, [window], "PT-ELEC", end) is None
 
 
+def test_a_short_cut_before_a_long_one_hides_no_site() -> None:
+    """EcoWatt announces the red hours of a morning and of an evening together."""
+    short = HazardWindow(NOW + HOUR_MS, NOW + 2 * HOUR_MS, "ecowatt")
+    long = HazardWindow(NOW + 10 * HOUR_MS, NOW + 14 * HOUR_MS, "ecowatt")
+    both = foresee_windows(reference(), POWER, [short, long], None, NOW)
+    alone = foresee_windows(reference(), POWER, [long], None, NOW)
+    first = foresee_windows(reference(), POWER, [short], None, NOW)
+    assert both is not None and alone is not None and first is not None
+    hours = {clock.site: (clock.earliest, clock.until) for clock in both.sites}
+    soon = {clock.site for clock in first.sites}
+    assert hours.keys() == {clock.site for clock in alone.sites}
+    assert {hours[site] for site in soon} == {(short.start, short.end)}
+    assert {hours[site] for site in hours.keys() - soon} == {(long.start, long.end)}
+
+
 def test_heat_names_the_sites_that_vulnerable_people_depend_on() -> None:
     window = HazardWindow(NOW - HOUR_MS, None, "r1", colour="orange")
     forecast = foresee_windows(reference(), HEAT, [window], "PT-CANICULE", NOW)
