@@ -1,6 +1,6 @@
 """Queries about actions and the tasks of the rules, which are kinds of actions. Rule D87."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from schemas import alerts as a
@@ -9,6 +9,7 @@ from schemas.crisis import actions as act
 from schemas.words import ActionPriority, ActionState, TaskState
 from services.console import resources as r
 from services.console.http.problems import NotFound
+from services.console.incidents.merging import list_merged_incidents
 from services.console.messages.queries import INSTRUCTION, is_overdue
 from services.console.read_model.query_base import (
     UNLIMITED,
@@ -61,7 +62,7 @@ class ActionQueries(QueryBase):
         requests = (await view.picture.rows(act.ActionRow)).values()
         tasks = (await view.picture.rows(a.TaskRow)).values()
         incidents = await view.picture.rows(a.IncidentRow) if incident is not None else {}
-        of_incident = None if incident is None else _list_merged_ids(incidents, incident)
+        of_incident = None if incident is None else list_merged_incidents(incidents, incident)
         at = get_snapshot_time(view.picture)
         all_kinds = [_build_action(view, row, at) for row in requests if kind in (None, REQUEST)]
         all_kinds += [_build_task_action(view, t, at) for t in tasks if kind in (None, t.kind)]
@@ -115,14 +116,6 @@ class ActionQueries(QueryBase):
             else x
             for x in actions
         ]
-
-
-def _list_merged_ids(rows: Mapping[str, a.IncidentRow], incident: str) -> Collection[str]:
-    """Return an incident and those that were merged into it."""
-    ids = {incident}
-    while more := {r.id for r in rows.values() if r.merged_into in ids} - ids:
-        ids |= more
-    return ids
 
 
 def _sort_key(action: r.Action) -> tuple[bool, float, str]:

@@ -12,6 +12,7 @@ from schemas.crisis.area_orders import AREA_ORDER, CONCERNED, NOT_CONCERNED, Are
 from schemas.words import EventType, TaskState
 from services.console import resources as r
 from services.console.incidents.cap import CapWriter
+from services.console.incidents.merging import find_standing_incident
 from services.console.incidents.resources import has_receipt
 from services.console.incidents.titles import write_incident_title
 from services.console.read_model.query_base import UNLIMITED, OpenedRealm, QueryBase
@@ -76,14 +77,7 @@ async def _find_area_incidents(picture: RealmSnapshot) -> frozenset[str | None]:
     if not orders:
         return frozenset()
     incidents = await picture.rows(a.IncidentRow)
-    return frozenset(_find_standing(incidents, order.incident) for order in orders)
-
-
-def _find_standing(incidents: Mapping[str, a.IncidentRow], id: str | None) -> str | None:
-    """Return the incident, or the one that it was merged into."""
-    while (row := incidents.get(id or "")) is not None and row.merged_into is not None:
-        id = row.merged_into
-    return id
+    return frozenset(find_standing_incident(incidents, order.incident) for order in orders)
 
 
 class IncidentQueries(QueryBase):
@@ -136,7 +130,7 @@ class IncidentQueries(QueryBase):
         mine = [
             o
             for o in orders
-            if incident is None or _find_standing(incidents, o.incident) == incident
+            if incident is None or find_standing_incident(incidents, o.incident) == incident
         ]
         if not mine:
             return []

@@ -145,6 +145,11 @@ class CostFacts:
     clocks: Sequence[ObligationRow] = ()
     claims: frozenset[str] = frozenset()
     """Obligations that are declarations to an insurer."""
+    merged: Mapping[str, str] = field(default_factory=dict)
+    """Merged incident → the one that stands, to which its costs belong."""
+
+    def find_incident(self, id: str | None) -> str | None:
+        return self.merged.get(id or "", id)
 
 
 def list_cost_lines(facts: CostFacts) -> list[CostLine]:
@@ -155,13 +160,13 @@ def list_cost_lines(facts: CostFacts) -> list[CostLine]:
         *_list_resource_lines(facts),
         *_list_message_lines(facts),
     ]
-    lines = [_claim(line, claims) for line in unclaimed_lines]
+    lines = [_attribute(line, facts, claims) for line in unclaimed_lines]
     return sorted(lines, key=lambda line: (-line.at, line.id))
 
 
-def _claim(line: CostLine, claims: Mapping[str, tuple[str, ...]]) -> CostLine:
-    names = claims.get(line.incident or "")
-    return line if names is None else replace(line, claims=names)
+def _attribute(line: CostLine, facts: CostFacts, claims: Mapping[str, tuple[str, ...]]) -> CostLine:
+    incident = facts.find_incident(line.incident)
+    return replace(line, incident=incident, claims=claims.get(incident or "", ()))
 
 
 def _index_claims(facts: CostFacts) -> dict[str, tuple[str, ...]]:
@@ -169,7 +174,8 @@ def _index_claims(facts: CostFacts) -> dict[str, tuple[str, ...]]:
     obligations: dict[str, set[str]] = {}
     for clock in facts.clocks:
         if clock.obligation in facts.claims and clock.state is not ObligationState.DISMISSED:
-            obligations.setdefault(clock.incident or "", set()).add(clock.obligation)
+            incident = facts.find_incident(clock.incident) or ""
+            obligations.setdefault(incident, set()).add(clock.obligation)
     return {incident: tuple(sorted(names)) for incident, names in obligations.items()}
 
 

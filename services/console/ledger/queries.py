@@ -1,7 +1,7 @@
 """Queries about costs. Rule D93."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
 
@@ -13,6 +13,7 @@ from schemas.delivery import NotificationRow
 from schemas.reassignment import ReassignmentRow
 from services.console.documents.document import Document
 from services.console.i18n import Translator, get_translator
+from services.console.incidents.merging import find_standing_incident
 from services.console.incidents.titles import write_incident_title
 from services.console.ledger import resources as r
 from services.console.ledger.document import LedgerSheetFacts, draft_ledger_document
@@ -112,7 +113,7 @@ class LedgerQueries(QueryBase):
         """List the costs, newest first."""
         view = await self.read()
         naming = await self._read_names(view)
-        matching_lines = [line for line in await self._list_lines(view) if choice.fits(line)]
+        matching_lines = await self._list_matching_lines(view, choice)
         page_lines, following = paginate(
             matching_lines, lambda line: (-line.at, line.id), limit, cursor
         )
@@ -123,7 +124,7 @@ class LedgerQueries(QueryBase):
         """Return the sums of the costs by kind, incident, pôle and declaration to an insurer."""
         view = await self.read()
         naming = await self._read_names(view)
-        matching_lines = [line for line in await self._list_lines(view) if choice.fits(line)]
+        matching_lines = await self._list_matching_lines(view, choice)
         total = sum_lines(matching_lines)
 
         def group(
@@ -150,7 +151,7 @@ class LedgerQueries(QueryBase):
             here = self.of(self._realm, lang)
             view = await here.read()
             naming = await here._read_names(view)
-            matching_lines = [line for line in await here._list_lines(view) if choice.fits(line)]
+            matching_lines = await here._list_matching_lines(view, choice)
             realm = build_realm_now(view.picture)
             facts.append(
                 LedgerSheetFacts(
@@ -165,9 +166,17 @@ class LedgerQueries(QueryBase):
             )
         return draft_ledger_document(facts)
 
+    async def _list_matching_lines(
+        self, view: OpenedRealm, choice: LedgerFilter
+    ) -> Sequence[CostLine]:
+        incidents = await view.picture.rows(IncidentRow)
+        choice = replace(choice, incident=find_standing_incident(incidents, choice.incident))
+        return [line for line in await self._list_lines(view) if choice.fits(line)]
+
     async def _list_lines(self, view: OpenedRealm) -> Sequence[CostLine]:
         picture, names = view.picture, view.picture.reference.names
         read = picture.rows
+        incidents = await read(IncidentRow)
         return list_cost_lines(
             CostFacts(
                 now=get_snapshot_time(picture),
@@ -181,6 +190,11 @@ class LedgerQueries(QueryBase):
                 escalations=await read(EscalationRow),
                 clocks=list((await read(ObligationRow)).values()),
                 claims=frozenset(one.id for one in names.obligations.values() if one.claim),
+                merged={
+                    row.id: find_standing_incident(incidents, row.id) or row.id
+                    for row in incidents.values()
+                    if row.merged_into is not None
+                },
             )
         )
 

@@ -234,7 +234,9 @@ def test_a_short_cut_before_a_long_one_hides_no_site() -> None:
     both = foresee_windows(reference(), POWER, [short, long], None, NOW)
     alone = foresee_windows(reference(), POWER, [long], None, NOW)
     first = foresee_windows(reference(), POWER, [short], None, NOW)
-    assert both is not None and alone is not None and first is not None
+    assert both is not None
+    assert alone is not None
+    assert first is not None
     hours = {clock.site: (clock.earliest, clock.until) for clock in both.sites}
     soon = {clock.site for clock in first.sites}
     assert hours.keys() == {clock.site for clock in alone.sites}

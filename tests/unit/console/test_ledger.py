@@ -39,7 +39,7 @@ from services.console.ledger.lines import (
 from services.console.texts.names import TerritoryNames
 from tests.shipped import territory
 from tests.unit.console.held import browsing
-from tests.unit.console.test_every_screen import REALM, realm, words
+from tests.unit.console.test_every_screen import REALM, incident, realm, words
 
 NAMES = TerritoryNames.of(territory().sections)
 PRICES = UnitPrices.of(territory().sections)
@@ -232,9 +232,11 @@ def test_a_message_of_an_escalation_belongs_to_its_incident() -> None:
     )
 
 
-def _clock(obligation: str, state: ObligationState = ObligationState.RUNNING) -> ObligationRow:
+def _clock(
+    obligation: str, state: ObligationState = ObligationState.RUNNING, incident: str = "i1"
+) -> ObligationRow:
     return ObligationRow.model_construct(
-        id=f"{obligation}/i1", obligation=obligation, incident="i1", state=state
+        id=f"{obligation}/{incident}", obligation=obligation, incident=incident, state=state
     )
 
 
@@ -249,6 +251,20 @@ def test_costs_belong_to_the_declarations_to_an_insurer_of_their_incident() -> N
     assert line.claims == ("assureur-sinistre", "catnat-assure")
     other = _one(CostKind.MESSAGE, messages=[_message(1, incident="i2")], clocks=clocks)
     assert other.claims == ()
+
+
+def test_costs_of_a_merged_incident_belong_to_the_one_that_stands() -> None:
+    """The clock of either incident counts for both, and so does its declaration."""
+    clocks = [_clock("assureur-sinistre"), _clock("catnat-assure", incident="i2")]
+    for id in ("i1", "i2"):
+        line = _one(
+            CostKind.MESSAGE,
+            messages=[_message(1, incident=id)],
+            clocks=clocks,
+            merged={"i2": "i1"},
+        )
+        assert line.incident == "i1"
+        assert line.claims == ("assureur-sinistre", "catnat-assure")
 
 
 TIMES = st.integers(0, 10 * 24).map(lambda hours: T0 + hours * HOUR_MS)
@@ -486,3 +502,17 @@ async def test_list_totals_and_table_have_the_same_sum() -> None:
     )
     assert "à prix provisoires" in document["sheets"]["fr"]["subtitle"]
     assert totals["draft_eur"] == pytest.approx(totals["amount_eur"], abs=0.01)
+
+
+async def test_the_costs_of_an_incident_hold_those_of_the_ones_merged_into_it() -> None:
+    realm_state = _held()
+    realm_state.put("incidents", incident("i1"))
+    realm_state.put("incidents", incident("i2", state="merged", merged_into="i1"))
+    realm_state.put("resource_requests", _request(2, incident="i2").model_dump())
+    browser, _ = browsing(realm_state)
+    for id in ("i1", "i2"):
+        path = f"/api/v1/ledger?realm={REALM}&incident={id}"
+        lines = (await browser.get(path, role="cell")).json()["items"]
+        kinds = sorted(line["kind"] for line in lines)
+        assert kinds == ["agent_days", "fuel", "fuel", "resource", "resource", "travel"]
+        assert {line["incident"] for line in lines} == {"i1"}
