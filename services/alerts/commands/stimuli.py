@@ -24,6 +24,9 @@ def plan_stimulus(draft: AlertsDecision, command: m.PlanStimulus) -> CommandResu
 
 
 def skip_stimulus(draft: AlertsDecision, command: m.SkipStimulus) -> CommandResult:
+    """Leave a stimulus out; refuse one whose report is in the realm already (409)."""
+    if command.stimulus in draft.state.stimuli and command.stimulus in draft.state.aliases:
+        raise RefusedCommand(409, "stimulus_played", stimulus=command.stimulus)
     return _set_skipped(draft, command.stimulus, command.expected, skipped=True)
 
 

@@ -402,6 +402,7 @@ REFUSALS = {
     "stimulus_live": N_("Un stimulus n’existe que dans un exercice."),
     "stimulus_known": N_("Un stimulus porte déjà cet identifiant."),
     "stimulus_not_found": N_("Ce stimulus n’existe pas."),
+    "stimulus_played": N_("Ce stimulus est déjà joué : il n’est plus possible de le sauter."),
     "stimulus_state": N_("Ce stimulus est déjà dans cet état."),
     "note_empty": N_("Donnez une note, un texte ou les deux."),
     "notes_full": N_("Ce stimulus a déjà {most} notes."),

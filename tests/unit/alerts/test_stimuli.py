@@ -70,6 +70,16 @@ def test_a_command_that_does_not_fit_is_refused(
     assert scene.state.stimuli["E1"].version == 0
 
 
+def test_a_stimulus_that_was_played_is_not_skipped(scene: Scene) -> None:
+    """Its report is in the realm, whoever sent it, and the list would say otherwise."""
+    apply(scene, plan())
+    apply(scene, plan("E2"))
+    scene.report(1, "closure", "cen-1", alias="E1")
+    assert refusal(scene, SkipStimulus(stimulus="E1", **ORGANISER)) == (409, "stimulus_played")
+    apply(scene, SkipStimulus(stimulus="E2", **ORGANISER))
+    assert [id for id, row in scene.state.stimuli.items() if row.skipped] == ["E2"]
+
+
 def test_notes_are_bounded(scene: Scene) -> None:
     apply(scene, plan())
     note = NoteStimulus(stimulus="E1", mark=3, **OBSERVER)
