@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Self
 
 from schemas import reference as ref
+from schemas.topics import parse_realm
 
 TERRITORY: Final = {"92": "Hauts-de-Seine"}
 """Territory code → name."""
@@ -14,6 +15,11 @@ MAX_NAME_CHARACTERS: Final = 40
 _DRAFT: Final = " (brouillon)"
 _CONTINUITY: Final = re.compile(r"^PCA\b")
 """Prefix of a pôle's plan in the data, unknown outside the continuity team."""
+
+
+def find_territory_name(realm: str) -> str:
+    """Return the name of the territory of a realm; empty if nobody has given it one."""
+    return TERRITORY.get(parse_realm(realm)[0], "")
 
 
 def shorten_name(name: str) -> str:

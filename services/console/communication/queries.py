@@ -14,6 +14,7 @@ from services.console.logbook.erasures import format_erasure
 from services.console.read_model.query_base import UNLIMITED, QueryBase, get_snapshot_time
 from services.console.resource_base import Resource, Time
 from services.console.resources import Page, Report, to_datetime
+from services.messages.names import find_territory_name
 from services.runtime.http.pagination import paginate
 from services.runtime.secrets.erasure import read_erasure
 from services.runtime.secrets.vault import TextItem, get_field
@@ -196,7 +197,7 @@ class CommunicationQueries(QueryBase):
         section = drafting.find_section(reference.sections)
         now = to_datetime(get_snapshot_time(view.picture))
         values = drafting.describe_incident(
-            row, reference.names, reference.message_names.territory, self._lang, now
+            row, reference.names, find_territory_name(self._realm), self._lang, now
         )
         matching_templates = drafting.select_templates(
             section.templates,

@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from schemas.callouts import AGENT
 from schemas.delivery import NotificationRow
-from schemas.topics import parse_realm
 from schemas.words import Level, NotificationState
 from services.console.continuity.clocks import RunningClock
 from services.console.facilitation import page as facilitation
@@ -25,7 +24,7 @@ from services.console.web import times
 from services.console.web.access import PageMoved
 from services.console.web.screen_context import ScreenData, ScreenPage, load_escalation_view
 from services.messages import MessageNames, compose_message, load_phrases
-from services.messages.names import TERRITORY
+from services.messages.names import find_territory_name
 
 SPEEDS: Final = (1, 10, 60, 600)
 """Speeds with a button, in simulated seconds per real second; beyond them, time runs unlimited."""
@@ -182,7 +181,7 @@ def announcements(
     `call` is a call of the running escalation.
     """
     here, words = (
-        replace(names, territory=TERRITORY.get(parse_realm(realm)[0], "")),
+        replace(names, territory=find_territory_name(realm)),
         load_phrases(_.lang),
     )
     start = NotificationRow(

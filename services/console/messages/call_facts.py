@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import Final
 from urllib.parse import urlencode
 
-from schemas.topics import parse_realm
 from schemas.words import Answer
 from services.console.directory.resources import PhoneLink
 from services.console.directory.view import build_phone_link
@@ -19,7 +18,7 @@ from services.console.texts import words as w
 from services.console.texts.names import TerritoryNames
 from services.console.web import times
 from services.messages import MessageNames, load_phrases
-from services.messages.names import TERRITORY
+from services.messages.names import find_territory_name
 from services.messages.values import describe_incident, describe_place, describe_sites
 
 MAX_COLLEAGUES: Final = 20
@@ -68,7 +67,7 @@ def collect_call_facts(
     A person who was called twice counts once, by the newest answer, and is not told of their own.
     """
     words = load_phrases(_.lang)
-    here = replace(message_names, territory=TERRITORY.get(parse_realm(notification.realm)[0], ""))
+    here = replace(message_names, territory=find_territory_name(notification.realm))
     what = describe_incident(notification.values, words)
     place = describe_place(notification.values, here, words)
     began = notification.values.get("since")

@@ -15,7 +15,6 @@ from schemas import callouts as o
 from schemas import delivery as d
 from schemas.base import Instant
 from schemas.delivery import NotificationRow
-from schemas.topics import parse_realm
 from schemas.words import TaskState
 from services.console import resources as r
 from services.console.read_model.query_base import (
@@ -26,7 +25,7 @@ from services.console.read_model.query_base import (
 )
 from services.console.resources import Page, Texts
 from services.messages import MessageNames, compose_message, load_phrases
-from services.messages.names import TERRITORY
+from services.messages.names import find_territory_name
 from services.runtime.http.pagination import paginate
 from services.runtime.identity.signed_links import compute_token_length
 
@@ -52,7 +51,7 @@ def compose_texts(
     cell_text: str | None,
 ) -> Texts:
     """Compose the texts of one notification; `cell_text` is the free text of the cell."""
-    here = replace(names, territory=TERRITORY.get(parse_realm(realm)[0], ""))
+    here = replace(names, territory=find_territory_name(realm))
     link = (
         f"{public_url}/a/{_MASK_CHARACTER * compute_token_length(realm, row.person)}"
         if row.answer_expected

@@ -25,6 +25,7 @@ from services.console.resource_base import Resource, Time
 from services.console.resources import Page, to_datetime
 from services.console.texts import words as w
 from services.console.texts.names import TerritoryNames
+from services.messages.names import find_territory_name
 from services.runtime.http.pagination import paginate
 from services.runtime.secrets.vault import TextItem
 
@@ -149,7 +150,7 @@ class ObligationQueries(QueryBase):
             row,
             incident,
             reference.names,
-            reference.message_names.territory,
+            find_territory_name(self._realm),
             get_snapshot_time(view.picture),
         )
         blanks = find_blanks(reference.sections)

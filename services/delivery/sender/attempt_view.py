@@ -37,14 +37,14 @@ from schemas.delivery import (
 )
 from schemas.people.replies import ReplySubject
 from schemas.reference import ReferencePublished
-from schemas.topics import is_live, parse_realm
+from schemas.topics import is_live
 from schemas.words import Channel
 from services.delivery.channels.base import build_reference_key
 from services.delivery.notifications.channel_policies import get_urgency, is_never_waiting
 from services.delivery.sender.outcomes import SlotRoom, get_room
 from services.messages import MessageNames
 from services.messages.composition import read_card_list
-from services.messages.names import TERRITORY
+from services.messages.names import find_territory_name
 from services.runtime.log.transaction import Transaction
 
 KEPT_REFERENCES = 20_000
@@ -550,7 +550,7 @@ class AttemptView:
         """Return the labels of the realm's territory."""
         territory_names = self.names.get(realm)
         return (
-            MessageNames(territory=TERRITORY.get(parse_realm(realm)[0], ""))
+            MessageNames(territory=find_territory_name(realm))
             if territory_names is None
             else territory_names
         )

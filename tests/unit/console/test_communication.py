@@ -166,6 +166,15 @@ async def test_templates_are_filled_for_an_incident(desk: tuple[Browser, HeldMod
     assert english[0]["title"].startswith("Power cut")
 
 
+async def test_templates_name_the_territory(desk: tuple[Browser, HeldModel]) -> None:
+    """A text with blanks cannot be submitted, and the name of the territory is known."""
+    browser, _model = desk
+    path = f"/api/v1/statement-templates?realm={REALM}&incident=i-1"
+    texts = [one["text"] for one in (await browser.get(path, accept=JSON)).json()["items"]]
+    assert any("Le Département des Hauts-de-Seine" in text for text in texts)
+    assert not any("[territoire]" in text for text in texts)
+
+
 async def test_a_draft_from_a_template_counts_its_blanks(desk: tuple[Browser, HeldModel]) -> None:
     browser, _model = desk
     body = {"template": "power-usagers", "incident": "i-1"}

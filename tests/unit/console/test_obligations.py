@@ -181,6 +181,7 @@ async def test_a_draft_holds_the_facts_of_the_log(desk: tuple[Browser, HeldModel
     assert "Agents des sites concernés : 11." in draft["text"]
     assert "Violation connue depuis : 9 h 40." in draft["text"]
     assert "i-1" not in draft["text"]
+    assert draft["text"].startswith("Responsable du traitement : Département, Hauts-de-Seine.")
     assert any("catégories de données" in blank for blank in draft["blanks"])
     assert not any("connu" in blank for blank in draft["blanks"])
 
