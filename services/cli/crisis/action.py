@@ -22,7 +22,7 @@ Id = Annotated[str, typer.Argument(help="Id of the action, from `vigie action li
 
 
 @app.command("ask")
-@decision("actions", "Action confiée")
+@decision("actions", "Action confiée", creates="action")
 def ask(
     title: Annotated[str, typer.Argument(help="What to do; nothing that a stranger may not read")],
     to: Annotated[

@@ -69,8 +69,11 @@ def post_decision(
     expected: int | None = None,
     as_json: bool,
     success_text: str,
+    creates: str | None = None,
 ) -> None:
     """Post a decision, wait for the decider and print the result.
+
+    `creates` names the field of the result that holds the id for the next command.
 
     Raises typer.Exit(1) if it is refused or not decided yet.
     """
@@ -93,7 +96,8 @@ def post_decision(
         print_json(result)
     if result["state"] == "applied":
         if not as_json:
-            typer.secho(success_text, fg="green")
+            id = result["result"].get(creates) if creates is not None else None
+            typer.secho(success_text if id is None else f"{success_text} : {id}", fg="green")
         return
     if result["state"] == "pending":
         typer.secho(
@@ -107,14 +111,15 @@ def post_decision(
 
 
 def decision(
-    path: str, success_text: str, *, is_versioned: bool = False
+    path: str, success_text: str, *, is_versioned: bool = False, creates: str | None = None
 ) -> Callable[[Callable[..., Body | None]], Callable[..., None]]:
     """Make a command that posts the body that a function returns.
 
     A function without a body posts its options that are not in the path.
 
     `path` and `success_text` name parameters of the function in braces; those of the path are
-    quoted, and `incident` may be a number. The command gets the options of all decisions, and
+    quoted, and `incident` may be a number. `creates` names the field of the result that holds the
+    id of what is new; it is printed. The command gets the options of all decisions, and
     `--if-version` if it is versioned. A function that needs the realm names it, too.
     """
     shared_options = {k: v for k, v in _OPTIONS.items() if is_versioned or k != "expected"}
@@ -139,6 +144,7 @@ def decision(
                 expected=values.get("expected"),
                 as_json=values["as_json"],
                 success_text=success_text.format(**ids),
+                creates=creates,
             )
 
         return add_options(run, build, last=shared_options)
@@ -235,7 +241,7 @@ def hold(
     )
 
 
-@decision("log", "Ligne ajoutée")
+@decision("log", "Ligne ajoutée", creates="line")
 def note(
     text: Annotated[str, typer.Argument(help="Text of the line, stored encrypted")],
     incident: OfIncident = None,

@@ -206,7 +206,7 @@ Improvement = Annotated[str, typer.Argument(help="Id of the action, from `vigie 
 
 
 @improvement.command("add")
-@decision("improvements", "Action décidée")
+@decision("improvements", "Action décidée", creates="improvement")
 def add_improvement(
     text: Annotated[str, typer.Argument(help="What has to be done")],
     owner: Annotated[str, typer.Option(help="Role that owns it, as in escalade.yaml")],

@@ -58,7 +58,7 @@ def show(
 
 
 @app.command("draft")
-@decision("handovers", "Relève rédigée")
+@decision("handovers", "Relève rédigée", creates="number")
 def draft(
     objective: Annotated[str, typer.Argument(help="What the next shift has to reach")], to: To
 ) -> Body:

@@ -22,7 +22,7 @@ from services.cli.lists import (
 )
 from services.cli.output import create_group
 from services.console.i18n import get_translator
-from services.console.ledger.resources import COST_KIND, COST_UNIT
+from services.console.ledger.resources import COST_KIND, format_quantity
 from services.console.texts import words as w
 
 app = create_group("Costs: lines, sums, tables and the document to print.")
@@ -41,8 +41,7 @@ def _format_amount(eur: float | None) -> str:
 
 
 def _format_quantity(line: Row) -> str:
-    unit = w.translate_code(COST_UNIT, line["unit"], _)
-    return f"{w.format_number(line['quantity'], 'fr')} {unit}"
+    return format_quantity(line["quantity"], line["unit"], _)
 
 
 def _collect_filters(

@@ -103,6 +103,7 @@ def add(
         expected=expected,
         as_json=as_json,
         success_text="Travaux prévus" if change is None else "Travaux modifiés",
+        creates="window" if change is None else None,
     )
 
 

@@ -76,7 +76,7 @@ def rules() -> None:
 
 
 @app.command("start")
-@decision("obligations", "Échéance lancée")
+@decision("obligations", "Échéance lancée", creates="clock")
 def start(
     obligation: Annotated[str, typer.Argument(help="Id of the obligation; see `rules`")],
     incident: Annotated[str, typer.Option(help="Id or number of an incident")],

@@ -98,7 +98,7 @@ def suggest(
 
 
 @app.command("ask")
-@decision("resource-requests", "Demande envoyée")
+@decision("resource-requests", "Demande envoyée", creates="request")
 def ask(
     kind: Annotated[str, typer.Argument(help="generator, pump, water, meals, people, …")],
     quantity: Annotated[int, typer.Argument(min=1, help="How many")],

@@ -91,7 +91,7 @@ def templates(
 
 
 @app.command("draft")
-@decision("statements", "Communiqué rédigé")
+@decision("statements", "Communiqué rédigé", creates="statement")
 def draft(
     audience: Annotated[
         str | None, typer.Option(help="agents, families, users, elected, press")
@@ -193,7 +193,7 @@ def questions(
 
 
 @app.command("ask")
-@decision("questions", "Question notée")
+@decision("questions", "Question notée", creates="question")
 def ask(
     asker: Annotated[str, typer.Option("--from", help="agents, families, users, elected, press")],
     text: Text = None,

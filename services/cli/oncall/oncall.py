@@ -199,7 +199,7 @@ app.command()(migrate)
 
 
 @app.command()
-@decision("oncall/overrides", "Remplacement enregistré")
+@decision("oncall/overrides", "Remplacement enregistré", creates="duty")
 def override(
     role: Annotated[str, typer.Argument(help="Role of the organisation")],
     person: Annotated[str, typer.Argument(help="Person token; `personne` = nobody")],
@@ -222,7 +222,7 @@ def override(
 
 
 @app.command()
-@decision("oncall/swaps", "Échange enregistré")
+@decision("oncall/swaps", "Échange enregistré", creates="duty")
 def swap(
     role: Annotated[str, typer.Argument(help="Role of the organisation")],
     start: Annotated[

@@ -89,7 +89,7 @@ class Translator:
         if self._catalogue is None:
             text = self._text(one if abs(n) < 2 else many)
         else:
-            text = str(self._catalogue.ngettext(one, many, int(n)))
+            text = str(self._catalogue.ngettext(one, many, int(n) if n == int(n) else 2))
         filled_text = text.format(**{"n": n, **values})
         return write_dated_times(filled_text) if self.lang == SOURCE else filled_text
 

@@ -18,10 +18,10 @@ from services.console.documents.facts import name_realm
 from services.console.i18n import Translator
 from services.console.ledger.resources import (
     COST_KIND,
-    COST_UNIT,
     LedgerLine,
     LedgerSum,
     LedgerTotals,
+    format_quantity,
 )
 from services.console.resources import Realm
 from services.console.texts import words as w
@@ -149,7 +149,6 @@ def _build_lines(x: LedgerSheetFacts) -> DocumentSection:
 
 def _build_row(line: LedgerLine, names: TerritoryNames, _: Translator) -> TableRow:
     kind = w.translate_code(COST_KIND, line.kind, _)
-    unit = w.translate_code(COST_UNIT, line.unit, _)
     amount = (
         "–" if line.amount_eur is None else w.format_euros(round(line.amount_eur * 100), _.lang)
     )
@@ -157,7 +156,7 @@ def _build_row(line: LedgerLine, names: TerritoryNames, _: Translator) -> TableR
         cells=(
             f"{times.day(line.at, _.lang)} {times.hm(line.at)}",
             f"{kind}, {line.what}",
-            f"{w.format_number(line.quantity, _.lang)} {unit}",
+            format_quantity(line.quantity, line.unit, _),
             amount,
             shorten_site_name(names.site(line.site)) if line.site is not None else "–",
         )

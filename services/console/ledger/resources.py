@@ -4,9 +4,10 @@ from typing import Final
 
 from pydantic import Field
 
-from services.console.i18n import N_
+from services.console.i18n import N_, Translator
 from services.console.ledger.lines import CostKind, CostUnit
 from services.console.resource_base import Resource, Time
+from services.console.texts import words as w
 
 COST_KIND: Final = {
     "agent_days": N_("Agents réaffectés"),
@@ -22,6 +23,22 @@ COST_UNIT: Final = {
     "litre": N_("litres"),
     "part": N_("messages facturés"),
 }
+
+
+def format_quantity(quantity: float, unit: str, _: Translator) -> str:
+    """Format a quantity with its unit: `1 unité`, `2,5 litres`."""
+    n = w.format_number(quantity, _.lang)
+    match CostUnit(unit):
+        case CostUnit.AGENT_DAY:
+            return _.plural("{n} agent-jour", "{n} agents-jours", quantity, n=n)
+        case CostUnit.PIECE:
+            return _.plural("{n} unité", "{n} unités", quantity, n=n)
+        case CostUnit.LITRE:
+            return _.plural("{n} litre", "{n} litres", quantity, n=n)
+        case CostUnit.PART:
+            return _.plural("{n} message facturé", "{n} messages facturés", quantity, n=n)
+        case CostUnit.KILOMETRE:
+            return f"{n} km"
 
 
 class LedgerLine(Resource):

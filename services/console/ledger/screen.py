@@ -6,7 +6,7 @@ from typing import Any, Final
 from services.console.i18n import N_
 from services.console.ledger.lines import CostKind
 from services.console.ledger.queries import LedgerFilter
-from services.console.ledger.resources import COST_KIND, COST_UNIT
+from services.console.ledger.resources import COST_KIND, format_quantity
 from services.console.texts import words as w
 from services.console.web.screen_context import ScreenData, ScreenPage
 from services.runtime.identity.permissions import Permission
@@ -41,7 +41,7 @@ async def build_ledger_page(x: ScreenData) -> dict[str, Any]:
         "chosen": filters,
         "price": lambda euros: w.format_unit_price(euros, x.shell.lang),
         "cost_kind": COST_KIND,
-        "cost_unit": COST_UNIT,
+        "quantity": lambda quantity, unit: format_quantity(quantity, unit, x._),
         "names": x.names,
     }
 

@@ -80,8 +80,10 @@ def day(at: datetime, lang: str) -> str:
 
 
 def day_long(at: datetime, lang: str) -> str:
-    """Format as `jeudi 11 février 2027`."""
-    return format_datetime(to_paris(at), "EEEE d MMMM y", locale=lang)
+    """Format as `jeudi 11 février 2027`; the first of a month is `1er` in French."""
+    is_first = lang == "fr" and to_paris(at).day == 1
+    pattern = "EEEE d'er' MMMM y" if is_first else "EEEE d MMMM y"
+    return format_datetime(to_paris(at), pattern, locale=lang)
 
 
 def to_ms(at: datetime) -> int:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 import typer
@@ -324,6 +324,7 @@ def test_a_decision_quotes_the_ids_of_its_path(monkeypatch: pytest.MonkeyPatch) 
         "expected": 3,
         "as_json": False,
         "success_text": "Communiqué refusé",
+        "creates": None,
     }
 
 
@@ -354,3 +355,45 @@ def test_a_missing_broker_is_reported_and_nothing_is_created(
         "no broker: start `vigie up`, or set VIGIE_KAFKA",
     )
     assert list(tmp_path.iterdir()) == []
+
+
+class _Decided:
+    """API that applies every decision with one result."""
+
+    def __init__(self, result: dict[str, Any]) -> None:
+        self.result = result
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        pass
+
+    def call(self, *_request: object) -> tuple[int, dict[str, Any]]:
+        return 200, {"state": "applied", "result": self.result}
+
+
+@pytest.mark.parametrize(
+    ("words", "field"),
+    [
+        ("action ask Fermez --to clg-1 --due 2027-02-11T11:00", "action"),
+        ("statement draft --template power-usagers", "statement"),
+        ("statement ask --from press --text Combien", "question"),
+        ("resource ask generator 1 --site pmi-01", "request"),
+        ("obligation start assureur-vol --incident i-1 --known 2027-02-11T08:00", "clock"),
+        ("improvement add Groupe --owner dgs --due 2027-06-01T12:00", "improvement"),
+        ("handover draft Tenir --to dgs", "number"),
+        ("oncall override dgs personne --from 2027-02-11 --to 2027-02-12 --reason R", "duty"),
+        ("note bonjour", "line"),
+        ("maintenance add --from 2027-02-11 --to 2027-02-12 --site clg-1 --reason R", "window"),
+    ],
+)
+def test_a_new_thing_is_printed_with_its_id(
+    words: str, field: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next command of a how-to needs it, and a list had to be searched for it."""
+    api = _Decided({field: "new-1", "version": 0})
+    monkeypatch.setattr("services.cli.crisis.decide.ApiClient", lambda *_, **__: api)
+    monkeypatch.setattr("services.cli.crisis.obligation.resolve_incident", lambda id, _realm: id)
+    invocation = CliRunner().invoke(app, words.split())
+    assert (invocation.exit_code, invocation.output.strip().endswith(" : new-1")) == (0, True)

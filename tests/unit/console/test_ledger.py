@@ -36,6 +36,7 @@ from services.console.ledger.lines import (
     sum_groups,
     sum_lines,
 )
+from services.console.ledger.resources import format_quantity
 from services.console.texts.names import TerritoryNames
 from tests.shipped import territory
 from tests.unit.console.held import browsing
@@ -403,6 +404,24 @@ def test_the_sum_of_the_lines_is_the_independent_recount(
     )
     for keys in (lambda line: (line.kind.value,), lambda line: (line.pole or "",)):
         _check_groups(lines, sum_groups(lines, keys))
+
+
+@pytest.mark.parametrize(
+    ("quantity", "unit", "french", "english"),
+    [
+        (0, "litre", "0 litre", "0 litres"),
+        (1, "piece", "1 unité", "1 unit"),
+        (1.5, "litre", "1,5 litre", "1.5 litres"),
+        (2, "part", "2 messages facturés", "2 billed messages"),
+        (1, "agent_day", "1 agent-jour", "1 agent-day"),
+        (12.4, "km", "12,4 km", "12.4 km"),
+    ],
+)
+def test_a_quantity_agrees_with_its_unit(
+    quantity: float, unit: str, french: str, english: str
+) -> None:
+    assert format_quantity(quantity, unit, get_translator("fr")) == french
+    assert format_quantity(quantity, unit, get_translator("en")) == english
 
 
 def test_unconfirmed_prices_are_provisional() -> None:

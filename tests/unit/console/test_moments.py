@@ -5,6 +5,8 @@ A single report of such a time must not break the pages of all readers.
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import pytest
 
 from schemas.base import END_OF_TIME
@@ -27,3 +29,16 @@ def test_a_time_before_the_calendar_is_its_first_day() -> None:
 def test_other_times_stay_unchanged() -> None:
     assert format_iso(to_datetime(1_800_000_000_123)) == "2027-01-15T08:00:00.123Z"
     assert format_iso(to_datetime(-86_400_000)) == "1969-12-31T00:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("day", "lang", "words"),
+    [
+        ("2026-12-01T17:00:00+01:00", "fr", "mardi 1er décembre 2026"),
+        ("2026-11-30T23:30:00+00:00", "fr", "mardi 1er décembre 2026"),
+        ("2026-12-11T17:00:00+01:00", "fr", "vendredi 11 décembre 2026"),
+        ("2026-12-01T17:00:00+01:00", "en", "Tuesday 1 December 2026"),
+    ],
+)
+def test_the_first_of_a_month_is_an_ordinal_in_french(day: str, lang: str, words: str) -> None:
+    assert times.day_long(datetime.fromisoformat(day), lang) == words
