@@ -24,7 +24,7 @@ def plan_stimulus(draft: AlertsDecision, command: m.PlanStimulus) -> CommandResu
 
 
 def skip_stimulus(draft: AlertsDecision, command: m.SkipStimulus) -> CommandResult:
-    """Leave a stimulus out; refuse one whose report is in the realm already (409)."""
+    """Leave a stimulus out; refuse (409) a stimulus with a report in the realm."""
     if command.stimulus in draft.state.stimuli and command.stimulus in draft.state.aliases:
         raise RefusedCommand(409, "stimulus_played", stimulus=command.stimulus)
     return _set_skipped(draft, command.stimulus, command.expected, skipped=True)

@@ -71,7 +71,7 @@ def test_a_command_that_does_not_fit_is_refused(
 
 
 def test_a_stimulus_that_was_played_is_not_skipped(scene: Scene) -> None:
-    """Its report is in the realm, whoever sent it, and the list would say otherwise."""
+    """The list shows it as played, because its report is in the realm."""
     apply(scene, plan())
     apply(scene, plan("E2"))
     scene.report(1, "closure", "cen-1", alias="E1")

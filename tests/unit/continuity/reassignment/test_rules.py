@@ -191,10 +191,10 @@ def test_a_service_bound_to_its_site_is_suspended_with_it() -> None:
 
 
 @pytest.mark.parametrize(("staff", "seats", "missing"), [(100, 0, 8), (0, 100, 8), (50, 100, 3)])
-def test_a_bound_service_in_the_area_of_an_order_is_suspended_and_calls_nobody(
+def test_a_bound_service_in_the_area_of_an_order_is_suspended(
     staff: int, seats: int, missing: int
 ) -> None:
-    """Nobody is sent there (D102), and what is not done is not hidden."""
+    """An order keeps agents away (D102); the proposal still shows the missing work."""
     tables = small(
         [site("a"), site("b", 500)],
         [rule("SOL-04", 2, site_bound=True, release_pct=100)],
