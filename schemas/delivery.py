@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from schemas.base import Fact, Instant, Message, Model, RowFact, register_message
-from schemas.people.replies import TextReading
+from schemas.people.replies import ReplySubject, TextReading
 from schemas.words import Channel, EventType, Level, NotificationState
 
 
@@ -269,7 +269,7 @@ class ReceiptReceived(Message):
 
 @register_message
 class ReplyUnread(Message):
-    """The person of a call replied with text that is no answer.
+    """The person of a call replied with text that is no answer, or may answer several questions.
 
     The text is not kept.
     """
@@ -277,6 +277,13 @@ class ReplyUnread(Message):
     notification: str
     person: str
     channel: Channel = Field(description="channel of the reply, used to explain how to answer")
+    subjects: tuple[ReplySubject, ...] = Field(
+        default=(), description="open questions of different kinds that the reply may answer"
+    )
+    is_help: bool = Field(
+        default=False, description="true if the reply was counted as a need for help"
+    )
+    reply: str = Field(default="", description="id of a reply that may answer several questions")
 
 
 @register_message

@@ -15,20 +15,27 @@ from schemas.words import Answer, CardChange
 
 _YES_WORDS: Final = frozenset({"1", "ok", "oui", "yes", "y", "o", "present", "presente", "recu"})
 _NO_WORDS: Final = frozenset({"2", "non", "no", "n", "ko", "indisponible"})
-_OFFERED_ANSWERS: Final = {
+_CALL_ANSWERS: Final = {
     "je prends": Answer.ACK,
+    "i take it": Answer.ACK,
     "je ne peux pas": Answer.DECLINE,
     "je peux pas": Answer.DECLINE,
-    "c est fait": Answer.ACK,
+    "i cannot": Answer.DECLINE,
 }
-"""Whole replies in the words that our messages offer behind `1` and `2`."""
+_ACTION_ANSWERS: Final = {
+    "c est fait": Answer.ACK,
+    "it is done": Answer.ACK,
+    "impossible": Answer.DECLINE,
+}
+_OFFERED_ANSWERS: Final = _CALL_ANSWERS | _ACTION_ANSWERS
+"""Whole replies in the words that our messages offer, to a call and to an action that is due."""
 _CANNOT: Final = re.compile(
     r"\b(?:peux|peut|pourrai|pouvons) pas(?: venir| prendre| y aller| me deplacer| intervenir)?"
     r"(?= ?$| (?:mais|car|desolee?|ce|cette|la|le|avant|aujourd|maintenant)\b)"
     r"|\b(?:indisponible|cannot|can t)\b"
 )
 """Words that take back a yes before them."""
-_CONCERNED: Final = re.compile(r"\bconcernee?s?\b")
+_CONCERNED: Final = re.compile(r"\bconcerne(?:e?s?|d)\b")
 _NOT_CONCERNED: Final = re.compile(
     r"\b(?:pas|non|plus|not)(?: (?:du|tout|vraiment|directement|at|all)){0,2}"
     r" concerne(?:e|es|s|d)?\b"
@@ -41,10 +48,14 @@ _HELP: Final = re.compile(
     r"(?<!\bpas )(?<!\baucun )\bbesoin d(?:e|u|es)?\b"
     rf"|{_DENIED}\b(?:aide|aidez|secours|sos|help|ambulance|samu|malaise|danger|urgent|urgence"
     r"|blessee?s?|inconsciente?s?|coincee?s?|bloquee?s?)\b"
-    r"|\b(?:pas|plus) en securite\b"
+    r"|\b(?:pas|plus) en securite\b|\bnot safe\b"
 )
 """Words that ask for help in a reply to a headcount, also behind a yes."""
-_NOT_HERE: Final = re.compile(r"^(?:je (?:ne )?suis )?pas sur place$")
+_NOT_HERE: Final = re.compile(r"^(?:(?:je (?:ne )?suis )?pas sur place|not on site)$")
+_SAFE: Final = re.compile(
+    r"^(?:oui )?(?:je suis |nous sommes |on est )?(?:bien )?en securite\b|^(?:i am |i m )?safe$"
+)
+"""Words that say to a headcount that its sender is safe."""
 _HEADCOUNT_WORDS: Final = (
     HEADCOUNT_KEYS
     | dict.fromkeys(_YES_WORDS, HeadcountAnswer.SAFE)
@@ -86,6 +97,8 @@ _MAX_DIGITS: Final = 3
 _NUMBER_JOINTS: Final = frozenset({"et", "and"})
 UNPARSED_REPLY_TEMPLATE: Final = "reply_unread"
 """Template of the message that explains how to answer."""
+UNCLEAR_REPLY_TEMPLATE: Final = "reply_unclear"
+"""Template of the message that asks which of several questions a reply answers."""
 WAITING_REPLY_PREFIX: Final = "reply-"
 """Prefix of the ids of texts with a reply, until the sender has read it."""
 ARRIVED_TEXT_PREFIX: Final = "arrived-"
@@ -106,6 +119,8 @@ class ReplySubject(StrEnum):
     """Question that the words of a reply fit."""
 
     CALL = "call"
+    ACTION = "action"
+    """« Is the action done? »"""
     AREA_ORDER = "area_order"
     HEADCOUNT = "headcount"
 
@@ -125,7 +140,9 @@ TEXT_ANSWERS: Final = {
     TextReading.NOT_UNDERSTOOD: "text_not_understood",
 }
 """Templates of the answers to a text from the field."""
-HELP_TEMPLATES: Final = frozenset({UNPARSED_REPLY_TEMPLATE, *TEXT_ANSWERS.values()})
+HELP_TEMPLATES: Final = frozenset(
+    {UNPARSED_REPLY_TEMPLATE, UNCLEAR_REPLY_TEMPLATE, *TEXT_ANSWERS.values()}
+)
 """Templates of messages that answer a text of a person."""
 _OWN_ANSWER: Final = re.compile(
     r"\bvigie\s*:\s*(?:signalement recu|sms non compris|report received|sms not understood)\b"
@@ -171,11 +188,13 @@ def find_subject(reply: str) -> ReplySubject | None:
     «1 dans 1 h» answers a call, although an order for an area was asked about later.
     """
     plain = " ".join(_split_words(reply))
-    if _HELP.search(plain) or _NOT_HERE.search(plain):
+    if _HELP.search(plain) or _NOT_HERE.search(plain) or _SAFE.search(plain):
         return ReplySubject.HEADCOUNT
     if _CONCERNED.search(plain) or _NOT_CONCERNED.search(plain):
         return ReplySubject.AREA_ORDER
-    is_about_call = plain in _OFFERED_ANSWERS or parse_attendance(reply) is not None
+    if plain in _ACTION_ANSWERS:
+        return ReplySubject.ACTION
+    is_about_call = plain in _CALL_ANSWERS or parse_attendance(reply) is not None
     return ReplySubject.CALL if is_about_call else None
 
 
@@ -274,6 +293,8 @@ def parse_headcount_reply(reply: str) -> HeadcountAnswer | None:
         return HeadcountAnswer.HELP
     if _NOT_HERE.search(plain):
         return HeadcountAnswer.AWAY
+    if _SAFE.search(plain):
+        return HeadcountAnswer.SAFE
     return _HEADCOUNT_WORDS.get(next(iter(words), ""))
 
 

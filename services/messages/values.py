@@ -278,6 +278,10 @@ class MessageValues:
             "occurrence": phrases.term("events", facts.get("event")),
             "emergency": phrases.word("emergency") if row.danger else "",
             "kept": phrases.word("kept") if facts.get("answered") else "",
+            "noted": phrases.word("help_noted" if facts.get("help") else "nothing_noted"),
+            "choices": " ".join(
+                phrases.word(f"choice_{subject}") for subject in split_parts(facts.get("subjects"))
+            ),
             "order": phrases.term("orders", facts.get("order")),
             "means": phrases.term("order_means", facts.get("order")),
             "if_so": phrases.term("order_ifs", facts.get("order")),

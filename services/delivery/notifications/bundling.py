@@ -18,7 +18,7 @@ from typing import Final, Self, TypeVar
 
 from schemas.base import HOUR_MS, MINUTE_MS, Instant
 from schemas.delivery import BundledItem, NotificationRow
-from schemas.people.replies import UNPARSED_REPLY_TEMPLATE
+from schemas.people.replies import HELP_TEMPLATES
 from schemas.words import Channel
 from services.delivery.notifications.attempts import PACED, SAME_MINUTE, is_settled
 from services.delivery.notifications.channel_policies import DeliveryRules
@@ -214,11 +214,7 @@ def is_budgeted(row: NotificationRow) -> bool:
 
 def is_about_incident(row: NotificationRow) -> bool:
     """Check whether a message is limited to one per person, incident and minute."""
-    return (
-        row.incident is not None
-        and row.campaign is None
-        and row.template != UNPARSED_REPLY_TEMPLATE
-    )
+    return row.incident is not None and row.campaign is None and row.template not in HELP_TEMPLATES
 
 
 def is_queued_call(row: NotificationRow) -> bool:
@@ -228,8 +224,9 @@ def is_queued_call(row: NotificationRow) -> bool:
 
 
 def is_bundled(row: NotificationRow) -> bool:
-    """Check whether a message may wait for a digest."""
-    return is_budgeted(row) and not row.answer_expected and row.campaign is None
+    """Check whether a message may wait for a digest. Help for a text comes at once or too late."""
+    is_information = not row.answer_expected and row.template not in HELP_TEMPLATES
+    return is_information and is_budgeted(row) and row.campaign is None
 
 
 def select_covered_messages(

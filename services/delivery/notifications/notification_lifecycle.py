@@ -29,7 +29,13 @@ from services.delivery.notifications.bundling import (
     select_covered_messages,
 )
 from services.delivery.notifications.channel_policies import build_planned_row
-from services.delivery.replies.answers import ANSWER_REASONS, build_help, note_reply, record_answer
+from services.delivery.replies.answers import (
+    ANSWER_REASONS,
+    ask_which_question,
+    build_help,
+    note_reply,
+    record_answer,
+)
 from services.delivery.simulated_channels import SIMULATED_RUN
 from services.delivery.state import DeliveryState
 
@@ -105,8 +111,14 @@ def urge_notification(draft: DeliveryDecision, notification: str) -> None:
 
 
 def answer_unread_reply(draft: DeliveryDecision, reply: ReplyUnread) -> None:
-    """Note a reply that cannot be understood on the call, and send help once."""
+    """Note a reply that cannot be understood on the call, and send help once.
+
+    A reply that may answer several questions is asked back each time.
+    """
     state = draft.state
+    if reply.subjects:
+        ask_which_question(draft, reply)
+        return
     call = note_reply(state.notifications.get(reply.notification), reply, draft.now)
     if call is None:
         return

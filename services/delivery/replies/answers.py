@@ -14,7 +14,12 @@ from schemas.callouts import AGENT
 from schemas.commands import AnswerCards
 from schemas.continuity import CardAnswerSettled, CardsAnswered
 from schemas.delivery import NotificationRow, ReplyUnread, TextRead
-from schemas.people.replies import TEXT_ANSWERS, UNPARSED_REPLY_TEMPLATE, TextReading
+from schemas.people.replies import (
+    TEXT_ANSWERS,
+    UNCLEAR_REPLY_TEMPLATE,
+    UNPARSED_REPLY_TEMPLATE,
+    TextReading,
+)
 from schemas.topics import derive_id
 from schemas.words import Answer, Channel, Level, NotificationState
 from services.delivery.decision import DeliveryDecision
@@ -153,19 +158,24 @@ def answer_text(draft: DeliveryDecision, text: TextRead) -> None:
 
 
 def _choose_id(state: DeliveryState, text: TextRead, now: Instant) -> str | None:
-    """Return a free id among those of the person and period; None if the text gets no answer.
-
-    So neither a counter nor a list has to be kept.
-    """
+    """Return a free id among those of the person and period; None if the text gets no answer."""
     is_help = text.reading is TextReading.NOT_UNDERSTOOD
     period_ms, limit = (DAY_MS, HELP_PER_DAY) if is_help else (HOUR_MS, ANSWERS_PER_HOUR)
     name = f"{'help' if is_help else 'text'}:{text.person}:{now // period_ms}"
+    return _choose_free_id(state, name, limit, text.text)
+
+
+def _choose_free_id(state: DeliveryState, name: str, limit: int, text: str) -> str | None:
+    """Return the first free id of a name; None beyond the limit, or if the text has its answer.
+
+    So neither a counter nor a list has to be kept.
+    """
     for number in range(limit):
         id = derive_id(state.lineage, "text_answers", name, number)
         earlier = state.notifications.get(id)
         if earlier is None:
             return id
-        if earlier.values.get("answers") == text.text:
+        if earlier.values.get("answers") == text:
             return None
     return None
 
@@ -189,6 +199,39 @@ def _build_answer(id: str, text: TextRead, now: Instant) -> NotificationRow:
         danger=text.danger,
         planned_at=now,
     )
+
+
+def ask_which_question(draft: DeliveryDecision, reply: ReplyUnread) -> None:
+    """Ask which of several questions a reply answers, each time within the limit.
+
+    A need for help is counted before, and passes a hold. Rule D33.
+    """
+    call = draft.state.notifications.get(reply.notification)
+    if call is None or call.person != reply.person:
+        return
+    name = f"unclear:{reply.person}:{draft.now // HOUR_MS}"
+    row_id = _choose_free_id(draft.state, name, ANSWERS_PER_HOUR, reply.reply)
+    if row_id is None:
+        return
+    row = NotificationRow(
+        id=row_id,
+        level=call.level,
+        role=call.role,
+        scope=call.scope,
+        person=call.person,
+        channels=(reply.channel,),
+        state=NotificationState.PLANNED,
+        template=UNCLEAR_REPLY_TEMPLATE,
+        values={
+            "answers": reply.reply,
+            "subjects": "|".join(subject.value for subject in reply.subjects),
+            "help": reply.is_help,
+        },
+        answer_expected=False,
+        danger=call.danger or reply.is_help,
+        planned_at=draft.now,
+    )
+    draft.record_step(row, plan_next_attempt(row, draft.build_terms()))
 
 
 def note_reply(

@@ -7,7 +7,7 @@ dropped after a while.
 
 import asyncio
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final, Literal
@@ -16,7 +16,7 @@ from uuid import uuid4
 import structlog
 
 from schemas.base import MINUTE_MS, Instant
-from schemas.callouts import headcount_text_id
+from schemas.callouts import HeadcountAnswer, headcount_text_id
 from schemas.commands import AnswerCards, AnswerNotification
 from schemas.delivery import ReceiptReceived, ReplyUnread, TextRead
 from schemas.oncall import NoteReachability
@@ -88,6 +88,62 @@ class FieldText:
     """True if it may be about a call: free words without the code of a site."""
     danger: bool
     sent_at: Instant
+
+
+AskedQuestion = tuple[OpenQuestion, str, str]
+"""A question with the ids of its notification and of the person."""
+
+
+def _waiting(questions: Iterable[AskedQuestion]) -> dict[ReplySubject, AskedQuestion]:
+    """Return the newest question of each kind that waits for an answer."""
+    newest: dict[ReplySubject, AskedQuestion] = {}
+    for question in questions:
+        if not question[0].is_answered:
+            newest.setdefault(question[0].subject, question)
+    return newest
+
+
+def _read_answer(subject: ReplySubject, words: str) -> Answer | None:
+    """Interpret a reply as an answer to a kind of question; None if it is none."""
+    match subject:
+        case ReplySubject.HEADCOUNT:
+            return None if parse_headcount_reply(words) is None else Answer.ACK
+        case ReplySubject.AREA_ORDER:
+            return parse_area_reply(words)
+        case _:
+            return parse_reply(words)
+
+
+def _choose_question(
+    questions: list[AskedQuestion], words: str
+) -> tuple[AskedQuestion | None, bool]:
+    """Return the question that a reply answers, and whether its sender is asked which one.
+
+    Words that ask for help answer a headcount first of all. Others choose among the kinds of
+    questions that wait. If they fit several, only a need for help counts. A reply that no waiting
+    question reads changes an answer. Rule D33.
+    """
+    subject, waiting = find_subject(words), _waiting(questions)
+    if subject is ReplySubject.HEADCOUNT and parse_headcount_reply(words) is HeadcountAnswer.HELP:
+        headcount = next((one for one in questions if one[0].headcount), None)
+        if headcount is not None:
+            return headcount, False
+    readers = {kind: one for kind, one in waiting.items() if _read_answer(kind, words) is not None}
+    if subject in readers:
+        return readers[subject], False
+    if len(readers) > 1:
+        needs_help = parse_headcount_reply(words) is HeadcountAnswer.HELP
+        return readers.get(ReplySubject.HEADCOUNT) if needs_help else None, True
+    if readers:
+        return next(iter(readers.values())), False
+    answered = [
+        one
+        for one in questions
+        if one[0].is_answered
+        and (not waiting or one[0].subject is subject)
+        and _read_answer(one[0].subject, words) is not None
+    ]
+    return next(iter(answered), None), False
 
 
 def _name_arrival(address: str, words: str, name: str | None, realms: Collection[str]) -> str:
@@ -316,7 +372,8 @@ class ProviderInbox:
 
         See `reply`.
         """
-        newest = self._find_newest_question(people, find_subject(words))
+        questions = self._list_questions(people)
+        newest = next(iter(questions), None)
         newest_list = self._find_card_list(people)
         cards = None if newest_list is None else parse_card_reply(words)
         if (
@@ -327,18 +384,22 @@ class ProviderInbox:
             await self._answer_cards(channel, *newest_list, cards, name)
             metrics.count("vigie_replies_total", channel=channel.value, outcome="cards")
             return True
-        safety = (
-            parse_headcount_reply(words) if newest is not None and newest[0].headcount else None
-        )
-        if newest is None:
-            return False
-        call, notification, person = newest
-        if call.headcount:
-            answer = None if safety is None else Answer.ACK
-        else:
-            answer = parse_area_reply(words) if call.area_order else parse_reply(words)
+        chosen, is_unclear = _choose_question(questions, words)
+        if chosen is not None:
+            await self._apply_answer(channel, chosen, words, name)
+        if is_unclear:
+            await self._ask_back(channel, questions, chosen is not None, name)
+        return chosen is not None or is_unclear
+
+    async def _apply_answer(
+        self, channel: Channel, question: AskedQuestion, words: str, name: str
+    ) -> None:
+        """Record the answer to one question."""
+        call, notification, person = question
+        answer = _read_answer(call.subject, words)
         if answer is None:
-            return False
+            return
+        safety = parse_headcount_reply(words) if call.headcount else None
         if safety is not None:
             await self._texts.put(
                 headcount_text_id(notification), TextItem({"headcount": safety.value})
@@ -350,7 +411,25 @@ class ProviderInbox:
         if attendance is not None:
             await self._state_attendance(call, person, *attendance, name)
         metrics.count("vigie_replies_total", channel=channel.value, outcome=answer.value)
-        return True
+
+    async def _ask_back(
+        self, channel: Channel, questions: list[AskedQuestion], is_help: bool, name: str
+    ) -> None:
+        """Tell delivery that a reply fits several questions, so that its sender is asked."""
+        _, notification, person = questions[0]
+        unclear_reply = ReplyUnread(
+            notification=notification,
+            person=person,
+            channel=channel,
+            subjects=tuple(subject for subject in ReplySubject if subject in _waiting(questions)),
+            is_help=is_help,
+            reply=name,
+        )
+        realm = questions[0][0].realm
+        await self._producer.send(
+            input_topic("delivery"), realm, unclear_reply, id=f"unclear:{name}", source=SOURCE
+        )
+        metrics.count("vigie_replies_total", channel=channel.value, outcome="unclear")
 
     async def _note_unread(self, channel: Channel, people: Collection[NumberHolder]) -> None:
         """Count a reply that answers nothing, and have its sender helped with the open call."""
@@ -473,24 +552,20 @@ class ProviderInbox:
         holders = await self._holders_of(address)
         return [one for one in holders if not realms or one.realm in realms]
 
-    def _find_newest_question(
-        self, people: Collection[NumberHolder], subject: ReplySubject | None = None
-    ) -> tuple[OpenQuestion, str, str] | None:
-        """Return the newest call of these people, first one that waits: call, id, person.
+    def _find_newest_question(self, people: Collection[NumberHolder]) -> AskedQuestion | None:
+        """Return the newest question to these people, first one that waits."""
+        return next(iter(self._list_questions(people)), None)
 
-        A call of the subject goes first among those that wait.
-        """
+    def _list_questions(self, people: Collection[NumberHolder]) -> list[AskedQuestion]:
+        """List the questions to these people: those that wait first, the newest first."""
         open_questions = [
             (call, id, holder.person)
             for holder in people
             for id, call in self._outbox.questions.get(holder.person, {}).items()
             if call.realm == holder.realm
         ]
-        return max(
-            reversed(open_questions),
-            key=lambda one: (not one[0].is_answered, one[0].subject is subject, one[0].at),
-            default=None,
-        )
+        open_questions.reverse()  # of two of the same time the later one goes first
+        return sorted(open_questions, key=lambda one: (one[0].is_answered, -one[0].at))
 
     def _find_card_list(self, people: Collection[NumberHolder]) -> tuple[str, str, CardList] | None:
         """Return the last list of cards that any of these people got: realm, person, list."""

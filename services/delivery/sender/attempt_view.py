@@ -43,7 +43,7 @@ from services.delivery.channels.base import build_reference_key
 from services.delivery.notifications.channel_policies import get_urgency, is_never_waiting
 from services.delivery.sender.outcomes import SlotRoom, get_room
 from services.messages import MessageNames
-from services.messages.composition import read_card_list
+from services.messages.composition import ACTION_DUE, read_card_list
 from services.messages.names import find_territory_name
 from services.runtime.log.transaction import Transaction
 
@@ -208,11 +208,15 @@ class OpenQuestion:
     """True after a reply that is no answer; help is sent once."""
     area_order: bool = False
     """« Does the order concern your site? »: it may be answered in these words. Rule D102."""
+    action_due: bool = False
+    """« Is the action done? »: a yes completes it."""
 
     @property
     def subject(self) -> ReplySubject:
         if self.headcount:
             return ReplySubject.HEADCOUNT
+        if self.action_due:
+            return ReplySubject.ACTION
         return ReplySubject.AREA_ORDER if self.area_order else ReplySubject.CALL
 
 
@@ -446,6 +450,7 @@ class AttemptView:
                 row.answer is not None,
                 row.unread_at is not None,
                 row.template == AREA_ORDER,
+                row.template == ACTION_DUE,
             )
         else:
             mine.pop(row.id, None)

@@ -244,6 +244,7 @@ def _is_answer(text: str, first: str) -> bool:
         parse_reply(text),
         parse_area_reply(text) if is_short else None,
         parse_headcount_reply(first),
+        parse_headcount_reply(text) if is_short else None,
         parse_card_reply(text),
     )
     return any(reading is not None for reading in readings)

@@ -10,9 +10,9 @@ import pytest
 
 import services.delivery.sender.sender as sender_module
 from schemas.commands import AnswerNotification
-from schemas.delivery import ReceiptReceived
+from schemas.delivery import ReceiptReceived, ReplyUnread
 from schemas.people.directory import Contact, ContactPoint
-from schemas.people.replies import TextReading
+from schemas.people.replies import ReplySubject, TextReading
 from schemas.words import Channel, NotificationState
 from services.delivery.callouts.headcount_tally import HeadcountTally
 from services.delivery.channels.base import CallResult, ChannelDrivers, Outgoing
@@ -196,29 +196,103 @@ async def test_the_words_of_a_site_answer_an_order_for_an_area_and_no_other_call
     assert list_answers(line) == [("92", "n-order")]
 
 
+def open_four_questions(line: Line) -> None:
+    line.outbox.questions["dgs"] = {
+        "n-call": OpenQuestion("92", "dgs", headcount=False, at=1, is_answered=False),
+        "n-due": OpenQuestion(
+            "92", "dgs", headcount=False, at=2, is_answered=False, action_due=True
+        ),
+        "n-count": OpenQuestion("92", "dgs", headcount=True, at=3, is_answered=False),
+        "n-order": OpenQuestion(
+            "92", "dgs", headcount=False, at=4, is_answered=False, area_order=True
+        ),
+    }
+
+
+def list_questions_back(line: Line) -> list[ReplyUnread]:
+    return [message for _realm, message in line.sent if isinstance(message, ReplyUnread)]
+
+
 @pytest.mark.parametrize(
     ("words", "answered"),
     [
-        ("1", "n-order"),
         ("1 dans 1 h", "n-call"),
+        ("je prends", "n-call"),
         ("je ne peux pas", "n-call"),
+        ("c’est fait", "n-due"),
+        ("impossible", "n-due"),
         ("pas concerné", "n-order"),
         ("2 besoin d’aide", "n-count"),
+        ("oui, je suis en sécurité", "n-count"),
+        ("3", "n-count"),
     ],
 )
 async def test_words_answer_the_open_question_that_they_fit(words: str, answered: str) -> None:
     """«1 dans 1 h» to a call evacuated the site about which its person was asked later."""
     line = Line()
     inbox = make_inbox(line)
-    line.outbox.questions["dgs"] = {
-        "n-call": OpenQuestion("92", "dgs", headcount=False, at=1, is_answered=False),
-        "n-count": OpenQuestion("92", "dgs", headcount=True, at=2, is_answered=False),
-        "n-order": OpenQuestion(
-            "92", "dgs", headcount=False, at=3, is_answered=False, area_order=True
-        ),
-    }
+    open_four_questions(line)
     assert await inbox.reply(Channel.SMS, SHARED, words)
     assert list_answers(line) == [("92", answered)]
+    assert list_questions_back(line) == []
+
+
+@pytest.mark.parametrize("words", ["1", "ok", "oui la route est coupée"])
+async def test_a_yes_to_one_of_several_kinds_of_questions_counts_for_none(words: str) -> None:
+    """«1» to a call counted its person as safe, or ordered to leave a site."""
+    line = Line()
+    inbox = make_inbox(line)
+    open_four_questions(line)
+    assert await inbox.reply(Channel.SMS, SHARED, words, name="r-1")
+    assert list_answers(line) == []
+    (back,) = list_questions_back(line)
+    assert back.subjects == tuple(ReplySubject)
+    assert not back.is_help
+    assert back.reply == "r-1"
+
+
+@pytest.mark.parametrize("words", ["2", "non"])
+async def test_a_no_that_may_ask_for_help_counts_as_that_at_once(words: str) -> None:
+    """«2» to a headcount said that an order for an area does not concern the site."""
+    line = Line()
+    inbox = make_inbox(line)
+    open_four_questions(line)
+    assert await inbox.reply(Channel.SMS, SHARED, words)
+    assert list_answers(line) == [("92", "n-count")]
+    (back,) = list_questions_back(line)
+    assert back.is_help
+
+
+async def test_several_questions_of_one_kind_are_not_asked_back() -> None:
+    line = Line()
+    inbox = make_inbox(line)
+    ask(line.outbox, "92", "n-1", at=1)
+    ask(line.outbox, "92", "n-2", at=2)
+    assert await inbox.reply(Channel.SMS, SHARED, "1")
+    assert list_answers(line) == [("92", "n-2")]
+    assert list_questions_back(line) == []
+
+
+async def test_a_safe_person_asks_for_help_while_another_question_waits() -> None:
+    line = Line()
+    inbox = make_inbox(line)
+    ask(line.outbox, "92", "n-call", at=2)
+    line.outbox.questions["dgs"]["n-count"] = OpenQuestion(
+        "92", "dgs", headcount=True, at=1, is_answered=True
+    )
+    assert await inbox.reply(Channel.SMS, SHARED, "ok mais besoin d’aide")
+    assert list_answers(line) == [("92", "n-count")]
+
+
+async def test_the_words_of_a_call_change_its_answer_while_a_headcount_waits() -> None:
+    line = Line()
+    inbox = make_inbox(line)
+    line.outbox.questions["dgs"] = {
+        "n-call": OpenQuestion("92", "dgs", headcount=False, at=1, is_answered=True),
+        "n-count": OpenQuestion("92", "dgs", headcount=True, at=2, is_answered=False),
+    }
+    assert await inbox.reply(Channel.SMS, SHARED, "je ne peux pas")
+    assert list_answers(line) == [("92", "n-call")]
 
 
 async def test_a_text_that_answers_a_headcount_is_not_called_misunderstood() -> None:

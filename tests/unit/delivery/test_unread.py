@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from schemas.base import Fact
 from schemas.callouts import Called, DraftCallOut, StartCallOut
 from schemas.delivery import NotificationChanged, NotificationRow, ReplyUnread
+from schemas.people.replies import ReplySubject, find_subject
 from schemas.words import Channel, NotificationState
 from services.delivery.channels.sms.origin import choose_sms_text
 from services.delivery.replies.answers import HELP_PERIOD_MS
@@ -139,3 +141,67 @@ def test_those_of_a_call_out_take_their_turn_behind_its_calls() -> None:
     assert d.state.callouts["c"].count(*NotificationState) == 30, (
         "and count for nobody who is asked"
     )
+
+
+def ask_back(d: Desk, reply: str, *, is_help: bool = False) -> list[NotificationRow]:
+    d.tell(
+        ReplyUnread(
+            notification="n1",
+            person="dgs",
+            channel=Channel.SMS,
+            subjects=(ReplySubject.CALL, ReplySubject.HEADCOUNT),
+            is_help=is_help,
+            reply=reply,
+        )
+    )
+    return [row for row in d.state.notifications.values() if row.template == "reply_unclear"]
+
+
+def test_each_unclear_reply_is_asked_back_but_no_program_without_end() -> None:
+    d = desk()
+    d.plan()
+    for number in range(9):
+        ask_back(d, f"r-{number}")
+    assert len(ask_back(d, "r-0")) == 6
+    d.wait(3600)
+    assert len(ask_back(d, "r-9")) == 7
+    assert d.row().unread_at is None, "the reply is no text that nobody understood"
+
+
+def test_a_question_back_waits_for_no_digest_and_for_no_minute() -> None:
+    """A person believed in an answer without effect until the next digest."""
+    d = desk()
+    d.plan()
+    for number in range(8):
+        d.plan(f"i{number}", template="information", answer_expected=False)
+    rows = ask_back(d, "r-1")
+    assert [len(row.attempts) for row in rows] == [1]
+
+
+NOTHING = "Votre réponse n'est pas encore comptée."
+HELP = "Noté : vous avez besoin d'aide. Danger immédiat : 112."
+
+
+@pytest.mark.parametrize(("is_help", "noted"), [(False, NOTHING), (True, HELP)])
+def test_the_question_back_names_the_words_of_each_question(is_help: bool, noted: str) -> None:
+    d = desk()
+    d.plan()
+    (row,) = ask_back(d, "r-1", is_help=is_help)
+    assert row.danger is is_help
+    message = compose_message(row, MessageNames(), load_phrases("fr"), None)
+    assert choose_sms_text(message, answerable=True) == (
+        f"Vigie : plusieurs questions vous sont posées. {noted} Répondez en toutes lettres."
+        " Appel : JE PRENDS ou JE NE PEUX PAS."
+        " Recensement : EN SECURITE, BESOIN D'AIDE ou PAS SUR PLACE."
+    )
+
+
+@pytest.mark.parametrize("lang", ["fr", "en"])
+def test_each_word_that_the_question_back_offers_answers_its_question(lang: str) -> None:
+    words = load_phrases(lang).words
+    for subject in ReplySubject:
+        _about, _colon, rest = str(words[f"choice_{subject.value}"]).rstrip(".").partition(":")
+        offered = re.split(r", | ou | or ", rest.strip())
+        assert len(offered) >= 2
+        for one in offered:
+            assert find_subject(one) is subject, one

@@ -81,6 +81,7 @@ EVERYTHING = ALARM | {
     "next_at": T0 + 600_000,
     "unfinished": 57,
     "total": 98,
+    "subjects": "call|action|area_order|headcount",
 }
 AREA_ORDERS = {
     "site_order_over": {"order": "lifted"},
