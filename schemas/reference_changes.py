@@ -206,7 +206,8 @@ class ReferenceChangeRow(Model):
         description="change of one record; its version is prepared at the approval",
     )
     cause: str | None = Field(
-        default=None, description="reason of a failure: base_changed, load_under_way"
+        default=None,
+        description="reason of a failure: base_changed, load_under_way, site_in_incident",
     )
     in_force_at: Instant | None = None
     version: int = Field(default=0, description="number of decisions")

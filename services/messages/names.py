@@ -38,7 +38,7 @@ class MessageNames:
     roles: Mapping[str, str] = field(default_factory=dict)
     levels: Mapping[int, str] = field(default_factory=dict)
     sites: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    """Site → (name, name of its commune)."""
+    """Site → (name, name of its commune). One that a later version dropped keeps its name."""
     communes: Mapping[str, str] = field(default_factory=dict)
     poles: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     """Pôle → (French name, English name)."""
@@ -73,10 +73,8 @@ class MessageNames:
             case ref.Communes(communes=communes):
                 return replace(self, communes={one.insee: one.name for one in communes})
             case ref.Sites(sites=sites):
-                return replace(
-                    self,
-                    sites={one.id: (shorten_name(one.name), one.commune_name) for one in sites},
-                )
+                present = {one.id: (shorten_name(one.name), one.commune_name) for one in sites}
+                return replace(self, sites={**self.sites, **present})
             case ref.Activities(poles=poles, activities=activities):
                 return replace(
                     self,

@@ -131,9 +131,12 @@ def approve_change(draft: AlertsDecision, command: r.ApproveReference) -> Comman
     row = _get_change_for_second_person(draft, command)
     if row.edit is not None:
         row = _take_prepared_version(draft, row, command.prepared)
-    if (cause := versions.find_hindrance(draft, row)) is not None:
-        raise RefusedCommand(409, cause, base=row.base, reference=draft.state.version)
     due_at = max(row.effective_at or draft.now, draft.now)
+    site = versions.find_dropped_site_in_incident(draft, row)
+    if site is not None and due_at == draft.now:  # until a later time the incident may end
+        raise RefusedCommand(409, "site_in_incident", site=site)
+    if (cause := versions.find_hindrance(draft, row)) not in (None, "site_in_incident"):
+        raise RefusedCommand(409, cause, base=row.base, reference=draft.state.version)
     return _build_result(
         _record_decision(draft, row, command, "approved", ChangeState.APPROVED, next_at=due_at)
     )

@@ -45,7 +45,20 @@ def find_hindrance(draft: AlertsDecision, row: ReferenceChangeRow) -> str | None
     """
     if row.base != draft.state.version:
         return "base_changed"
+    if find_dropped_site_in_incident(draft, row) is not None:
+        return "site_in_incident"
     return "load_under_way" if draft.state.staged else None
+
+
+def find_dropped_site_in_incident(draft: AlertsDecision, row: ReferenceChangeRow) -> str | None:
+    """Return the first site that the change drops while it has an open cause, or None.
+
+    Without it nobody could name the place, reopen the site or count its people. A proposal may
+    accept that.
+    """
+    if row.release:
+        return None
+    return next((site for site in row.dropped_sites if draft.state.site_causes.get(site)), None)
 
 
 def load_section(draft: AlertsDecision, event: ReferencePublished) -> None:

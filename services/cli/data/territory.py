@@ -33,6 +33,8 @@ from services.territory.publish import publish_territory
 
 app = create_group("Reference data: check a folder, propose it, or load it at once.")
 TELEWORK: Final = "telework"
+TROUBLED: Final = "degraded,closed,evacuated,sheltering,unknown"
+"""Statuses of sites with a cause, as the list of sites filters them."""
 Folder = Annotated[
     Path, typer.Argument(help="Folder like territories/92", exists=True, file_okay=False)
 ]
@@ -134,7 +136,8 @@ def load(
     release: Annotated[
         bool,
         typer.Option(
-            "--release", help="Accept that a site with reassigned agents is dropped; release them"
+            "--release",
+            help="Accept that a site with reassigned agents or an open incident is dropped",
         ),
     ] = False,
 ) -> None:
@@ -142,10 +145,12 @@ def load(
 
     For the first version, an exercise, or an emergency. It is ordered like any other input, and
     decisions cite it from its last section on. A version without a site from or to which agents are
-    reassigned is refused with the list, unless --release ends their reassignment.
+    reassigned, or that has an open incident, is refused with the list, unless --release accepts it.
     """
     territory, settings = _load_territory(folder), Settings()
     name = realm or territory.code
+    if not release and (sites := _list_sites_in_incidents(settings, name, territory)):
+        raise _refuse_sites(sites)
     if (
         ended_reassignments := _list_ended_reassignments(settings, name, territory)
     ) and not _show_ended_reassignments(ended_reassignments, release=release):
@@ -182,7 +187,8 @@ def propose(
     release: Annotated[
         bool,
         typer.Option(
-            "--release", help="Accept that a site with reassigned agents is dropped; release them"
+            "--release",
+            help="Accept that a site with reassigned agents or an open incident is dropped",
         ),
     ] = False,
     whatif: Annotated[
@@ -234,6 +240,48 @@ app.command("decline")(territory_changes.decline)
 app.command("withdraw")(territory_changes.withdraw)
 
 
+def _list_sites_in_incidents(
+    settings: Settings, realm: str, territory: Territory
+) -> list[dict[str, Any]]:
+    """List sites with an open cause that the version drops; empty if nothing answers yet."""
+    kept_sites, dropped_sites, cursor = {site.id for site in territory.sites}, [], ""
+    while True:
+        query = {"realm": realm, "status": TROUBLED} | ({"cursor": cursor} if cursor else {})
+        page = _fetch_present(settings, f"/api/v1/sites?{urlencode(query)}")
+        dropped_sites += [
+            site for site in page["items"] if site["causes"] and site["id"] not in kept_sites
+        ]
+        if not (cursor := page.get("next") or ""):
+            return dropped_sites
+
+
+def _fetch_present(settings: Settings, path: str) -> dict[str, Any]:
+    """Return a page of a list; an empty one if nothing answers yet, or if the realm opens."""
+    try:
+        with ApiClient(settings) as client:
+            page: dict[str, Any] = client.get(path)
+            return page
+    except VigieUnreachable:
+        return {"items": []}
+    except ApiRefused as error:
+        if error.status == HTTPStatus.NOT_FOUND:
+            return {"items": []}
+        raise print_error(error) from error
+
+
+def _refuse_sites(sites: list[dict[str, Any]]) -> typer.Exit:
+    """Show the sites in incidents that the version drops."""
+    for site in sites:
+        typer.secho(f"{site['name']} ({site['id']})", err=True)
+    typer.secho(
+        "refusé\u00a0: ces sites ont un incident ouvert. --release les retire quand même ; leurs "
+        "incidents restent ouverts jusqu’à ce que quelqu’un les ferme.",
+        err=True,
+        fg="red",
+    )
+    return typer.Exit(1)
+
+
 def _list_ended_reassignments(
     settings: Settings, realm: str, territory: Territory
 ) -> list[dict[str, Any]]:
@@ -247,27 +295,16 @@ def _list_ended_reassignments(
         "",
     )
     states = ",".join(("approved", *ACTIVE_LINE_STATES))
-    try:
-        with ApiClient(settings) as client:
-            while True:
-                parameters = {"realm": realm, "state": states} | (
-                    {"cursor": cursor} if cursor else {}
-                )
-                page = client.get(f"/api/v1/reassignments/lines?{urlencode(parameters)}")
-                ended_reassignments += [
-                    x
-                    for x in page["items"]
-                    if not {x["from"]["site"], x["to"]["site"], x["need_site"] or TELEWORK}
-                    <= valid_places
-                ]
-                if not (cursor := page.get("next") or ""):
-                    return ended_reassignments
-    except VigieUnreachable:
-        return []
-    except ApiRefused as error:
-        if error.status == HTTPStatus.NOT_FOUND:  # A realm that is being opened.
-            return []
-        raise print_error(error) from error
+    while True:
+        parameters = {"realm": realm, "state": states} | ({"cursor": cursor} if cursor else {})
+        page = _fetch_present(settings, f"/api/v1/reassignments/lines?{urlencode(parameters)}")
+        ended_reassignments += [
+            x
+            for x in page["items"]
+            if not {x["from"]["site"], x["to"]["site"], x["need_site"] or TELEWORK} <= valid_places
+        ]
+        if not (cursor := page.get("next") or ""):
+            return ended_reassignments
 
 
 def _show_ended_reassignments(ended_reassignments: list[dict[str, Any]], *, release: bool) -> bool:

@@ -522,7 +522,7 @@ def _write_signatures(row: HandoverRow, names: TerritoryNames, _: Translator) ->
 
 def name_recipient(recipient: str, names: TerritoryNames, _: Translator) -> str:
     """Return the name of a recipient: a role with its place, or the role of a person."""
-    if recipient in names.sites:
+    if names.has_site(recipient):
         return _("responsable, {site}", site=names.site(recipient))
     role, _sep, scope = recipient.partition(":")
     if scope or role in names.roles or role in w.ROLE:

@@ -91,7 +91,7 @@ def describe_cause(kind: str, key: str, names: TerritoryNames, lang: str) -> str
         return _("tout le système d’information")
     if scope == "kind":
         return w.translate_code(world.KIND_MANY, what, _)
-    if what in names.sites:
+    if names.has_site(what):
         return names.site(what)
     if what in names.communes:
         return names.commune(what)
@@ -348,6 +348,10 @@ REFUSALS = {
     ),
     "base_changed": N_(
         "Une autre version est entrée en vigueur depuis : proposez de nouveau à partir d’elle."
+    ),
+    "site_in_incident": N_(
+        "Cette version retire un site qui a un incident ouvert : {site}. Attendez la fin de "
+        "l’incident, ou proposez de nouveau avec --release."
     ),
     "load_under_way": N_(
         "Une version est en cours de chargement sans approbation, ou son chargement est "

@@ -18,6 +18,7 @@ from typing import Any, Final, NamedTuple, Self
 import orjson
 
 from schemas.base import Instant
+from schemas.reference import Section
 from schemas.topics import SERVICES
 from services.console.read_model.projection import dump_position, load_position
 from services.console.read_model.row_effects import (
@@ -413,6 +414,17 @@ class Fold:
     @property
     def clock(self) -> Instant | None:
         return self.chronicle.clock(self.realm, self.until)
+
+    def site_names(self) -> dict[str, tuple[str, str]]:
+        """Return site → (name, commune) of all sites of the realm, also of those that left."""
+        versions = self.chronicle.newest(self.realm, SECTIONS, self.until)
+        published_sites = (
+            site
+            for name, value in versions
+            if name.endswith(f" {Section.SITES}")
+            for site in orjson.loads(value)["sites"]
+        )
+        return {site["id"]: (site["name"], site["commune_name"]) for site in published_sites}
 
     def sections(self, reference: str) -> Mapping[str, dict[str, Any]]:
         """Return the sections of one version of the reference data with their content."""

@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 import orjson
 
 from schemas.base import MINUTE_MS, Instant
+from schemas.reference import Section
 from schemas.topics import SERVICES, is_live
 from schemas.wire import whole_collections
 from services.console.logbook.lines import LineRecord, is_shown_in, parse_author
@@ -291,6 +292,13 @@ class Projection:
                     effect.section,
                     orjson.dumps(effect.content),
                 )
+                if effect.section == Section.SITES:
+                    names = [
+                        (site["id"], orjson.dumps((site["name"], site["commune_name"])))
+                        for site in effect.content["sites"]
+                    ]
+                    key = store.realm_key(tx.realm, "site_names")
+                    batch.add_many("HSET", key, _flatten_pairs(names), step=2)
                 return
             case RealmFieldsChanged(fields=fields):
                 self.realms[tx.realm] = self.realms.get(tx.realm, {}) | fields

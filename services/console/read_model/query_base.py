@@ -89,6 +89,8 @@ class QueryBase:
         self._texts = texts
         self._rows = RowCache()
         self._references: OrderedDict[str, IndexedReference] = OrderedDict()
+        self._former_sites: dict[str, tuple[str | None, dict[str, tuple[str, str]]]] = {}
+        """Realm → version, and (name, commune) of the sites that it does not have any more."""
         self._pasts: OrderedDict[tuple[str, Instant], PastSnapshot] = OrderedDict()
         self._as_shaped: dict[tuple[str, str, str], Any] = {}
         """Incidents as last shaped, with the rows they were made from."""
@@ -169,7 +171,7 @@ class QueryBase:
             return await self._past(realm, as_of)
         if store.EVICTED in fields and clock is not None:
             return await self._past(realm, clock)
-        reference = await self._reference(fields.get("reference"))
+        reference = await self._realm_reference(realm, fields.get("reference"))
         counters = {key.decode(): int(value) for key, value in versions.items()}
         return CurrentSnapshot(
             self._client, self._rows, counters, realm, fields, clock, reference, as_of
@@ -252,6 +254,21 @@ class QueryBase:
             return line.key < end and (not kinds or line.kind in kinds) and of_it
 
         return await self._from_logs(lambda history: history.lines(realm, is_wanted, limit))
+
+    async def _realm_reference(self, realm: str, version: str | None) -> IndexedReference:
+        """Return a version with the names of the sites that the realm had before."""
+        reference = await self._reference(version)
+        cached_sites = self._former_sites.get(realm)
+        if cached_sites is None or cached_sites[0] != version:
+            raw = await self._client.hgetall(store.realm_key(realm, "site_names"))
+            names_by_site = ((key.decode(), orjson.loads(value)) for key, value in raw.items())
+            former_sites = {
+                id: (name, commune)
+                for id, (name, commune) in names_by_site
+                if id not in reference.sites
+            }
+            cached_sites = self._former_sites[realm] = version, former_sites
+        return reference.with_former_sites(cached_sites[1])
 
     async def _reference(self, version: str | None) -> IndexedReference:
         if version is None:

@@ -1,7 +1,7 @@
 """Index the reference data in force for joins, one value per version."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -11,6 +11,7 @@ from schemas.card_scopes import list_selected_sites
 from services.console.texts.names import TerritoryNames
 from services.logistics import ResourceCatalogue
 from services.messages import MessageNames
+from services.messages.names import shorten_name
 
 _SECTION: TypeAdapter[ref.SectionData] = TypeAdapter(ref.SectionData)
 
@@ -58,6 +59,19 @@ class IndexedReference:
     def roster(self) -> ref.Roster | None:
         sections = (s for s in self.sections if isinstance(s, ref.RosterSection))
         return next((section.roster for section in sections), None)
+
+    def with_former_sites(self, sites: Mapping[str, tuple[str, str]]) -> "IndexedReference":
+        """Return this version with the name and commune of sites that earlier versions had."""
+        former_sites = {id: name for id, name in sites.items() if id not in self.sites}
+        if not former_sites:
+            return self
+        messages = self.message_names
+        former_names = {id: (shorten_name(n), commune) for id, (n, commune) in former_sites.items()}
+        return replace(
+            self,
+            names=replace(self.names, former_sites=former_sites),
+            message_names=replace(messages, sites={**former_names, **messages.sites}),
+        )
 
     def find_level_rule(self, level: int) -> ref.LevelRule | None:
         """Return the territory's rule of a level."""

@@ -302,7 +302,11 @@ class PastSnapshot(RealmSnapshot):
             realm,
             fields,
             fold.clock,
-            IndexedReference.of(version, fold.sections(version)) if version else NO_REFERENCE,
+            IndexedReference.of(version, fold.sections(version)).with_former_sites(
+                fold.site_names()
+            )
+            if version
+            else NO_REFERENCE,
             at,
         )
         self._fold = fold

@@ -80,7 +80,7 @@ def realm_key(realm: str, part: str) -> str:
     """Return the key of a part of a realm.
 
     Parts: `rows:<collection>`, `versions`, `lines`, `timeline`, `rates`, `feeds`, `clock`,
-    `stream`.
+    `stream`, `site_names` (site → name and commune, of every version).
     """
     return f"vigie:{realm}:{part}"
 

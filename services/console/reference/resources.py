@@ -42,7 +42,9 @@ class ReferenceChange(Resource):
     )
     effective_at: Time | None = Field(description="null = at the approval")
     in_force_at: Time | None
-    cause: str | None = Field(description="reason of a failure: base_changed, load_under_way")
+    cause: str | None = Field(
+        description="reason of a failure: base_changed, load_under_way, site_in_incident"
+    )
     release: bool = Field(
         description="true to release agents that are reassigned from or to a dropped site"
     )

@@ -76,6 +76,8 @@ class TerritoryNames:
     """Supplier → its body, or its function in a body that the directory names several times."""
     lines: Mapping[str, str] = field(default_factory=dict)
     """Transport line → its name."""
+    former_sites: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """Site of an earlier version that this one does not have → its name and commune."""
 
     @classmethod
     def of(cls, sections: Iterable[ref.SectionData]) -> "TerritoryNames":
@@ -118,8 +120,16 @@ class TerritoryNames:
                     fields["holders"] = _index_holders(section.roster)
         return cls(**fields)  # type: ignore[arg-type]
 
+    def has_site(self, key: str) -> bool:
+        """Check whether this version, or an earlier one, has a site."""
+        return key in self.sites or key in self.former_sites
+
     def site(self, key: str) -> str:
-        return shorten_site_name(self.sites[key].name) if key in self.sites else key
+        if key in self.sites:
+            return shorten_site_name(self.sites[key].name)
+        if key in self.former_sites:
+            return f"{shorten_site_name(self.former_sites[key][0])} (site retiré)"
+        return key
 
     def commune(self, insee: str) -> str:
         return self.communes[insee].name if insee in self.communes else insee
@@ -128,7 +138,9 @@ class TerritoryNames:
         return self.lines.get(id, id)
 
     def commune_of(self, site: str) -> str | None:
-        return self.sites[site].commune_name if site in self.sites else None
+        if site in self.sites:
+            return self.sites[site].commune_name
+        return self.former_sites[site][1] if site in self.former_sites else None
 
     def pole(self, key: str, lang: str) -> str:
         if key not in self.poles:

@@ -192,6 +192,7 @@ CHANGE_STATE = {
 CHANGE_CAUSE = {
     "base_changed": N_("une autre version est entrée en vigueur entre-temps"),
     "load_under_way": N_("une version se chargeait sans approbation au même moment"),
+    "site_in_incident": N_("un site que la version retire avait un incident ouvert"),
 }
 CHANGE_DECISION = {
     "proposed": N_("proposé"),
@@ -340,7 +341,7 @@ def name_role(role: str, scope: str | None, names: TerritoryNames, _: Translator
         if role == "suppleant_directeur_pole":
             return _("Suppl. dir. {pole}", pole=pole)
         return f"{label}, {pole}"
-    return f"{label}, {names.site(scope)}" if scope in names.sites else label
+    return f"{label}, {names.site(scope)}" if names.has_site(scope) else label
 
 
 _ACCOUNT_AFFIX = re.compile(r"-[0-9a-f]{8}$|^local-")

@@ -21,6 +21,7 @@ from schemas.alerts import (
     SiteStatusChanged,
 )
 from schemas.crisis.causes import CauseChanged, Members
+from schemas.reference import ReferencePublished, Sites
 from schemas.runtime import LossDeclared, RealmClosed
 from schemas.topics import PARTITION_COUNT, SERVICES, partition_of
 from services.console.read_model import store
@@ -107,6 +108,36 @@ async def test_the_read_model_equals_the_logs(
     assert overview.alarm_rate.reports == 2
     assert overview.alarm_rate.demands == 3  # ladder, task, plan
     assert {p.service: p.at for p in overview.log}.keys() == {"alerts", "continuity", "delivery"}
+
+
+async def test_a_site_that_left_is_named_now_and_in_the_past(
+    writer: LogWriter, console_settings: Settings, model: ReadModel, territory: Territory
+) -> None:
+    """An incident at it was titled without a place, its members were codes."""
+    realm, at = a_realm(), START + 3 * MINUTE
+    sites = next(section for section in territory.sections if isinstance(section, Sites))
+    fewer_sites = Sites(sites=tuple(site for site in sites.sites if site.id != "pmi-04"))
+    (name,) = (site.name for site in sites.sites if site.id == "pmi-04")
+    async with projecting(console_settings):
+        await play(writer, realm, territory)
+        for section in territory.sections:
+            data = fewer_sites if isinstance(section, Sites) else section
+            last = section is territory.sections[-1]
+            published = ReferencePublished(reference="fewer", data=data, last=last)
+            await writer.append("alerts", realm, published, at=at)
+        await writer.append("continuity", realm, crisis.plan(at + MINUTE), at=at + MINUTE)
+
+        async def names_it() -> bool:
+            reference = await model.of(realm).reference()
+            return reference.version == "fewer"
+
+        await until(names_it)
+        now = await model.of(realm).reference()
+        past = await model.of(realm).at(at).reference()
+    for reference in (now, past):
+        assert "pmi-04" not in reference.sites
+        assert reference.names.site("pmi-04").endswith(" (site retiré)")
+        assert reference.names.former_sites["pmi-04"][0] == name
 
 
 async def test_facts_logged_in_parts_are_shown_whole(

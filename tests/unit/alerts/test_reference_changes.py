@@ -166,6 +166,17 @@ def _published(scene: Scene, reference: str) -> list[ReferencePublished]:
     return [f for f in scene.named(ReferencePublished) if f.reference == reference]
 
 
+def _without(site: str) -> tuple[SectionData, ...]:
+    """Return a version without a site."""
+
+    def one(section: SectionData) -> SectionData:
+        if not isinstance(section, Sites):
+            return section
+        return Sites(sites=tuple(s for s in section.sites if s.id != site))
+
+    return tuple(one(section) for section in territory().sections)
+
+
 # ── a proposal, a second person, an effective date ─────────────────────────────────────────────────────────────────
 
 
@@ -574,3 +585,47 @@ def test_ended_changes_are_forgotten_and_open_ones_are_not(scene: Scene) -> None
     )
     assert set(state.reference_changes) == {waiting}
     assert {d.reference for d in state.drafted.values()} == {_row(scene, waiting).reference}
+
+
+# ── a site leaves while people are in danger there ─────────────────────────────────────────────────────────────────
+
+
+def test_a_site_with_an_open_incident_does_not_leave(scene: Scene) -> None:
+    """A fire at the site had no known place any more, and its reopening opened nothing."""
+    scene.report(1, "fire", COLLEGE)
+    sections = _without(COLLEGE)
+    change = _propose(scene, sections, 2, dropped_sites=(COLLEGE,))
+    approval = ApproveReference(author="bea", role="director", change=change)
+    assert _refusal(scene, approval, 3) == (409, "site_in_incident")
+    assert scene.state.version == BASE
+
+
+def test_a_later_change_that_drops_a_site_waits_for_the_end_of_its_incident(scene: Scene) -> None:
+    scene.report(1, "fire", COLLEGE)
+    in_time = _propose(
+        scene, _without(COLLEGE), 2, dropped_sites=(COLLEGE,), effective_at=scene.at(90)
+    )
+    _approve(scene, in_time, 3)
+    _step(scene, 95)
+    row = _row(scene, in_time)
+    assert (row.state, row.cause) == (ChangeState.FAILED, "site_in_incident")
+    assert scene.state.version == BASE
+
+
+def test_a_site_in_an_incident_leaves_if_the_proposal_says_so(scene: Scene) -> None:
+    scene.report(1, "fire", COLLEGE)
+    sections = _without(COLLEGE)
+    change = _propose(scene, sections, 2, dropped_sites=(COLLEGE,), release=True)
+    _approve(scene, change, 3)
+    _step(scene, 3)
+    assert scene.state.version == compute_version(sections)
+
+
+def test_a_site_of_a_closed_incident_leaves(scene: Scene) -> None:
+    scene.report(1, "outage_power", COLLEGE)
+    scene.report(2, "reopening", COLLEGE)
+    sections = _without(COLLEGE)
+    change = _propose(scene, sections, 3, dropped_sites=(COLLEGE,))
+    _approve(scene, change, 4)
+    _step(scene, 4)
+    assert scene.state.version == compute_version(sections)

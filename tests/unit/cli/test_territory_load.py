@@ -39,6 +39,7 @@ class Console:
     """Answers with the lines under way in two pages; away when there is nothing."""
 
     pages: dict[str, Any] = PAGES
+    troubled_sites: tuple[dict[str, Any], ...] = ()
 
     def __init__(self, *_: object) -> None: ...
 
@@ -53,6 +54,8 @@ class Console:
     ) -> None: ...
 
     def get(self, path: str) -> Any:
+        if path.startswith("/api/v1/sites?"):
+            return {"items": list(self.troubled_sites), "next": None}
         assert "state=approved%2Cdispatched%2Caccepted%2Carrived" in path
         if not self.pages:
             raise VigieUnreachable
@@ -97,6 +100,29 @@ def test_dropping_sites_with_moved_agents_is_refused_with_a_list(published: list
     assert "telework" not in words, "what the version keeps is not listed"
     assert "--release" in words
     assert published == []
+
+
+SITES = (
+    {"id": "gone-1", "name": "Collège Ancien", "causes": [{"type": "fire"}]},
+    {"id": "gone-2", "name": "PMI Ancienne", "causes": []},
+    {"id": "cen-1", "name": "Hôtel du Département", "causes": [{"type": "fire"}]},
+)
+
+
+def test_dropping_a_site_in_an_incident_is_refused(
+    published: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Console, "pages", {"": {"items": [], "next": None}})
+    monkeypatch.setattr(Console, "troubled_sites", SITES)
+    invocation = load()
+    assert invocation.exit_code == 1
+    assert "Collège Ancien (gone-1)" in invocation.output
+    assert "incident ouvert" in invocation.output
+    assert "gone-2" not in invocation.output, "nothing is open there"
+    assert "cen-1" not in invocation.output, "the version keeps it"
+    assert published == []
+    assert load("--release").exit_code == 0
+    assert published == ["92"]
 
 
 def test_with_release_the_list_is_migrated(published: list[str]) -> None:
