@@ -69,6 +69,11 @@ def format_local_time(text: str | None) -> str:
     return datetime.fromisoformat(text).astimezone(PARIS).strftime("%d/%m %H:%M:%S") if text else ""
 
 
+def format_dated_time(text: str | None) -> str:
+    """Format a time of the API that may lie in another year as local time."""
+    return datetime.fromisoformat(text).astimezone(PARIS).strftime("%d/%m/%Y %H:%M") if text else ""
+
+
 def build_query(realm: str | None, as_of: str | None, **filters: Any) -> str:
     """Build the query string, with its question mark."""
     parameters: dict[str, Any] = {
@@ -127,6 +132,19 @@ def fetch_list(path: str, realm: str | None, as_of: str | None, limit: int, **fi
             cursor = page["next"]
             if cursor is None or len(items) >= limit:
                 return page | {"items": items, "next": cursor}
+
+
+def mark_title(title: str, realm: str | None, as_of: str | None) -> str:
+    """Return the title of a table; it names an exercise and a past time.
+
+    A table is copied into mails and chats, without the command that made it.
+    """
+    marks = (
+        f"EXERCICE {realm}" if realm and "~" in realm else "",
+        f"état du {format_dated_time(parse_time(as_of))}" if as_of else "",
+    )
+    told_marks = ", ".join(mark for mark in marks if mark)
+    return f"{title} ({told_marks})" if told_marks else title
 
 
 def show_list(page: Row, as_json: bool, title: str, columns: Sequence[Column]) -> None:
@@ -190,7 +208,8 @@ def listing(
             filters = build(**values) or values
             if "incident" in filters:
                 filters["incident"] = resolve_incident(filters["incident"], realm)
-            show_list(fetch_list(path, realm, as_of, limit, **filters), as_json, title, columns)
+            page = fetch_list(path, realm, as_of, limit, **filters)
+            show_list(page, as_json, mark_title(title, realm, as_of), columns)
 
         return add_options(
             run, build, {"realm": (Realm, None), "as_of": (AsOf, None)}, pagination_options

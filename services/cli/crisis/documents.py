@@ -17,7 +17,7 @@ from services.cli.lists import (
     OfIncident,
     Realm,
     build_query,
-    format_local_time,
+    format_dated_time,
     listing,
     parse_time,
     resolve_incident,
@@ -242,7 +242,7 @@ def drop_improvement(id: Improvement, reason: Annotated[str, typer.Option(help="
     (
         ("Action", lambda i: i["text"] or ""),
         ("Responsable de l’action", lambda i: w.translate_code(w.ROLE, i["owner"], _)),
-        ("Échéance", lambda i: format_local_time(i["due_at"])),
+        ("Échéance", lambda i: format_dated_time(i["due_at"])),
         ("État", lambda i: w.translate_code(w.IMPROVEMENT_STATE, i["state"], _)),
         ("Identifiant", lambda i: i["id"]),
     ),

@@ -10,7 +10,7 @@ import typer
 
 from schemas.crisis.maintenance import Matcher
 from services.cli.crisis.decide import Expected, Key, decision, post_decision
-from services.cli.lists import AsJson, Realm, format_local_time, listing, parse_time
+from services.cli.lists import AsJson, Realm, format_dated_time, listing, parse_time
 from services.cli.output import IDENTIFIER, create_group
 from services.console.i18n import get_translator
 from services.console.maintenance.page import describe_rule
@@ -39,8 +39,8 @@ def parse_matcher(text: str) -> dict[str, Any]:
         (IDENTIFIER, lambda m: m["id"]),
         ("État", lambda m: str(_STATE.get(m["state"], m["state"]))),
         ("Quoi, où", lambda m: m["title"]),
-        ("De", lambda m: format_local_time(m["begins_at"] or m["starts_at"])),
-        ("À", lambda m: format_local_time(m["over_at"] or m["until_at"] or m["ends_at"])),
+        ("De", lambda m: format_dated_time(m["begins_at"] or m["starts_at"])),
+        ("À", lambda m: format_dated_time(m["over_at"] or m["until_at"] or m["ends_at"])),
         ("Répétition", lambda m: describe_rule(m["rrule"], _)),
         ("Causes", lambda m: str(m["causes"])),
         ("Version", lambda m: str(m["version"])),

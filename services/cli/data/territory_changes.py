@@ -19,7 +19,7 @@ from schemas.reference_changes import Foreseen, RecordKind, SectionDifference
 from services.cli.client import open_api, print_error
 from services.cli.crisis.decide import decision, post_decision
 from services.cli.exercises.whatif import show_comparison as show_outcome
-from services.cli.lists import format_local_time, listing, parse_time
+from services.cli.lists import format_dated_time, format_local_time, listing, parse_time
 from services.cli.output import IDENTIFIER, open_console
 from services.console.i18n import get_translator
 from services.console.reference.page import describe_forecast
@@ -175,7 +175,7 @@ def _list_decisions(change: dict[str, Any]) -> str:
         ("État", lambda c: w.translate_code(w.CHANGE_STATE, c["state"], _)),
         ("Version", lambda c: c["reference"]),
         ("Diffère", _list_differences),
-        ("Effet", lambda c: format_local_time(c["in_force_at"] or c["effective_at"])),
+        ("Effet", lambda c: format_dated_time(c["in_force_at"] or c["effective_at"])),
         ("Décisions", _list_decisions),
         (
             "Crises rejouées",

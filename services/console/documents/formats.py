@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from services.console.documents.document import Document, DocumentLine, DocumentSection, Table
 from services.console.documents.pdf import Typesetter
+from services.console.exports.formats import EXERCISE_MARK
 from services.console.i18n import get_translator
 from services.console.web.shell import STATIC, DisplayChoice, render_html
 from services.runtime.http.control_characters import replace_control_characters
@@ -115,6 +116,7 @@ async def make_document_response(
     """Return a document in the requested form, with a file name for PDF and HTML."""
     typesetter: Typesetter = request.app.state.typesetter
     headers = {"Content-Language": lang}
+    name = f"{EXERCISE_MARK}{name}" if document.simulated else name
     match form:
         case "pdf":
             body, kind = await typesetter.pdf(document, lang, stamp=stamp), "application/pdf"

@@ -12,10 +12,12 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import StreamingResponse
 
 from schemas.continuity import SitrepRow
+from schemas.topics import is_live
 from services.console.documents.document import Document
 from services.console.documents.pdf import Typesetter
 from services.console.documents.sitreps_api import write_stamp
 from services.console.evidence.collect import ExportRequest, write_bundle
+from services.console.exports.formats import EXERCISE_MARK
 from services.console.http.context import ReadContext, get_server_time, require_read, to_instant
 from services.runtime.http.problems import ProblemError
 from services.runtime.identity.permissions import Permission
@@ -81,5 +83,7 @@ async def export_evidence(reader: EvidenceReader, request: Request, id: str) -> 
                 if part:
                     yield part
 
-    headers = {"Content-Disposition": f'attachment; filename="preuves-{incident.number}.zip"'}
+    mark = "" if is_live(reader.realm) else EXERCISE_MARK
+    name = f"{mark}preuves-{incident.number}.zip"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     return StreamingResponse(body(), 200, headers, "application/zip")

@@ -7,6 +7,8 @@ from fastapi import Depends, Query, Request
 CSV: Final = "text/csv"
 GEOJSON: Final = "application/geo+json"
 JSON: Final = "application/json"
+EXERCISE_MARK: Final = "EXERCICE-"
+"""Begin of the name of each file of an exercise."""
 ListForm = Literal["json", "csv", "geojson"]
 _MEDIA_TYPES: Final[dict[ListForm, str]] = {"json": JSON, "csv": CSV, "geojson": GEOJSON}
 _DESCRIPTION: Final = (

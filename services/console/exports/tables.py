@@ -19,7 +19,8 @@ from zoneinfo import ZoneInfo
 import orjson
 from fastapi.responses import Response, StreamingResponse
 
-from services.console.exports.formats import CSV, GEOJSON
+from schemas.topics import is_live
+from services.console.exports.formats import CSV, EXERCISE_MARK, GEOJSON
 from services.console.i18n import Translator, get_translator
 from services.console.resource_base import Page, Resource
 
@@ -112,12 +113,16 @@ class FileNaming:
     lang: str
 
     def build_headers(self, extension: str) -> dict[str, str]:
-        """Return the headers of a file to keep: `vigie-92-sites.csv`."""
+        """Return the headers of a file to keep: `vigie-92-sites.csv`.
+
+        That of an exercise says so: whoever gets it by mail sees its name first.
+        """
+        mark = "" if is_live(self.realm) else EXERCISE_MARK
         safe = "".join(
             c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in self.realm
         )
         return {
-            "Content-Disposition": f'attachment; filename="vigie-{safe}-{self.name}.{extension}"',
+            "Content-Disposition": f'attachment; filename="{mark}vigie-{safe}-{self.name}.{extension}"',
             "Content-Language": self.lang,
             "Vary": "Accept, Accept-Language",
             "X-Content-Type-Options": "nosniff",

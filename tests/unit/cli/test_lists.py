@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from services.cli.__main__ import app
+from services.cli.lists import format_dated_time, mark_title
 from tests.shipped import FOLDER
 
 TOKEN = {
@@ -203,3 +204,25 @@ def test_a_missing_file_is_named_with_the_error(tmp_path: Path, command: str) ->
     invocation = CliRunner().invoke(app, command.format(tmp_path / "absent.yaml").split())
     assert (invocation.exit_code, "Errno" in invocation.output) == (1, False)
     assert "absent.yaml" in invocation.output
+
+
+@pytest.mark.parametrize(
+    ("realm", "as_of", "title"),
+    [
+        (None, None, "Incidents"),
+        ("92", None, "Incidents"),
+        ("92~ex-7", None, "Incidents (EXERCICE 92~ex-7)"),
+        (None, "2027-02-11T10:00", "Incidents (état du 11/02/2027 10:00)"),
+        ("92~ex-7", "2027-02-11T10:00", "Incidents (EXERCICE 92~ex-7, état du 11/02/2027 10:00)"),
+    ],
+)
+def test_a_table_names_the_exercise_and_the_past_time(
+    realm: str | None, as_of: str | None, title: str
+) -> None:
+    assert mark_title("Incidents", realm, as_of) == title
+
+
+def test_times_that_may_lie_in_another_year_name_it() -> None:
+    """An override until January looked like one of the January before."""
+    assert format_dated_time("2027-01-03T07:00:00Z") == "03/01/2027 08:00"
+    assert format_dated_time(None) == ""

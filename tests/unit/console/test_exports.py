@@ -145,7 +145,8 @@ async def test_sites_are_a_table_and_a_map() -> None:
     browser, _model = browsing(crisis())
     answer = await browser.get(f"/api/v1/sites?realm={REALM}&format=csv")
     assert answer.headers["content-type"].startswith("text/csv; charset=utf-8")
-    assert answer.headers["content-disposition"] == 'attachment; filename="vigie-92_ex-1-sites.csv"'
+    name = "EXERCICE-vigie-92_ex-1-sites.csv"
+    assert answer.headers["content-disposition"] == f'attachment; filename="{name}"'
     rows = table(answer.text)
     listed = (await browser.get(f"/api/v1/sites?realm={REALM}", accept="application/json")).json()
     assert len(rows) == len(listed["items"])
@@ -344,7 +345,8 @@ async def test_each_export_is_a_whole_table_without_a_formula(path: str) -> None
     answer = await browser.get(f"{path}?realm={REALM}&format=csv&limit=1", lang="fr")
     assert answer.headers["content-type"].startswith("text/csv; charset=utf-8")
     assert re.search(
-        r'filename="vigie-92(_ex-1)?-[a-z-]+\.csv"', answer.headers["content-disposition"]
+        r'filename="(EXERCICE-)?vigie-92(_ex-1)?-[a-z-]+\.csv"',
+        answer.headers["content-disposition"],
     )
     rows = table(answer.text)
     listed = await browser.get(f"{path}?realm={REALM}&limit=1000", accept="application/json")
