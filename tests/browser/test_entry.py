@@ -58,6 +58,7 @@ def test_an_exercise_is_opened_paused_and_closed_from_the_page(visitor: Accounts
     expect(question).to_contain_text(f"Terminer l’exercice {name} ? Il ne pourra pas reprendre.")
     question.get_by_role("button", name="Annuler").click()
     expect(question).to_have_text("Rien n’est parti.")
+    expect(row.get_by_role("button", name="Terminer")).to_be_focused()
     row.get_by_role("button", name="Terminer").click()
     question.get_by_role("button", name="Confirmer").click()
     expect(row).to_contain_text("terminé")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.sync_api import Error, Request, Route, expect
+from playwright.sync_api import Error, Page, Request, Route, expect
 
 from tests.browser.conftest import Accounts, report
 from tests.system import RunningVigie
@@ -33,6 +33,23 @@ def test_a_report_shows_at_once_and_disturbs_nothing(
     assert page.evaluate("performance.getEntriesByType('navigation').length") == 1
     expect(page.locator("#side h2 a")).to_contain_text("Coupure électrique")
     expect(page.locator("#digest")).not_to_be_empty()
+
+
+def test_a_screen_reader_hears_the_last_of_several_facts(
+    vigie: RunningVigie, own_realm: str, visitor: Accounts
+) -> None:
+    """A fact within 20 s of a sentence was read with the next one, perhaps hours later."""
+    page = visitor().page()
+    page.clock.install()
+    page.goto(f"/?realm={own_realm}")
+    expect(page.get_by_role("heading", name="Rien d’ouvert")).to_be_visible()
+    report(vigie, own_realm, "cul-04")
+    expect(page.locator("#digest")).not_to_be_empty()
+    sentence = page.locator("#digest").inner_text()
+    report(vigie, own_realm, "gym-07")
+    expect(page.locator("[data-row]")).to_have_count(2)
+    page.clock.fast_forward(21_000)
+    expect(page.locator("#digest")).not_to_have_text(sentence)
 
 
 def test_a_change_between_the_page_and_its_stream_is_shown(
@@ -113,6 +130,22 @@ def test_the_sign_of_life_moves_when_something_is_heard_and_nothing_moves_withou
     assert ("live" in page.evaluate("moved")) is (motion == "no-preference")
 
 
+def count_spoken_changes(page: Page, seconds: int) -> int:
+    """Return how often a screen reader would read the banner anew in some seconds.
+
+    The sentence changes when a new attempt begins; the seconds until then change each second.
+    """
+    page.evaluate("""() => {
+        window.spoken = 0;
+        const silent = (node) => (node.nodeType === 1 ? node : node.parentElement)?.closest("[aria-live=off]");
+        new MutationObserver((all) => { if (all.some((one) => !silent(one.target))) window.spoken += 1; })
+            .observe(document.getElementById("frozen"), { childList: true, characterData: true, subtree: true });
+    }""")
+    for _ in range(seconds):
+        page.clock.run_for(1_000)
+    return int(page.evaluate("spoken"))
+
+
 def test_silence_freezes_the_page_and_life_thaws_it(crisis: str, visitor: Accounts) -> None:
     who = visitor()
     context = who.context()
@@ -131,6 +164,7 @@ def test_silence_freezes_the_page_and_life_thaws_it(crisis: str, visitor: Accoun
     )
     expect(page.locator("html")).to_have_class("is-frozen")
     assert page.locator("main").evaluate("e => getComputedStyle(e).filter") == "grayscale(1)"
+    assert count_spoken_changes(page, 5) <= 1, "a screen reader reads the sentence, no countdown"
     page.unroute("**/api/v1/stream*")
     for _ in range(20):
         page.clock.fast_forward(2_000)

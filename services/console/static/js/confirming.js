@@ -61,6 +61,7 @@ export async function confirmed(form) {
     return false;
   }
   said.classList.remove("refused");
+  const asked = document.activeElement instanceof HTMLElement ? document.activeElement : null;
   if (form.dataset.preview) said.textContent = html.dataset.confirmLooking ?? "";
   const ahead = await foreseen(form);
   const yes = button(html.dataset.confirmYes ?? "", "main");
@@ -73,6 +74,7 @@ export async function confirmed(form) {
   });
   const goes = agreed && (await counted(said));
   said.textContent = goes ? "" : html.dataset.confirmDropped ?? "";
+  if (!goes && asked?.isConnected) asked.focus();
   return goes;
 }
 
@@ -80,6 +82,7 @@ export async function confirmed(form) {
 function counted(said) {
   const back = button(html.dataset.confirmBack ?? "", "");
   const left = document.createElement("span");
+  left.setAttribute("aria-live", "off"); // read once, not each second
   said.replaceChildren(left, " ", back);
   back.focus();
   let seconds = Number(html.dataset.hold ?? 0);

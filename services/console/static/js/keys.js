@@ -11,12 +11,18 @@ function typing(target) {
   return target instanceof HTMLElement && target.matches("input:not([type=radio]):not([type=checkbox]), textarea, select, [contenteditable]");
 }
 
+/** Where the keyboard was before the list of keys opened. @type {Element | null} */
+let beforeHelp = null;
+
 /** @param {boolean} open */
 function help(open) {
   const box = document.getElementById("help");
-  if (!box) return;
+  if (!box || box.hidden !== open) return;
+  const within = box.contains(document.activeElement);
+  if (open) beforeHelp = document.activeElement;
   box.hidden = !open;
   if (open) box.querySelector("button")?.focus();
+  else if (within && beforeHelp instanceof HTMLElement && beforeHelp.isConnected) beforeHelp.focus();
 }
 
 /** @param {string} id */

@@ -110,6 +110,7 @@ function apply(next) {
   }
   html.dataset.speed = root.dataset.speed ?? "0";
   html.dataset.limit = root.dataset.limit ?? "";
+  const alarmed = new Set((html.dataset.alarm ?? "").split(" "));
   html.dataset.alarm = root.dataset.alarm ?? "";
   clock.set(Number(root.dataset.now));
   const focused = document.activeElement;
@@ -127,6 +128,8 @@ function apply(next) {
   drafts.recover(pending, shown, focused);
   shown = Number(root.dataset.reached);
   document.title = next.title;
+  const alarms = (html.dataset.alarm ?? "").split(" ").filter(Boolean);
+  if (alarms.some((id) => !alarmed.has(id))) tellAlarm(alarms.length);
   mark(changed);
   clock.tick();
   for (const then of after) then();
@@ -161,22 +164,37 @@ function mark(changed) {
     e.classList.add("fresh");
     e.addEventListener("animationend", () => e.classList.remove("fresh"), { once: true });
   }
-  digest([...changed].filter((e) => e.getAttribute("data-key")?.startsWith("f-")));
+  digest([...changed].filter((e) => e.hasAttribute("data-fact")));
 }
 
 let digestAt = -DIGEST_GAP_MS;
 let untold = 0;
+let digestTimer = 0;
 
-/** Tells new facts to a screen reader, politely: at most one sentence per 20 s. @param {Element[]} fresh */
+/** Tells new facts to a screen reader, politely: at most one sentence per 20 s, and the last one for certain. @param {Element[]} fresh */
 function digest(fresh) {
   const region = document.getElementById("digest");
   untold += fresh.length;
-  const newest = document.querySelector("[data-key^='f-']");
-  if (!region || !untold || !newest || performance.now() - digestAt < DIGEST_GAP_MS) return;
+  const newest = document.querySelector("[data-fact]");
+  if (!region || !untold || !newest) return;
+  const wait = digestAt + DIGEST_GAP_MS - performance.now();
+  if (wait > 0) {
+    clearTimeout(digestTimer);
+    digestTimer = setTimeout(() => digest([]), wait);
+    return;
+  }
   const form = untold > 1 ? region.dataset.many : region.dataset.one;
   region.textContent = (form ?? "").replace("{n}", String(untold)).replace("{text}", (newest.textContent ?? "").replace(/^\d\d:\d\d/, ""));
   digestAt = performance.now();
   untold = 0;
+}
+
+/** Tells a screen reader at once, on every page, that a crisis waits for somebody to take charge. @param {number} count */
+function tellAlarm(count) {
+  const region = document.getElementById("digest");
+  if (!region) return;
+  region.textContent = (region.dataset.alarm ?? "").replace("{n}", String(count));
+  digestAt = performance.now();
 }
 
 let rejoin = () => {};
@@ -225,10 +243,13 @@ function show() {
   }
   const seconds = retryAt === null ? 0 : Math.max(0, Math.ceil((retryAt - Date.now()) / 1000));
   const form = loggedOut ? band.dataset.login : seconds ? band.dataset.text : band.dataset.retrying;
-  const text = (form ?? "").replace("{at}", clock.hms(frozenAt)).replace("{n}", String(seconds));
+  const text = (form ?? "").replace("{at}", clock.hms(frozenAt));
   if (band.dataset.shown !== text) {
     band.dataset.shown = text;
-    band.textContent = text;
+    const [before = "", after = ""] = text.split("{n}");
+    const left = document.createElement("span");
+    left.setAttribute("aria-live", "off"); // the sentence is read once, not each second
+    band.replaceChildren(before, left, after);
     if (loggedOut) {
       const link = document.createElement("a");
       link.href = `/connexion?next=${encodeURIComponent(location.pathname + location.search)}`;
@@ -238,6 +259,8 @@ function show() {
     }
     if (!loggedOut) band.append(...otherFronts(band));
   }
+  const left = band.querySelector("span");
+  if (left && text.includes("{n}")) left.textContent = String(seconds);
   band.hidden = false;
 }
 
