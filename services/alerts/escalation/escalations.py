@@ -164,7 +164,8 @@ def _update_for_suppression(draft: AlertsDecision, incident: str, rises: Rises) 
 def _join_crisis(draft: AlertsDecision, incident: str, own: EscalationRow | None) -> None:
     """Add an incident that reaches N3 to the realm's escalation, as an information.
 
-    No new acknowledgement is needed. If nobody answered that escalation, or all its incidents are
+    No new acknowledgement is needed. Danger to people is told at once to all who were called: those
+    who have not answered yet know of another incident alone. If nobody answered that escalation, or all its incidents are
     closed, a new one starts and covers them. Rule D32, escalations.
     """
     crisis = find_escalation(draft, TERRITORY)
@@ -182,15 +183,16 @@ def _join_crisis(draft: AlertsDecision, incident: str, own: EscalationRow | None
         crisis = record_escalation(
             draft, copy_with(crisis, {"incidents": (*crisis.incidents, incident)}), "joined"
         )
-        recipients = dict.fromkeys(
-            (*(crisis.acknowledged_by or list_called_people(draft, crisis)), *in_charge)
-        )
+        row, people = draft.incident(incident), crisis.acknowledged_by
+        if row.danger or not people:
+            people = (*people, *list_called_people(draft, crisis))
         inform_people(
             draft,
-            tuple(recipients),
+            tuple(dict.fromkeys((*people, *in_charge))),
             incident,
             "information",
-            {"reached": int(draft.incident(incident).level)},
+            {"reached": int(row.level)},
+            danger=row.danger,
         )
 
 

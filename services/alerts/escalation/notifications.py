@@ -208,8 +208,9 @@ def inform_people(
     values: dict[str, str | int | float | bool | None],
     *,
     despite_quiet_hours: bool = False,
+    danger: bool = False,
 ) -> None:
-    """Plan a message to people that needs no answer."""
+    """Plan a message to people that needs no answer. Danger waits for no quiet hours."""
     for person in persons:
         by = list_channels(draft, person, (Channel.APP, Channel.SMS))
         if by:
@@ -223,11 +224,12 @@ def inform_people(
                     person=person,
                     channels=by,
                     answer_expected=False,
+                    danger=danger,
                     template=template,
                     values=build_message_values(draft, incident) | values,
                     planned_at=draft.clock,
                     quiet_until=None
-                    if despite_quiet_hours
+                    if despite_quiet_hours or danger
                     else find_quiet_end(draft, person, role, draft.level),
                 )
             )

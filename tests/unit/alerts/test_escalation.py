@@ -460,13 +460,28 @@ def test_n3_is_one_escalation_of_the_realm(scene: Scene) -> None:
     assert (ladder.scope, ladder.incidents) == ("territory", (scene.incidents()[0].id,))
 
     _answer(scene, calls, "dgs", 2)
-    scene.report(5, "fire", "sit-02", severity=5)
+    scene.report(5, "closure", "cen-3")
     (notification,) = calls.expect("dgs")
     assert (notification.answer_expected, notification.template) == (False, "information"), (
         "it joins: information, no new acknowledgement"
     )
+    assert not notification.danger
     assert len(_ladder(scene, "territory").incidents) == 2
     assert len([e for e in scene.state.escalations.values() if e.level >= 3]) == 1
+
+
+def test_danger_that_joins_the_crisis_is_told_to_all_who_were_called(scene: Scene) -> None:
+    """D32: the others had a call for a closed building, and heard of no fire."""
+    calls = Calls(scene)
+    scene.report(0, "closure", "cen-2")
+    calls.expect(*CRISIS)
+    _answer(scene, calls, "dgs", 2)
+    fire = scene.report(5, "fire", "sit-02", severity=5)
+    messages = calls.expect(*CRISIS)
+    assert {(c.template, c.answer_expected, c.danger) for c in messages} == {
+        ("information", False, True)
+    }
+    assert {c.incident for c in messages} == {scene.incident_of(fire).id}
 
 
 def test_the_second_wave_calls_the_deputies_of_missing_acknowledgements(scene: Scene) -> None:

@@ -716,6 +716,13 @@ def test_information_offers_no_answer() -> None:
     assert LINK not in every_text(text) + text.html()
 
 
+@pytest.mark.parametrize("danger", [False, True])
+def test_information_of_the_crisis_tells_danger_to_people(*, danger: bool) -> None:
+    text = said(template="information", danger=danger)
+    for part in (text.sms, text.voice, text.push, text.plain()):
+        assert ("Danger" in part) is danger
+
+
 def test_a_channel_without_replies_asks_for_none() -> None:
     text = said()
     assert "Répondez 1" not in text.sms_one_way
