@@ -189,7 +189,7 @@ _ROWS: Final = (
         phrase=Text("fuite de gaz", "gas leak"),
         danger_from=1,
         sms_words="GAZ GAS",
-        free_words="GAZ GAS",
+        free_words="GAZ GAS MONOXYDE TOXIQUE TOXIQUES",
         sms_severity=4,
         buttons=(
             ReportButton(
@@ -230,7 +230,7 @@ _ROWS: Final = (
         danger_from=1,
         total_loss=True,
         sms_words="EVAC EVACUE EVACUATION",
-        free_words="EVACUE EVACUEE EVACUES EVACUONS EVACUENT EVACUER EVACUATION",
+        free_words="EVACUE EVACUEE EVACUES EVACUONS EVACUENT EVACUER EVACUEZ EVACUATION",
         sms_severity=4,
         buttons=(
             ReportButton(
@@ -249,7 +249,7 @@ _ROWS: Final = (
         danger_from=1,
         total_loss=True,
         sms_words="CONFINE CONFINEMENT ABRI SHELTER",
-        free_words="CONFINE CONFINES CONFINONS CONFINEMENT",
+        free_words="CONFINE CONFINES CONFINONS CONFINEZ CONFINEMENT",
         sms_severity=4,
         buttons=(
             ReportButton(
@@ -267,7 +267,8 @@ _ROWS: Final = (
         phrase=Text("incident de sûreté", "security incident"),
         danger_from=1,
         sms_words="INTRUSION VIOLENCE AGRESSION",
-        free_words="INTRUSION AGRESSION AGRESSE ATTENTAT TIRS FUSILLADE ARME COUTEAU OTAGE OTAGES",
+        free_words="INTRUSION AGRESSION AGRESSE ATTENTAT TIRS FUSILLADE ARME ARMES COUTEAU OTAGE OTAGES "
+        "BOMBE EXPLOSIF EXPLOSIFS TERRORISTE TERRORISTES BAGARRE RIXE",
         buttons=(
             ReportButton(
                 "security",

@@ -100,11 +100,18 @@ _FATAL: Final = _HURT | {
 _PHRASES: Final = (
     (re.compile(r"\bCOUPS? DE FEU\b"), "TIRS"),
     (re.compile(r"\bARMES? A FEU\b"), "ARME"),
-    (re.compile(r"\bFEU (?:VERT|ROUGE|ORANGE|TRICOLORE)\b|\b(?:COUPE|PARE)[- ]FEU\b"), ""),
+    (re.compile(r"\bAU SECOURS\b"), "SOS"),
+    (
+        re.compile(
+            r"\bFEU (?:VERT|ROUGE|ORANGE|TRICOLORE|DE CIRCULATION)\b|\b(?:COUPE|PARE)[- ]FEU\b"
+        ),
+        "",
+    ),
     (re.compile(r"\b(?:PAS|NON|N EST PLUS) UN(?:E)? (?:EXERCICE|SIMULATION|FAUSSE ALERTE)\b"), ""),
 )
 """Phrases with another meaning than that of their words."""
 _SHORT_ANSWER_WORDS: Final = 3
+_ORDERS: Final = frozenset({EventType.EVACUATION, EventType.SHELTER_IN_PLACE})
 _CLAUSE_END: Final = re.compile(r"[.,;:!?\n]|\bMAIS\b|\bET\b")
 _FILLERS: Final = (
     r"(?:(?:DE|D|DU|DES|LA|LE|L|LES|UN|UNE|A|AU|ALERTE|ALARME|DEPART|ODEUR|FUITE|SIGNE|TRACE|RISQUE|"
@@ -112,9 +119,13 @@ _FILLERS: Final = (
 )
 """Words that may stand between a denial and the danger."""
 _NEGATED: Final = re.compile(
-    rf"\b(?:PAS {_FILLERS}+|(?:AUCUNE?|SANS|NI|ZERO|FIN|FAUSSE|EXERCICE|SIMULATION|ESSAI|TEST) {_FILLERS}*)$"
+    rf"\b(?:PAS {_FILLERS}+|(?:AUCUNE?|SANS|NI|NO|ZERO|FIN|FAUSSE|EXERCICE|SIMULATION|ESSAI|TEST) "
+    rf"{_FILLERS}*|PERSONNE N (?:EST|A ETE|ETAIT) )$"
 )
-"""End of the words before a danger that says that there is none: «pas de», «fin de l’»."""
+"""End of the words before a danger that says that there is none.
+
+«pas de», «fin de l’», «personne n’est»
+"""
 _DEFINITE: Final = r"(?:(?:L|LE|LA|LES|CET|CETTE) )*$"
 _ABOUT_CALL: Final = re.compile(
     rf"\b(?:OK|OUI|ARRIVE|ARRIVONS|VIENS|VENONS|VAIS|ROUTE) (?:POUR|SUR|VERS) {_DEFINITE}"
@@ -133,6 +144,7 @@ _TOKEN: Final = re.compile(r"[A-Z0-9](?:[A-Z0-9-]*[A-Z0-9])?")
 _SITE: Final = re.compile(r"\d{2,6}|[A-Z]{2,8}-[A-Z0-9-]{1,20}")
 _JOINED_WORDS: Final = re.compile(r"(\d{2,6})-?([A-Z]+)|([A-Z]+)(\d{2,6})")
 """A code and a keyword without a space: `117ELEC`, `117-ELEC`, `ELEC117`."""
+_CODE_EDGE: Final = re.compile(r"(?<=\d)(?=[A-Za-z])|(?<=[A-Za-z])(?=\d)")
 _WORDS: Final = frozenset({*_BY_WORD, *_CALM_WORDS, *_END_WORDS})
 
 
@@ -179,7 +191,7 @@ def read_line(text: str) -> ShortLine:
     trouble = _BY_WORD.get(verb or "")
     if trouble is None and (danger := _find_danger(text, words)) is not None:
         return danger
-    if trouble is None:
+    if trouble is None or _is_denied_danger(trouble, verb, text, words):
         raise build_field_problem(
             "text",
             "word",
@@ -193,6 +205,21 @@ def read_line(text: str) -> ShortLine:
         ShortLine(ShortLineKind.END, site, trouble.type)
         if _is_restoration(trouble, rest)
         else _build_trouble(site, trouble, rest)
+    )
+
+
+def _is_denied_danger(
+    trouble: EventTypeRow, verb: str | None, text: str, words: Sequence[str]
+) -> bool:
+    """Return whether a line begins with the word of a danger, and the others deny it.
+
+    «Feu éteint», «feu rouge en panne». An evacuation that is over has left a building empty.
+    """
+    return (
+        verb in _FREE_TYPES
+        and trouble.type not in _ORDERS
+        and _HURT.isdisjoint(words)
+        and _find_danger(_CODE_EDGE.sub(" ", text), words) is None
     )
 
 

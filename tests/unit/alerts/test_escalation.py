@@ -72,8 +72,11 @@ class Calls:
         self.expect()
 
     def of(self, person: str) -> NotificationPlanned:
+        """Return the newest call of a person, which an answer is about."""
         return next(
-            c for c in reversed(self.scene.named(NotificationPlanned)) if c.person == person
+            c
+            for c in reversed(self.scene.named(NotificationPlanned))
+            if c.person == person and c.answer_expected
         )
 
 
@@ -470,7 +473,7 @@ def test_n3_is_one_escalation_of_the_realm(scene: Scene) -> None:
     assert len([e for e in scene.state.escalations.values() if e.level >= 3]) == 1
 
 
-def test_danger_that_joins_the_crisis_is_told_to_all_who_were_called(scene: Scene) -> None:
+def test_everybody_called_for_a_crisis_learns_of_a_danger_that_joins_it(scene: Scene) -> None:
     """D32: the others had a call for a closed building, and heard of no fire."""
     calls = Calls(scene)
     scene.report(0, "closure", "cen-2")

@@ -91,6 +91,13 @@ def test_a_line_is_read_in_any_case_accents_and_order(text: str, line: ShortLine
         ("le feu n’est pas éteint", T.FIRE, 4),
         ("ce n’est pas un exercice, il y a le feu", T.FIRE, 4),
         ("odeur de gaz, pas de blessé", T.GAS_LEAK, 4),
+        ("feu éteint mais un blessé", T.FIRE, 5),
+        ("feu pas éteint", T.FIRE, 4),
+        ("évacuation terminée", T.EVACUATION, 4),
+        ("une bombe dans le hall", T.SECURITY_INCIDENT, 3),
+        ("nuage toxique sur la cour", T.GAS_LEAK, 4),
+        ("au secours", T.SANITARY_ALERT, 5),
+        ("évacuez", T.EVACUATION, 4),
     ],
 )
 def test_danger_is_understood_in_any_words(text: str, type: T, severity: int) -> None:
@@ -117,6 +124,12 @@ def test_danger_is_understood_in_any_words(text: str, type: T, severity: int) ->
         "on a le feu vert",
         "problème de pare-feu",
         "le brulage est prévu demain",
+        "feu éteint",
+        "117 FEU ETEINT",
+        "Incendie maîtrisé à 10 h",
+        "feu rouge en panne devant le collège",
+        "feu vert pour la reprise des cours",
+        "personne n’est blessé",
     ],
 )
 def test_words_that_deny_a_danger_raise_none(text: str) -> None:
