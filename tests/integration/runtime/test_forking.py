@@ -173,15 +173,7 @@ print("done")
 
 
 def test_a_fork_of_the_supervisor_serves_like_a_program_of_its_own(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", SUPERVISOR, str(tmp_path)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, ["done"]), done.stderr
+    run_to_its_end(SUPERVISOR, str(tmp_path))
 
 
 CHECKED = """
@@ -207,15 +199,7 @@ print("done")
 
 def test_a_check_in_the_fork_leaves_its_imports_there() -> None:
     """The settings of all services stayed in the memory of `vigie up`."""
-    done = subprocess.run(
-        [sys.executable, "-c", CHECKED],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, ["done"]), done.stderr
+    run_to_its_end(CHECKED)
 
 
 def test_a_process_with_threads_is_not_forked() -> None:
@@ -241,6 +225,19 @@ def test_a_server_ends_quietly_with_its_supervisor(unread: bytes) -> None:
         with pytest.raises(SystemExit) as ended:
             forkserver.serve_requests(theirs)
     assert ended.value.code == 0
+
+
+def run_to_its_end(program: str, *arguments: str) -> None:
+    """Run a program in a process of its own, which has no threads of other tests."""
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, ["done"]), done.stderr
 
 
 def kill_newest_server() -> None:
