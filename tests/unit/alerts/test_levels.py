@@ -87,7 +87,8 @@ def _lower(
         ({"type": "flood_level", "source": "vigicrues", "severity": 5}, 3),
         ({"type": "security_incident", "source": "prefecture", "severity": 5}, 4),
         ({"type": "weather_alert", "source": "site_manager", "severity": 5}, 1),
-        ({"type": "info", "site": "cen-1", "severity": 5}, 0),
+        ({"type": "info", "site": "cen-1", "severity": 5}, 1),
+        ({"type": "info", "site": "cen-1", "severity": 4}, 0),
     ],
 )
 def test_one_report_raises_the_level_of_the_policy(
