@@ -297,7 +297,6 @@ OF_FOLDER: Final = {
     "tests/integration/clients": ("door_process",),
     "tests/integration/console": ("logs_broker", "cache"),
     "tests/integration": ("broker", "store"),
-    "tests/scenarios": ("broker", "store"),
 }
 """Servers that hardly any test outside one folder needs: stopped after its last test.
 
