@@ -395,15 +395,16 @@ def _list_skill_items(content: PlanContent, facts: ProofFacts) -> Iterator[Proof
 def _list_review_items(content: PlanContent, facts: ProofFacts) -> Iterator[ProofItem]:
     """Yield the review of the plan, then those of the activities that its minimal mode keeps.
 
-    An activity without a date of review counts from its first confirmation on.
+    An activity that nobody ever confirmed is not proven: it is overdue on `/revue`, too.
     """
     today = local_day(facts.now)
     if content.review is not None:
         yield ProofItem(ProofKind.REVIEW, REVIEW_KEY, int(today <= content.review.next_on), 1)
     for row in content.goes_on:
         activity = facts.reference.activities.get(row.activity)
-        if activity is not None and (day := activity.reviewed_on) is not None:
-            is_current = (today - day).days <= REVIEW_DAYS
+        if activity is not None:
+            day = activity.reviewed_on
+            is_current = day is not None and (today - day).days <= REVIEW_DAYS
             yield ProofItem(ProofKind.REVIEW, activity.id, int(is_current), 1)
 
 

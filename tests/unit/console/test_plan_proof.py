@@ -176,6 +176,22 @@ def test_a_review_out_of_date_loses_its_whole_kind() -> None:
     assert count(over, ProofKind.REVIEW, "review") == (0, 1)
 
 
+@pytest.mark.parametrize(("days", "proven"), [(None, 0), (0, 1), (366, 1), (367, 0)])
+def test_an_activity_of_the_minimal_mode_is_proven_by_a_confirmation_of_this_year(
+    days: int | None, proven: int
+) -> None:
+    """A lapsed confirmation never counts less than one that was never given."""
+    facts = build_facts()
+    activity = facts.contents[PLAN].goes_on[0].activity
+    today = date(1970, 1, 1) + timedelta(days=facts.now // DAY_MS)
+    day = None if days is None else today - timedelta(days=days)
+    index = facts.reference
+    confirmed = index.activities[activity].model_copy(update={"reviewed_on": day})
+    names = replace(index.names, activities={**index.activities, activity: confirmed})
+    proof = judge(replace(facts, reference=replace(index, names=names)))
+    assert count(proof, ProofKind.REVIEW, activity) == (proven, 1)
+
+
 def test_the_best_change_brings_exactly_the_points_that_it_promises() -> None:
     """Every kind weighs the same; an exercise proves all cards at once."""
     facts = build_facts()
