@@ -11,6 +11,7 @@ import httpx2 as httpx
 import pytest
 from typer.testing import CliRunner
 
+import services.cli.data.territory  # noqa: F401  it names `httpx.Client`, which a fixture replaces
 from services.cli.__main__ import app
 from services.cli.lists import format_dated_time, mark_title
 from tests.shipped import FOLDER
