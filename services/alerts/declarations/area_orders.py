@@ -480,11 +480,23 @@ def _continue_later(draft: AlertsDecision, row: AreaOrderRow) -> None:
 
 
 def _tell_end(draft: AlertsDecision, row: AreaOrderRow, site: str) -> None:
+    """Tell the people of the site of the end: all called ones, or the first if none was called."""
     people, _uncovered = find_site_recipients(draft, site)
-    if not people:
-        return
+    called_people = _list_called_people(draft, row, site)
     values = _build_values(draft, row, site) | {"order": LIFTED, "ended": row.order.value}
-    _plan_message(draft, row, people[0], values, danger=False, answers=False)
+    for one in [p for p in people if p.person in called_people] or people[:1]:
+        _plan_message(draft, row, one, values, danger=False, answers=False)
+
+
+def _list_called_people(draft: AlertsDecision, row: AreaOrderRow, site: str) -> set[str]:
+    """Return the people called for a site by the questions about an order."""
+    calls = (
+        draft.state.calls.get(id)
+        for task in draft.state.tasks.values()
+        if task.kind == AREA_ORDER and task.site == site and task.candidates[0] == row.id
+        for id in task.calls
+    )
+    return {call.person for call in calls if call is not None}
 
 
 def _close_question(draft: AlertsDecision, task: TaskRow, outcome: str) -> None:

@@ -20,6 +20,7 @@ from schemas.calling import (
 from schemas.crisis.actions import ActionRow
 from schemas.reference import Wave
 from schemas.words import ActionPriority, Channel, IncidentState
+from services.alerts.causes.cause_lifecycle import list_placeless_causes
 from services.alerts.decision import AlertsDecision
 from services.alerts.escalation.oncall import (
     OnCallRole,
@@ -31,6 +32,8 @@ from services.alerts.escalation.oncall import (
 )
 from services.alerts.evolve import OPEN
 from services.alerts.levels.metrics.base import is_flag_true
+from services.alerts.reference.territory import SILENT_REPORT_TYPES
+from services.alerts.reports.report_facts import is_confirmed, is_current_word
 
 MAX_NAMED_COMMUNES: Final = 12
 """Communes of an incident that a notification names; it counts the others."""
@@ -383,14 +386,20 @@ def _find_gravest_event(draft: AlertsDecision, row: IncidentRow) -> str | None:
     if row.kind != UNSPECIFIC_KIND:
         return None
     causes = [
-        cause
+        (cause.severity, cause.id, cause.type)
         for site in row.members
         if (site_row := draft.state.sites.get(site)) is not None
         for cause in site_row.causes
         if cause.incident == row.id
     ]
-    gravest = max(causes, key=lambda cause: (cause.severity, cause.id), default=None)
-    return None if gravest is None else gravest.type.value
+    placeless = [(c.severity, c.id, c.type) for c in list_placeless_causes(draft, row.id)]
+    reports = [
+        (r.severity, r.id, r.type)
+        for r in draft.find_reports(draft.state.incident_reports.get(row.id, ()))
+        if is_confirmed(r) and is_current_word(r) and r.type not in SILENT_REPORT_TYPES
+    ]
+    gravest = max(causes or placeless or reports, default=None)
+    return None if gravest is None else gravest[2].value
 
 
 def list_called_people(

@@ -312,7 +312,9 @@ def test_the_end_of_the_order_reaches_every_asked_site(scene: Scene, how: str) -
     else:
         order(scene, 30, "reopening", severity=1, lifts=("evacuation",))
     ends = [f for f in calls(scene) if f.values["order"] == "lifted"]
-    assert sorted(str(f.scope) for f in ends) == sorted([no, *silent])
+    assert sorted(str(f.scope) for f in ends) == sorted([no, *silent, *silent]), (
+        "where nobody answered, the deputy was asked, too"
+    )
     assert {(f.danger, f.answer_expected) for f in ends} == {(False, False)}
     assert {f.values["ended"] for f in ends} == {"evacuated"}
     assert site_orders(scene, yes) == ["evacuated", "lifted"]
@@ -397,6 +399,33 @@ def test_an_earlier_order_asks_again_when_the_later_one_is_withdrawn(scene: Scen
         "evacuated",
         "sheltering",
     ]
+
+
+def test_the_deputy_hears_of_the_end_like_the_manager(scene: Scene) -> None:
+    """D102: otherwise a deputy takes the order for standing."""
+    report = order(scene, 1)
+    scene.step(12)
+    site = inside(scene)[0]
+    people = {f.person for f in calls(scene, site)}
+    assert len(people) == 2, "the manager, and the deputy after ten minutes"
+    number = len(calls(scene))
+    order(scene, 15, msg_type=MsgType.CANCEL, references=(report,))
+    ends = [f for f in calls(scene)[number:] if f.values["site"] == site]
+    assert {(f.person, f.answer_expected) for f in ends} == {(p, False) for p in people}
+
+
+@pytest.mark.parametrize("type", ["evacuation", "shelter_in_place"])
+def test_a_call_for_an_order_without_a_site_names_the_order(scene: Scene, type: str) -> None:
+    """D70: the direction heard of «un incident sur un site»."""
+    order(scene, 1, type)
+    waves = [f for f in scene.named(NotificationPlanned) if f.template == "incident_wave"]
+    assert {f.values["event"] for f in waves} == {type}
+
+
+def test_a_call_for_a_report_without_a_cause_names_its_event(scene: Scene) -> None:
+    scene.report(1, "transport_disruption", severity=4, commune="92072")
+    waves = [f for f in scene.named(NotificationPlanned) if f.template == "incident_wave"]
+    assert {f.values["event"] for f in waves} == {"transport_disruption"}
 
 
 def test_closing_the_incident_ends_the_questions(scene: Scene) -> None:
