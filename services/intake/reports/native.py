@@ -7,7 +7,7 @@ played.
 
 import re
 from codecs import BOM_UTF8
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -411,6 +411,7 @@ def prepare_report(
         _check_named(body.measure)
         message["measure"] = body.measure.__dict__
     if body.effective:
+        _check_periods(body.effective)
         message["effective"] = [
             {
                 "start": convert_to_milliseconds(w.start),
@@ -518,6 +519,21 @@ def _judge_places(
             partial(geography.commune_of, body.site_id),
             geography.pole_of,
         )
+
+
+def _check_periods(periods: Sequence[EffectivePeriod]) -> None:
+    """Refuse a period that ends before it begins: such an announcement would never hold.
+
+    Raises ProblemError `invalid`.
+    """
+    for n, period in enumerate(periods):
+        if period.to is not None and period.to <= period.start:
+            raise build_field_problem(
+                f"effective.{n}.to",
+                "before_from",
+                "la fin est avant le début : rien ne vaudrait jamais",
+                "the end is before the beginning: nothing would ever hold",
+            )
 
 
 def _check_named(measure: MeasureBody) -> None:

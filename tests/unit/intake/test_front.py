@@ -825,6 +825,22 @@ async def test_a_figure_without_the_name_of_its_measure_is_refused(
     assert [e["field"] for e in answer.json()["errors"]] == ["measure.name"]
 
 
+@pytest.mark.parametrize(("end", "status"), [("09:59", 422), ("10:00", 422), ("10:01", 202)])
+async def test_a_period_that_ends_before_it_begins_is_refused(
+    door: Door, end: str, status: int
+) -> None:
+    """D9: otherwise an announced evacuation never holds, and nobody is told why."""
+    periods = [
+        {"from": "2027-02-12T10:00:00+01:00", "to": "2027-02-12T11:00:00+01:00"},
+        {"from": "2027-02-13T10:00:00+01:00", "to": f"2027-02-13T{end}:00+01:00"},
+    ]
+    async with await door.as_(Role.CELL) as http:
+        answer = await http.post("/api/v1/reports", json=report(effective=periods))
+    assert answer.status_code == status
+    if status == 422:
+        assert [e["field"] for e in answer.json()["errors"]] == ["effective.1.to"]
+
+
 @pytest.mark.parametrize("part", [{"object": "system:paie"}, {"scope": "global"}])
 async def test_a_report_may_name_a_measure_without_a_value(
     door: Door, part: dict[str, Any]
