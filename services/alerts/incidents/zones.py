@@ -24,6 +24,7 @@ from services.alerts.reports.report_facts import (
     get_site,
     is_confirmed,
     is_current,
+    is_current_word,
     list_communes,
     parse_number,
 )
@@ -61,6 +62,8 @@ def extend_zone(draft: AlertsDecision, row: ReportRow, incident_id: str) -> None
     )
     new = tuple(sorted({s for s in sites if s not in zone.sites or s in waiting}))
     if not new and communes == zone.communes:
+        if not zone.batches and incident.state in OPEN:
+            restart_silence_delay(draft, incident_id)
         return
     has_deadline = (
         new and minutes is not None and incident.state in OPEN
@@ -78,7 +81,7 @@ def extend_zone(draft: AlertsDecision, row: ReportRow, incident_id: str) -> None
 def restart_silence_delay(draft: AlertsDecision, incident_id: str) -> None:
     """Give the silent sites of an incident their delay once more.
 
-    Closing the incident, or planned works, had ended it.
+    Closing the incident, planned works or the withdrawal of its reports had ended it.
     """
     zone, incident = draft.state.zones.get(incident_id, Zone()), draft.incident(incident_id)
     silent = tuple(s for s in sorted(zone.sites) if _is_silent(draft, s, incident.opened_at))
@@ -242,15 +245,26 @@ def on_silence_due(draft: AlertsDecision, incident_id: str, due_at: Instant) -> 
     """Show the sites of a batch as unknown if they sent nothing since the incident's first fact.
 
     Planned works surprise no neighbour: they start the delay when they end too late. Rule D64.
+    Trouble that was an error hits nobody. Rule D3.
     """
     zone, incident = draft.state.zones[incident_id], draft.incident(incident_id)
     sites = zone.batches.get(due_at, ())
     draft.settle_deadline(SilenceDue(incident_id, due_at))
-    if incident.quiet == "maintenance":
+    if incident.quiet == "maintenance" or _is_error(draft, incident):
         return
     for site in sites:
         if _is_silent(draft, site, incident.opened_at):
             _mark_unknown(draft, site, "D18", incident)
+
+
+def _is_error(draft: AlertsDecision, incident: IncidentRow) -> bool:
+    """Return whether all reports of trouble in an incident were withdrawn or denied."""
+    return not any(
+        is_confirmed(r)
+        and is_current_word(r)
+        and (r.type not in SILENT_REPORT_TYPES or get_measure_name(r) == "customers_cut")
+        for r in draft.find_reports(draft.state.incident_reports.get(incident.id, ()))
+    )
 
 
 def _is_silent(draft: AlertsDecision, site: str, since: Instant) -> bool:

@@ -15,7 +15,7 @@ from schemas.commands import (
     ResolveIncident,
 )
 from schemas.reports import Measure, Window
-from schemas.words import Certainty, EventType
+from schemas.words import Certainty, EventType, MsgType
 from tests.shipped import territory
 from tests.unit.alerts.scene import Scene
 
@@ -481,6 +481,19 @@ def test_a_denied_unconfirmed_report_is_no_news_of_a_silent_site(scene: Scene) -
     assert (scene.status(PMI), scene.site(PMI).since) == ("unknown", scene.at(10))
     scene.report(50, "info", PMI, severity=1)
     assert scene.status(PMI) == "normal"
+
+
+def test_a_leak_that_was_an_error_makes_no_neighbour_silent(scene: Scene) -> None:
+    """D3, D18: 30 min after a false alarm, its neighbours were asked whether they were well."""
+    error = scene.report(0, "gas_leak", PMI)
+    scene.report(10, "gas_leak", PMI, msg_type=MsgType.CANCEL, references=(error,))
+    scene.step(31)
+    assert _unknown(scene) == set()
+    scene.report(40, "gas_leak", PMI, source="pompiers")
+    scene.step(69)
+    assert _unknown(scene) == set()
+    scene.step(70)
+    assert "cen-4" in _unknown(scene)
 
 
 def test_a_small_cut_has_no_zone_until_two_sites_of_a_commune_report(scene: Scene) -> None:
