@@ -329,7 +329,9 @@ def _find_cause(draft: AlertsDecision, row: ReportRow) -> tuple[Cause | None, bo
         return None, False
     if row.msg_type is MsgType.UPDATE and row.type is not EventType.REOPENING:
         for reference in row.references:
-            report = draft.state.reports.get(reference)
+            report = draft.state.reports.get(reference) or verification.find_newest_update(
+                draft, row, reference
+            )
             cause = cause_lifecycle.find_open_cause(draft, report) if report is not None else None
             if cause is not None and (
                 row.type not in CAUSE_TYPES or is_replacing(row.type, cause.type)

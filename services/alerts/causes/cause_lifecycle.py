@@ -655,19 +655,20 @@ def withdraw_reports_of_source(
 
 
 def _list_reports_of_others(draft: AlertsDecision, row: ReportRow, cause: Cause) -> list[ReportRow]:
-    """Return the reports of other sources on a cause, ascending.
+    """Return the reports of other sources on a cause that count, ascending."""
+    if cause.sources == (row.source,):
+        return []
+    return [r for r in list_counted_reports(draft, cause) if r.source != row.source]
+
+
+def list_counted_reports(draft: AlertsDecision, cause: Cause) -> list[ReportRow]:
+    """Return the reports on a cause that count, ascending.
 
     Each source gives its newest Update and the reports after it.
     """
-    if cause.sources == (row.source,):
-        return []
-    others = (
-        r
-        for r in draft.find_reports(cause.reports)
-        if r.source != row.source and is_confirmed(r) and is_standing(r)
-    )
+    reports = (r for r in draft.find_reports(cause.reports) if is_confirmed(r) and is_standing(r))
     reports_by_source: dict[str, list[ReportRow]] = {}
-    for r in sorted(others, key=lambda r: (r.occurred_at, r.recorded_at, r.id)):
+    for r in sorted(reports, key=lambda r: (r.occurred_at, r.recorded_at, r.id)):
         reports_by_source[r.source] = (
             [r] if r.msg_type is MsgType.UPDATE else [*reports_by_source.get(r.source, ()), r]
         )

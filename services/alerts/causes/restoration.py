@@ -167,7 +167,11 @@ def apply_reopening(draft: AlertsDecision, row: ReportRow, incident: str | None)
     row = _inherit_lifts(draft, row)
     open_ = _list_open_causes_at(draft, site, row.occurred_at)
     types = {c.type for c in open_}
-    lifts = _choose_lifted_types(row, types)
+    is_early = row.msg_type is MsgType.UPDATE and bool(row.references) and not row.lifts
+    if is_early and not draft.find_reports(row.references):
+        lifts = frozenset[EventType]()  # the reopening that it updates may name anything
+    else:
+        lifts = _choose_lifted_types(row, types)
     if not lifts and types:
         open_task(
             draft,

@@ -31,7 +31,6 @@ from services.alerts.reports.report_facts import (
     is_confirmed,
     is_danger_without_place,
     is_placeless,
-    is_standing,
     list_communes,
 )
 
@@ -299,12 +298,17 @@ def _list_updates(
     draft: AlertsDecision, row: ReportRow, names: Iterable[str | None]
 ) -> list[ReportRow]:
     """Return the newest Update of each of these names by the sender of a report."""
-    ids = (
-        draft.state.referrers.get(build_referrer_key(MsgType.UPDATE, row, name))
-        for name in names
-        if name is not None
-    )
-    return draft.find_reports(id for id in ids if id is not None)
+    updates = (find_newest_update(draft, row, name) for name in names if name is not None)
+    return [update for update in updates if update is not None]
+
+
+def find_newest_update(draft: AlertsDecision, row: ReportRow, name: str) -> ReportRow | None:
+    """Return the newest Update of a name by the sender of a report.
+
+    The report with that name may come after both. Rule D3, updates.
+    """
+    id = draft.state.referrers.get(build_referrer_key(MsgType.UPDATE, row, name))
+    return draft.state.reports.get(id or "")
 
 
 def _find_cancellation(draft: AlertsDecision, row: ReportRow, name: str) -> ReportRow | None:
@@ -382,10 +386,7 @@ def supersede_late_version(draft: AlertsDecision, id: str) -> None:
     cause, incident = cause_lifecycle.find_open_cause(draft, row), draft.incident_of(id)
     if cause is None:
         return
-    standing_reports = sorted(
-        (r for r in draft.find_reports(cause.reports) if is_confirmed(r) and is_standing(r)),
-        key=lambda r: (r.occurred_at, r.recorded_at, r.id),
-    )
+    standing_reports = cause_lifecycle.list_counted_reports(draft, cause)
     if not standing_reports:
         return
     kept_values = {"since": cause.since, "reports": cause.reports, "sources": cause.sources}

@@ -103,3 +103,27 @@ def test_an_update_of_a_reopening_ends_nothing_else(scene: Scene) -> None:
     scene.report(5, "fire", PMI, source="pompiers", **FIRE)
     scene.report(9, "reopening", PMI, severity=1, msg_type=UPDATE, references=(reopening,))
     assert scene.status(PMI) == "evacuated"
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_the_newest_of_two_updates_counts_in_any_order(
+    scene: Scene, order: tuple[int, ...]
+) -> None:
+    """Both Updates name the first report, which may come last."""
+    reports = (
+        {"id": "first", "occurred": 0, "severity": 2},
+        {"id": "worse", "occurred": 3, "severity": 4, "msg_type": UPDATE, "references": ("first",)},
+        {"id": "less", "occurred": 6, "severity": 2, "msg_type": UPDATE, "references": ("first",)},
+    )
+    for n, report in enumerate(order):
+        scene.report(7 + n, "outage_power", PMI, **reports[report])
+    assert [c.severity for c in scene.site(PMI).causes] == [2]
+
+
+def test_an_update_of_an_unknown_reopening_lifts_nothing_by_itself(scene: Scene) -> None:
+    """The reopening itself comes later: it may be about another trouble than the only open one."""
+    scene.report(0, "gas_leak", PMI, source="pompiers", **FIRE)
+    update = {"msg_type": UPDATE, "references": ("later",)}
+    scene.report(5, "reopening", PMI, severity=1, **update)
+    assert [c.type.value for c in scene.site(PMI).causes] == ["gas_leak"]
+    assert tasks(scene)["lift_which"] == "open"
