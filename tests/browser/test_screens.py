@@ -218,13 +218,13 @@ def test_help_needs_no_login(visitor: Accounts) -> None:
 
 
 def test_empty_screens_say_so_in_plain_text(crisis: str, visitor: Accounts) -> None:
-    who = visitor()
+    page = visitor().page()
     for path in (
         f"/incidents/none?realm={crisis}",
         f"/sites/none?realm={crisis}",
         "/?realm=92~ex-nulle-part",
         "/a/forged",
     ):
-        page = who.page(path)
+        page.goto(path)
         expect(page.get_by_role("heading", level=1)).to_be_visible()
         expect(page.get_by_role("link", name="Retour à la cellule")).to_be_visible()
