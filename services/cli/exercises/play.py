@@ -9,6 +9,7 @@ import json
 import secrets
 import time
 from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -37,6 +38,7 @@ from services.console.texts import words as w
 from services.runtime.process.exits import Stop
 from services.runtime.process.settings import SHIPPED, Settings
 from services.simulation.checks import (
+    Check,
     CheckResult,
     ChecksInvalid,
     RealmHistory,
@@ -63,6 +65,7 @@ from services.territory.source import (
     to_plain_value,
 )
 
+_ = get_translator("fr")
 MAX_WAIT_S = 60.0
 """Seconds for which a report or step is repeated while Vigie is away or overloaded."""
 STEP_TIMEOUT_S = 20
@@ -312,7 +315,8 @@ def _show_summary(
         name: history.rows(name, float("inf"))
         for name in ("incidents", "sites", "levels", "activities", "plans", "notifications")
     }
-    table = Table(title=f"{realm}: {events} événements en {took_s:.1f} s")
+    played = _.plural("{n} événement", "{n} événements", events)
+    table = Table(title=f"{realm} : {played} en {w.format_number(took_s, 'fr')} s")
     table.add_column("Quoi")
     table.add_column("Combien", justify="right")
     level = rows["levels"].get("territory", {}).get("level", 0)
@@ -325,7 +329,7 @@ def _show_summary(
         r["status"] for r in rows["sites"].values() if r["status"] != "normal"
     ).most_common():
         table.add_row(
-            f"Sites : {w.translate_code(w.SITE_STATUS, status, get_translator('fr')).lower()}",
+            f"Sites : {w.translate_code(w.SITE_STATUS, status, _).lower()}",
             str(count),
         )
     table.add_row(
@@ -339,7 +343,17 @@ def _show_summary(
     console.print(table)
 
 
-def _show_results(console: Console, results: list[CheckResult]) -> None:
+def select_due_checks(checks: Sequence[Check], played_ms: int) -> list[Check]:
+    """Select the expectations up to the moment of the play."""
+    return [check for check in checks if int(check["at_min"] * MINUTE_MS) <= played_ms]
+
+
+def _show_results(console: Console, results: list[CheckResult], later: int) -> None:
+    """Show the results, and how many expectations wait for a later minute."""
+    if later:
+        console.print(_.plural("{n} attente plus tard", "{n} attentes plus tard", later))
+    if not results:
+        return
     table = Table(title=f"{sum(r.ok for r in results)} / {len(results)} attentes tenues")
     for column in ("", "Attente", "Constaté", "Pourquoi"):
         table.add_column(column)
@@ -420,10 +434,11 @@ def play(
         history = RealmHistory(exercise.start, asyncio.run(read_history(settings, name)), sites)
     except (KafkaError, Stop, OSError) as exc:
         raise print_error(f"{name} was played, and its logs cannot be read: {exc}") from exc
-    results = run_checks(history, checks)
+    due_checks = select_due_checks(checks, end - exercise.start)
+    results = run_checks(history, due_checks)
     _show_summary(console, history, name, took, sum(e.reported_at <= end for e in exercise.events))
     if checks:
-        _show_results(console, results)
+        _show_results(console, results, len(checks) - len(due_checks))
     if as_json:
         document: dict[str, Any] = {
             "realm": name,
@@ -432,6 +447,7 @@ def play(
         }
         if checks:
             document["checks"] = [{"id": r.id, "ok": r.ok, "got": r.got} for r in results]
+            document["later"] = len(checks) - len(due_checks)
         print(json.dumps(document, ensure_ascii=False), flush=True)
     if not all(r.ok for r in results):
         raise typer.Exit(1)

@@ -16,8 +16,11 @@ from services.cli.exercises.play import (
     ScenarioPlayer,
     _parse_speed,
     _read_responders,
+    _show_results,
     _show_summary,
+    select_due_checks,
 )
+from services.simulation.checks import CheckResult
 from services.simulation.scenarios import Event, PlannedAction, Scenario
 
 
@@ -104,3 +107,30 @@ def test_an_exercise_continued_with_other_responders_names_the_reason_and_the_re
     player = ScenarioPlayer(cast("ApiClient", Door()), Scenario("EX", "", 0, ()), "92~ex-1", None)
     with pytest.raises(ApiRefused, match=r"92~ex-1 was opened with other responders.*--realm"):
         player.open([])
+
+
+@pytest.mark.parametrize(
+    ("minute", "due"), [(0, []), (29.9, []), (30, ["C1"]), (60, ["C1", "C2"]), (90, ["C1", "C2"])]
+)
+def test_a_pause_judges_the_expectations_up_to_its_minute(minute: float, due: list[str]) -> None:
+    """The first pause of an exercise failed by expectations about its end."""
+    checks = [{"id": "C1", "at_min": 30}, {"id": "C2", "at_min": 60}]
+    assert [c["id"] for c in select_due_checks(checks, int(minute * 60_000))] == due
+
+
+@pytest.mark.parametrize(
+    ("results", "later", "words"),
+    [
+        ([], 2, "2 attentes plus tard"),
+        ([CheckResult("C1", True, "N1", "ouvert")], 1, "1 attente plus tard"),
+        ([CheckResult("C1", True, "N1", "ouvert")], 0, "1 / 1 attentes tenues"),
+    ],
+)
+def test_a_pause_tells_how_many_expectations_wait(
+    results: list[CheckResult], later: int, words: str
+) -> None:
+    console = Console(file=StringIO(), width=100)
+    _show_results(console, results, later)
+    output = cast("StringIO", console.file).getvalue()
+    assert words in output
+    assert ("plus tard" in output) == (later > 0)
