@@ -107,9 +107,33 @@ _PHRASES: Final = (
         ),
         "",
     ),
-    (re.compile(r"\b(?:PAS|NON|N EST PLUS) UN(?:E)? (?:EXERCICE|SIMULATION|FAUSSE ALERTE)\b"), ""),
+    (
+        re.compile(
+            r"\b(?:PAS|NON|PLUS) (?:(?:UNE?|LE|LA|L|D|DE|DANS|CET|CETTE) )*"
+            r"(?:EXERCICE|SIMULATION|FAUSSE ALERTE)\b"
+        ),
+        "",
+    ),
+    (
+        re.compile(
+            r"\b(?:PENDANT|DURANT|LORS|COURS|PLEIN)(?: (?:UN|L|D|DE|LE|CET|NOTRE))* EXERCICE\b"
+            r"(?: (?:D )?(?:INCENDIE|FEU|EVACUATION|CONFINEMENT|ATTENTAT)\b)?"
+        ),
+        "",
+    ),
 )
 """Phrases with another meaning than that of their words."""
+_OUT_OF_EXERCISE: Final = re.compile(
+    r"\bhors[\s-]*(?:exercice|exo)\b[\s:,.;!-]*"
+    r"|\b(?:stop|fin)(?: de)?(?: [dl]['’])?[\s-]*(?:exercice|exo)\b\s*[:,.;!-]+\s*",
+    re.IGNORECASE,
+)
+"""The words that Vigie asks for before a real emergency during an exercise."""
+_REAL: Final = re.compile(
+    r"(?<!\bCOMME EN )(?<!\bSITUATION )(?<!\bPAS )\b(?:REELS?|REELLES?|VRAIE?S?|VRAIMENT)\b"
+)
+"""Words that take back that a danger is an exercise: «exercice, un blessé réel»."""
+_EXERCISE: Final = re.compile(r"\bEXERCICE\b")
 _SHORT_ANSWER_WORDS: Final = 3
 _ORDERS: Final = frozenset({EventType.EVACUATION, EventType.SHELTER_IN_PLACE})
 _CLAUSE_END: Final = re.compile(r"[.,;:!?\n]|\bMAIS\b|\bET\b")
@@ -170,6 +194,7 @@ def _split_joined(token: str) -> list[str]:
 
 def read_line(text: str) -> ShortLine:
     """Read a line. Raises ProblemError `invalid` that names the fault but not the text."""
+    text = _OUT_OF_EXERCISE.sub(" ", text).strip() or text
     words = split_words(text)
     if not words:
         raise build_field_problem("text", "missing", "ligne vide", "empty line")
@@ -232,6 +257,8 @@ def _find_danger(text: str, words: Sequence[str], *, is_answer: bool = False) ->
     plain = re.sub(r"['()]", " ", fold_text(text))
     for phrase, meaning in _PHRASES:
         plain = phrase.sub(meaning, plain)
+    if _REAL.search(plain):
+        plain = _EXERCISE.sub("", plain)
     dangers = [
         word
         for clause in _CLAUSE_END.split(plain)
@@ -271,7 +298,6 @@ def _is_answer(text: str, first: str) -> bool:
         parse_reply(text),
         parse_area_reply(text) if is_short else None,
         parse_headcount_reply(first),
-        parse_headcount_reply(text) if is_short else None,
         parse_card_reply(text),
     )
     return any(reading is not None for reading in readings)

@@ -9,6 +9,7 @@ import pytest
 from schemas.reassignment import RefuseReassignment
 from services.console.incidents.report_form_screen import TROUBLES
 from tests.unit.console.held import Held, browsing
+from tests.unit.console.held import reference as shipped_reference
 from tests.unit.console.test_every_screen import REALM, START, crisis, incident, report, site
 
 MANAGER = "site_manager@pmi-01"
@@ -64,6 +65,17 @@ async def test_a_link_never_answers_whether_somebody_is_in_danger_of_fire(
 ) -> None:
     """The form assumed no danger for every choice."""
     assert _checked(await _read(f"/signaler?realm={REALM}&site=pmi-01&{link}")) == chosen
+
+
+async def test_the_form_of_an_exercise_leads_out_of_it_in_a_real_emergency() -> None:
+    """A fire during an exercise was reported into the exercise, and called nobody."""
+    browser, _ = browsing(crisis(), Held("92", clock=START, reference=shipped_reference()))
+    page = (await browser.get(f"/signaler?realm={REALM}", role=MANAGER)).text
+    assert '<a href="/signaler?realm=92">Urgence réelle' in page
+    assert "<title>[EXERCICE] Signaler" in page
+    assert "EXERCICE\u00a0: reçu à {at}" in page
+    live = (await browser.get("/signaler?realm=92", role=MANAGER)).text
+    assert "EXERCICE" not in live
 
 
 def _reported(confirmation: str = "confirmed", *others: str, **changes: object) -> Held:

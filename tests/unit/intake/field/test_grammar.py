@@ -90,6 +90,13 @@ def test_a_line_is_read_in_any_case_accents_and_order(text: str, line: ShortLine
         ("pas de feu mais beaucoup de fumée", T.FIRE, 4),
         ("le feu n’est pas éteint", T.FIRE, 4),
         ("ce n’est pas un exercice, il y a le feu", T.FIRE, 4),
+        ("HORS EXERCICE feu au collège Mermoz", T.FIRE, 4),
+        ("Hors-exercice : fuite de gaz", T.GAS_LEAK, 4),
+        ("c’est pas l’exercice feu au gymnase", T.FIRE, 4),
+        ("ce n’est plus l’exercice feu", T.FIRE, 4),
+        ("pendant l’exercice incendie un blessé grave", T.SANITARY_ALERT, 5),
+        ("exercice, un blessé réel", T.SANITARY_ALERT, 5),
+        ("STOP EXERCICE ! blessé au gymnase", T.SANITARY_ALERT, 5),
         ("odeur de gaz, pas de blessé", T.GAS_LEAK, 4),
         ("feu éteint mais un blessé", T.FIRE, 5),
         ("feu pas éteint", T.FIRE, 4),
@@ -117,6 +124,7 @@ def test_danger_is_understood_in_any_words(text: str, type: T, severity: int) ->
         "exercice incendie",
         "Exercice d’évacuation demain à 10 h",
         "alerte incendie (exercice)",
+        "pas réel, exercice incendie",
         "fausse alerte incendie",
         "c’est la fin de l’incendie",
         "le feu est éteint",
@@ -135,6 +143,13 @@ def test_danger_is_understood_in_any_words(text: str, type: T, severity: int) ->
 def test_words_that_deny_a_danger_raise_none(text: str) -> None:
     with pytest.raises(ProblemError):
         read_line(text)
+
+
+def test_the_code_behind_the_words_of_an_exercise_names_the_site() -> None:
+    """«HORS-EXERCICE» was the site, and the real one was asked for."""
+    for text in ("HORS EXERCICE 117 FEU", "Hors-exercice : 117 feu"):
+        line = read_line(text)
+        assert (line.type, line.site) == (T.FIRE, "117")
 
 
 def test_the_end_of_a_fire_is_no_danger() -> None:
