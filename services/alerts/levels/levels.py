@@ -9,7 +9,7 @@ Triggers make a plan proposed. Rules D31, D49 and D70.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -331,6 +331,17 @@ def rearm_thresholds(draft: AlertsDecision, scope: str | None) -> None:
         threshold = branch.id if scope is None else f"{branch.id}@{scope}"
         if threshold in draft.state.thresholds and not branch.node.holds(draft, scope):
             rearm_threshold(draft, threshold)
+    for branch in _list_trigger_branches(draft, scope) if scope is not None else ():
+        if branch.id in draft.state.thresholds and not branch.node.holds(draft, None):
+            rearm_threshold(draft, branch.id)
+
+
+def _list_trigger_branches(draft: AlertsDecision, incident: str) -> Iterator[Branch]:
+    """List the branches of the triggers that belong to an incident."""
+    for rule in draft.state.rules.trigger_rules:
+        trigger = draft.state.triggers.get(rule.id)
+        if trigger is not None and draft.resolve_incident(trigger.incident) == incident:
+            yield from rule.branches
 
 
 def is_level_held(draft: AlertsDecision, level: Level, scope: str | None) -> bool:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from schemas.calling import NotificationPlanned
 from schemas.commands import SetLevel
+from schemas.reports import Measure
 from schemas.runtime import CommandApplied, CommandRefused
 from schemas.words import EventType, Level
 from tests.unit.alerts.scene import Scene
@@ -60,3 +62,23 @@ def test_a_hazard_is_over_when_its_vigilance_is_yellow_and_its_causes_are_over(
     assert scene.incident_of(storm).over_since is None
     scene.report(90, "weather_alert", colour="jaune", **common_fields)
     assert scene.incident_of(storm).over_since == scene.at(90)
+
+
+def test_a_plan_that_raised_a_lowered_incident_raises_it_again(scene: Scene) -> None:
+    """D31: only the fall of the territory armed the threshold of the plan."""
+
+    def read(minute: float, metres: float) -> str:
+        reading = Measure(
+            name="river_level", value=metres, unit="m", object="station:paris-austerlitz"
+        )
+        return scene.report(minute, "flood_level", source="vigicrues", severity=2, measure=reading)
+
+    flood = scene.incident_of(read(0, 5.02)).id
+    read(10, 4.98)
+    assert isinstance(_lower(scene, 12, flood), CommandApplied)
+    calls = len(scene.named(NotificationPlanned))
+    read(20, 4.99)
+    assert (scene.state.incidents[flood].level, len(scene.named(NotificationPlanned))) == (1, calls)
+    read(30, 5.0)
+    assert scene.state.incidents[flood].level == 2
+    assert len(scene.named(NotificationPlanned)) > calls
