@@ -95,7 +95,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     in the main thread until the end of the run, and no other may run beside it.
 
     In CI a test on real processes that fails is tried once more, and named at the end of the run as
-    RERUN: a machine that others use, too, stands still at times. On a developer's machine it fails.
+    RERUN, with its traceback: a machine that others use, too, stands still at times. On a
+    developer's machine it fails.
     """
     here = Path(__file__).parent
     items.sort(key=lambda item: item.path.parts)  # The same in all workers
