@@ -33,6 +33,7 @@ _CANNOT: Final = re.compile(
     r"\b(?:peux|peut|pourrai|pouvons) pas(?: venir| prendre| y aller| me deplacer| intervenir)?"
     r"(?= ?$| (?:mais|car|desolee?|ce|cette|la|le|avant|aujourd|maintenant)\b)"
     r"|\b(?:indisponible|cannot|can t)\b"
+    r"|^\S+ (?:ou|or) (?:2|non|no|n)\b|^\S+ (?:mais|but) (?:non|no)\b"
 )
 """Words that take back a yes before them."""
 _CONCERNED: Final = re.compile(r"\bconcerne(?:e?s?|d)\b")
