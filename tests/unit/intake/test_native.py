@@ -48,6 +48,10 @@ TIMES = st.sampled_from(
         "9999-12-31T23:59:59Z",
     ]
 )
+PERIODS = st.fixed_dictionaries(
+    {"from": st.sampled_from(["2027-02-11T09:40:00+01:00", "1970-01-01T00:00:00Z"])},
+    optional={"to": st.sampled_from(["2027-02-11T08:40:00.123456Z", "9999-12-31T23:59:59Z"])},
+)
 TEXT = st.text(max_size=40)
 INTEGERS = st.integers(-(2**53), 2**53)
 BODIES = st.fixed_dictionaries(
@@ -70,9 +74,7 @@ BODIES = st.fixed_dictionaries(
         "msg_type": st.sampled_from([m.value for m in MsgType]),
         "references": st.lists(st.text(min_size=1, max_size=30), max_size=3),
         "lifts": st.lists(st.sampled_from([t.value for t in EventType]), max_size=3),
-        "effective": st.lists(
-            st.fixed_dictionaries({"from": TIMES}, optional={"to": TIMES}), max_size=2
-        ),
+        "effective": st.lists(PERIODS, max_size=2),
         "expected_duration_h": st.floats(0, 1000),
         "estimated_end": TIMES,
         "headline": TEXT,
