@@ -91,7 +91,7 @@ def test_the_sitrep_names_the_proven_share_of_the_plans_in_use() -> None:
     assert section.aside.endswith("en moyenne")
     lines = [line.text.replace("\u00a0", " ") for line in section.lines]
     assert len(lines) == 3
-    assert lines[0].startswith("PCA du pôle Communication : prouvé à 46 %. Jouer un exercice")
+    assert lines[0].startswith("PCA du pôle Communication : prouvé à 29 %. Jouer un exercice")
     assert all(line.refs for line in section.lines), "each cites the proposal of the plan"
 
 
