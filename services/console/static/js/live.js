@@ -243,25 +243,26 @@ function show() {
   }
   const seconds = retryAt === null ? 0 : Math.max(0, Math.ceil((retryAt - Date.now()) / 1000));
   const form = loggedOut ? band.dataset.login : seconds ? band.dataset.text : band.dataset.retrying;
-  const text = (form ?? "").replace("{at}", clock.hms(frozenAt));
-  if (band.dataset.shown !== text) {
-    band.dataset.shown = text;
-    const [before = "", after = ""] = text.split("{n}");
-    const left = document.createElement("span");
-    left.setAttribute("aria-live", "off"); // the sentence is read once, not each second
-    band.replaceChildren(before, left, after);
-    if (loggedOut) {
-      const link = document.createElement("a");
-      link.href = `/connexion?next=${encodeURIComponent(location.pathname + location.search)}`;
-      link.textContent = band.dataset.loginLink ?? "";
-      link.target = "_blank"; // what is written in this page stays
-      band.append(" ", link);
-    }
-    if (!loggedOut) band.append(...otherFronts(band));
+  const text = (form ?? "").replace("{at}", clock.hms(frozenAt)).replace("{n}", String(seconds));
+  const kind = loggedOut ? "login" : "frozen";
+  if (band.dataset.shown !== kind) {
+    band.dataset.shown = kind; // the links are made once: they keep the focus, and a screen reader hears the sentence once
+    band.replaceChildren(document.createElement("span"), ...(loggedOut ? toLogin(band) : otherFronts(band)));
+    const region = document.getElementById("digest");
+    if (region) region.textContent = text;
   }
-  const left = band.querySelector("span");
-  if (left && text.includes("{n}")) left.textContent = String(seconds);
+  const sentence = band.querySelector("span");
+  if (sentence && sentence.textContent !== text) sentence.textContent = text;
   band.hidden = false;
+}
+
+/** A link to the login in another tab: what is written in this page stays. @param {HTMLElement} band */
+function toLogin(band) {
+  const link = document.createElement("a");
+  link.href = `/connexion?next=${encodeURIComponent(location.pathname + location.search)}`;
+  link.textContent = band.dataset.loginLink ?? "";
+  link.target = "_blank";
+  return [" ", link];
 }
 
 /** Links to the other machines of a cluster: one of them may know more. @param {HTMLElement} band */
