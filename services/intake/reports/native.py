@@ -410,14 +410,14 @@ def prepare_report(
     if body.measure is not None:
         _check_named(body.measure)
         message["measure"] = body.measure.__dict__
-    if body.effective:
-        _check_periods(body.effective)
+    periods, period_faults = _sort_out_periods(body.effective, is_danger=danger)
+    if periods:
         message["effective"] = [
             {
                 "start": convert_to_milliseconds(w.start),
                 "end": convert_to_milliseconds(w.to) if w.to else None,
             }
-            for w in body.effective
+            for w in periods
         ]
     if body.estimated_end is not None:
         message["estimated_end"] = convert_to_milliseconds(body.estimated_end)
@@ -456,7 +456,7 @@ def prepare_report(
     message["occurred_at"] = occurred_at
     if at is not None:
         message["recorded_at"] = at
-    warnings = (
+    warnings = period_faults + (
         ()
         if geography is None
         else list_place_warnings(message, geography, has_area=body.area is not None)
@@ -521,19 +521,29 @@ def _judge_places(
         )
 
 
-def _check_periods(periods: Sequence[EffectivePeriod]) -> None:
-    """Refuse a period that ends before it begins: such an announcement would never hold.
+def _sort_out_periods(
+    periods: Sequence[EffectivePeriod], *, is_danger: bool
+) -> tuple[list[EffectivePeriod], tuple[FieldFault, ...]]:
+    """Return the periods that can hold, and doubts about those that end before they begin.
 
-    Raises ProblemError `invalid`.
+    One that ends as it begins is over. A danger without another period holds from its time on;
+    another report is refused. Raises ProblemError `invalid`.
     """
-    for n, period in enumerate(periods):
-        if period.to is not None and period.to <= period.start:
-            raise build_field_problem(
-                f"effective.{n}.to",
-                "before_from",
-                "la fin est avant le début : rien ne vaudrait jamais",
-                "the end is before the beginning: nothing would ever hold",
-            )
+    reversed_numbers = [
+        n for n, period in enumerate(periods) if period.to is not None and period.to < period.start
+    ]
+    faults = tuple(
+        build_fault(
+            f"effective.{n}.to",
+            "before_from",
+            "la fin est avant le début : cette période ne compte pas",
+            "the end is before the beginning: this period does not count",
+        )
+        for n in reversed_numbers
+    )
+    if faults and not is_danger:
+        raise ProblemError("invalid", faults=faults)
+    return [p for n, p in enumerate(periods) if n not in reversed_numbers], faults
 
 
 def _check_named(measure: MeasureBody) -> None:

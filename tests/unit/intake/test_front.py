@@ -825,7 +825,7 @@ async def test_a_figure_without_the_name_of_its_measure_is_refused(
     assert [e["field"] for e in answer.json()["errors"]] == ["measure.name"]
 
 
-@pytest.mark.parametrize(("end", "status"), [("09:59", 422), ("10:00", 422), ("10:01", 202)])
+@pytest.mark.parametrize(("end", "status"), [("09:59", 422), ("10:00", 202), ("10:01", 202)])
 async def test_a_period_that_ends_before_it_begins_is_refused(
     door: Door, end: str, status: int
 ) -> None:
@@ -839,6 +839,18 @@ async def test_a_period_that_ends_before_it_begins_is_refused(
     assert answer.status_code == status
     if status == 422:
         assert [e["field"] for e in answer.json()["errors"]] == ["effective.1.to"]
+
+
+async def test_a_danger_with_a_reversed_period_counts_at_once_and_warns_its_sender(
+    door: Door,
+) -> None:
+    period = {"from": "2027-02-12T10:00:00+01:00", "to": "2027-02-12T09:00:00+01:00"}
+    body = report(type="evacuation", severity=4, effective=[period])
+    async with await door.as_(Role.CELL) as http:
+        answer = await http.post("/api/v1/reports", json=body)
+    assert answer.status_code == 202
+    assert "effective.0.to" in [w["field"] for w in answer.json()["warnings"]]
+    assert not door.inputs.appended[-1][1].effective
 
 
 @pytest.mark.parametrize("part", [{"object": "system:paie"}, {"scope": "global"}])
