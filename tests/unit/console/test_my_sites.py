@@ -73,7 +73,7 @@ async def test_the_form_of_an_exercise_leads_out_of_it_in_a_real_emergency() -> 
     page = (await browser.get(f"/signaler?realm={REALM}", role=MANAGER)).text
     assert '<a href="/signaler?realm=92">Urgence réelle' in page
     assert "<title>[EXERCICE] Signaler" in page
-    assert "EXERCICE\u00a0: reçu à {at}" in page
+    assert "numéro {id} (exercice" in page
     live = (await browser.get("/signaler?realm=92", role=MANAGER)).text
     assert "EXERCICE" not in live
 
