@@ -67,7 +67,7 @@ def withdraw_report(draft: AlertsDecision, cause: Cause, row: ReportRow) -> None
             r
             for r in reports
             if r not in withdrawn
-            and (r.occurred_at > row.occurred_at or _is_kept_danger(r, row, withdrawn))
+            and (r.occurred_at > row.occurred_at or _is_kept_danger(draft, r, row, withdrawn))
         ),
         key=lambda r: (r.occurred_at, r.recorded_at, r.id),
     )
@@ -80,8 +80,10 @@ def withdraw_report(draft: AlertsDecision, cause: Cause, row: ReportRow) -> None
     record_with_deadline(draft, cause)
 
 
-def _is_kept_danger(report: ReportRow, row: ReportRow, withdrawn: list[ReportRow]) -> bool:
-    return "cancelled" not in report.flags and keeps_danger(row, report, withdrawn)
+def _is_kept_danger(
+    draft: AlertsDecision, report: ReportRow, row: ReportRow, withdrawn: list[ReportRow]
+) -> bool:
+    return "cancelled" not in report.flags and keeps_danger(row, report, withdrawn, draft.territory)
 
 
 def _list_standing_reports(rows: list[ReportRow]) -> list[ReportRow]:

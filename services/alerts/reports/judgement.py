@@ -30,6 +30,7 @@ from services.alerts.reports.report_facts import (
     build_subject_key,
     get_measure_name,
     get_measured_place,
+    get_sender,
     get_site,
     is_ahead,
     is_all_clear,
@@ -422,22 +423,42 @@ def find_withdrawal_by_others(draft: AlertsDecision, row: ReportRow) -> ReportRo
     return (
         withdrawal
         if withdrawal is not None
-        and keeps_danger(withdrawal, row, draft.find_reports(last.reports))
+        and keeps_danger(withdrawal, row, draft.find_reports(last.reports), draft.territory)
         else None
     )
 
 
-def keeps_danger(withdrawal: ReportRow, report: ReportRow, withdrawn: list[ReportRow]) -> bool:
+def may_withdraw(withdrawal: ReportRow, report: ReportRow, territory: TerritoryIndex) -> bool:
+    """Return whether a Cancel takes a report back that it names.
+
+    A danger to people is its sender's word: nobody else takes it back, except for an authority.
+    Rule D3, cancellations.
+    """
+    return (
+        report.confirmation not in ("confirmed", "unconfirmed")
+        or not endangers_people(report.type, report.severity)
+        or get_sender(report) == get_sender(withdrawal)
+        or withdrawal.source in territory.authorities
+    )
+
+
+def keeps_danger(
+    withdrawal: ReportRow,
+    report: ReportRow,
+    withdrawn: list[ReportRow],
+    territory: TerritoryIndex,
+) -> bool:
     """Return whether a report of danger to people holds beside a withdrawal of these reports.
 
-    A source that takes back an own report speaks for nobody else; one that denies a report of
-    others speaks of the danger itself. Rule D3, cancellations.
+    A source that takes back an own report speaks for nobody else; an authority that denies a report
+    of others speaks of the danger itself. Rule D3, cancellations.
     """
+    takes_back_own = any(get_sender(r) == get_sender(withdrawal) for r in withdrawn)
     return (
         endangers_people(report.type, report.severity)
         and is_confirmed(report)
         and not is_same_sender(report, withdrawal)
-        and any(is_same_sender(r, withdrawal) for r in withdrawn)
+        and (takes_back_own or withdrawal.source not in territory.authorities)
     )
 
 

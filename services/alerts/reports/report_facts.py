@@ -260,6 +260,11 @@ def is_withdrawn(cause: Cause) -> bool:
     return (cause.lifted_by or "").startswith((WITHDRAWN, DENIED))
 
 
+def get_sender(row: ReportRow) -> str:
+    """Return the key that sent a report, else its source."""
+    return row.source_key or row.source
+
+
 def is_same_sender(report: ReportRow, other: ReportRow) -> bool:
     """Return whether one source sent both reports under one key."""
     return (report.source, report.source_key) == (other.source, other.source_key)

@@ -24,9 +24,11 @@ from services.alerts.declarations import flags
 from services.alerts.evolve.reports import build_referrer_key
 from services.alerts.incidents import incident_lifecycle
 from services.alerts.reference.territory import CAUSE_TYPES, CLOSURE_TYPES, LEAVE_ORDER_TYPES
+from services.alerts.reports.judgement import may_withdraw
 from services.alerts.reports.report_facts import (
     DENIED,
     build_subject_key,
+    get_sender,
     get_site,
     is_confirmed,
     is_danger_without_place,
@@ -156,11 +158,11 @@ def list_versions(draft: AlertsDecision, report: ReportRow, before: Instant) -> 
     incident = draft.incident_of(report.id)
     if incident is None or report.confirmation != "confirmed":
         return []
-    sender = report.source_key or report.source
+    sender = get_sender(report)
     candidates = [
         r
         for r in draft.find_reports(draft.state.incident_reports.get(incident, ()))
-        if (r.source_key or r.source) == sender
+        if get_sender(r) == sender
         and r.id != report.id
         and r.msg_type is not MsgType.CANCEL
         and is_confirmed(r)
@@ -213,11 +215,18 @@ def _deny_one_report(draft: AlertsDecision, report: ReportRow, by: str | None) -
 def apply_cancellation(draft: AlertsDecision, row: ReportRow) -> None:
     """Apply a cancellation.
 
-    With references: withdraw those reports and their versions, and lift their causes. Without
-    references: its measure or colour is applied elsewhere; a cancellation without either opens a
-    task for a person. Rule D3, cancellations.
+    With references: withdraw those reports and their versions, and lift their causes; a danger of
+    another sender is contested instead. Without references: its measure or colour is applied
+    elsewhere; a cancellation without either opens a task for a person. Rule D3, cancellations.
     """
     if row.references:
+        kept_dangers = [
+            report
+            for report in draft.find_reports(row.references)
+            if not may_withdraw(row, report, draft.territory)
+        ]
+        kept_ids = {report.id for report in kept_dangers}
+        row = copy_with(row, {"references": tuple(r for r in row.references if r not in kept_ids)})
         unknown = [r for r in row.references if r not in draft.state.reports]
         updates = [
             u.id
@@ -245,6 +254,8 @@ def apply_cancellation(draft: AlertsDecision, row: ReportRow) -> None:
             _restore_withdrawn_endings(draft, reference)
             flags.withdraw_declarations(draft, reference)
         _recount_incidents(draft, row.references)
+        for report in kept_dangers:
+            _contest_danger(draft, report, row)
     elif not (row.colour or (row.measure is not None and row.measure.value is not None)):
         open_task(
             draft,
@@ -253,6 +264,18 @@ def apply_cancellation(draft: AlertsDecision, row: ReportRow) -> None:
             site=get_site(row),
             candidates=_list_nearby_rumours(draft, row),
         )
+
+
+def _contest_danger(draft: AlertsDecision, report: ReportRow, cancellation: ReportRow) -> None:
+    """Ask a person about a danger that somebody else says is none; it counts until then.
+
+    One that is unconfirmed waits for a person already. Rule D5, contradictions.
+    """
+    cause = cause_lifecycle.find_open_cause(draft, report)
+    if cause is None or cause.contested:
+        return
+    contested = cause_lifecycle.contest_cause(draft, cause, (report.id, cancellation.id))
+    cause_lifecycle.record_with_deadline(draft, contested)
 
 
 def find_early_cancellation(draft: AlertsDecision, row: ReportRow) -> ReportRow | None:
@@ -335,13 +358,11 @@ def _list_names_of_versions(draft: AlertsDecision, row: ReportRow) -> list[str]:
         fresh = [name for name in more if name is not None and name not in names]
         names += fresh
         rows = [*draft.find_reports(version.references), *_list_updates(draft, row, fresh)]
-        sender = row.source_key or row.source
+        sender = get_sender(row)
         versions += [
             r
             for r in rows
-            if r not in versions
-            and (r.source_key or r.source) == sender
-            and is_replacing(r.type, row.type)
+            if r not in versions and get_sender(r) == sender and is_replacing(r.type, row.type)
         ]
     return names
 
@@ -358,13 +379,13 @@ def record_withdrawn(draft: AlertsDecision, row: ReportRow, cancellation: Report
         "reason": WITHDRAWN_BEFORE,
     }
     draft.emit(ReportChanged(row=copy_with(row, values)))
-    sender = row.source_key or row.source
+    sender = get_sender(row)
     ids = [*(row.references if row.msg_type is MsgType.UPDATE else ())]
     ids += [u.id for u in _list_updates(draft, row, (row.id, row.alias))]
     versions = tuple(
         r.id
         for r in draft.find_reports(ids)
-        if (r.source_key or r.source) == sender
+        if get_sender(r) == sender
         and is_replacing(row.type, r.type)
         and r.occurred_at <= cancellation.occurred_at
         and r.confirmation != "denied"

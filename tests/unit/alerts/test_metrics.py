@@ -55,6 +55,7 @@ def _withdraw(scene: Scene, minute: float, report: str, denied: bool) -> None:
             row.site,
             msg_type=MsgType.CANCEL,
             references=(report,),
+            source=row.source,
             severity=1,
         )
 

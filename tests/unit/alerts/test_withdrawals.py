@@ -9,7 +9,7 @@ import pytest
 
 from schemas.calling import AnswerReceived, NotificationPlanned
 from schemas.commands import DenyReport
-from schemas.words import Answer, EventType, MsgType
+from schemas.words import Answer, Certainty, EventType, MsgType
 from tests.unit.alerts.scene import Scene
 
 COLLEGE, PMI = "clg-0921353W", "pmi-04"
@@ -85,6 +85,54 @@ def test_a_denial_by_another_source_ends_the_danger_for_all(scene: Scene) -> Non
     scene.report(1, "fire", COLLEGE, source="agent", **FIRE)
     scene.report(6, "fire", COLLEGE, source="pompiers", msg_type=CANCEL, references=(first,))
     assert scene.status(COLLEGE) == "normal"
+
+
+@pytest.mark.parametrize("names", [("first",), ("first", "second")])
+def test_a_third_source_cannot_withdraw_the_danger_that_two_others_reported(
+    scene: Scene, names: tuple[str, ...]
+) -> None:
+    """D3, D5: the operator is no authority, and takes back its own word alone."""
+    scene.report(0, "fire", COLLEGE, id="first", **FIRE)
+    scene.report(1, "fire", COLLEGE, id="second", source="agent", **FIRE)
+    scene.report(6, "fire", COLLEGE, source="operateur", msg_type=CANCEL, references=names)
+    (cause,) = scene.site(COLLEGE).causes
+    assert (scene.status(COLLEGE), cause.contested) == ("evacuated", True)
+    assert set(cause.sources) == {"site_manager", "agent"}
+    assert scene.incident_of("first").danger
+    assert not any("cancelled" in scene.state.reports[name].flags for name in names)
+    assert tasks(scene)["contested"] == "open"
+    assert "report_withdrawn" not in templates(scene)
+
+
+def test_a_withdrawal_takes_the_own_danger_and_contests_that_of_the_other(scene: Scene) -> None:
+    scene.report(0, "fire", COLLEGE, id="own", **FIRE)
+    scene.report(1, "fire", COLLEGE, id="other", source="agent", **FIRE)
+    scene.report(6, "fire", COLLEGE, msg_type=CANCEL, references=("own", "other"), **FIRE)
+    (cause,) = scene.site(COLLEGE).causes
+    assert (cause.sources, cause.contested) == (("agent",), True)
+    assert "cancelled" in scene.state.reports["own"].flags
+    assert "cancelled" not in scene.state.reports["other"].flags
+
+
+def test_a_relay_withdraws_its_danger_under_any_source(scene: Scene) -> None:
+    """A coordinator typed the call of the firefighters; an agent saw the same fire."""
+    relayed = {"source_key": "coord", **FIRE}
+    scene.report(0, "fire", COLLEGE, id="call", source="pompiers", **relayed)
+    scene.report(1, "fire", COLLEGE, id="other", source="agent", source_key="agent-1", **FIRE)
+    scene.report(
+        6, "fire", COLLEGE, source="cellule", msg_type=CANCEL, references=("call",), **relayed
+    )
+    (cause,) = scene.site(COLLEGE).causes
+    assert (cause.sources, cause.contested) == (("agent",), True)
+    assert "cancelled" in scene.state.reports["call"].flags
+
+
+def test_a_third_source_leaves_the_question_about_an_unconfirmed_danger(scene: Scene) -> None:
+    """D6: a person is asked whether it burns; somebody else's Cancel answers nothing."""
+    scene.report(0, "fire", COLLEGE, id="seen", certainty=Certainty.UNCONFIRMED, **FIRE)
+    scene.report(3, "fire", COLLEGE, source="operateur", msg_type=CANCEL, references=("seen",))
+    assert tasks(scene)["verify_report"] == "open"
+    assert scene.state.reports["seen"].confirmation == "unconfirmed"
 
 
 def test_a_withdrawn_reopening_restores_a_danger_that_came_late(scene: Scene) -> None:
