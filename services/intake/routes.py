@@ -5,7 +5,8 @@ Callers authenticate by bearer token, or by session cookie and CSRF proof.
 
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode
 
@@ -13,8 +14,13 @@ import aiohttp
 import structlog
 
 from services.intake.administration import Administration, describe_principal
-from services.intake.dead_letters import dead_letter_api
-from services.intake.dead_letters.dead_letter_api import DEFAULT_LIMIT, DeadLetterApi
+from services.intake.dead_letters.dead_letter_api import (
+    CORRECTOR,
+    DEAD_LETTER_PATH,
+    DEFAULT_LIMIT,
+    ORIGINAL_SENDER,
+    DeadLetterApi,
+)
 from services.intake.dead_letters.dead_letter_store import CORRECTED_BY, UnknownSenders
 from services.intake.field.site_managers import MANAGERS
 from services.intake.http.exchange import (
@@ -42,8 +48,9 @@ from services.intake.reports.deduplication import AnswerIndex, KnownReport
 from services.intake.reports.report_checks import KNOWN_REALM, PUBLISHED
 from services.intake.reports.reports_api import POST_ONE, ReportApi
 from services.runtime.http.problems import Problem, ProblemError
-from services.runtime.identity.accounts import AccessStore, read_bearer
-from services.runtime.identity.permissions import Permission, build_forbidden
+from services.runtime.http.request_headers import read_bearer
+from services.runtime.identity.accounts import AccessStore
+from services.runtime.identity.permissions import Permission
 from services.runtime.identity.principals import Principal
 from services.runtime.identity.principals import Scope as Limits
 from services.runtime.identity.sessions import (
@@ -92,12 +99,7 @@ class Authenticator:
         return session.principal
 
 
-def require_permission(principal: Principal, permission: Permission) -> None:
-    """Check a permission. Raises ProblemError `forbidden`."""
-    if not principal.may(permission):
-        raise build_forbidden(principal.role, permission)
-
-
+Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
 POST_BATCH: Final = "/api/v1/reports:batch"
 POST_LINE: Final = "/api/v1/reports:line"
 SOURCES: Final = "/api/v1/sources"
@@ -154,6 +156,33 @@ class FrontApplication:
         self._metrics_public = metrics_public
         self._metrics = process_metrics
         self._known_document: dict[str, Any] | None = None
+        self._handlers: dict[str, Handler] = {
+            POST_ONE: self._post_report,
+            POST_BATCH: self._post_batch,
+            POST_LINE: self._post_line,
+            PHOTO_PATH: self._post_photo,
+            DEAD_LETTER_PATH: self._serve_dead_letters,
+            SOURCES: self._serve_sources,
+            "/api/v1/whoami": self._show_caller,
+            "/api/v1/intake/strangers": self._list_strangers,
+            "/livez": self._show_health,
+            "/readyz": self._show_health,
+            "/metrics": self._show_metrics,
+            "/openapi.json": self._show_document,
+        }
+        """The path of each route → its handler; integrations add theirs."""
+        self._handlers_by_prefix: dict[str, Handler] = {
+            f"{POST_ONE}/": self._show_report,
+            f"{PHOTO_PATH}/": self._show_photo,
+            f"{DEAD_LETTER_PATH}/": self._serve_dead_letters,
+            **dict.fromkeys(_ADMINISTRATION_PREFIXES, self._administer),
+            PREFIX: self._show_process_metrics,
+        }
+        """The beginning of the paths of a route → its handler."""
+        for dialect in machines.dialects:
+            for path in dialect.PATHS:
+                handle = partial(machines.handle, dialect)
+                self._handlers[path] = self._handlers_by_prefix[f"{path}/"] = handle
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -216,149 +245,56 @@ class FrontApplication:
         await send_problem(scope, send, problem)
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope["path"]
-        method = (
-            "GET" if scope["method"] == "HEAD" else scope["method"]
-        )  # a GET whose body the server keeps for itself
+        path: str = scope["path"]
         if not path.startswith("/"):
             raise ProblemError("not_found")  # `OPTIONS *`: of the server, not of a resource
-        if path == POST_ONE:
-            _require_method(method, "POST")
-            await self._reports.post_one(await self._sender(scope), scope, receive, send)
-            metrics.count("vigie_reports_total", dialect="native", status="202")
-        elif path == POST_BATCH:
-            _require_method(method, "POST")
-            await self._reports.post_batch(await self._sender(scope), scope, receive, send)
-        elif path == POST_LINE:
-            _require_method(method, "POST")
-            await self._reports.post_line(
-                await self._caller(scope, Permission.REPORT_RELAY), scope, receive, send
-            )
-        elif path.startswith(f"{POST_ONE}/") and await self._report(
-            path, method, scope, receive, send
-        ):
-            pass
-        elif path == PHOTO_PATH or path.startswith(f"{PHOTO_PATH}/"):
-            await self._attachment(path, method, scope, receive, send)
-        elif self._alertmanager.serves(path, method):
-            await self._alertmanager.handle(scope, receive, send)
-        elif (dialect := self._machines.serving(path)) is not None:
-            await self._machines.handle(dialect, scope, receive, send)
-        elif path == dead_letter_api.DEAD_LETTER_PATH or path.startswith(
-            f"{dead_letter_api.DEAD_LETTER_PATH}/"
-        ):
-            await self._refused_lane(
-                path.removeprefix(dead_letter_api.DEAD_LETTER_PATH).strip("/").split("/"),
-                method,
-                scope,
-                receive,
-                send,
-            )
-        elif path == SOURCES and method == "GET":
-            await self._administration.list_sources(
-                await self._caller(scope, Permission.LOG_READ), scope, send
-            )
-        elif path.startswith(_ADMINISTRATION_PREFIXES):
-            author = await self._administrator(scope)
-            await self._administration.handle(
-                author, method, split_path(scope)[3:], scope, receive, send
-            )
-        elif path in (
-            "/livez",
-            "/readyz",
-            "/metrics",
-            "/openapi.json",
-            "/api/v1/whoami",
-            "/api/v1/intake/strangers",
-        ):
-            _require_method(method, "GET")
-            if path in _TECHNICAL_PATHS:
-                await self._check_technical(scope)
-            await self._read(path, scope, send)
-        elif path.startswith(PREFIX):
-            _require_method(method, "GET")
-            await self._show_process_metrics(path.removeprefix(PREFIX), scope, send)
-        else:
-            await self._pass_on(scope, receive, send)
+        handle = self._find_handler(path, scope["method"])
+        await handle(scope, receive, send)
 
-    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["path"] in _OWN_PATHS:
-            raise ProblemError("not_found")
-        if scope["path"] in _TECHNICAL_PATHS:
-            await self._check_technical(scope)
-        await self._proxy.pass_on(scope, receive, send)
+    def _find_handler(self, path: str, method: str) -> Handler:
+        """Return the handler of a path; the console serves those that the front does not know."""
+        if self._alertmanager.serves(path, method):  # an integration takes POST at one of its paths
+            return self._alertmanager.handle
+        if (handler := self._handlers.get(path)) is not None:
+            return handler
+        handlers = (h for prefix, h in self._handlers_by_prefix.items() if path.startswith(prefix))
+        return next(handlers, self._pass_on)
 
-    async def _refused_lane(
-        self, parts: list[str], method: str, scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        """List, show or replay refused messages.
+    # ── reports and photos ───────────────────────────────────────────────────────────────────────
 
-        Reading needs the permission `DEAD_LETTERS`, a replay also `REPORT_RELAY` and an unlimited
-        scope.
-        """
-        reader = await self._caller(scope, Permission.DEAD_LETTERS)
-        match method, parts:
-            case "GET", [""]:
-                await send_json(
-                    send,
-                    200,
-                    await self._refused.list_messages(
-                        read_page_request(scope, DEFAULT_LIMIT), reader
-                    ),
-                )
-            case "GET", [id]:
-                await send_json(send, 200, await self._refused.show_message(id, reader))
-            case "POST", [id, "replay"]:
-                require_permission(reader, Permission.REPORT_RELAY)
-                if reader.scope.sites or reader.scope.poles or reader.scope.types:
-                    raise ProblemError("out_of_scope", field="refused")  # it may be about any site
-                await self._replay(id, reader, scope, receive, send)
-            case _, [_] | [_, "replay"]:
-                raise ProblemError("method_not_allowed", allowed="GET, HEAD, POST")
-            case _:
-                raise ProblemError("not_found")
+    async def _post_report(self, scope: Scope, receive: Receive, send: Send) -> None:
+        _require_method(scope, "POST")
+        await self._reports.post_one(await self._sender(scope), scope, receive, send)
+        metrics.count("vigie_reports_total", dialect="native", status="202")
 
-    async def _replay(
-        self, id: str, author: Principal, scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        """Replay a refused message and answer as its integration does."""
-        new_body = await self._reports.read(scope, receive)
-        outcome = await self._refused.build_replay(id, new_body, author)
-        if isinstance(outcome, dict):
-            await send_json(send, 202, outcome)
-            return
-        request, body = outcome
-        request["headers"] += [h for h in scope["headers"] if h[0] == b"accept-language"]
-        waiting = [{"type": "http.request", "body": body, "more_body": False}]
+    async def _post_batch(self, scope: Scope, receive: Receive, send: Send) -> None:
+        _require_method(scope, "POST")
+        await self._reports.post_batch(await self._sender(scope), scope, receive, send)
 
-        async def body_of() -> Any:
-            return waiting.pop(0)
+    async def _post_line(self, scope: Scope, receive: Receive, send: Send) -> None:
+        _require_method(scope, "POST")
+        caller = await self._caller(scope, Permission.REPORT_RELAY)
+        await self._reports.post_line(caller, scope, receive, send)
 
-        before = CORRECTED_BY.set(request[dead_letter_api.CORRECTOR])
-        try:
-            await self._route(request, body_of, send)
-        finally:
-            CORRECTED_BY.reset(before)
-
-    async def _report(
-        self, path: str, method: str, scope: Scope, receive: Receive, send: Send
-    ) -> bool:
-        """Serve the raw bytes or the status of one report. Returns False for any other path.
+    async def _show_report(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve the raw bytes or the status of one report; pass any other path to the console.
 
         The console knows the status. The front answers `received` before the console has it.
         """
+        path = scope["path"]
         if (path_match := _RAW_PATH.fullmatch(path)) is not None:
-            _require_method(method, "GET")
+            _require_method(scope, "GET")
             await self._reports.get_raw(
                 await self._caller(scope, Permission.REPORT_RAW), path_match[1], send
             )
-            return True
+            return
         if (
-            method != "GET"
+            get_method(scope) != "GET"
             or (path_match := _STATUS_PATH.fullmatch(path)) is None
             or (recorded_report := self._ledger.get(path_match[1])) is None
         ):
-            return False
+            await self._pass_on(scope, receive, send)
+            return
         query_params = dict(parse_qsl(scope.get("query_string", b"").decode("latin-1")))
         if not query_params.get("realm"):
             query_params["realm"] = recorded_report.realm
@@ -386,7 +322,6 @@ class FrontApplication:
             return True
 
         await self._proxy.pass_on(scope, receive, send, instead_of_404=not_judged_yet)
-        return True
 
     async def _sees(self, scope: Scope, recorded_report: KnownReport) -> bool:
         try:
@@ -395,57 +330,132 @@ class FrontApplication:
             return False
         return caller.id == recorded_report.sender or caller.may(Permission.PICTURE_READ)
 
-    async def _attachment(
-        self, path: str, method: str, scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        if path == PHOTO_PATH:
-            _require_method(method, "POST")
-            await self._photos.post(
-                await self._caller(scope, Permission.REPORT_POST), scope, receive, send
-            )
-        else:
-            _require_method(method, "GET")
-            await self._photos.get(
-                await self._caller(scope, Permission.REPORT_RAW),
-                path.removeprefix(f"{PHOTO_PATH}/"),
-                send,
-            )
+    async def _post_photo(self, scope: Scope, receive: Receive, send: Send) -> None:
+        _require_method(scope, "POST")
+        caller = await self._caller(scope, Permission.REPORT_POST)
+        await self._photos.post(caller, scope, receive, send)
 
-    async def _read(self, path: str, scope: Scope, send: Send) -> None:
-        match path:
-            case "/api/v1/whoami":
-                await send_json(send, 200, describe_principal(await self._callers.identify(scope)))
-            case "/api/v1/intake/strangers":
-                await self._administrator(scope)
-                await send_json(send, 200, self._strangers.describe())
-            case "/openapi.json":
-                await send_json(send, 200, await self._document())
-            case _:
-                answer = await self._health.answer(path)
-                assert answer is not None, "one of the paths of Health"
-                if (
-                    path == "/readyz"
-                    and not self._metrics_public
-                    and not await self._may_read_technical(scope)
-                ):
-                    status = "ok" if answer.status < 400 else "unavailable"
-                    await send_json(send, answer.status, {"status": status})
-                    return
-                await send_response(
+    async def _show_photo(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        _require_method(scope, "GET")
+        caller = await self._caller(scope, Permission.REPORT_RAW)
+        await self._photos.get(caller, scope["path"].removeprefix(f"{PHOTO_PATH}/"), send)
+
+    # ── refused messages ─────────────────────────────────────────────────────────────────────────
+
+    async def _serve_dead_letters(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """List, show or replay refused messages.
+
+        Reading needs the permission `DEAD_LETTERS`, a replay also `REPORT_RELAY` and an unlimited
+        scope.
+        """
+        reader = await self._caller(scope, Permission.DEAD_LETTERS)
+        parts = scope["path"].removeprefix(DEAD_LETTER_PATH).strip("/").split("/")
+        match get_method(scope), parts:
+            case "GET", [""]:
+                await send_json(
                     send,
-                    answer.status,
-                    answer.body,
-                    [
-                        (b"content-type", answer.content_type.encode()),
-                        (b"cache-control", b"no-store"),
-                    ],
+                    200,
+                    await self._refused.list_messages(
+                        read_page_request(scope, DEFAULT_LIMIT), reader
+                    ),
                 )
+            case "GET", [id]:
+                await send_json(send, 200, await self._refused.show_message(id, reader))
+            case "POST", [id, "replay"]:
+                reader.require(Permission.REPORT_RELAY)
+                if reader.scope.sites or reader.scope.poles or reader.scope.types:
+                    raise ProblemError("out_of_scope", field="refused")  # it may be about any site
+                await self._replay(id, reader, scope, receive, send)
+            case _, [_] | [_, "replay"]:
+                raise ProblemError("method_not_allowed", allowed="GET, HEAD, POST")
+            case _:
+                raise ProblemError("not_found")
 
-    async def _show_process_metrics(self, process: str, scope: Scope, send: Send) -> None:
-        authorization = get_header(scope, b"authorization")
-        text = await self._metrics.fetch(process, authorization)
-        content_type = (b"content-type", metrics.CONTENT_TYPE.encode())
-        await send_response(send, 200, text, [content_type, (b"cache-control", b"no-store")])
+    async def _replay(
+        self, id: str, author: Principal, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Replay a refused message and answer as its integration does."""
+        new_body = await self._reports.read(scope, receive)
+        outcome = await self._refused.build_replay(id, new_body, author)
+        if isinstance(outcome, dict):
+            await send_json(send, 202, outcome)
+            return
+        request, body = outcome
+        request["headers"] += [h for h in scope["headers"] if h[0] == b"accept-language"]
+        waiting = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def body_of() -> Any:
+            return waiting.pop(0)
+
+        before = CORRECTED_BY.set(request[CORRECTOR])
+        try:
+            await self._route(request, body_of, send)
+        finally:
+            CORRECTED_BY.reset(before)
+
+    # ── accounts and sources ─────────────────────────────────────────────────────────────────────
+
+    async def _serve_sources(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """List the sources for readers of the log; other methods are for administrators."""
+        if get_method(scope) != "GET":
+            await self._administer(scope, receive, send)
+            return
+        reader = await self._caller(scope, Permission.LOG_READ)
+        await self._administration.list_sources(reader, scope, send)
+
+    async def _administer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        author = await self._administrator(scope)
+        parts = split_path(scope)[3:]
+        await self._administration.handle(author, get_method(scope), parts, scope, receive, send)
+
+    async def _show_caller(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        _require_method(scope, "GET")
+        await send_json(send, 200, describe_principal(await self._callers.identify(scope)))
+
+    async def _list_strangers(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        _require_method(scope, "GET")
+        await self._administrator(scope)
+        await send_json(send, 200, self._strangers.describe())
+
+    # ── health, metrics and documents ────────────────────────────────────────────────────────────
+
+    async def _show_health(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        """Answer `/livez` and `/readyz`; strangers may not read the parts of a closed front."""
+        _require_method(scope, "GET")
+        answer = await self._health.answer(scope["path"])
+        assert answer is not None, "one of the paths of Health"
+        if (
+            scope["path"] == "/readyz"
+            and not self._metrics_public
+            and not await self._may_read_technical(scope)
+        ):
+            status = "ok" if answer.status < 400 else "unavailable"
+            await send_json(send, answer.status, {"status": status})
+            return
+        await _send_uncached(send, answer.status, answer.body, answer.content_type)
+
+    async def _show_metrics(self, scope: Scope, receive: Receive, send: Send) -> None:
+        _require_method(scope, "GET")
+        await self._check_technical(scope)
+        await self._show_health(scope, receive, send)
+
+    async def _show_document(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        _require_method(scope, "GET")
+        await self._check_technical(scope)
+        await send_json(send, 200, await self._document())
+
+    async def _show_process_metrics(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        _require_method(scope, "GET")
+        process = scope["path"].removeprefix(PREFIX)
+        text = await self._metrics.fetch(process, get_header(scope, b"authorization"))
+        await _send_uncached(send, 200, text, metrics.CONTENT_TYPE)
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] in _OWN_PATHS:
+            raise ProblemError("not_found")
+        if scope["path"] in _TECHNICAL_PATHS:
+            await self._check_technical(scope)
+        await self._proxy.pass_on(scope, receive, send)
 
     async def _check_technical(self, scope: Scope) -> None:
         """Check that the caller may read metrics and API documents. Raises ProblemError."""
@@ -459,21 +469,21 @@ class FrontApplication:
             return False
         return True
 
+    # ── callers ──────────────────────────────────────────────────────────────────────────────────
+
     async def _sender(self, scope: Scope) -> Principal:
         """Return the sender of a report and record its sign of life.
 
         In a replay, that is the sender of the refused message, and no sign of life is recorded.
         """
         principal = await self._caller(scope, Permission.REPORT_POST)
-        if dead_letter_api.ORIGINAL_SENDER not in scope:
+        if ORIGINAL_SENDER not in scope:
             self._machines.heard(principal)
         return principal
 
     async def _caller(self, scope: Scope, permission: Permission) -> Principal:
-        principal = scope.get(dead_letter_api.ORIGINAL_SENDER) or await self._callers.identify(
-            scope
-        )
-        require_permission(principal, permission)
+        principal = scope.get(ORIGINAL_SENDER) or await self._callers.identify(scope)
+        principal.require(permission)
         return principal
 
     async def _administrator(self, scope: Scope) -> Principal:
@@ -501,9 +511,17 @@ class FrontApplication:
         return self._known_document
 
 
-def _require_method(method: str, expected_method: str) -> None:
-    if method != expected_method:
-        raise ProblemError(
-            "method_not_allowed",
-            allowed="GET, HEAD" if expected_method == "GET" else expected_method,
-        )
+def get_method(scope: Scope) -> str:
+    """Return the method, and `GET` for a `HEAD`: the server drops the body of the response."""
+    method: str = scope["method"]
+    return "GET" if method == "HEAD" else method
+
+
+def _require_method(scope: Scope, method: str) -> None:
+    if get_method(scope) != method:
+        raise ProblemError("method_not_allowed", allowed="GET, HEAD" if method == "GET" else method)
+
+
+async def _send_uncached(send: Send, status: int, body: bytes, content_type: str) -> None:
+    headers = [(b"content-type", content_type.encode()), (b"cache-control", b"no-store")]
+    await send_response(send, status, body, headers)

@@ -31,9 +31,10 @@ from services.console.http.context import (
     check_live_realm,
     check_whole_territory,
 )
-from services.console.i18n import Translator, choose_language, get_translator
+from services.console.i18n import Translator, get_translator
 from services.console.resources import Page, Resource
 from services.runtime.http.problems import ProblemError
+from services.runtime.http.request_headers import choose_language
 from services.runtime.identity.accounts import (
     CODE_LIFE_MS,
     AccessStore,

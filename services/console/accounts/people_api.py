@@ -41,9 +41,10 @@ from services.console.http.context import (
 )
 from services.console.http.decisions import get_author
 from services.console.http.producer import CommandProducer
-from services.console.i18n import Translator, choose_language, get_translator
+from services.console.i18n import Translator, get_translator
 from services.console.resources import Page, Resource, Time, to_datetime
 from services.runtime.http.problems import ProblemError
+from services.runtime.http.request_headers import choose_language
 from services.runtime.identity.accounts import AccessStore
 from services.runtime.identity.http_access import require_permission
 from services.runtime.identity.permissions import Permission

@@ -14,9 +14,10 @@ from services.console.commissioning.checks import (
 )
 from services.console.commissioning.reading import CONFIRMED, read_deeds
 from services.console.http.context import RealmName, check_live_realm, check_whole_territory
-from services.console.i18n import choose_language, get_translator
+from services.console.i18n import get_translator
 from services.console.resource_base import Resource, Time
 from services.runtime.http.problems import MEDIA_TYPE, ProblemError, build_bilingual
+from services.runtime.http.request_headers import choose_language
 from services.runtime.identity.accounts import AccessStore
 from services.runtime.identity.http_access import require_permission
 from services.runtime.identity.permissions import Permission

@@ -28,8 +28,8 @@ from services.console.http.problems import RealmUnknown
 from services.console.read_model.queries import ReadModel
 from services.console.resources import Page, Resource
 from services.runtime.http.pagination import paginate_preordered
-from services.runtime.http.problems import ProblemError, build_field_problem, choose_language
-from services.runtime.http.request_headers import read_key
+from services.runtime.http.problems import ProblemError, build_field_problem
+from services.runtime.http.request_headers import choose_language, read_key
 from services.runtime.identity.http_access import require_permission
 from services.runtime.identity.permissions import Permission
 from services.runtime.identity.principals import Principal

@@ -108,18 +108,3 @@ def get_translator(lang: str) -> Translator:
     write_mo(mo_file, catalogue)
     mo_file.seek(0)
     return Translator(lang, Translations(mo_file))
-
-
-def choose_language(accept_language: str | None) -> str:
-    """Choose `fr` or `en` from an `Accept-Language` header (RFC 9110 12.5.4); French by default."""
-    best, weight = SOURCE, 0.0
-    for part in (accept_language or "").split(","):
-        tag, _, params = part.strip().partition(";")
-        lang = tag.strip().lower().split("-")[0]
-        try:
-            q = float(params.partition("q=")[2] or 1)
-        except ValueError:
-            q = 0.0
-        if lang in LANGUAGES and q > weight:
-            best, weight = lang, q
-    return best

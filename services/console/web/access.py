@@ -156,8 +156,7 @@ def require_reader(
     principal = session.principal if session else get_guest(request)
     if principal is None:
         raise LoginRequired
-    if not principal.may(permission):
-        raise build_forbidden(principal.role, permission)
+    principal.require(permission)
     return ScreenReader(principal, past=parse_requested_time(request) is not None)
 
 

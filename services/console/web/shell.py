@@ -16,13 +16,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from schemas.reassignment import MAX_LINES_PER_STEP
 from services import console
 from services.console.attention.cell_page import fold_text
-from services.console.i18n import LANGUAGES, N_, Translator, choose_language, get_translator
+from services.console.i18n import LANGUAGES, N_, Translator, get_translator
 from services.console.resources import Incident, Overview, Realm
 from services.console.texts import words, world
 from services.console.texts.names import name_strategy, shorten_activity_name, shorten_site_name
 from services.console.web import times
 from services.messages.names import TERRITORY
 from services.runtime.http.control_characters import replace_control_characters
+from services.runtime.http.request_headers import choose_language
 from services.runtime.identity.http_access import GUEST
 from services.runtime.identity.permissions import READ_PERMISSIONS, Permission
 from services.runtime.identity.principals import Principal

@@ -18,10 +18,9 @@ from services.runtime.http.problems import (
     Problem,
     ProblemError,
     build_field_problem,
-    choose_language,
     describe_size,
 )
-from services.runtime.http.request_headers import is_within
+from services.runtime.http.request_headers import choose_language, is_within
 from services.runtime.identity.signed_links import hide_token
 
 BINARY_TYPE: Final = "application/octet-stream"

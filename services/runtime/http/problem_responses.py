@@ -13,10 +13,10 @@ from services.runtime.http.problems import (
     Problem,
     ProblemError,
     build_fault,
-    choose_language,
     convert_fault,
     describe_size,
 )
+from services.runtime.http.request_headers import choose_language
 from services.runtime.identity.signed_links import hide_token
 
 _CODE_BY_STATUS = {401: "unauthenticated", 404: "not_found", 412: "precondition_failed"}

@@ -136,21 +136,6 @@ class ProblemError(Exception):
         super().__init__(f"{code}: {self.problem.sentence('en')}")
 
 
-def choose_language(accept_language: str | None) -> Language:
-    """Return the language of `Accept-Language`; French without a preference for English."""
-    best: tuple[float, Language] = (0.0, "fr")
-    for part in (accept_language or "").lower().split(","):
-        tag, _, params = part.strip().partition(";")
-        try:
-            quality = float(params.strip().removeprefix("q=") or 1) if params else 1.0
-        except ValueError:
-            continue
-        base = tag.split("-")[0]
-        if quality > best[0] and (base == "fr" or base == "en"):
-            best = (quality, "en" if base == "en" else "fr")
-    return best[1]
-
-
 def build_bilingual(fr: str, en: str) -> dict[Language, str]:
     """Return a sentence in the two languages."""
     return {"fr": fr, "en": en}

@@ -1,11 +1,11 @@
-"""Read the Idempotency-Key and the caller's network of a request, alike in front and console."""
+"""Read headers and the caller's network of a request, alike in front and console."""
 
 from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Final
 
-from services.runtime.http.problems import ProblemError, build_fault
+from services.runtime.http.problems import Language, ProblemError, build_fault
 
 MAX_KEY_CHARS: Final = 128
 Network = IPv4Network | IPv6Network
@@ -39,6 +39,27 @@ def check_key(key: str) -> str:
             ),
         )
     return key
+
+
+def read_bearer(authorization: str | None) -> str | None:
+    """Return the token of an `Authorization` header."""
+    scheme, _, token = (authorization or "").partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None
+
+
+def choose_language(accept_language: str | None) -> Language:
+    """Choose `fr` or `en` from an `Accept-Language` header (RFC 9110 12.5.4); French by default."""
+    best: tuple[float, Language] = (0.0, "fr")
+    for part in (accept_language or "").lower().split(","):
+        tag, _, params = part.strip().partition(";")
+        language = tag.strip().split("-")[0]
+        try:
+            q = float(params.partition("q=")[2] or 1)
+        except ValueError:
+            q = 0.0
+        if q > best[0] and language in ("fr", "en"):
+            best = (q, "en" if language == "en" else "fr")
+    return best[1]
 
 
 @lru_cache(maxsize=4096)

@@ -598,9 +598,3 @@ def create_principal(
         label=label,
         created_at=now_ms(),
     )
-
-
-def read_bearer(authorization: str | None) -> str | None:
-    """Return the token of an `Authorization` header."""
-    scheme, _, token = (authorization or "").partition(" ")
-    return token.strip() or None if scheme.lower() == "bearer" else None

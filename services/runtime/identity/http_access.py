@@ -13,8 +13,9 @@ from fastapi import Request
 
 from schemas.topics import is_live
 from services.runtime.http.problems import ProblemError
-from services.runtime.identity.accounts import AccessStore, read_bearer
-from services.runtime.identity.permissions import Permission, Role, build_forbidden
+from services.runtime.http.request_headers import read_bearer
+from services.runtime.identity.accounts import AccessStore
+from services.runtime.identity.permissions import Permission, Role
 from services.runtime.identity.principals import Principal, Scope
 from services.runtime.identity.sessions import (
     COOKIE,
@@ -124,8 +125,7 @@ def require_permission(permission: Permission) -> Callable[[Request], Awaitable[
         principal = await authenticate_request(request)
         if principal is None:
             raise ProblemError("unauthenticated")
-        if not principal.may(permission):
-            raise build_forbidden(principal.role, permission)
+        principal.require(permission)
         return principal
 
     return dependency

@@ -17,7 +17,12 @@ from pydantic import Field, ValidationError
 from schemas.base import Instant, Model
 from schemas.topics import is_live
 from schemas.words import EventType
-from services.runtime.identity.permissions import PERMISSIONS_BY_ROLE, Permission, Role
+from services.runtime.identity.permissions import (
+    PERMISSIONS_BY_ROLE,
+    Permission,
+    Role,
+    build_forbidden,
+)
 from services.runtime.secrets.keyring import decrypt, encrypt, write_private
 
 SIMULATED_REALMS: Final = "~*"
@@ -66,6 +71,11 @@ class Principal(Model):
     def may(self, permission: Permission) -> bool:
         """Return whether its role has a permission. The scope is checked separately."""
         return permission in PERMISSIONS_BY_ROLE[self.role]
+
+    def require(self, permission: Permission) -> None:
+        """Check that its role has a permission. Raises ProblemError `forbidden`."""
+        if not self.may(permission):
+            raise build_forbidden(self.role, permission)
 
     def sees(self, realm: str | None) -> bool:
         """Return whether its scope holds a realm. Only an unlimited scope holds an unknown one.

@@ -13,7 +13,7 @@ from schemas.predicates import CONTINUITY_METRICS, list_measured
 from services.alerts.incidents.families import _ABSORPTION_RULES
 from services.alerts.reference.territory import PHENOMENON_KIND
 from services.console import texts
-from services.console.i18n import add_french_spaces, choose_language, get_translator
+from services.console.i18n import add_french_spaces, get_translator
 from services.console.i18n.__main__ import extract_texts, load_catalogue
 from services.console.incidents import titles
 from services.console.incidents.titles import REFUSALS
@@ -243,12 +243,6 @@ def test_french_spaces_do_not_break() -> None:
         add_french_spaces("« a » : 3 % ; b !") == "«\u00a0a\u00a0»\u00a0: 3\u00a0%\u00a0; b\u00a0!"
     )
     assert add_french_spaces("10:16") == "10:16"
-
-
-def test_language_follows_the_reader() -> None:
-    assert choose_language("en-GB,en;q=0.9,fr;q=0.8") == "en"
-    assert choose_language("de, fr;q=0.5, en;q=0.4") == "fr"
-    assert choose_language(None) == choose_language("de") == choose_language("en;q=x") == "fr"
 
 
 def test_zero_is_singular_in_french_and_plural_in_english() -> None:

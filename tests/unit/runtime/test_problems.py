@@ -9,11 +9,11 @@ from services.runtime.http.problems import (
     SCOPE_SUBJECTS,
     Problem,
     ProblemError,
-    choose_language,
     declare_problem,
     describe_size,
     list_faults,
 )
+from services.runtime.http.request_headers import choose_language
 from services.runtime.process.settings import REPOSITORY
 
 SCOPE_CHECKS: Final = ("check_sites", "check_sites_of", "check_pole", "check_whole_territory")
@@ -31,6 +31,8 @@ SCOPE_CHECKS: Final = ("check_sites", "check_sites_of", "check_pole", "check_who
         ("fr;q=0.1,en;q=0.5", "en"),
         ("en;q=x", "fr"),
         ("en;q=0", "fr"),
+        ("de, fr;q=0.5, en;q=0.4", "fr"),
+        ("fr;q=0.1, en;level=1;q=0.5", "en"),
     ],
 )
 def test_french_unless_english_is_preferred(header: str | None, language: str) -> None:

@@ -31,7 +31,8 @@ from services.intake.reports.acceptance import RETRY_S, AcceptanceReceipt, RawBo
 from services.intake.reports.deduplication import AnswerIndex, KnownReport
 from services.intake.reports.geography import Location, TerritoryMap, build_circle, build_polygon
 from services.intake.reports.reports_api import describe_receipt
-from services.runtime.http.problems import Problem, ProblemError, build_fault, choose_language
+from services.runtime.http.problems import Problem, ProblemError, build_fault
+from services.runtime.http.request_headers import choose_language
 from services.runtime.identity.permissions import Permission
 from services.runtime.identity.principals import Principal, Source
 
