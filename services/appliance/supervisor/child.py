@@ -29,6 +29,8 @@ HUNG_TIMEOUT_S = 30.0
 """Seconds without an answer after which a process that has answered before is restarted."""
 HUNG_START_TIMEOUT_S = 180.0
 """The same for a process that has not answered yet."""
+ROOM_CHECK_S = 1.0
+"""Seconds between two looks for room on a full disk while a process waits for its restart."""
 LINE_BYTES = 256 * 1024
 CANNOT_START_EXIT = 126
 """Exit code of a process that the system could not create, as in a shell."""
@@ -49,9 +51,11 @@ class SupervisedProcess:
         on_change: Callable[[], None],
         explain: Callable[[ProcessPlan, int], str],
         forks: ForkServer | None = None,
+        is_disk_full: Callable[[], bool] = lambda: False,
     ) -> None:
         self.plan = plan
         self._forks = forks
+        self._is_disk_full = is_disk_full
         self.ready = asyncio.Event()
         """Set while the process is ready."""
         self.over = asyncio.Event()
@@ -128,14 +132,24 @@ class SupervisedProcess:
                     "process.ended", process=self.plan.name, why=reason[:120], restart_in_s=delay
                 )
                 self._enter("backing_off", reason)
-                try:
-                    await asyncio.wait_for(self._stopping.wait(), delay)
-                except TimeoutError:
-                    pass
+                await self._wait_to_restart(delay)
                 self._restarts += 1
             self._enter("stopped")
         finally:
             self.over.set()
+
+    async def _wait_to_restart(self, delay_s: float) -> None:
+        """Wait for this delay, or until a stop. If the disk is full, room for files ends it."""
+        is_full, end = self._is_disk_full(), time.monotonic() + delay_s
+        while not self._stopping.is_set() and (left_s := end - time.monotonic()) > 0:
+            if is_full and not self._is_disk_full():
+                return
+            try:
+                await asyncio.wait_for(
+                    self._stopping.wait(), min(left_s, ROOM_CHECK_S) if is_full else left_s
+                )
+            except TimeoutError:
+                pass
 
     async def _run_once(self) -> tuple[int, float]:
         """Run the process once and return (exit code, seconds of readiness)."""

@@ -49,7 +49,12 @@ class Supervisor:
         children = []
         for plan in plans:
             child = SupervisedProcess(
-                plan, self._stream, self.write_status, self._explain, self._forks
+                plan,
+                self._stream,
+                self.write_status,
+                self._explain,
+                self._forks,
+                self._is_disk_full,
             )
             self._children[plan.name] = child
             self._tasks.append(asyncio.create_task(child.run(), name=plan.name))
@@ -96,6 +101,12 @@ class Supervisor:
             if not self._write_failed:
                 log.error("status.not_written", file=str(self._data.status), why=error.strerror)
             self._write_failed = True
+
+    def _is_disk_full(self) -> bool:
+        try:
+            return read_free_mb(self._data) < MIN_FREE_MB
+        except OSError:
+            return False
 
     def _explain(self, plan: ProcessPlan, code: int) -> str:
         """Explain in one sentence why a process ended."""

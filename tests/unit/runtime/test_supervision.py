@@ -281,6 +281,37 @@ async def test_a_process_that_waits_for_the_processor_is_not_hung(
     assert (await watched(probe, lambda: looks >= 35)).restarts == (0 if waits else 1)
 
 
+async def test_a_process_that_ended_on_a_full_disk_starts_once_there_is_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After making room, a person waited up to half a minute for the broker."""
+    monkeypatch.setattr(child_module, "ROOM_CHECK_S", 0.01)
+    monkeypatch.setattr(RestartBackoff, "next_delay_s", lambda *_: 3600.0)
+    restarts_on_full_disk = []
+    plan = ProcessPlan(
+        "ends", (sys.executable, "-c", ""), dict(os.environ), None, stop_order=StopOrder.SERVICES
+    )
+
+    def is_disk_full() -> bool:
+        restarts_on_full_disk.append(child.status.restarts)
+        return len(restarts_on_full_disk) < 5
+
+    child = SupervisedProcess(
+        plan,
+        OutputStream(io.StringIO()),
+        lambda: None,
+        lambda _plan, _code: "",
+        is_disk_full=is_disk_full,
+    )
+    running = asyncio.create_task(child.run())
+    async with asyncio.timeout(20):
+        while child.status.restarts == 0:
+            await asyncio.sleep(0.01)
+        await child.stop()
+        await running
+    assert restarts_on_full_disk[:5] == [0] * 5
+
+
 def test_the_start_of_a_state_is_kept_while_its_text_changes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
