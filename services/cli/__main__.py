@@ -6,6 +6,7 @@ A module is imported only when its command runs.
 import ast
 import errno
 import io
+import logging
 import sys
 from contextlib import suppress
 from difflib import get_close_matches
@@ -218,6 +219,8 @@ def main() -> None:
                 OSError
             ):  # Streams of the supervisor are neither file nor terminal and raise OSError.
                 stream.reconfigure(errors="replace")
+    # Without a handler its lines would stand raw before the one sentence of a command
+    logging.getLogger("aiokafka").addHandler(logging.NullHandler())
     try:
         app(prog_name="vigie")
     except UnicodeEncodeError as error:

@@ -397,3 +397,18 @@ def test_a_new_thing_is_printed_with_its_id(
     monkeypatch.setattr("services.cli.crisis.obligation.resolve_incident", lambda id, _realm: id)
     invocation = CliRunner().invoke(app, words.split())
     assert (invocation.exit_code, invocation.output.strip().endswith(" : new-1")) == (0, True)
+
+
+def test_an_absent_broker_prints_one_sentence_of_the_command() -> None:
+    """«Unable connect to "127.0.0.1:24299"…» stood above the table of `vigie status`."""
+    script = (
+        "import contextlib, logging, sys; sys.argv = ['vigie', '--version']\n"
+        "from services.cli.__main__ import main\n"
+        "with contextlib.suppress(SystemExit): main()\n"
+        "logging.getLogger('aiokafka.conn').error('Unable connect')"
+    )
+    command = subprocess.run(
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True
+    )
+    assert command.stdout.startswith("vigie ")
+    assert command.stderr == ""
