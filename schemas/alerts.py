@@ -683,6 +683,8 @@ class AttentionRequested(Fact):
         "reassignment_over",
         "reassignment_recalled",
         "reassignment_refused",
+        "reassignment_stopped",
+        "reassignment_resumed",
         "resource_unanswered",
         "resource_unfilled",
         "resource_late",
@@ -731,7 +733,9 @@ class AttentionRequested(Fact):
     request: str | None = optional("id of the resource request (D88)")
     resource: str | None = optional("its kind of resource")
     quantity: int | None = optional("quantity it asks for")
-    barred: str | None = optional("site that it cannot leave or reach: an order stands there (D78)")
+    barred: str | None = optional(
+        "site that a resource or agents cannot leave or reach: an order stands there (D78)"
+    )
     cards: int | None = optional("open cards of the site or person (D84)")
     unfinished: int | None = optional("open site cards of an overdue card, for the pilot (D84)")
     total: int | None = optional("all site cards of that card")

@@ -303,6 +303,9 @@ def _request_attention(draft: AlertsDecision, attention_request: AttentionReques
     )
     if reason is not None:
         values["why"] = reason
+    if attention_request.code == "reassignment_stopped" and attention_request.site is not None:
+        notifications.warn_site(draft, attention_request.site, incident, template, values)
+        return
     notifications.inform_roles(
         draft,
         attention_request.roles,

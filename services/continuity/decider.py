@@ -225,6 +225,7 @@ def _on_site(draft: ContinuityDecision, row: SiteRow) -> None:
         before is None and site_state.status is SiteStatus.NORMAL and not site_state.causes
     ):
         return
+    stopped_places = orders.find_stopped_places(draft.state)
     draft.emit(site_state)
     if draft.state.bia is None:
         return
@@ -241,6 +242,7 @@ def _on_site(draft: ContinuityDecision, row: SiteRow) -> None:
     site_cards.schedule_openings_of_site(draft, row.id)
     if site_state.is_barred and not (before is not None and before.is_barred):
         resources.on_order_given(draft, row.id)
+    orders.inform_about_stopped_places(draft, stopped_places)
     orders.schedule_review(draft)
 
 
@@ -250,8 +252,10 @@ def _on_area_order(draft: ContinuityDecision, row: AreaOrderRow) -> None:
     sites = tuple(sorted(row.barred))
     if sites == (() if before is None else before.sites):
         return
+    stopped_places = orders.find_stopped_places(draft.state)
     draft.emit(AreaOrderHeard(order=row.id, sites=sites))
     if draft.state.bia is not None:
+        orders.inform_about_stopped_places(draft, stopped_places)
         orders.schedule_review(draft)
 
 

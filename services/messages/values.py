@@ -48,6 +48,8 @@ PAGES: Final = {
     "reassignment_over": "/mes-sites",
     "reassignment_recalled": "/mes-sites",
     "reassignment_refused": "/reaffectation",
+    "reassignment_stopped": "/mes-sites",
+    "reassignment_resumed": "/mes-sites",
     "action_declined": "/actions",
     "action_cancelled": "/actions",
     "obligation_reminder": "/echeances",

@@ -138,6 +138,36 @@ def _tell_manager(
     )
 
 
+def warn_site(
+    draft: AlertsDecision, site: str, incident: str | None, template: str, values: Values
+) -> None:
+    """Warn the person responsible for a site of a danger elsewhere; nothing delays the message.
+
+    Rules D34, nobody on call, and D78.
+    """
+    people, uncovered = find_site_recipients(draft, site)
+    for role, scope in uncovered:
+        draft.emit(RoleUncovered(role=role, scope=scope))
+    for role, scope, person, by in people[:1]:
+        draft.emit(
+            NotificationPlanned(
+                notification=draft.derive("notification"),
+                incident=incident,
+                level=draft.level,
+                role=role,
+                scope=scope,
+                person=person,
+                channels=by,
+                answer_expected=False,
+                danger=True,
+                template=template,
+                values=build_message_values(draft, incident) | values,
+                planned_at=draft.clock,
+                quiet_until=None,
+            )
+        )
+
+
 class Recipient(NamedTuple):
     """A person responsible for a site, with role, scope and channels."""
 

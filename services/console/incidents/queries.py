@@ -162,11 +162,17 @@ class IncidentQueries(QueryBase):
             if is_changeable(order, question)
         ]
 
-    async def ordered_sites(self) -> frozenset[str]:
-        """Return the sites in the area of an order that nobody is sent to. Rule D102."""
+    async def barred_sites(self) -> frozenset[str]:
+        """Return the sites that nobody is sent to: an order stands there, or for their area.
+
+        Rules D78 and D102.
+        """
         view = await self.read()
         orders = (await view.picture.rows(AreaOrderRow)).values()
-        return frozenset(site for row in orders for site in row.barred)
+        sites = (await view.picture.rows(a.SiteRow)).values()
+        return frozenset(site for row in orders for site in row.barred).union(
+            row.id for row in sites if row.is_barred
+        )
 
     async def area_order_of(self, task: r.Task) -> AreaOrderRow | None:
         """Return the order that a task asks about."""

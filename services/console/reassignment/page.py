@@ -1,6 +1,6 @@
 """Page of reassignments: flow diagram, undecided lines by activity, and unmet needs."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -428,6 +428,8 @@ class SiteOrder:
     agents: int
     agents_text: str
     places: list[str]
+    barred_places: list[str]
+    """Places among them that nobody is sent to: an order stands there. Rules D78 and D102."""
     state_text: str
     icon: str
     still: str
@@ -449,11 +451,14 @@ def _find_direction(line: ReassignmentLine, site: str) -> OrderDirection:
 
 
 def list_site_orders(
-    site: str, lines: Iterable[ReassignmentLine], _: Translator
+    site: str,
+    lines: Iterable[ReassignmentLine],
+    _: Translator,
+    barred_sites: Collection[str] = (),
 ) -> list[SiteOrder]:
     """List the orders under way of a site by direction, those that need an answer first.
 
-    Agents without further need have their own entry.
+    Agents without further need have their own entry. Nobody is sent to `barred_sites`.
     """
     orders: dict[tuple[int, OrderDirection, bool], list[ReassignmentLine]] = {}
     for line in lines:
@@ -467,12 +472,16 @@ def list_site_orders(
                 [],
             ).append(line)
     return [
-        _build_site_order(way, orders[place, way, over], _) for place, way, over in sorted(orders)
+        _build_site_order(way, orders[place, way, over], _, barred_sites)
+        for place, way, over in sorted(orders)
     ]
 
 
 def _build_site_order(
-    way: OrderDirection, lines: list[ReassignmentLine], _: Translator
+    way: OrderDirection,
+    lines: list[ReassignmentLine],
+    _: Translator,
+    barred_sites: Collection[str],
 ) -> SiteOrder:
     state, agents = lines[0].state, sum(line.count for line in lines)
     others = (
@@ -480,6 +489,10 @@ def _build_site_order(
         if way in (OrderDirection.LEAVE, OrderDirection.COME)
         else []
     )
+    is_on_the_way = way is OrderDirection.LEAVE and state is not LineState.ARRIVED
+    barred_places = [
+        line.target.name for line in lines if is_on_the_way and line.target.site in barred_sites
+    ]
     needed_count = sum(line.count if line.needed is None else line.needed for line in lines)
     step, step_label = _get_next_step(state, needed_count)
     return SiteOrder(
@@ -491,6 +504,7 @@ def _build_site_order(
         agents=agents,
         agents_text=format_small_count(agents),
         places=[shorten_site_name(name) for name in dict.fromkeys(others)],
+        barred_places=[shorten_site_name(name) for name in dict.fromkeys(barred_places)],
         state_text=_(STATE_LABELS[state]),
         icon=_STATE_ICONS[state],
         still=describe_need(agents, needed_count, _),

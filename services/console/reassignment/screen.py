@@ -59,7 +59,7 @@ async def build_reassignment_page(x: ScreenData) -> dict[str, Any]:
     )
     return {
         "view": view,
-        "ordered_sites": await x.queries.ordered_sites(),
+        "barred_sites": await x.queries.barred_sites(),
         "facts": reassignment_page.list_quality_figures(proposal, x._)
         if proposal is not None
         else [],

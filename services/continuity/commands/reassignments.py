@@ -10,7 +10,6 @@ from typing import Final, NamedTuple, Self
 from schemas import reassignment as m
 from schemas.base import Instant
 from schemas.ranks import may_act
-from schemas.words import EventType
 from services.continuity.activities.assessment import schedule_settlement, select_arrived_lines
 from services.continuity.decision import ContinuityDecision, require_role
 from services.continuity.reassignment.orders import (
@@ -25,6 +24,7 @@ from services.continuity.reassignment.orders import (
 from services.continuity.reassignment.recalls import is_held, list_recalled_lines
 from services.continuity.reassignment.site_conditions import (
     describe_situation,
+    get_lost_seats_pct,
     is_hit,
     is_telework_working,
     is_too_late,
@@ -309,16 +309,7 @@ def _can_host(draft: ContinuityDecision, line: m.LineRow, restrictions: _SiteRes
         return line.place not in restrictions.barred_sites
     if line.place in restrictions.ordered_sites:
         return False
-    site_state = draft.state.sites.get(line.place)
-    lost_pct = (
-        max(
-            (c.loss_pct for c in site_state.causes if c.type is not EventType.STAFF_SHORTAGE),
-            default=0.0,
-        )
-        if site_state is not None
-        else 0.0
-    )
-    return round(lost_pct) < 100
+    return get_lost_seats_pct(draft.state.sites.get(line.place)) < 100
 
 
 def _choose_lines(

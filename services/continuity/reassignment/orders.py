@@ -49,6 +49,7 @@ from services.continuity.reassignment.site_conditions import (
     find_main_incident,
     find_ordered_sites,
     get_estimation_start,
+    get_lost_seats_pct,
     is_hit,
 )
 from services.continuity.state import ContinuityState, find_decided_lines, list_proposal_lines
@@ -56,6 +57,8 @@ from services.continuity.state import ContinuityState, find_decided_lines, list_
 CRISIS_AGE_FRACTION: Final = 4
 """Requests are at least 1/AGE of the age of the crisis apart."""
 TELEWORK: Final = "telework"
+WAITING_LINE_STATES: Final = (LineState.DISPATCHED, LineState.ACCEPTED)
+"""States of a line with agents under an order and not at work yet."""
 LINES_PER_STEP: Final = 100
 """Lines of one order, or void lines, in one step; the others follow. Bounds a Transaction."""
 HOSTS_NAMED: Final = 3
@@ -298,7 +301,12 @@ def _inform_about_end(draft: ContinuityDecision, last_part: Sequence[KeptRow]) -
 
 
 _AttentionCode = Literal[
-    "reassignment_void", "reassignment_over", "reassignment_recalled", "reassignment_refused"
+    "reassignment_void",
+    "reassignment_over",
+    "reassignment_recalled",
+    "reassignment_refused",
+    "reassignment_stopped",
+    "reassignment_resumed",
 ]
 
 
@@ -310,6 +318,7 @@ def _inform_manager(
     *,
     agents: int | None = None,
     come: int | None = None,
+    barred: str | None = None,
 ) -> None:
     """Demand the attention of the manager of a site, with the number of agents."""
     pole = site_record.pole if (site_record := draft.bia.sites.get(site)) is not None else None
@@ -322,8 +331,69 @@ def _inform_manager(
             incident=incident,
             agents=agents,
             come=come,
+            barred=barred,
         )
     )
+
+
+def find_stopped_places(state: ContinuityState) -> frozenset[str]:
+    """Return the places to which agents are ordered while an order stands there.
+
+    Rules D78 and D102.
+    """
+    ordered_sites = find_ordered_sites(state)
+    return frozenset(
+        row.place
+        for row in _list_journeys(state)
+        if row.place in ordered_sites
+        or ((site := state.sites.get(row.place)) is not None and site.is_barred)
+    )
+
+
+def inform_about_stopped_places(draft: ContinuityDecision, before: frozenset[str]) -> None:
+    """Stop agents on their way to a place where an order is given, and say when they may go on.
+
+    `before` holds the stopped places before this input. A place without seats after the order says
+    nothing: the next proposal voids its lines. Rule D78.
+    """
+    after = find_stopped_places(draft.state)
+    _inform_senders(draft, "reassignment_stopped", after - before)
+    open_places = (
+        place for place in before - after if get_lost_seats_pct(draft.state.sites.get(place)) == 0
+    )
+    _inform_senders(draft, "reassignment_resumed", frozenset(open_places))
+
+
+def _list_journeys(state: ContinuityState) -> list[ReassignmentRow]:
+    """List approved lines to another site without an arrival yet."""
+    return [
+        row
+        for row in state.moved.values()
+        if row.state in WAITING_LINE_STATES and row.place not in (TELEWORK, row.site)
+    ]
+
+
+def _inform_senders(
+    draft: ContinuityDecision, code: _AttentionCode, places: frozenset[str]
+) -> None:
+    """Inform the managers of the sites with orders to send agents to these places."""
+    agents = Counter[tuple[str, str]]()
+    for row in _list_journeys(draft.state):
+        if row.place in places:
+            agents[row.place, row.site] += row.count
+    for (place, site), count in sorted(agents.items()):
+        _inform_manager(
+            draft, code, site, _find_order_incident(draft, place), agents=count, barred=place
+        )
+
+
+def _find_order_incident(draft: ContinuityDecision, place: str) -> str | None:
+    """Return the incident of the newest cause at a site under an order of its own."""
+    site = draft.state.sites.get(place)
+    if site is None or not site.is_barred:
+        return None
+    newest = max(site.causes, key=lambda cause: (cause.since, cause.id), default=None)
+    return None if newest is None else newest.incident
 
 
 def _void_lines(

@@ -247,6 +247,12 @@ def _compute_capacity_left(sites: Mapping[str, SiteHeard], *, absence: bool) -> 
     return {id: 100 - loss for id, loss in losses.items() if loss > 0}
 
 
+def get_lost_seats_pct(site: SiteHeard | None) -> int:
+    """Return the per cent of its seats that a site has lost."""
+    causes = () if site is None else site.causes
+    return max((round(c.loss_pct) for c in causes if c.type is not _ABSENCE_TYPE), default=0)
+
+
 def is_hit(situation: Situation) -> bool:
     """Check whether some site lost seats or staff."""
     return any(c.seat_pct < 100 or c.staff_pct < 100 for c in situation.sites)

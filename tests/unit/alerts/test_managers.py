@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from schemas.alerts import AttentionRequested
 from schemas.calling import AnswerReceived, NotificationPlanned, RoleUncovered
 from schemas.commands import DenyReport, ResolveIncident, SetLevel
 from schemas.oncall import NoteReachability, ReachRow
@@ -71,6 +72,28 @@ def test_an_order_without_a_reachable_manager_goes_higher(
     assert {f.values["site"] for f in orders} == {COLLEGE}
     uncovered = [f for f in scene.named(RoleUncovered) if f.escalation is None]
     assert ("responsable_site" in {f.role for f in uncovered}) == (len(absent) > 1)
+
+
+@pytest.mark.parametrize(
+    ("absent", "role"),
+    [((), "responsable_site"), ((f"rs-{PMI}", f"rs-{PMI}-s"), "directeur_pole")],
+)
+def test_a_journey_into_danger_is_stopped_despite_an_absent_manager(
+    scene: Scene, absent: tuple[str, ...], role: str
+) -> None:
+    reach = tuple(ReachRow(id=person, points=()) for person in absent)
+    scene.command(NoteReachability(author="adm", role="admin", people=reach), 0)
+    stop = AttentionRequested(
+        code="reassignment_stopped",
+        roles=("responsable_site",),
+        site=PMI,
+        agents=4,
+        barred=COLLEGE,
+    )
+    scene.feed(stop, at=scene.at(700))
+    (one,) = told(scene, "reassignment_stopped")
+    assert (one.role, one.danger, one.quiet_until) == (role, True, None)
+    assert (one.values["site"], one.values["agents"], one.values["barred"]) == (PMI, 4, COLLEGE)
 
 
 def test_a_manager_is_not_informed_of_their_own_order(scene: Scene) -> None:

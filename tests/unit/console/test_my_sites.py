@@ -196,6 +196,18 @@ async def test_an_order_can_be_refused_until_the_agents_have_arrived(
     assert form is None or re.search(r'name="reason" required', form[0])
 
 
+@pytest.mark.parametrize(("state", "is_stopped"), [("dispatched", True), ("arrived", False)])
+async def test_an_order_into_danger_is_marked_until_the_agents_arrive(
+    state: str, is_stopped: bool
+) -> None:
+    realm_state = ordered(state)
+    evacuated = {"id": "sst-01", "status": "evacuated", "since": START, "capacity_pct": 0}
+    realm_state.put("sites", evacuated)
+    browser, _ = browsing(realm_state)
+    page = (await browser.get(f"/mes-sites?realm={REALM}", role=MANAGER)).text
+    assert ("N’envoyez personne à" in page) is is_stopped
+
+
 async def test_a_refusal_becomes_a_command_with_its_reason() -> None:
     browser, _ = browsing(ordered("dispatched"))
     path = f"/api/v1/reassignments/l-1/refuse?realm={REALM}"

@@ -82,3 +82,22 @@ def test_an_order_for_an_area_alone_asks_for_no_proposal() -> None:
     order(world, "09:40", "cen-1", "cen-2")
     world.until("10:40")
     assert world.facts(m.ProposalRequested) == []
+
+
+def test_an_order_for_an_area_stops_agents_on_their_way_into_it() -> None:
+    """Only the cell's page said so; the managers of the agents heard nothing."""
+    world = World()
+    world.hit("cen-1", EventType.CLOSURE, since="09:40")
+    world.until("09:43")
+    proposal = answer(world, "09:44").id
+    approve(world, "09:44")
+    world.until("09:45")
+    host = min(hosts(world, proposal))
+    count = sum(row.count for row in world.state.moved.values() if row.place == host)
+    order(world, "09:50", host)
+    (stopped,) = world.asked("reassignment_stopped")
+    assert (stopped.site, stopped.agents, stopped.barred) == ("cen-1", count, host)
+    assert world.asked("reassignment_resumed") == []
+    order(world, "10:00", host, outside=(host,))
+    (resumed,) = world.asked("reassignment_resumed")
+    assert (resumed.site, resumed.agents, resumed.barred) == ("cen-1", count, host)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from schemas import reassignment as m
@@ -142,6 +144,74 @@ def test_agents_already_away_stay_at_their_host() -> None:
     answer(world, "10:31")
     after = {id: row.needed for id, row in world.state.moved.items() if id in before}
     assert after == before
+
+
+def on_the_way() -> tuple[World, str, int]:
+    """Return a world, a host, and the number of agents with an order to go there."""
+    world = World(found=None)
+    world.hit("cen-1", EventType.CLOSURE, since="09:40")
+    world.until("09:43")
+    answer(world, "09:44")
+    approve(world, "09:44")
+    world.until("09:45")
+    agents = Counter[str]()
+    for row in world.state.moved.values():
+        if row.place not in ("telework", row.site):
+            agents[row.place] += row.count
+    (host, count), *_ = agents.most_common(1)
+    return world, host, count
+
+
+def notices(world: World, code: str) -> list[tuple[str | None, int | None, str | None]]:
+    return [(one.site, one.agents, one.barred) for one in world.asked(code)]
+
+
+@pytest.mark.parametrize(
+    "order", [EventType.FIRE, EventType.EVACUATION, EventType.SHELTER_IN_PLACE]
+)
+def test_agents_on_their_way_to_an_order_are_stopped_at_once(order: EventType) -> None:
+    """The order stood for an hour before their manager heard that the place is lost."""
+    world, host, count = on_the_way()
+    world.hit(host, order, since="09:50", incident="i-2")
+    assert notices(world, "reassignment_stopped") == [("cen-1", count, host)]
+    (notice,) = world.asked("reassignment_stopped")
+    assert (notice.roles, notice.incident) == (("responsable_site",), "i-2")
+    world.hit(host, EventType.OUTAGE_POWER, since="09:55", incident="i-2")
+    assert len(world.asked("reassignment_stopped")) == 1
+
+
+def test_a_closed_place_stops_no_agents_before_its_lines_are_void() -> None:
+    world, host, _ = on_the_way()
+    world.hit(host, EventType.CLOSURE, since="09:50")
+    assert notices(world, "reassignment_stopped") == []
+
+
+def test_agents_at_work_are_not_stopped() -> None:
+    """They are people of the place, which its own order reaches."""
+    world, host, _ = on_the_way()
+    arrived = [row.id for row in world.state.moved.values() if row.place == host]
+    command = m.ArriveReassignment(
+        author="p-1", role="site_manager", line=arrived[0], lines=tuple(arrived[1:])
+    )
+    world.say(command, "09:48")
+    world.hit(host, EventType.FIRE, since="09:50")
+    assert notices(world, "reassignment_stopped") == []
+
+
+def test_the_end_of_an_order_says_that_agents_may_go_on() -> None:
+    world, host, count = on_the_way()
+    world.hit(host, EventType.SHELTER_IN_PLACE, since="09:50")
+    assert notices(world, "reassignment_resumed") == []
+    world.lift(host, "10:20")
+    assert notices(world, "reassignment_resumed") == [("cen-1", count, host)]
+
+
+def test_a_place_still_closed_after_its_order_calls_no_agents() -> None:
+    world, host, _ = on_the_way()
+    world.hit(host, EventType.SHELTER_IN_PLACE, since="09:50")
+    world.hit(host, EventType.CLOSURE, since="09:55")
+    world.lift(host, "10:20", EventType.SHELTER_IN_PLACE)
+    assert notices(world, "reassignment_resumed") == []
 
 
 def test_a_requested_computation_reports_confined_people() -> None:
