@@ -26,6 +26,7 @@ from schemas.crisis.resource_requests import WAITING_STATES, RequestPriority, Re
 from schemas.ranks import HOLD_ROLE, POLE_DIRECTOR_ROLE
 from schemas.reassignment import ProposalRow, ProposalState
 from schemas.words import ActionState, CardState, ClockState, IncidentState, PlanState, TaskState
+from services.console.incidents.merging import find_standing_incident
 
 MAX_NEW: Final = 10
 """Most new demands on one person in ten minutes (EEMUA 191)."""
@@ -324,7 +325,7 @@ def _list_help(facts: DemandRows, now: Instant) -> Iterator[Demand]:
             row.started_at or row.drafted_at,
             _list_cell_roles(facts),
             row.help,
-            incident=row.incident,
+            incident=find_standing_incident(facts.incidents, row.incident),
         )
 
 
@@ -351,8 +352,11 @@ def _is_repeated(row: CallOutRow, counts: Iterable[CallOutRow]) -> bool:
 
 
 def _is_help_open(incidents: Mapping[str, IncidentRow], row: CallOutRow, now: Instant) -> bool:
-    """Return whether the incident of a headcount is open, or its end is not long ago."""
-    incident = incidents.get(row.incident or "")
+    """Return whether the incident of a headcount is open, or its end is not long ago.
+
+    A merged incident stands for nothing: the help is still needed in the one that it went into.
+    """
+    incident = incidents.get(find_standing_incident(incidents, row.incident) or "")
     if incident is not None:
         return incident.state in _OPEN_STATES
     return row.ended_at is None or now < row.ended_at + HELP_KEPT_MS
@@ -376,7 +380,7 @@ def _list_headcounts(facts: DemandRows) -> Iterator[Demand]:
                 row.started_at,
                 _list_cell_roles(facts),
                 missing,
-                incident=row.incident,
+                incident=find_standing_incident(facts.incidents, row.incident),
             )
 
 

@@ -36,7 +36,8 @@ class _PublishedCounts:
 
     quiet: bool
     """True if it was over when this process began, so its counts are already published."""
-    counts: Counter[str] = field(default_factory=Counter)
+    counts: Counter[str] | None = None
+    """None before the first count."""
     sites: dict[str, str] = field(default_factory=dict)
     people_by_site: dict[str, int] = field(default_factory=dict)
 
@@ -70,32 +71,37 @@ class HeadcountTally:
         """Tally once. Raise BrokerAway; the next round sends the counts."""
         now = round(self._wall_clock() * 1000)
         for id, headcount in list(self._outbox.headcounts.items()):
-            if headcount.started_at is not None and now - headcount.started_at > ANSWERS_KEPT_MS:
+            if headcount.started_at is None:
+                continue
+            if now - headcount.started_at > ANSWERS_KEPT_MS:
                 await self._destroy(id, headcount)
             else:
                 await self._count(id, headcount, now)
 
     async def _count(self, id: str, headcount: OpenHeadcount, now: int) -> None:
+        """Publish new counts; the first one says that the count has begun, before any answer."""
         answers = self._answers.get_many([headcount_text_id(n) for n in headcount.notifications])
         counts = Counter(str(item.fields["headcount"]) for item in answers.values())
         published_counts = self._told.setdefault(id, _PublishedCounts(quiet=headcount.over))
-        if counts == published_counts.counts:
+        if counts == published_counts.counts or (headcount.over and not counts):
             return
-        tally = HeadcountTallied(
-            callout=id, **{answer.value: counts[answer.value] for answer in HeadcountAnswer}
-        )
-        await self._producer.send(
-            input_topic("delivery"), headcount.realm, tally, id=f"tally-{uuid4()}", source=SOURCE
-        )
-        if len(headcount.sites) == 1:
-            await self._report(
-                f"{id}-found",
-                headcount,
-                headcount.sites[0],
-                counts.total(),
-                len(headcount.persons),
-                now,
+        if counts:
+            tally = HeadcountTallied(
+                callout=id, **{answer.value: counts[answer.value] for answer in HeadcountAnswer}
             )
+            await self._producer.send(
+                input_topic("delivery"),
+                headcount.realm,
+                tally,
+                id=f"tally-{uuid4()}",
+                source=SOURCE,
+            )
+        if len(headcount.sites) == 1:
+            site = headcount.sites[0]
+            if not self._is_counted_anew(headcount, site):
+                await self._report(
+                    f"{id}-found", headcount, site, counts.total(), len(headcount.persons), now
+                )
         else:
             persons = {
                 person
@@ -115,7 +121,7 @@ class HeadcountTally:
         persons: set[str],
         now: int,
     ) -> None:
-        """Report each site with a new count; the first time also sites without any person found."""
+        """Report each site with a new count; the first time also those where nobody is found."""
         await self._place(headcount, published_counts.sites)
         expected_counts, there = (
             Counter(published_counts.sites.values()),
@@ -123,7 +129,7 @@ class HeadcountTally:
         )
         for site in headcount.sites:
             if expected_counts[site] and published_counts.people_by_site.get(site) != there[site]:
-                if not published_counts.quiet:
+                if not published_counts.quiet and not self._is_counted_anew(headcount, site):
                     await self._report(
                         f"{id}-{site}-found",
                         headcount,
@@ -134,6 +140,19 @@ class HeadcountTally:
                     )
                 published_counts.people_by_site[site] = there[site]
         published_counts.quiet = False
+
+    def _is_counted_anew(self, headcount: OpenHeadcount, site: str) -> bool:
+        """Return whether a later headcount counts the site.
+
+        A late answer to the earlier one says nothing about the people that are missed now.
+        """
+        started_at = headcount.started_at or 0
+        return any(
+            other.realm == headcount.realm
+            and site in other.sites
+            and (other.started_at or 0) > started_at
+            for other in self._outbox.headcounts.values()
+        )
 
     async def _place(self, headcount: OpenHeadcount, sites: dict[str, str]) -> None:
         """Find the site of each person.

@@ -485,6 +485,21 @@ def test_a_request_for_help_stays_while_the_incident_of_its_headcount_is_open() 
     assert _rows(9 * HOUR_MS, count, incidents={"i": closed}) == []
 
 
+def test_a_request_for_help_follows_its_incident_into_the_one_that_it_was_merged_into() -> None:
+    """D37: a merge took the people who ask for help out of the queue."""
+    ended = {"state": "done", "ended_at": 5 * MINUTE_MS, "safe": 9, "help": 1, "incident": "i"}
+    incidents = {
+        "i": _incident("i", danger=False, state=IncidentState.MERGED, merged_into="j"),
+        "j": _incident("j", danger=False, state=IncidentState.MERGED, merged_into="k"),
+        "k": _incident("k", danger=False),
+    }
+    facts = DemandRows(POLICY, incidents, callouts={"c": _headcount("c", **ended)})
+    (demand,) = seen(facts, CELL_ROLE, 9 * HOUR_MS).queue
+    assert (demand.kind, demand.count, demand.incident) == ("help", 1, "k")
+    incidents["k"] = _incident("k", danger=False, state=IncidentState.CLOSED)
+    assert seen(replace(facts, incidents=incidents), CELL_ROLE, 9 * HOUR_MS).queue == ()
+
+
 def test_a_later_headcount_of_the_same_sites_asks_for_help_anew() -> None:
     first = _headcount("c", help=1, safe=9, state="done", ended_at=MINUTE_MS)
     second = _headcount("d", 10, safe=10, state="done", ended_at=12 * MINUTE_MS)

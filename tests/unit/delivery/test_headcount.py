@@ -334,6 +334,51 @@ async def test_several_sites_are_counted_one_by_one() -> None:
     )
 
 
+@pytest.mark.parametrize("sites", [("cen-1",), ("cen-1", "cen-2")])
+async def test_a_count_that_has_begun_is_published_before_the_first_answer(
+    sites: tuple[str, ...],
+) -> None:
+    """D37: without an answer nobody was missed, and the incident could be closed without a word."""
+    outbox, answer_store = create_attempt_view(), Kept()
+    headcount(outbox, answer_store, sites=sites)
+    teller = HeadcountTally(
+        outbox, answer_store, answer_store, answer_store, wall_clock=lambda: T0 / 1000
+    )
+    outbox.headcounts["c1"].started_at = None
+    await teller.tell()
+    assert answer_store.sent == [], "a draft counts nobody"
+    outbox.headcounts["c1"].started_at = T0
+    await teller.tell()
+    await teller.tell()
+    nobody = [("cen-1", 0, 4)] if len(sites) == 1 else [("cen-1", 0, 3), ("cen-2", 0, 1)]
+    assert answer_store.reports() == nobody
+    assert len(answer_store.sent) == len(nobody), "no answer is no tally"
+
+
+@pytest.mark.parametrize("sites", [("cen-1",), ("cen-1", "cen-2")])
+async def test_a_late_answer_to_an_earlier_headcount_finds_nobody_of_the_later_one(
+    sites: tuple[str, ...],
+) -> None:
+    """D37: the link of the first message stood for «everybody is found» in the second headcount."""
+    outbox, answer_store = create_attempt_view(), Kept()
+    headcount(outbox, answer_store, "safe", "safe", "safe", sites=sites)
+    outbox.headcounts["c1"].over = True
+    outbox.headcounts["c2"] = OpenHeadcount(
+        "92", ("cen-1",), T0 + 1000, over=False, persons={"p0", "p1"}, notifications={}
+    )
+    teller = HeadcountTally(
+        outbox, answer_store, answer_store, answer_store, wall_clock=lambda: T0 / 1000
+    )
+    await teller.tell()
+    answer_store.sent.clear()
+    answer_store.items[headcount_text_id("n3")] = TextItem({"headcount": "safe"})
+    await teller.tell()
+    assert answer_store.reports() == []
+    assert [m for _, m in answer_store.sent] == [
+        HeadcountTallied(callout="c1", safe=4, help=0, away=0)
+    ], "the answer still counts in its own headcount"
+
+
 async def test_a_restart_publishes_no_closed_count_and_later_answers_count() -> None:
     outbox, answer_store = create_attempt_view(), Kept()
     headcount(outbox, answer_store, "safe", sites=("cen-2", "cen-1"))
