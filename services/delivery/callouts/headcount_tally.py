@@ -37,7 +37,7 @@ class _PublishedCounts:
     quiet: bool
     """True if it was over when this process began, so its counts are already published."""
     counts: Counter[str] | None = None
-    """None before the first count."""
+    """Newest counts; nothing is published yet without them."""
     sites: dict[str, str] = field(default_factory=dict)
     people_by_site: dict[str, int] = field(default_factory=dict)
 

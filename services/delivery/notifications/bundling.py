@@ -229,6 +229,14 @@ def is_bundled(row: NotificationRow) -> bool:
     return is_information and is_budgeted(row) and row.campaign is None
 
 
+def is_first_wait(row: NotificationRow, rules: DeliveryRules, now: Instant) -> bool:
+    """Check whether a message may wait for a digest after its wait for a provider.
+
+    One that contains others, or that is as old as a digest, has waited enough.
+    """
+    return not row.attempts and not row.bundle and now < row.planned_at + rules.digest_ms
+
+
 def select_covered_messages(
     row: NotificationRow, others: tuple[NotificationRow, ...]
 ) -> tuple[NotificationRow, ...]:

@@ -26,7 +26,10 @@ from services.delivery.notifications.bundling import (
     bundle_messages,
     bundle_minute,
     choose_newest_call,
+    is_bundled,
+    is_first_wait,
     select_covered_messages,
+    sort_by_gravity,
 )
 from services.delivery.notifications.channel_policies import build_planned_row
 from services.delivery.replies.answers import (
@@ -277,14 +280,52 @@ def on_channel_free(draft: DeliveryDecision, channel: Channel) -> None:
     state, now = draft.state, draft.now
     terms = replace(draft.build_terms(), is_open=lambda _row, _channel: True)
     room = state.pacing.room(channel, state.rules.channels[channel], now)
-    for id in state.pacing.first(channel, room):
-        row = state.notifications[id]
-        draft.record_step(row, plan_first_step(draft.state, row, now, terms))
+    ids = state.pacing.first(channel, room)
+    while ids:
+        bundled_count = sum(_send_or_bundle(draft, state.notifications[id], terms) for id in ids)
+        ids = draft.state.pacing.first(channel, bundled_count)
+
+
+def _send_or_bundle(
+    draft: DeliveryDecision, row: NotificationRow, terms: attempts.AttemptTerms
+) -> bool:
+    """Send the next message of a provider; return whether it waits for a digest instead (D36)."""
+    until = draft.state.bundles.until(row, draft.state.rules, draft.now)
+    if until is None or not is_first_wait(row, draft.state.rules, draft.now):
+        draft.record_step(row, plan_first_step(draft.state, row, draft.now, terms))
+        return False
+    waiting = {"why": attempts.BUNDLED, "not_before": until, "waits_for": None}
+    draft.record_rows(attempts.update_state(row.model_copy(update=waiting)))
+    return True
 
 
 def on_held_message_due(draft: DeliveryDecision, row: NotificationRow) -> None:
-    """Send a message that waited for the end of the hold."""
-    draft.record_step(row, plan_first_step(draft.state, row, draft.now))
+    """Send messages that waited for the end of the hold, information as one per person (D36).
+
+    Messages whose quiet hours have not ended stay for themselves, and so do those with an attempt
+    or with other channels.
+    """
+    state, now = draft.state, draft.now
+    if not _is_held_information(row, now):
+        draft.record_step(row, plan_first_step(state, row, now))
+        return
+    others = (state.notifications[id] for id in state.held)
+    mine = tuple(
+        other
+        for other in others
+        if (other.person, other.channels) == (row.person, row.channels)
+        and _is_held_information(other, now)
+    )
+    first, *rest = sort_by_gravity(mine)
+    carrier, *bundled_rows = bundle_messages(first, tuple(rest))
+    draft.record_step(first, plan_first_step(state, carrier, now))
+    draft.record_rows(*map(attempts.update_state, bundled_rows))
+
+
+def _is_held_information(row: NotificationRow, now: Instant) -> bool:
+    """Check whether a message that waits for the end of a hold may go with others."""
+    is_quiet = row.quiet_until is not None and now < row.quiet_until
+    return is_bundled(row) and bool(row.channels) and not row.attempts and not is_quiet
 
 
 def on_later_message_due(draft: DeliveryDecision, row: NotificationRow) -> None:

@@ -486,7 +486,7 @@ def test_a_request_for_help_stays_while_the_incident_of_its_headcount_is_open() 
 
 
 def test_a_request_for_help_follows_its_incident_into_the_one_that_it_was_merged_into() -> None:
-    """D37: a merge took the people who ask for help out of the queue."""
+    """D37: a merge took requests for help out of the queue."""
     ended = {"state": "done", "ended_at": 5 * MINUTE_MS, "safe": 9, "help": 1, "incident": "i"}
     incidents = {
         "i": _incident("i", danger=False, state=IncidentState.MERGED, merged_into="j"),

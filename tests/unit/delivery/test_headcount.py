@@ -356,7 +356,7 @@ async def test_a_count_that_has_begun_is_published_before_the_first_answer(
 
 
 @pytest.mark.parametrize("sites", [("cen-1",), ("cen-1", "cen-2")])
-async def test_a_late_answer_to_an_earlier_headcount_finds_nobody_of_the_later_one(
+async def test_answers_to_an_old_headcount_do_not_count_in_the_new_one(
     sites: tuple[str, ...],
 ) -> None:
     """D37: the link of the first message stood for «everybody is found» in the second headcount."""

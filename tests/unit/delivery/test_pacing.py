@@ -125,8 +125,9 @@ def test_danger_and_first_pages_overtake_all_others_and_are_counted() -> None:
 
 def test_calls_go_before_information_and_groups_take_turns() -> None:
     d = declared(desk(channels=("sms",)), per_minute=60, burst=1)
+    d.roster(dgs=("sms",), rh=("sms",))
     for n in range(3):
-        d.plan(f"info-{n}", channels=(SMS,), answer_expected=False, incident=f"i9-{n}")
+        d.plan(f"info-{n}", channels=(SMS,), answer_expected=False, incident=f"i9-{n}", person="rh")
     waves(d, 40, escalation="big")
     waves(d, 3, escalation="small")
     order = []
@@ -342,6 +343,42 @@ def test_beyond_the_budget_information_waits_for_a_digest_and_calls_never_do() -
     assert d.plan("danger", channels=(SMS,), answer_expected=False, danger=True).attempts
     d.wait(601)
     assert d.row("i6").attempts
+
+
+def test_information_that_waits_for_a_busy_provider_counts_for_the_budget_and_the_first_alarm() -> (
+    None
+):
+    """D36: a storm that filled the provider's queue sent each message of a person for itself."""
+    d = declared(desk(channels=("sms",)), per_minute=60, burst=1)
+    for n in range(9):
+        d.plan(f"i{n}", channels=(SMS,), answer_expected=False, incident=f"i{n}")
+    alarm(d, "a1")
+    alarm(d, "a2")
+    d.wait(60)
+    rows = [row for row in d.state.notifications.values() if row.person == "dgs" and row.attempts]
+    assert len(rows) == 6
+    d.wait(560)
+    digests = [row for row in d.state.notifications.values() if row.bundle]
+    assert [row.bundle_count for row in digests] == [4], "eleven are six and one digest of five"
+
+
+def test_a_hold_ends_with_one_message_of_information_per_person() -> None:
+    """D36: after a night without sending, a person got each alarm of the night for itself."""
+    d = desk(channels=("sms", "email"))
+    d.hold(3600)
+    for n in range(10):
+        alarm(d, f"a{n}", level=Level.N1 if n else Level.N2)
+        d.wait(60)
+    d.plan("call", channels=(SMS,), wave=2)
+    d.plan("mail", channels=(Channel.EMAIL,), answer_expected=False)
+    d.plan("night", channels=(SMS,), answer_expected=False, quiet_until=d.now + 7200_000)
+    d.wait(3600)
+    carrier = d.row("a0")
+    assert (len(carrier.attempts), carrier.bundle_count) == (1, 9), "the gravest carries the rest"
+    assert {d.row(f"a{n}").bundled_into for n in range(1, 10)} == {"a0"}
+    assert d.row("call").attempts
+    assert d.row("mail").attempts
+    assert (d.row("night").attempts, d.row("night").why) == ((), "quiet_hours")
 
 
 def test_recalled_messages_leave_the_digest() -> None:

@@ -131,8 +131,8 @@ def test_another_incident_and_another_person_do_not_wait() -> None:
 def test_after_a_hold_a_person_gets_one_message_per_minute_and_incident() -> None:
     d = desk()
     d.hold(3600)
-    told(d, "a")
-    told(d, "b")
+    call(d, "a")
+    call(d, "b", escalation="other")
     d.tell(ReleaseSending(author="coord-pca", role="coordinator"))
     d.wait(0)
     assert sorted(bool(d.row(id).attempts) for id in ("a", "b")) == [False, True]
