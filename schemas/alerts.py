@@ -487,6 +487,11 @@ class FlagRow(Model):
         default=None, description="yellow vigilance: time of the digest that reports it (D72)"
     )
 
+    @property
+    def is_true(self) -> bool:
+        """Tell whether it is true and in force, and not by planned works alone (D64)."""
+        return not self.maintenance and self.effective_from is None and self.value is True
+
 
 # ── facts ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -5,7 +5,7 @@ One rule for levels and for the activity. Rules D13 and D40.
 
 from pydantic import Field
 
-from schemas.base import Fact, Instant, Model, register_message
+from schemas.base import Fact, Instant, Model, copy_with, register_message
 from schemas.reports import Measure, Window
 from schemas.words import Certainty, EventType
 
@@ -127,6 +127,37 @@ class CauseChanged(Fact):
     cause: Cause
     reports: Members | None = None
     sources: Members | None = None
+
+    @classmethod
+    def between(cls, before: Cause | None, after: Cause) -> "CauseChanged":
+        """Return the change of a recorded cause, None for a new one, with those that joined it."""
+        reports, sources = _get_recorded_members(before)
+        members = {"reports": (), "sources": (), "reports_count": len(after.reports)}
+        return cls(
+            cause=copy_with(after, members),
+            reports=Members.between(reports, after.reports),
+            sources=Members.between(sources, after.sources),
+        )
+
+    def apply(self, before: Cause | None) -> Cause:
+        """Return the cause after the change."""
+        if self.reports is None or self.sources is None:
+            return self.cause
+        reports, sources = _get_recorded_members(before)
+        return copy_with(
+            self.cause,
+            {"reports": self.reports.apply(reports), "sources": self.sources.apply(sources)},
+        )
+
+
+def _get_recorded_members(cause: Cause | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the reports and sources to which the next change of a cause adds.
+
+    Empty for a cause that was only written whole so far.
+    """
+    return (
+        ((), ()) if cause is None or cause.reports_count is None else (cause.reports, cause.sources)
+    )
 
 
 @register_message

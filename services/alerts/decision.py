@@ -8,7 +8,8 @@ per kind and subject.
 
 from bisect import insort
 from collections.abc import Iterable, Iterator
-from typing import Any, Final, Literal, NamedTuple
+from operator import attrgetter
+from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 from schemas.alerts import (
     DeadlineSettled,
@@ -21,7 +22,7 @@ from schemas.alerts import (
     TaskRow,
     TriggerRow,
 )
-from schemas.base import MINUTE_MS, Fact, Instant, copy_with
+from schemas.base import MINUTE_MS, Fact, Instant, Model, copy_with
 from schemas.words import Level, TaskState
 from services.alerts.deadlines import AlertsDeadline
 from services.alerts.evolve import OPEN, evolve
@@ -32,6 +33,16 @@ from services.alerts.state import State
 from services.runtime.decider.command_checks import check_version
 from services.runtime.decider.maps import Map
 from services.runtime.decider.protocol import Decision, Firing, Input, RefusedCommand
+
+_M = TypeVar("_M", bound=Model)
+
+
+def sort_by_id(rows: Iterable[_M]) -> list[_M]:
+    """Sort rows by id, so that facts do not follow the order of a map.
+
+    The order of a map depends on the hash seed of the process; the order of facts must not.
+    """
+    return sorted(rows, key=attrgetter("id"))
 
 
 class Order(NamedTuple):

@@ -17,7 +17,6 @@ from schemas.topics import is_live
 from schemas.words import EventType, MsgType, ReportState
 from services.alerts import obligations
 from services.alerts.causes import cause_lifecycle, restoration, site_status, suppression
-from services.alerts.causes.cause_impact import is_count_of_day, merge_values, unite_windows
 from services.alerts.causes.cause_lifecycle import ReportEffect
 from services.alerts.causes.restoration import list_communes_of_cause
 from services.alerts.causes.site_status import list_evacuated_sites
@@ -51,12 +50,15 @@ from services.alerts.reports.report_facts import (
     get_site,
     is_all_clear,
     is_confirmed,
+    is_count_of_day,
     is_danger_without_place,
     is_inside,
     is_leave_order,
     is_placeless,
     is_site_report,
     list_communes,
+    merge_values,
+    unite_windows,
 )
 from services.alerts.reports.verification import (
     answer_place_questions,

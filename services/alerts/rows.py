@@ -1,24 +1,13 @@
-"""Rows of indexes, and helpers for sorted rows and maps."""
+"""Rows of the indexes of the state, and the types of their values."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from operator import attrgetter
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple
 
-from schemas.base import Instant, Model
+from schemas.base import Instant
 from services.runtime.decider.maps import Map
 
 Changes = dict[str, Any]
 """Fields of the state with their new values."""
-_M = TypeVar("_M", bound=Model)
-
-
-def sort_by_id(rows: Iterable[_M]) -> list[_M]:
-    """Sort rows by id, so that facts do not follow the order of a map.
-
-    The order of a map depends on the hash seed of the process; the order of facts must not.
-    """
-    return sorted(rows, key=attrgetter("id"))
 
 
 @dataclass(frozen=True, slots=True)

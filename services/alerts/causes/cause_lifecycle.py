@@ -9,16 +9,8 @@ from typing import Any, Final, Literal
 from schemas.alerts import ReportChanged, ReportRow, TaskChanged
 from schemas.base import Instant, copy_with
 from schemas.catalogue.event_types import endangers_people
-from schemas.crisis.causes import Cause, CauseChanged, Members
+from schemas.crisis.causes import Cause, CauseChanged
 from schemas.words import MsgType
-from services.alerts.causes.cause_impact import (
-    count_persons,
-    is_count_of_day,
-    is_daily,
-    merge_values,
-    rebuild_cause,
-    unite_windows,
-)
 from services.alerts.decision import (
     AlertsDecision,
     cancel_task,
@@ -27,7 +19,6 @@ from services.alerts.decision import (
     open_task,
 )
 from services.alerts.evolve import OPEN
-from services.alerts.evolve.causes import get_recorded_members
 from services.alerts.reference.territory import (
     CAUSE_TYPES,
     CONTRADICTION_MS,
@@ -46,11 +37,14 @@ from services.alerts.reports.report_facts import (
     DENIED,
     are_windows_over,
     build_subject_key,
+    count_persons,
     get_measure_name,
     get_site,
     is_ahead,
     is_all_clear,
     is_confirmed,
+    is_count_of_day,
+    is_daily,
     is_danger_without_place,
     is_inside,
     is_placeless,
@@ -58,6 +52,9 @@ from services.alerts.reports.report_facts import (
     is_standing,
     is_wide,
     list_communes,
+    merge_values,
+    rebuild_cause,
+    unite_windows,
 )
 
 ReportOutcome = Literal["new", "same", "replaced", "over"]
@@ -170,16 +167,7 @@ def record_with_deadline(draft: AlertsDecision, cause: Cause) -> Cause:
 
 def record_cause(draft: AlertsDecision, cause: Cause) -> Cause:
     """Write a cause with the reports and sources that joined or left, and return it as recorded."""
-    reports, sources = get_recorded_members(draft.state.causes.get(cause.id))
-    draft.emit(
-        CauseChanged(
-            cause=copy_with(
-                cause, {"reports": (), "sources": (), "reports_count": len(cause.reports)}
-            ),
-            reports=Members.between(reports, cause.reports),
-            sources=Members.between(sources, cause.sources),
-        )
-    )
+    draft.emit(CauseChanged.between(draft.state.causes.get(cause.id), cause))
     return draft.state.causes[cause.id]
 
 

@@ -11,9 +11,8 @@ from schemas.crisis.maintenance import LeaseChanged, LeaseRow, LeasesRenewed, Re
 from schemas.reports import Lease, ReportReceived
 from schemas.words import Certainty, EventType, MsgType, ReportState
 from services.alerts.causes import cause_lifecycle
-from services.alerts.decision import AlertsDecision
+from services.alerts.decision import AlertsDecision, sort_by_id
 from services.alerts.pipeline import judge_report
-from services.alerts.rows import sort_by_id
 
 LEASE_DIALECT = "lease"
 """Dialect of the report that ends a lapsed alert."""

@@ -10,7 +10,6 @@ from schemas.base import Instant, copy_with
 from schemas.crisis.causes import Cause
 from schemas.reports import episode_key
 from schemas.words import EventType, MsgType
-from services.alerts.causes.cause_impact import rebuild_cause
 from services.alerts.causes.cause_lifecycle import (
     apply_report,
     contest_cause,
@@ -21,7 +20,7 @@ from services.alerts.causes.cause_lifecycle import (
     mark_contested,
     record_with_deadline,
 )
-from services.alerts.decision import AlertsDecision, open_task
+from services.alerts.decision import AlertsDecision, open_task, sort_by_id
 from services.alerts.reports.judgement import (
     NEWER_WORD,
     find_newest_end,
@@ -44,8 +43,8 @@ from services.alerts.reports.report_facts import (
     list_objects,
     list_services,
     parse_number,
+    rebuild_cause,
 )
-from services.alerts.rows import sort_by_id
 
 LIFTS_NOTHING: Final = "lifts_nothing"
 """Flag of a reopening at a site where nothing of that kind was open. Rule D16, reopenings."""

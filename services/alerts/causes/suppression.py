@@ -17,11 +17,11 @@ from schemas.crisis.causes import Cause
 from schemas.crisis.maintenance import Coverage, LeaseChanged, MaintenanceChanged, MaintenanceRow
 from schemas.recurrence import find_occurrence, parse_rule
 from services.alerts.causes import cause_lifecycle as causes
-from services.alerts.decision import AlertsDecision
+from services.alerts.decision import AlertsDecision, sort_by_id
 from services.alerts.incidents import incident_lifecycle, zones
 from services.alerts.reference.territory import TerritoryIndex
 from services.alerts.reports.report_facts import is_ill
-from services.alerts.rows import SuppressionReason, sort_by_id
+from services.alerts.rows import SuppressionReason
 
 RULE_OF_REASON = {"maintenance": "D64", "inhibited": "D65"}
 """Reason of the suppression → code of the rule."""

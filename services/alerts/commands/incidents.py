@@ -9,7 +9,13 @@ from schemas.catalogue.event_types import endangers_people
 from schemas.words import IncidentState, Level, MsgType
 from services.alerts import actions
 from services.alerts.causes.cause_lifecycle import record_with_deadline
-from services.alerts.decision import AlertsDecision, get_incident, get_report, require_open
+from services.alerts.decision import (
+    AlertsDecision,
+    get_incident,
+    get_report,
+    require_open,
+    sort_by_id,
+)
 from services.alerts.declarations import area_orders
 from services.alerts.escalation import escalations, steps
 from services.alerts.incidents import incident_lifecycle, zones
@@ -20,7 +26,6 @@ from services.alerts.pipeline import update_derived_state
 from services.alerts.reference.territory import SILENT_REPORT_TYPES
 from services.alerts.reports import verification
 from services.alerts.reports.report_facts import get_measure_name, get_site, is_confirmed
-from services.alerts.rows import sort_by_id
 from services.runtime.decider.command_checks import require_reason
 from services.runtime.decider.protocol import CommandResult, RefusedCommand
 

@@ -21,7 +21,6 @@ from schemas.crisis.area_orders import (
 from schemas.crisis.causes import Cause
 from schemas.words import Answer, EventType, SiteStatus, TaskState
 from services.alerts.causes import cause_lifecycle, restoration
-from services.alerts.causes.cause_impact import rebuild_cause
 from services.alerts.causes.site_status import LIFTED
 from services.alerts.decision import (
     AlertsDecision,
@@ -29,6 +28,7 @@ from services.alerts.decision import (
     complete_task,
     find_open_task,
     list_open_tasks,
+    sort_by_id,
 )
 from services.alerts.escalation.notifications import Recipient, Values, find_site_recipients
 from services.alerts.escalation.oncall import find_quiet_end
@@ -40,8 +40,7 @@ from services.alerts.reference.territory import (
     LEAVE_ORDER_TYPES,
     ORDER_TYPES,
 )
-from services.alerts.reports.report_facts import DENIED, PLACE_FLAGS, is_confirmed
-from services.alerts.rows import sort_by_id
+from services.alerts.reports.report_facts import DENIED, PLACE_FLAGS, is_confirmed, rebuild_cause
 
 SITES_PER_STEP: Final = 30
 GATHER_MS: Final = 10_000

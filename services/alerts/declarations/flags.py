@@ -18,7 +18,7 @@ from services.alerts.causes.restoration import (
     end_system_outages,
     is_revoked_by,
 )
-from services.alerts.decision import AlertsDecision, cancel_task, open_task
+from services.alerts.decision import AlertsDecision, cancel_task, open_task, sort_by_id
 from services.alerts.declarations.yellow_vigilance import YELLOW, compute_digest_time
 from services.alerts.reference.territory import (
     ALL_CLEAR_MEASURE,
@@ -45,7 +45,6 @@ from services.alerts.reports.report_facts import (
     parse_number,
     parse_truth,
 )
-from services.alerts.rows import sort_by_id
 
 FlagValue = bool | float | str
 _DOWN_PCT: Final = CLOSED_BY_POWER_PCT

@@ -5,11 +5,10 @@ from typing import Final
 from schemas.alerts import FlagChanged
 from schemas.base import Instant, copy_with
 from schemas.calling import NotificationPlanned
-from services.alerts.decision import AlertsDecision
+from services.alerts.decision import AlertsDecision, sort_by_id
 from services.alerts.escalation.oncall import get_holder_and_deputy, list_channels
 from services.alerts.levels.levels import list_held_triggers
 from services.alerts.reference.territory import COLOURS
-from services.alerts.rows import sort_by_id
 from services.oncall.schedule import next_local_minute
 
 YELLOW: Final = COLOURS[1]

@@ -9,7 +9,7 @@ from schemas.ranks import TECHNICIAN_ROLE
 from schemas.reference import Escalation, Wave
 from schemas.words import Level
 from services.alerts.decision import AlertsDecision
-from services.alerts.escalation import cell_staffing, responses
+from services.alerts.escalation import cell_staffing
 from services.alerts.escalation.notifications import (
     get_suppression_reason,
     inform_people,
@@ -26,6 +26,7 @@ from services.alerts.escalation.steps import (
     fire_next_wave,
     list_called_people,
     record_escalation,
+    restart_escalation,
     schedule_next_step,
 )
 from services.alerts.evolve import OPEN
@@ -112,7 +113,7 @@ def _call_for_danger(draft: AlertsDecision, incident: str) -> None:
         if own is not None:
             clear_acknowledgements(draft, own)
     elif own.state != "running" or _is_back_after_error(draft, incident):
-        responses.restart_escalation(draft, _skip_waiting_waves(own), "endangered")
+        restart_escalation(draft, _skip_waiting_waves(own), "endangered")
 
 
 def _is_back_after_error(draft: AlertsDecision, incident: str) -> bool:

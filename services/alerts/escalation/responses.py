@@ -24,8 +24,6 @@ from services.alerts.escalation.oncall import (
     resolve_roles,
 )
 from services.alerts.escalation.steps import (
-    add_cycle,
-    call_responders_again,
     call_roles,
     find_called_role,
     find_escalation,
@@ -36,6 +34,7 @@ from services.alerts.escalation.steps import (
     plan_notification,
     record_escalation,
     replace_wave,
+    restart_escalation,
     schedule_next_step,
 )
 from services.alerts.levels.levels import TERRITORY
@@ -420,33 +419,3 @@ def on_acknowledgement_stale(draft: AlertsDecision, id: str) -> None:
     row = draft.state.escalations[id]
     if row.state == "answered" and row.stale_at is not None:
         restart_escalation(draft, copy_with(row, {"stale_times": row.stale_times + 1}), "stale")
-
-
-def restart_escalation(draft: AlertsDecision, row: EscalationRow, why: str) -> None:
-    """Restart an escalation that was acknowledged or ended unanswered.
-
-    Earlier answers no longer count. `why` is the code of the change.
-    """
-    before = copy_with(
-        row,
-        {
-            "state": "running",
-            "stale_at": None,
-            "since_cycle": row.cycle + 1,
-            "acknowledged_by": (),
-            "repeat_times": row.cycle + row.repeat_times - (row.since_cycle - 1),
-        },
-    )
-    escalation = fire_next_wave(draft, _clear_answers(add_cycle(before, draft.clock)))
-    record_escalation(
-        draft,
-        call_responders_again(draft, escalation, [(person, row) for person in row.acknowledged_by]),
-        why,
-    )
-
-
-def _clear_answers(row: EscalationRow) -> EscalationRow:
-    fresh = {"answered": (), "positive": 0, "declined": 0}
-    return copy_with(
-        row, {"waves": tuple(copy_with(w, fresh) if w.cycle == row.cycle else w for w in row.waves)}
-    )

@@ -31,7 +31,6 @@ from services.alerts.escalation.oncall import (
     resolve_roles,
 )
 from services.alerts.evolve import OPEN
-from services.alerts.levels.metrics.base import is_flag_true
 from services.alerts.reference.territory import SILENT_REPORT_TYPES
 from services.alerts.reports.report_facts import is_confirmed, is_current_word
 
@@ -121,7 +120,8 @@ def _add_uncovered_roles(row: EscalationRow, roles: Iterable[str]) -> Escalation
 def is_wanted(draft: AlertsDecision, wave: WaveRow, name: str) -> bool:
     """Return whether a step calls this name now: always, or while its flag is true (D73)."""
     flag = wave.only_if.get(name)
-    return flag is None or is_flag_true(draft.state.flags.get(f"flag:{flag}"))
+    row = None if flag is None else draft.state.flags.get(f"flag:{flag}")
+    return flag is None or (row is not None and row.is_true)
 
 
 def call_conditional(draft: AlertsDecision, row: EscalationRow) -> None:
@@ -445,6 +445,36 @@ def on_escalation_due(draft: AlertsDecision, id: str) -> None:
     for n in due_waves[:-1]:
         row = replace_wave(row, n, state="superseded")
     record_escalation(draft, fire_next_wave(draft, row), "wave")
+
+
+def restart_escalation(draft: AlertsDecision, row: EscalationRow, why: str) -> None:
+    """Restart an escalation that was acknowledged or ended unanswered.
+
+    Earlier answers no longer count. `why` is the code of the change.
+    """
+    before = copy_with(
+        row,
+        {
+            "state": "running",
+            "stale_at": None,
+            "since_cycle": row.cycle + 1,
+            "acknowledged_by": (),
+            "repeat_times": row.cycle + row.repeat_times - (row.since_cycle - 1),
+        },
+    )
+    escalation = fire_next_wave(draft, _clear_answers(add_cycle(before, draft.clock)))
+    record_escalation(
+        draft,
+        call_responders_again(draft, escalation, [(person, row) for person in row.acknowledged_by]),
+        why,
+    )
+
+
+def _clear_answers(row: EscalationRow) -> EscalationRow:
+    fresh = {"answered": (), "positive": 0, "declined": 0}
+    return copy_with(
+        row, {"waves": tuple(copy_with(w, fresh) if w.cycle == row.cycle else w for w in row.waves)}
+    )
 
 
 def add_cycle(row: EscalationRow, at: Instant) -> EscalationRow:

@@ -42,27 +42,7 @@ _SECURITY: Final = frozenset({EventType.SECURITY_INCIDENT, EventType.DAMAGE_REPO
 
 
 def evolve_cause_fact(s: State, fact: CauseChanged) -> State:
-    """Evolve by a change of a cause.
-
-    The fact names the reports and sources that joined or left; in older logs it names all of them.
-    """
-    cause = fact.cause
-    if fact.reports is not None and fact.sources is not None:
-        reports, sources = get_recorded_members(s.causes.get(cause.id))
-        cause = copy_with(
-            cause, {"reports": fact.reports.apply(reports), "sources": fact.sources.apply(sources)}
-        )
-    return evolve_cause(s, cause)
-
-
-def get_recorded_members(cause: Cause | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the reports and sources to which the next change of a cause adds.
-
-    Empty for a cause that was only written whole so far.
-    """
-    return (
-        ((), ()) if cause is None or cause.reports_count is None else (cause.reports, cause.sources)
-    )
+    return evolve_cause(s, fact.apply(s.causes.get(fact.cause.id)))
 
 
 def evolve_cause(s: State, cause: Cause) -> State:

@@ -12,6 +12,7 @@ from services.alerts.evolve import OPEN
 from services.alerts.incidents.families import (
     IncidentKey,
     Proximity,
+    build_fallback_key,
     find_cluster,
     find_object_key,
     find_own_key,
@@ -373,15 +374,3 @@ def _find_closed_incident(
         ):
             return incident
     return None
-
-
-def build_fallback_key(row: ReportRow, draft: AlertsDecision) -> IncidentKey:
-    """Return `site:<id>`; without a known site a key of its commune, its object or its type."""
-    site = get_site(row)
-    if site is not None:
-        return "site", f"site:{site}"
-    communes = list_communes(row, draft.territory)
-    if communes:
-        return "site", f"commune:{communes[0]}"
-    thing = row.measure.object if row.measure is not None else None
-    return "site", thing or f"territory:{row.type.value}"

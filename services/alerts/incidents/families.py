@@ -59,6 +59,18 @@ class Proximity(IntEnum):
     SITE = 3
 
 
+def build_fallback_key(row: ReportRow, draft: AlertsDecision) -> IncidentKey:
+    """Return `site:<id>`; without a known site a key of its commune, its object or its type."""
+    site = get_site(row)
+    if site is not None:
+        return "site", f"site:{site}"
+    communes = list_communes(row, draft.territory)
+    if communes:
+        return "site", f"commune:{communes[0]}"
+    thing = row.measure.object if row.measure is not None else None
+    return "site", thing or f"territory:{row.type.value}"
+
+
 def find_own_key(row: ReportRow, draft: AlertsDecision) -> IncidentKey | None:
     """Return family and key of a report that has its own.
 

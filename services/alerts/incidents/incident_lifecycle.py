@@ -16,8 +16,8 @@ from services.alerts.causes.cause_lifecycle import ReportEffect, list_open_cause
 from services.alerts.decision import AlertsDecision
 from services.alerts.evolve import OPEN
 from services.alerts.incidents import zones
-from services.alerts.incidents.correlation import Placement, build_fallback_key
-from services.alerts.incidents.families import find_own_key
+from services.alerts.incidents.correlation import Placement
+from services.alerts.incidents.families import build_fallback_key, find_own_key
 from services.alerts.levels.levels import CRISIS, TERRITORY, Rises
 from services.alerts.reference.territory import CAUSELESS_TYPES, SILENT_REPORT_TYPES, format_day
 from services.alerts.reports.report_facts import (

@@ -28,7 +28,6 @@ from schemas.base import copy_with
 from schemas.words import Level
 from services.alerts.decision import AlertsDecision
 from services.alerts.evolve import OPEN
-from services.alerts.levels.metrics.base import is_flag_true
 from services.alerts.levels.rulebook import (
     Branch,
     CompiledLevelRule,
@@ -411,7 +410,7 @@ def is_incident_over(draft: AlertsDecision, row: IncidentRow) -> bool:
     declared_flags = (
         f
         for f in flags.values()
-        if f.id.startswith("flag:") and f.id != f"flag:{ALL_CLEAR_MEASURE}" and is_flag_true(f)
+        if f.id.startswith("flag:") and f.id != f"flag:{ALL_CLEAR_MEASURE}" and f.is_true
     )
     if any(draft.resolve_incident(f.incident) == row.id for f in declared_flags):
         return False

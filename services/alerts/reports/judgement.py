@@ -14,8 +14,7 @@ from schemas.base import HOUR_MS, Instant, copy_with
 from schemas.catalogue.event_types import endangers_people
 from schemas.crisis.causes import Cause
 from schemas.words import EventType
-from services.alerts.causes.cause_impact import is_daily
-from services.alerts.decision import AlertsDecision, list_open_tasks, open_task
+from services.alerts.decision import AlertsDecision, list_open_tasks, open_task, sort_by_id
 from services.alerts.reference.territory import (
     FUTURE_AFTER_MS,
     ORDER_TYPES,
@@ -36,6 +35,7 @@ from services.alerts.reports.report_facts import (
     is_all_clear,
     is_confirmed,
     is_current,
+    is_daily,
     is_placeless,
     is_revocation,
     is_same_sender,
@@ -45,7 +45,6 @@ from services.alerts.reports.report_facts import (
     list_services,
     parse_number,
 )
-from services.alerts.rows import sort_by_id
 
 UNENTITLED: Final = "measure_unentitled"
 TO_CONFIRM: Final = "to_confirm"

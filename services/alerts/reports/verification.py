@@ -12,7 +12,6 @@ from schemas.catalogue.event_types import endangers_people
 from schemas.crisis.causes import SilenceChanged
 from schemas.words import EventType, IncidentState, MsgType, TaskState
 from services.alerts.causes import cause_lifecycle, restoration
-from services.alerts.causes.cause_impact import rebuild_cause
 from services.alerts.decision import (
     AlertsDecision,
     cancel_task,
@@ -34,6 +33,7 @@ from services.alerts.reports.report_facts import (
     is_danger_without_place,
     is_placeless,
     list_communes,
+    rebuild_cause,
 )
 
 WITHDRAWN_BEFORE: Final = "withdrawn_before"

@@ -192,13 +192,3 @@ class MetricType:
     """Marks of sites that it counts, each with the kind of group: `ALL`, `KIND` or `POLE`."""
     spans: Callable[[MetricArgs], Iterable[tuple[str, Instant]]] = lambda _: ()
     """Indexes of which time alone changes it, with the delay after their newest event."""
-
-
-def is_flag_true(row: FlagRow | None) -> bool:
-    """Return whether a flag is true and in force, and not by planned works alone.
-
-    Rule D64, maintenance windows.
-    """
-    return (
-        row is not None and not row.maintenance and row.effective_from is None and row.value is True
-    )

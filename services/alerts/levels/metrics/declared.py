@@ -18,7 +18,6 @@ from services.alerts.levels.metrics.base import (
     MetricType,
     build_topics,
     format_value,
-    is_flag_true,
     list_values,
     no_margin,
 )
@@ -125,7 +124,7 @@ def make_system_down(request: MetricRequest) -> BoundMetric:
         for system in systems:
             row = draft.state.flags.get(f"system:{system}")
             is_isolated = (
-                isolation is not None and is_flag_true(isolation) and system not in spared_systems
+                isolation is not None and isolation.is_true and system not in spared_systems
             )
             if is_isolated and isolation and (row is None or row.since < isolation.since):
                 row = isolation  # an isolation downs it until it is reported restored (D40)
@@ -224,13 +223,13 @@ def make_transverse_loss(request: MetricRequest) -> BoundMetric:
     def value(draft: MetricContext, scope: MetricScope) -> float:
         isolation = get_flag(draft, scope, f"flag:{ISOLATION_FLAG}")
         return float(
-            is_flag_true(isolation)
+            (isolation is not None and isolation.is_true)
             or compute_unavailability(draft, scope, (CENTRAL_SITE_KIND,))[0] >= TRANSVERSE_H
         )
 
     def reports(draft: MetricContext, scope: MetricScope) -> tuple[str, ...]:
         isolation = get_flag(draft, scope, f"flag:{ISOLATION_FLAG}")
-        if isolation is not None and is_flag_true(isolation):
+        if isolation is not None and isolation.is_true:
             return isolation.reports
         return compute_unavailability(draft, scope, (CENTRAL_SITE_KIND,))[1]
 
@@ -256,7 +255,9 @@ METRICS: Final = {
     ),
     "flag": MetricType(
         make_flag_metric(
-            lambda a: f"flag:{a['name']}", lambda r: float(is_flag_true(r)), display=bool
+            lambda a: f"flag:{a['name']}",
+            lambda r: float(r is not None and r.is_true),
+            display=bool,
         )
     ),
     "road_closed": MetricType(

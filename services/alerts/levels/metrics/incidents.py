@@ -20,7 +20,6 @@ from services.alerts.levels.metrics.base import (
     MetricType,
     build_severity_key,
     build_topics,
-    is_flag_true,
     no_margin,
 )
 from services.alerts.reference.territory import SHOWN_REPORTS, WINDOW_SCAN_MS
@@ -197,7 +196,7 @@ def make_max_severity(of: MetricRequest) -> BoundMetric:
     query, flag = of.severity_index[build_severity_key(of.args)], of.args.get("and_flag")
 
     def worst(draft: MetricContext, scope: MetricScope) -> tuple[int, str] | None:
-        if flag and not is_flag_true(draft.state.flags.get(f"flag:{flag}")):
+        if flag and ((row := draft.state.flags.get(f"flag:{flag}")) is None or not row.is_true):
             return None
         severities = draft.state.severities.get(query)
         if severities is None:
