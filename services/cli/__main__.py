@@ -5,6 +5,7 @@ A module is imported only when its command runs.
 
 import ast
 import errno
+import getpass
 import io
 import logging
 import sys
@@ -205,10 +206,10 @@ def _root(
 
 
 def main() -> None:
-    """Run `vigie`; report bad settings, output and encoding in one line.
+    """Run `vigie`; report bad settings, rights, output and encoding in one line.
 
-    Exits with 1 if a variable is invalid or the output cannot be written, with 2 if an argument is
-    not UTF-8, as from a terminal with another encoding.
+    Exits with 1 if a variable is invalid, a file is not for this user or the output cannot be
+    written, with 2 if an argument is not UTF-8, as from a terminal with another encoding.
     """
     for stream in (
         sys.stdout,
@@ -233,6 +234,10 @@ def main() -> None:
         )
         raise SystemExit(2) from error
     except OSError as error:
+        if error.filename is not None and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            whom = "" if error.errno == errno.EROFS else f" for the user {getpass.getuser()}"
+            typer.secho(f"vigie: {error.filename}: {error.strerror}{whom}", err=True, fg="red")
+            raise SystemExit(1) from error
         if error.filename is not None or error.errno not in (errno.ENOSPC, errno.EIO, errno.EBADF):
             raise
         typer.secho(f"vigie: the output cannot be written: {error.strerror}", err=True, fg="red")

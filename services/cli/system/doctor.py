@@ -350,6 +350,20 @@ async def check_store(settings: Settings) -> list[DoctorFinding]:
     return doctor_findings
 
 
+def check_accounts(settings: Settings) -> Iterator[DoctorFinding]:
+    """Check second factors and tokens; say why they cannot be read, as on a read-only disk."""
+    try:
+        yield from check_second_factors(settings)
+        yield from ending_tokens(settings)
+    except OSError as error:
+        yield DoctorFinding(
+            "accounts",
+            "fault",
+            f"they cannot be read: {error.strerror} ({error.filename})",
+            "mount the disk for writing, or give the folder to the user that runs Vigie",
+        )
+
+
 def check_second_factors(settings: Settings) -> Iterator[DoctorFinding]:
     """Find accounts that need a second factor and have none."""
     from services.runtime.identity.accounts import AccessStore
@@ -493,8 +507,7 @@ async def run_checks(settings: Settings) -> list[DoctorFinding]:
         doctor_findings += [
             *check_disk(settings.data),
             *check_secrets(settings.data),
-            *check_second_factors(settings),
-            *ending_tokens(settings),
+            *check_accounts(settings),
         ]
     else:
         doctor_findings.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -186,6 +187,22 @@ def test_a_variable_that_cannot_be_read_is_named_in_one_line(
     assert ended.value.code == 1
     assert error_text.startswith(f"vigie: {variable}: ")
     assert error_text.count("\n") == 1
+
+
+def test_a_data_directory_of_another_user_is_named_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without `sudo -u vigie`, `vigie status` ended with a traceback."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "/srv/vigie/run")
+
+    monkeypatch.setattr("services.cli.__main__.app", refuse)
+    monkeypatch.setattr("getpass.getuser", lambda: "jean")
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == "vigie: /srv/vigie/run: Permission denied for the user jean\n"
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,23 @@ def test_a_disk_that_takes_nothing_more_is_a_fault_not_a_traceback(
     assert "No space left on device" in findings_by_check["disk speed"].result
 
 
+def test_accounts_on_a_read_only_disk_are_a_fault_without_a_traceback(
+    data: DataDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Linux mounts a broken disk read-only, and then `vigie doctor` is asked."""
+    settings = Settings(data_dir=data.root)
+    access = AccessStore.open(settings, "intake")
+    access._records.save()
+
+    def refuse(_: DataDir) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(data.secrets))
+
+    monkeypatch.setattr(DataDir, "make", refuse)
+    [finding] = doctor.check_accounts(settings)
+    assert (finding.check, finding.state) == ("accounts", "fault")
+    assert "Read-only file system" in finding.result
+
+
 def test_secrets_that_cannot_be_looked_at_are_a_fault(data: DataDir) -> None:
     (data.secrets / "master.key").symlink_to(data.root / "gone")
     [finding] = doctor.check_secrets(data)
