@@ -24,6 +24,7 @@ from services.cli.lists import AsJson, Realm
 from services.cli.output import create_group, open_console, print_json
 from services.console.i18n import get_translator
 from services.console.logbook.facts.reassignment import format_small_count
+from services.console.texts.world import FORMER_KIND
 from services.runtime.decider.inputs import InputMarks
 from services.runtime.kafka.clients import BrokerAway, RecordProducer
 from services.runtime.process.settings import Settings
@@ -249,7 +250,9 @@ def _list_sites_in_incidents(
         query = {"realm": realm, "status": TROUBLED} | ({"cursor": cursor} if cursor else {})
         page = _fetch_present(settings, f"/api/v1/sites?{urlencode(query)}")
         dropped_sites += [
-            site for site in page["items"] if site["causes"] and site["id"] not in kept_sites
+            site
+            for site in page["items"]
+            if site["causes"] and site["id"] not in kept_sites and site["kind"] != FORMER_KIND
         ]
         if not (cursor := page.get("next") or ""):
             return dropped_sites

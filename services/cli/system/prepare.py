@@ -7,11 +7,17 @@ import asyncio
 import json
 import sys
 import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
 
+import structlog
 import typer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from schemas.reference import Section
+from schemas.topics import PARTITION_COUNT, partition_of
 from services.appliance.supervisor.up import UpFailed
 from services.cli.data.trial import load_checked_territory
 from services.runtime.decider.inputs import InputMarks
@@ -21,19 +27,29 @@ from services.runtime.identity.installation import KeysDiffer, claim_broker
 from services.runtime.kafka.clients import BrokerAway, RecordProducer
 from services.runtime.kafka.security import get_client_options, uses_embedded_broker
 from services.runtime.kafka.topics import BrokerUnreachable, TopicsDiffer, provision_topics
+from services.runtime.log.reader import HistoryChanged, LogReader
+from services.runtime.log.transaction import FactRecord
 from services.runtime.process import logs
+from services.runtime.process.exits import Stop
 from services.runtime.process.settings import Settings
 from services.runtime.secrets.keyring import MasterKeyInvalid
-from services.territory import TerritoryInvalid
+from services.territory import Territory, TerritoryInvalid
 from services.territory.publish import open_live_realm
 
 ACCESS_TIMEOUT_S = 30.0
+READ_TIMEOUT_S: Final = 60.0
+"""Longest time to read the log for sites in incidents; a start must not wait longer."""
+FOLLOWED_FACTS: Final = ("ReferencePublished", "CauseChanged")
+"""Facts about the sites of the realm and their open causes."""
+log = structlog.get_logger(__name__)
 
 
 async def open_territory(settings: Settings) -> None:
     """Open the live realm and publish the territory, unless this Kafka has this version.
 
-    `run/territory.json` records the published version.
+    `run/territory.json` records the published version. A changed version that drops a site with an
+    open incident is not published: the one in force stays, and `run/territory-kept.json` and the
+    greeting say so. The next start tries again.
     """
     try:
         territory = await asyncio.to_thread(load_checked_territory, settings.territory)
@@ -51,11 +67,15 @@ async def open_territory(settings: Settings) -> None:
         await admin.close()
     territory_file = settings.data.run / "territory.json"
     current = {"cluster": cluster, "realm": territory.code, "version": territory.version}
-    try:
-        if json.loads(territory_file.read_text()) == current:
-            return
-    except (OSError, ValueError):
-        pass
+    settings.data.kept_territory.unlink(missing_ok=True)
+    published = _read_published(territory_file)
+    if published == current:
+        return
+    replaces = published is not None and published == current | {"version": published["version"]}
+    if replaces and (hindrance := await _find_hindrance(settings, territory)) is not None:
+        log.warning("territory.not_published", folder=str(settings.territory), why=hindrance)
+        settings.data.kept_territory.write_text(json.dumps({"why": hindrance}))
+        return
     try:
         async with RecordProducer(
             settings.kafka, InputMarks.open(settings.data.secrets)
@@ -69,6 +89,60 @@ async def open_territory(settings: Settings) -> None:
         raise UpFailed(
             f"{territory_file} cannot be written ({error.strerror}): make room, then start again"
         ) from error
+
+
+def _read_published(file: Path) -> dict[str, str] | None:
+    """Return the last publication; None without one, or if the file is damaged."""
+    try:
+        published = json.loads(file.read_text())
+    except (OSError, ValueError):
+        return None
+    is_whole = isinstance(published, dict) and "version" in published
+    return published if is_whole else None
+
+
+async def _find_hindrance(settings: Settings, territory: Territory) -> str | None:
+    """Return why the version must not replace the one in force now, or None."""
+    try:
+        async with asyncio.timeout(READ_TIMEOUT_S):
+            sites = find_dropped_sites(
+                await _read_facts(settings, territory.code), {site.id for site in territory.sites}
+            )
+    except (KafkaError, HistoryChanged, Stop, TimeoutError) as error:
+        return f"the log cannot be read for open incidents ({error or 'it takes too long'})"
+    if not sites:
+        return None
+    return f"it drops sites with an open incident: {', '.join(sites)}"
+
+
+async def _read_facts(settings: Settings, realm: str) -> list[FactRecord]:
+    """Read the facts of a realm that `find_dropped_sites` follows."""
+    partitions = [partition_of(realm, PARTITION_COUNT)]
+    async with LogReader(settings.kafka, "alerts", partitions=partitions) as reader:
+        return [
+            fact
+            async for record in reader.read_to_end()
+            if record.transaction.realm == realm
+            for fact in record.transaction.facts
+            if fact.name in FOLLOWED_FACTS
+        ]
+
+
+def find_dropped_sites(facts: Iterable[FactRecord], kept_sites: set[str]) -> list[str]:
+    """Return the sites in force with an open cause that a version drops. Rule D63."""
+    sites, open_causes = set[str](), dict[str, str]()
+    for fact in facts:
+        if fact.name not in FOLLOWED_FACTS:
+            continue
+        if fact.name == "ReferencePublished":
+            if fact.data["data"]["section"] == Section.SITES:
+                sites = {site["id"] for site in fact.data["data"]["sites"]}
+            continue
+        cause = fact.data["cause"]
+        open_causes.pop(cause["id"], None)
+        if cause.get("site") is not None and cause.get("lifted_at") is None:
+            open_causes[cause["id"]] = cause["site"]
+    return sorted({site for site in open_causes.values() if site in sites - kept_sites})
 
 
 async def prepare_login(settings: Settings) -> None:

@@ -1,6 +1,7 @@
 """`vigie up`: run the whole system on this machine."""
 
 import asyncio
+import json
 import os
 import shutil
 import sys
@@ -32,6 +33,11 @@ def build_greeting(settings: Settings, demo: bool) -> str:
     rows = (
         [("Log in", f"with the one-time administrator code: cat {code}")] if code.exists() else []
     )
+    if (why := _read_kept_territory(settings)) is not None:
+        rows += [
+            ("Data", f"{settings.territory} is not published, the version in force stays:"),
+            ("", f"{why}. Publish it with: {command} territory load {settings.territory}"),
+        ]
     if demo:
         rows += [
             (
@@ -48,6 +54,14 @@ def build_greeting(settings: Settings, demo: bool) -> str:
     ]
     lines = [f"    {name:<8} {text}" for name, text in rows]
     return "\n".join(["", f"  Vigie is ready: http://{settings.http}", "", *lines, ""])
+
+
+def _read_kept_territory(settings: Settings) -> str | None:
+    """Return why the start did not publish the changed territory, or None."""
+    try:
+        return str(json.loads(settings.data.kept_territory.read_text())["why"])
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 def command_name() -> str:

@@ -295,7 +295,7 @@ def list_pending_reports(
         place = (
             shorten_site_name(names.site(task.site))
             if task.site
-            else report.site or names.commune(report.commune or "")
+            else names.site(report.site or "") or names.commune(report.commune or "")
         )
         before = _("avant {at}", at=times.hm_dated(task.due_at, now, _.lang)) if task.due_at else ""
         task_title = _name_report_task(task, report, _)

@@ -149,8 +149,10 @@ async def _build_resources(
         case "incidents":
             return [(one.id, "incidents", one) for one in await model.some_incidents(view, ids)]
         case "sites":
+            reference = view.picture.reference
+            sites = {id: one for id in ids if (one := reference.find_site(id)) is not None}
             return await _build_joined_resources(
-                view, a.SiteRow, ids, "sites", view.picture.reference.sites, view.shape.site
+                view, a.SiteRow, ids, "sites", sites, view.shape.site
             )
         case "plans":
             return await _build_joined_resources(

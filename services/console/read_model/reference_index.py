@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 from schemas import reference as ref
 from schemas.card_scopes import list_selected_sites
 from services.console.texts.names import TerritoryNames
+from services.console.texts.world import FORMER_KIND
 from services.logistics import ResourceCatalogue
 from services.messages import MessageNames
 from services.messages.names import shorten_name
@@ -29,10 +30,16 @@ class IndexedReference:
     """Kinds, stocks and partners for resource requests."""
     card_sites: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
     """(plan, card) → sites that the fixed part of its scope selects, for cards of sites."""
+    former_sites: Mapping[str, ref.Site] = field(default_factory=dict)
+    """Sites of earlier versions that this one does not have, as far as they are known."""
 
     @property
     def sites(self) -> Mapping[str, ref.Site]:
         return self.names.sites
+
+    def find_site(self, id: str) -> ref.Site | None:
+        """Return a site of this version, or one that left."""
+        return self.sites.get(id) or self.former_sites.get(id)
 
     @property
     def communes(self) -> Mapping[str, ref.Commune]:
@@ -67,9 +74,11 @@ class IndexedReference:
             return self
         messages = self.message_names
         former_names = {id: (shorten_name(n), commune) for id, (n, commune) in former_sites.items()}
+        names = replace(self.names, former_sites=former_sites)
         return replace(
             self,
-            names=replace(self.names, former_sites=former_sites),
+            names=names,
+            former_sites={id: _build_former_site(id, names) for id in former_sites},
             message_names=replace(messages, sites={**former_names, **messages.sites}),
         )
 
@@ -103,6 +112,32 @@ class IndexedReference:
             ResourceCatalogue.of_sections(sections),
             _select_card_sites(names),
         )
+
+
+def _build_former_site(id: str, names: TerritoryNames) -> ref.Site:
+    """Build the record of a site that left: its name and the centre of its commune are known."""
+    commune_name = names.commune_of(id) or ""
+    communes = list(names.communes.values())
+    here = next((one for one in communes if one.name == commune_name), None)
+    centre = here or next(iter(communes), None)
+    return ref.Site(
+        id=id,
+        name=names.site(id),
+        kind=FORMER_KIND,
+        commune=here.insee if here is not None else "",
+        commune_name=commune_name,
+        lat=centre.lat if centre is not None else 0.0,
+        lon=centre.lon if centre is not None else 0.0,
+        position="approximate",
+        pole="multi",
+        staff=0,
+        desks=0,
+        public_capacity=0,
+        flood_exposure="non",
+        generator=False,
+        kitchen=None,
+        name_is="fact",
+    )
 
 
 def _select_card_sites(names: TerritoryNames) -> dict[tuple[str, str], tuple[str, ...]]:

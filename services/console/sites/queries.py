@@ -12,6 +12,7 @@ from schemas import alerts as a
 from schemas import calling
 from schemas import continuity as c
 from schemas import delivery as d
+from schemas import reference as ref
 from schemas.alerts import IncidentRow, LevelRow, Why
 from schemas.base import Instant
 from schemas.crisis import maintenance as m
@@ -20,6 +21,7 @@ from schemas.topics import PARTITION_COUNT, SERVICES, partition_of
 from schemas.words import ACTIVE_PLAN_STATES, ActivityState, PlanState, SiteStatus, TaskState
 from services.console import resources as r
 from services.console.continuity.pole_capacity import NO_ACTIVITIES, compute_pole_capacities
+from services.console.http.problems import NotFound
 from services.console.incidents.queries import IncidentQueries
 from services.console.messages.queries import is_overdue
 from services.console.read_model import snapshot as pictures
@@ -29,7 +31,6 @@ from services.console.read_model.query_base import (
     OpenedRealm,
     QueryBase,
     build_realm_now,
-    get_known,
     get_snapshot_time,
 )
 from services.console.read_model.reference_index import IndexedReference
@@ -64,7 +65,7 @@ class SiteQueries(QueryBase):
         cursor: str | None = None,
         members_too: bool = False,
     ) -> Page[r.Site]:
-        """List the sites of the territory by id.
+        """List the sites of the territory by id, also those that left it and are still hit.
 
         `members_too` adds all reports and sources of each cause, which no page needs.
         """
@@ -73,7 +74,7 @@ class SiteQueries(QueryBase):
         members = await self._members(view.picture, incident) if incident is not None else None
         matching = [
             s
-            for s in view.picture.reference.sites.values()
+            for s in _list_standing_sites(view.picture.reference, rows)
             if (kind is None or s.kind == kind)
             and (pole is None or s.pole == pole)
             and (commune is None or s.commune == commune)
@@ -108,8 +109,11 @@ class SiteQueries(QueryBase):
         return {*row.members, *row.zone_sites}
 
     async def site(self, id: str) -> r.Site:
+        """Return a site of the territory, or one that left it. Raises NotFound."""
         view = await self.read()
-        static = get_known(view.picture.reference.sites, id)
+        reference = view.picture.reference
+        if (static := reference.find_site(id)) is None:
+            raise NotFound
         row = await view.picture.row(a.SiteRow, id)
         rows = await self._with_members(view.picture, {} if row is None else {id: row})
         return view.shape.site(static, rows.get(id))
@@ -214,6 +218,19 @@ def _add_members(row: a.SiteRow, members: Mapping[str, SnapshotMembers]) -> a.Si
         c.model_copy(update=members[c.id]._asdict()) if c.id in members else c for c in row.causes
     )
     return row.model_copy(update={"causes": causes})
+
+
+def _list_standing_sites(
+    reference: IndexedReference, rows: Mapping[str, a.SiteRow]
+) -> list[ref.Site]:
+    """Return the sites of the territory, and those that left it while something was open there."""
+    former_sites = (one for id, one in reference.former_sites.items() if _is_hit(rows.get(id)))
+    return [*reference.sites.values(), *former_sites]
+
+
+def _is_hit(row: a.SiteRow | None) -> bool:
+    """Return whether a cause is open at a site."""
+    return row is not None and bool(row.causes)
 
 
 def count_sites(

@@ -15,6 +15,7 @@ from services.console.reassignment.agent_counts import describe_confinement
 from services.console.resources import Site
 from services.console.sites import my_sites_screen as mine
 from services.console.sites.instructions_api import may_read_instructions
+from services.console.texts.world import FORMER_KIND
 from services.console.web.screen_context import ScreenData, ScreenPage, load_lines
 from services.runtime.identity.permissions import Permission
 
@@ -71,6 +72,7 @@ async def build_site_page(x: ScreenData, id: str) -> dict[str, Any]:
     activities.sort(key=lambda a: (weight.get(a.state, 9), a.criticality, a.id))
     return {
         "site": site,
+        "has_left": site.kind == FORMER_KIND,
         "meaning": x._(DOUBTED_MEANING if cell.is_doubted(site) else STATUS_MEANINGS[site.status]),
         "activities": activities[:ACTIVITIES_SHOWN],
         "carried_more": max(0, len(activities) - ACTIVITIES_SHOWN),

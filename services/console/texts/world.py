@@ -1,5 +1,7 @@
 """Words for the outside world: families of causes, kinds of sites, sources, networks, vigilance."""
 
+from typing import Final
+
 from services.console.i18n import N_, Translator
 from services.console.texts.names import TerritoryNames
 from services.console.texts.words import ROLE, translate_code
@@ -39,6 +41,8 @@ KIND_MANY = {
     "datacenter": N_("salles informatiques"),
     "mdph": N_("MDPH"),
 }
+FORMER_KIND: Final = "site_retire"
+"""Kind of a site that left the reference data; no territory has it."""
 KIND_ONE = {
     "college": N_("collège"),
     "pmi_css": N_("centre de PMI"),
@@ -56,6 +60,7 @@ KIND_ONE = {
     "logement": N_("guichet logement"),
     "datacenter": N_("salle informatique"),
     "mdph": N_("MDPH"),
+    FORMER_KIND: N_("retiré des données de référence"),
 }
 SOURCE = {
     "site_manager": N_("responsable de site"),

@@ -175,6 +175,8 @@ class DataDir:
         """Name of the live realm whose people have plain items in the directory."""
         self.restoring = self.run / "restoring"
         """Exists during a restore: until its end the installation is incomplete."""
+        self.kept_territory = self.run / "territory-kept.json"
+        """Names why the last start did not publish a changed territory folder."""
 
     def make(self) -> None:
         """Create missing folders for the owner alone (0700). Raises OSError.

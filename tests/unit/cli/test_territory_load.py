@@ -14,9 +14,13 @@ from services.appliance.supervisor.up import UpFailed
 from services.cli.__main__ import app
 from services.cli.client import VigieUnreachable
 from services.cli.data import territory
-from services.cli.system.prepare import open_territory
+from services.cli.system.prepare import find_dropped_sites, open_territory
+from services.console.texts.world import FORMER_KIND
+from services.runtime.log.transaction import FactRecord
 from services.runtime.process.settings import Settings
 from tests.shipped import FOLDER
+from tests.shipped import territory as shipped_territory
+from tests.unit.alerts.scene import Scene
 
 
 def line(source: str, target: str, count: int) -> dict[str, Any]:
@@ -102,10 +106,15 @@ def test_dropping_sites_with_moved_agents_is_refused_with_a_list(published: list
     assert published == []
 
 
+def troubled(id: str, name: str, *types: str, kind: str = "college") -> dict[str, Any]:
+    return {"id": id, "name": name, "kind": kind, "causes": [{"type": type} for type in types]}
+
+
 SITES = (
-    {"id": "gone-1", "name": "Collège Ancien", "causes": [{"type": "fire"}]},
-    {"id": "gone-2", "name": "PMI Ancienne", "causes": []},
-    {"id": "cen-1", "name": "Hôtel du Département", "causes": [{"type": "fire"}]},
+    troubled("gone-1", "Collège Ancien", "fire"),
+    troubled("gone-2", "PMI Ancienne"),
+    troubled("gone-3", "Retiré avant", "fire", kind=FORMER_KIND),
+    troubled("cen-1", "Hôtel du Département", "fire"),
 )
 
 
@@ -119,6 +128,7 @@ def test_dropping_a_site_in_an_incident_is_refused(
     assert "Collège Ancien (gone-1)" in invocation.output
     assert "incident ouvert" in invocation.output
     assert "gone-2" not in invocation.output, "nothing is open there"
+    assert "gone-3" not in invocation.output, "an earlier version dropped it"
     assert "cen-1" not in invocation.output, "the version keeps it"
     assert published == []
     assert load("--release").exit_code == 0
@@ -207,3 +217,25 @@ def test_a_map_that_no_screen_could_draw_is_a_problem_of_the_folder(
         (folder / name).write_text(content, encoding="utf-8")
     invocation = CliRunner().invoke(app, ["territory", "check", str(folder)])
     assert (invocation.exit_code, said in invocation.output) == (1, True), invocation.output
+
+
+# ── a changed folder at the next start ─────────────────────────────────────────────────────────────────────────────
+
+
+def _facts_of(scene: Scene) -> list[FactRecord]:
+    records = scene.service.log.of(scene.realm)
+    return [fact for record in records for fact in record.transaction.facts]
+
+
+def test_a_start_finds_the_sites_that_a_changed_folder_drops_in_an_incident() -> None:
+    """`vigie up` published it, and the fire stood at a place that nobody could name any more."""
+    scene, remaining_sites = (
+        Scene(),
+        {site.id for site in shipped_territory().sites} - {"pmi-04", "cen-2"},
+    )
+    scene.report(0, "fire", "pmi-04", severity=4)
+    scene.report(0, "outage_power", "cen-2")
+    assert find_dropped_sites(_facts_of(scene), remaining_sites) == ["cen-2", "pmi-04"]
+    scene.report(5, "reopening", "cen-2")
+    assert find_dropped_sites(_facts_of(scene), remaining_sites) == ["pmi-04"]
+    assert find_dropped_sites(_facts_of(scene), remaining_sites | {"pmi-04"}) == []

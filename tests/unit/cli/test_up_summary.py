@@ -47,3 +47,13 @@ def test_a_command_is_named_as_it_can_be_typed(
     assert command_name() == ".venv/bin/vigie"
     monkeypatch.setattr(sys, "argv", ["/opt/vigie/bin/vigie", "up"])
     assert command_name() == "/opt/vigie/bin/vigie"
+
+
+def test_the_summary_says_that_a_territory_was_not_published(settings: Settings) -> None:
+    assert "not published" not in build_greeting(settings, demo=False)
+    settings.data.run.mkdir(parents=True)
+    settings.data.kept_territory.write_text('{"why": "it drops sites: clg-1"}', encoding="utf-8")
+    greeting = build_greeting(settings, demo=False)
+    assert "is not published" in greeting
+    assert "it drops sites: clg-1" in greeting
+    assert f"territory load {settings.territory}" in greeting

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 
+from schemas.reference import Sites
 from services.console.logbook.lines import LineRecord, build_key
+from services.console.read_model.reference_index import IndexedReference
 from services.runtime.secrets.vault import TextItem
+from tests.shipped import territory
 from tests.unit.console.held import Held, browsing
 from tests.unit.console.test_every_screen import (
     MINUTE,
@@ -460,3 +463,40 @@ async def test_counts_have_their_number_and_are_no_durations() -> None:
     browser, _ = browsing(realm_state)
     assert "0 sollicitation en 10 min" in await shown(browser, "/mur")
     assert "Main courante 1 dernière ligne" in await shown(browser, "/incidents/i-1")
+
+
+def burning_former_site() -> Held:
+    """Return a fire at a site that the reference data in force do not have any more."""
+    sections = tuple(
+        Sites(sites=tuple(one for one in section.sites if one.id != "cen-1"))
+        if isinstance(section, Sites)
+        else section
+        for section in territory().sections
+    )
+    names = {one.id: (one.name, one.commune_name) for one in territory().sites}
+    realm_state = crisis()
+    realm_state.reference = IndexedReference.of_sections("fewer", sections).with_former_sites(names)
+    realm_state.put("sites", site("cen-1", type="fire", effect="evacuated"))
+    return realm_state
+
+
+async def test_a_danger_at_a_site_that_left_stays_first_and_has_its_page() -> None:
+    """D63: `--release` takes the site away, not the fire: it had no row, and its page was a 404."""
+    browser, _ = browsing(burning_former_site())
+    page = (await browser.get(f"/?realm={REALM}")).text
+    rows = page.partition('id="rows"')[2].partition("</table>")[0]
+    assert rows.index('data-site="cen-1"') < rows.index('data-site="pmi-01"')
+    assert "(site retiré)" in rows
+    answer = await browser.get(f"/sites/cen-1?realm={REALM}")
+    assert answer.status_code == 200
+    assert "n’est plus dans les données de référence" in answer.text
+    assert "incendie" in answer.text.lower()
+    assert "/signaler?" not in answer.text.partition("<main")[2].partition("</main>")[0]
+
+
+async def test_a_site_that_left_is_not_listed_once_nothing_is_open_there() -> None:
+    realm_state = burning_former_site()
+    realm_state.rows["sites"].pop("cen-1")
+    browser, _ = browsing(realm_state)
+    listed = (await browser.get(f"/api/v1/sites?realm={REALM}&limit=1000")).json()["items"]
+    assert "cen-1" not in {one["id"] for one in listed}
