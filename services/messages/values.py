@@ -317,11 +317,17 @@ class MessageValues:
         return None if self.row.previous_level is None else int(self.row.previous_level)
 
     def _about(self, what: str, where: str, scale: str, began: str) -> str:
-        """Return event, place and start in one phrase, or "" without a known incident."""
+        """Return event, place and start in one phrase, or "" without a known incident.
+
+        A message that is no call of the incident says after it that people may be in danger there.
+        """
         if not what:
             return ""
         since = self.phrases.word("since", at=began) if began else ""
-        return f"{what}, {where}{f' ({scale})' if scale else ''}{since}"
+        tells_danger = bool(self.row.values.get("danger")) and not self.row.danger
+        danger = self.phrases.word("danger_terse") if tells_danger else ""
+        event = f"{what}, {where}{f' ({scale})' if scale else ''}{since}"
+        return f"{event}. {danger.rstrip('.')}" if danger else event
 
     def _activity(self) -> str:
         activity_names = self.names.activities.get(str(self.row.values.get("activity")))

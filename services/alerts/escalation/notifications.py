@@ -291,6 +291,9 @@ def inform_roles(
         if incident is not None or template not in CRISIS_TEMPLATES
         else _find_gravest_incident(draft)
     )
+    values = build_message_values(draft, about) | values
+    if about is not None and is_dangerous(draft.incident(about)):
+        values["danger"] = True
     for role in roles:
         notified_people: set[str] = set()
         for scope in _list_scopes(draft, role, pole, site, incident):
@@ -321,11 +324,16 @@ def inform_roles(
                     channels=by,
                     answer_expected=False,
                     template=template,
-                    values=build_message_values(draft, about) | values,
+                    values=values,
                     planned_at=draft.clock,
                     quiet_until=quiet,
                 )
             )
+
+
+def is_dangerous(incident: IncidentRow) -> bool:
+    """Return whether people may be in danger in an open incident now."""
+    return incident.danger and incident.state in OPEN and incident.over_since is None
 
 
 def _find_gravest_incident(draft: AlertsDecision) -> str | None:

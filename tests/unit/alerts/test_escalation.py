@@ -909,6 +909,21 @@ def test_an_alarm_for_an_unheld_role_is_recorded() -> None:
     assert [u.role for u in scene.named(RoleUncovered)] == ["elu_astreinte"]
 
 
+@pytest.mark.parametrize(("type", "tells"), [("fire", True), ("outage_water", False)])
+def test_a_proposed_plan_tells_the_danger_of_its_incident_while_it_lasts(
+    scene: Scene, type: str, tells: bool
+) -> None:
+    """D70: the message names the gravest incident, so it says whether people may be in danger."""
+    report = scene.report(0, type, COLLEGE, severity=4)
+    request = AttentionRequested(code="plan_proposed", roles=("coordinateur_pca",), plan="PT-ELEC")
+    scene.feed(request, at=scene.at(1))
+    scene.report(3, "reopening", COLLEGE)
+    assert scene.incident_of(report).over_since is not None
+    scene.feed(request, at=scene.at(4))
+    proposals = [c for c in scene.named(NotificationPlanned) if c.template == "plan_proposed"]
+    assert [bool(c.values.get("danger")) for c in proposals] == [tells, False]
+
+
 def test_alarms_come_hourly_after_an_acknowledgement_of_the_crisis(scene: Scene) -> None:
     """D73: at the next full hour, without voice.
 

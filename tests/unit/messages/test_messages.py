@@ -326,6 +326,27 @@ def test_a_plan_of_a_pole_is_written_in_plain_words() -> None:
     assert "PCA" not in text.voice
 
 
+@pytest.mark.parametrize("lang", ["fr", "en"])
+@pytest.mark.parametrize(
+    "template", ["plan_proposed", "stand_down_proposed", "card_overdue", "cards_opened"]
+)
+def test_a_plan_tells_the_danger_to_people_of_its_incident(lang: str, template: str) -> None:
+    """D70: the message about a plan named the fire, and not its danger."""
+    facts = POWER | {"plan": "PT-ELEC", "card": "ELEC-F01", "cards": 3, "limit_at": T0}
+    words = {"fr": "Danger pour des personnes", "en": "Danger to people"}[lang]
+    calm = every_text(said(lang, template=template, values=facts))
+    text = said(lang, template=template, values=facts | {"danger": True})
+    assert words not in calm
+    for form in (text.sms, text.sms_one_way, text.voice, text.push, text.plain()):
+        assert words in form
+        assert f"{words}.." not in form
+    assert count_septets(text.sms) <= 306
+
+
+def test_a_call_tells_the_danger_once() -> None:
+    assert said(danger=True, values=POWER | {"danger": True}).sms.count("Danger") == 1
+
+
 def test_the_request_is_one_sentence_in_a_mail() -> None:
     assert "Ce qui vous est demandé\u00a0: prenez la direction de crise." in said().plain()
 
