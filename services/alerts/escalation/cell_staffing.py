@@ -106,22 +106,25 @@ def _cancel_handover_task(draft: AlertsDecision, role: str) -> None:
 
 
 def call_cell(draft: AlertsDecision, level: Level) -> None:
-    """Start the staffing of the cell, or ask for the functions of a higher level."""
+    """Start the staffing of the cell, or ask for the functions of a higher level.
+
+    A staffed cell gets the time of the higher level for its further functions; one that is not yet
+    staffed keeps its objective.
+    """
     rule = _find_rule(draft.territory.policy, level)
     if rule is None or draft.territory.policy is None:
         return
+    minutes = _choose_objective(draft.territory.policy, rule, draft.clock)
     staffing = draft.state.staffing
     if staffing is not None and staffing.ended_at is None:
         if int(level) <= staffing.level:
             return
-        changes = {
-            "level": int(level),
-            "required": rule.roles,
-            "armed_at": None if _list_missing(draft, rule.roles) else staffing.armed_at,
-        }
+        changes: dict[str, object] = {"level": int(level), "required": rule.roles}
+        if staffing.armed_at is not None and _list_missing(draft, rule.roles):
+            objective = {"due_at": draft.clock + minutes * MINUTE_MS, "objective_min": minutes}
+            changes |= {"armed_at": None, "late_at": None} | objective
         _record(draft, copy_with(staffing, changes), "raised")
     else:
-        minutes = _choose_objective(draft.territory.policy, rule, draft.clock)
         row = CellStaffingRow(
             level=int(level),
             started_at=draft.clock,

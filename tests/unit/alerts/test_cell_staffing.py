@@ -121,6 +121,30 @@ def test_a_higher_level_asks_for_its_functions_and_keeps_the_people() -> None:
     assert changes(scene)[-1] == "armed"
 
 
+def test_a_staffed_cell_has_the_time_of_the_higher_level_for_its_further_functions() -> None:
+    """D90: the objective of three hours ago was written down as missed at once."""
+    scene = crisis()
+    for role in RULE.roles:
+        state(scene, role, 1)
+    scene.command(SetLevel(**CELL, scope="territory", level=4, force=True), 180)
+    scene.step(181)
+    row = scene.state.staffing
+    assert row is not None
+    assert row.due_at == scene.at(180 + RULE.working_min)
+    assert changes(scene) == ["started", "armed", "raised"]
+    scene.step(180 + RULE.working_min)
+    assert changes(scene)[-1] == "late"
+
+
+def test_a_cell_that_is_not_staffed_keeps_its_objective_at_a_higher_level() -> None:
+    scene = crisis()
+    scene.command(SetLevel(**CELL, scope="territory", level=4, force=True), 30)
+    scene.step(RULE.working_min)
+    scene.command(SetLevel(**CELL, scope="territory", level=4, force=True), 60)
+    scene.step(180)
+    assert changes(scene) == ["started", "raised", "late"]
+
+
 def test_a_person_coming_from_home_gets_a_shift_and_loses_it_on_leaving() -> None:
     scene = crisis()
     state(scene, "dgs_directeur_de_crise", 5)
