@@ -1,5 +1,6 @@
 """Orders to leave or to shelter that name communes or an area, and the sites inside. Rule D102."""
 
+from collections.abc import Iterable
 from typing import ClassVar, Final
 
 from pydantic import Field
@@ -42,6 +43,11 @@ class AreaOrderRow(Model):
     def barred(self) -> frozenset[str]:
         """Sites inside that nobody is sent to."""
         return frozenset(self.sites).difference(self.outside)
+
+
+def list_barred_sites(orders: Iterable[AreaOrderRow]) -> frozenset[str]:
+    """List the sites that nobody is sent to, because an order for their area holds. Rule D102."""
+    return frozenset(site for row in orders if row.ended_at is None for site in row.barred)
 
 
 @register_message

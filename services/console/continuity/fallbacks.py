@@ -13,6 +13,7 @@ from schemas import alerts as a
 from schemas import continuity as c
 from schemas import reassignment as g
 from schemas import reference as ref
+from schemas.crisis.area_orders import AreaOrderRow, list_barred_sites
 from schemas.words import ACTIVE_PLAN_STATES, ActivityState, IncidentState, PlanState, SiteStatus
 from services.console.read_model.reference_index import IndexedReference
 from services.console.texts.names import SITE_STRATEGY
@@ -46,6 +47,7 @@ class RealmRows:
     plans: Mapping[str, c.PlanRow] = field(default_factory=dict)
     strategies: Mapping[str, c.StrategyRow] = field(default_factory=dict)
     reassignments: Mapping[str, g.ReassignmentRow] = field(default_factory=dict)
+    area_orders: Mapping[str, AreaOrderRow] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,10 +164,13 @@ class FreePlaces:
         flood = any(
             i.kind == FLOOD_KIND and i.state not in _ENDED_INCIDENTS for i in now.incidents.values()
         )
+        barred_sites = list_barred_sites(now.area_orders.values())
         self._sound = [
             s
             for s in reference.sites.values()
-            if self._is_sound(s) and not (flood and s.flood_exposure != NO_FLOOD_EXPOSURE)
+            if self._is_sound(s)
+            and s.id not in barred_sites
+            and not (flood and s.flood_exposure != NO_FLOOD_EXPOSURE)
         ]
         staffing = next((s for s in reference.sections if isinstance(s, ref.Staffing)), None)
         needs_desk = (

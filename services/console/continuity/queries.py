@@ -13,6 +13,7 @@ from schemas import reassignment as g
 from schemas import reference as ref
 from schemas.base import DAY_MS, Instant
 from schemas.crisis import contingency as k
+from schemas.crisis.area_orders import AreaOrderRow
 from schemas.oncall import ReachRow
 from schemas.reference import collect_plan_contents
 from schemas.topics import is_live, parse_realm
@@ -260,6 +261,7 @@ class ContinuityQueries(QueryBase):
             await read(c.PlanRow),
             await read(c.StrategyRow),
             await read(g.ReassignmentRow),
+            await read(AreaOrderRow),
         )
         return [view.shape.conflict(one) for one in find_collisions(view.picture.reference, now)]
 

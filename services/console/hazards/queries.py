@@ -7,6 +7,7 @@ from typing import Final
 from schemas import alerts as a
 from schemas import continuity as c
 from schemas.base import MINUTE_MS, Instant
+from schemas.crisis.area_orders import AreaOrderRow, list_barred_sites
 from schemas.words import CardState, EventType, MsgType, SiteStatus
 from services.console import resources as r
 from services.console.hazards import clock as clocks
@@ -165,7 +166,9 @@ class HazardQueries(QueryBase):
         sites = await view.picture.rows(a.SiteRow)
         plans = await view.picture.rows(c.PlanRow)
         out = frozenset(id for id, row in sites.items() if row.status in _OUT)
-        return [_shape(view, territory, one, out, plans, now) for one in forecasts]
+        orders = (await view.picture.rows(AreaOrderRow)).values()
+        barred = list_barred_sites(orders)
+        return [_shape(view, territory, one, out, barred, plans) for one in forecasts]
 
 
 def _shape(
@@ -173,14 +176,15 @@ def _shape(
     territory: clocks.HazardReference,
     one: clocks.HazardForecast,
     out: frozenset[str],
+    barred: frozenset[str],
     plans: Mapping[str, c.PlanRow],
-    now: Instant,
 ) -> h.Hazard:
     static = None if one.plan is None else territory.plans.get(one.plan)
     cards: list[r.Card] = []
     if static is not None:
         cards = view.shape.plan(static, plans.get(static.id)).cards
-    course, refuges = one.course, clocks.find_refuges(territory, one.sites, one.hazard, out)
+    course, now = one.course, get_snapshot_time(view.picture)
+    refuges = clocks.find_refuges(territory, one.sites, one.hazard, out | barred)
     return h.Hazard.from_row(
         one,
         plan_title=static.title if static else None,

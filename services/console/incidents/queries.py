@@ -8,7 +8,13 @@ from schemas import alerts as a
 from schemas import calling
 from schemas import continuity as c
 from schemas import delivery as d
-from schemas.crisis.area_orders import AREA_ORDER, CONCERNED, NOT_CONCERNED, AreaOrderRow
+from schemas.crisis.area_orders import (
+    AREA_ORDER,
+    CONCERNED,
+    NOT_CONCERNED,
+    AreaOrderRow,
+    list_barred_sites,
+)
 from schemas.words import EventType, TaskState
 from services.console import resources as r
 from services.console.incidents.cap import CapWriter
@@ -170,9 +176,7 @@ class IncidentQueries(QueryBase):
         view = await self.read()
         orders = (await view.picture.rows(AreaOrderRow)).values()
         sites = (await view.picture.rows(a.SiteRow)).values()
-        return frozenset(site for row in orders for site in row.barred).union(
-            row.id for row in sites if row.is_barred
-        )
+        return list_barred_sites(orders).union(row.id for row in sites if row.is_barred)
 
     async def area_order_of(self, task: r.Task) -> AreaOrderRow | None:
         """Return the order that a task asks about."""

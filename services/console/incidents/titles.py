@@ -264,6 +264,7 @@ REFUSALS = {
     "strategy_order": N_("Une autre stratégie la précède dans la liste : {first}."),
     "fallback_out": N_("Ce site de repli est lui-même hors service."),
     "fallback_exposed": N_("Ce site de repli est exposé à la crue."),
+    "fallback_ordered": N_("Ce site de repli se trouve dans une zone à évacuer ou à confiner."),
     "fallback_full": N_("Ce site de repli n’a plus assez de postes."),
     "report_elsewhere": N_("Un signalement choisi n’appartient pas à cet incident."),
     "nothing_left": N_("L’incident resterait vide."),

@@ -9,6 +9,7 @@ from schemas import alerts as a
 from schemas import continuity as c
 from schemas import reassignment as g
 from schemas.base import DAY_MS, Instant
+from schemas.crisis.area_orders import AreaOrderRow
 from schemas.delivery import NotificationRow
 from schemas.topics import RealmKind, is_demonstration, is_live
 from schemas.words import CardState
@@ -83,6 +84,7 @@ class ProofQueries(OnCallQueries):
                 plans=plans,
                 strategies=await read(c.StrategyRow),
                 reassignments=await read(g.ReassignmentRow),
+                area_orders=await read(AreaOrderRow),
             ),
             messages=await self._read_messages(picture),
         )

@@ -31,6 +31,7 @@ from services.continuity.activities.metrics import record_changed_metrics
 from services.continuity.activities.reasons import find_start
 from services.continuity.decision import ContinuityDecision, require_role
 from services.continuity.reassignment.orders import schedule_review
+from services.continuity.reassignment.site_conditions import find_ordered_sites
 from services.runtime.decider.command_checks import get_row, require_reason
 from services.runtime.decider.protocol import CommandResult, RefusedCommand
 
@@ -91,8 +92,9 @@ def activate_strategy(draft: ContinuityDecision, command: cmd.ActivateStrategy) 
 def _check_fallback(draft: ContinuityDecision, site: str, desks: int | None) -> None:
     """Refuse a fallback site that is lost, exposed or full.
 
-    It must not be out or of unknown status, not exposed during a flood, and must have free desks as
-    a host, those of reassigned agents deducted. Rule D51.
+    It must not be out or of unknown status, not exposed during a flood, not in the area of an order
+    to leave or to shelter (D102), and must have free desks as a host, those of reassigned agents
+    deducted. Rule D51.
     """
     place, state = draft.bia.sites.get(site), draft.state
     if place is None:
@@ -106,6 +108,8 @@ def _check_fallback(draft: ContinuityDecision, site: str, desks: int | None) -> 
         i.open and i.kind == "flood" for i in state.incidents.values()
     ):
         raise RefusedCommand(409, "fallback_exposed", site=site, exposure=place.flood_exposure)
+    if site in find_ordered_sites(state):
+        raise RefusedCommand(409, "fallback_ordered", site=site)
     occupied_desks = sum(
         s.desks or 0 for s in state.strategies.values() if s.state == "active" and s.site == site
     )

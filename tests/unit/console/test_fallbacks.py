@@ -10,6 +10,7 @@ import pytest
 from schemas import alerts as a
 from schemas import continuity as c
 from schemas import reassignment as g
+from schemas.crisis.area_orders import AreaOrderRow
 from schemas.words import ActivityState, ClockBase, ClockState, IncidentState, PlanState, SiteStatus
 from services.console.continuity.fallbacks import PlanCollision, RealmRows, find_collisions
 from services.console.read_model.reference_index import IndexedReference
@@ -111,6 +112,26 @@ def test_a_plan_that_cannot_be_activated_shows_no_collision(mine: PlanState) -> 
 
 def test_a_decided_collision_is_no_longer_shown() -> None:
     assert find_collisions(reference(), _situation(mine=PlanState.ACTIVE)) == []
+
+
+def test_a_site_in_the_area_of_an_order_is_no_free_place() -> None:
+    """D102: nobody is sent into an area that people leave."""
+    gyms = sorted(id for id, site in reference().sites.items() if site.kind == "gymnase")
+    order = AreaOrderRow(
+        id="o-1",
+        incident=None,
+        order=SiteStatus.EVACUATED,
+        report="r-1",
+        source="prefecture",
+        ordered_at=0,
+        sites=tuple(gyms[:3]),
+        outside=(gyms[2],),
+    )
+    ordered = replace(_situation(), area_orders={"o-1": order})
+    (collision,) = find_collisions(reference(), ordered)
+    assert (collision.sound, collision.free) == (10, 200)
+    over = replace(_situation(), area_orders={"o-1": order.model_copy(update={"ended_at": 1})})
+    assert find_collisions(reference(), over)[0].sound == 12
 
 
 def test_an_unaffected_activity_needs_no_place() -> None:

@@ -53,6 +53,26 @@ async def read_items(held: Held) -> list[dict[str, Any]]:
     return items
 
 
+async def test_no_refuge_lies_in_the_area_of_an_order() -> None:
+    """D102: a hazard clock named the nearest open site, in streets that people had to leave."""
+    realm_state = flood()
+    (item,) = await read_items(realm_state)
+    refuges = {site["refuge"] for site in item["sites"]} - {None}
+    assert refuges
+    order: dict[str, object] = {
+        "id": "o-1",
+        "incident": None,
+        "order": "evacuated",
+        "report": "r-1",
+        "source": "prefecture",
+        "ordered_at": NOW,
+        "sites": sorted(refuges),
+    }
+    realm_state.put("area_orders", order)
+    (item,) = await read_items(realm_state)
+    assert refuges.isdisjoint(site["refuge"] for site in item["sites"])
+
+
 async def test_the_api_gives_hour_margin_deadlines_and_actions_of_each_site() -> None:
     realm_state = flood()
     (item,) = await read_items(realm_state)

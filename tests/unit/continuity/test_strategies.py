@@ -10,6 +10,7 @@ from schemas.continuity import AlarmArbitrated, AlarmRaised, StrategyChanged
 from schemas.runtime import CommandApplied, CommandRefused
 from schemas.words import ActivityState, ClockBase, ClockState, EventType, SiteStatus
 from tests.shipped import territory
+from tests.unit.continuity.test_area_orders import order
 from tests.unit.continuity.world import REALM, World, clock
 
 WHO = {"author": "p-1", "role": "director"}
@@ -216,6 +217,23 @@ def test_in_a_flood_an_exposed_site_is_no_fallback() -> None:
         **WHO,
     )
     assert _refused(world.say(command, "10:00")) == (409, "fallback_exposed")
+
+
+def test_a_site_in_the_area_of_an_order_is_no_fallback_until_it_says_no() -> None:
+    """D102: an activity could move into streets that the préfet has evacuated."""
+    world = _down(World())
+    order(world, "09:55", "sit-02")
+    command = cmd.ActivateStrategy(
+        activity="EOM-01",
+        strategy="SR-SITE",
+        expected_capacity_pct=70,
+        site="sit-02",
+        desks=1,
+        **WHO,
+    )
+    assert _refused(world.say(command, "10:00")) == (409, "fallback_ordered")
+    order(world, "10:01", "sit-02", outside=("sit-02",))
+    assert isinstance(world.say(command, "10:02"), CommandApplied)
 
 
 def test_a_declared_state_wins_and_both_are_shown() -> None:
