@@ -121,8 +121,8 @@ def call_cell(draft: AlertsDecision, level: Level) -> None:
             return
         changes: dict[str, object] = {"level": int(level), "required": rule.roles}
         if staffing.armed_at is not None and _list_missing(draft, rule.roles):
-            objective = {"due_at": draft.clock + minutes * MINUTE_MS, "objective_min": minutes}
-            changes |= {"armed_at": None, "late_at": None} | objective
+            changes |= {"due_at": draft.clock + minutes * MINUTE_MS, "objective_min": minutes}
+            changes |= {"armed_at": None, "late_at": None}
         _record(draft, copy_with(staffing, changes), "raised")
     else:
         row = CellStaffingRow(
