@@ -9,7 +9,6 @@ at its due time. Times never decrease within one realm and service.
 """
 
 import sqlite3
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ import orjson
 from schemas.base import Instant
 from schemas.reference import Section
 from schemas.topics import SERVICES
+from services.console.read_model.packed_values import ValueReader, ValueWriter
 from services.console.read_model.projection import dump_position, load_position
 from services.console.read_model.row_effects import (
     MembersChanged,
@@ -53,7 +53,7 @@ CREATE TABLE IF NOT EXISTS scopes (
 CREATE TABLE IF NOT EXISTS versions (scope INTEGER, id TEXT, at INTEGER, seq INTEGER, first INTEGER, incident TEXT, value BLOB);
 CREATE UNIQUE INDEX IF NOT EXISTS of_row ON versions (scope, id, at, seq);
 CREATE INDEX IF NOT EXISTS births ON versions (scope, at) WHERE first;
-CREATE INDEX IF NOT EXISTS of_incident ON versions (scope, incident, id) WHERE incident IS NOT NULL;
+CREATE INDEX IF NOT EXISTS of_incident ON versions (scope, incident) WHERE incident IS NOT NULL;
 CREATE TABLE IF NOT EXISTS positions (service TEXT, partition INTEGER, position TEXT, PRIMARY KEY (service, partition));
 """
 _NEWEST: Final = (
@@ -67,8 +67,8 @@ _ALL: Final = (
 )
 _OF_INCIDENT: Final = (
     f"SELECT id, {_NEWEST} FROM "  # noqa: S608
-    "(SELECT DISTINCT id FROM versions WHERE scope = :scope AND incident = :incident AND at <= "
-    ":at) AS ids"
+    "(SELECT DISTINCT id FROM versions INDEXED BY of_incident WHERE scope = :scope AND incident = "
+    ":incident AND at <= :at ORDER BY id) AS ids"
 )
 _ONE: Final = (
     "SELECT value FROM versions WHERE scope = :scope AND id = :id AND at <= :at ORDER BY at DESC, "
@@ -84,17 +84,6 @@ _PUT: Final = "INSERT OR IGNORE INTO versions VALUES (?, ?, ?, ?, ?, ?, ?)"
 _ORDINALS: Final = 1 << 20
 _LAST: Final = chr(0x10FFFF)
 _LATEST: Final = (1 << 62) - 1
-_COMPRESSED_FROM_BYTES: Final = 200
-_ZLIB_HEAD: Final = b"x"
-"""First byte of a compressed value; no JSON begins with it."""
-
-
-def _compress(value: bytes) -> bytes:
-    return value if len(value) < _COMPRESSED_FROM_BYTES else zlib.compress(value, 1)
-
-
-def _decompress(value: bytes) -> bytes:
-    return zlib.decompress(value) if value.startswith(_ZLIB_HEAD) else value
 
 
 class Version(NamedTuple):
@@ -108,6 +97,7 @@ class Version(NamedTuple):
     """Order within a log."""
     value: bytes
     incident: str | None = None
+    """Incident of a report."""
 
 
 def list_versions(tx: Transaction, offset: int) -> Iterator[Version]:
@@ -121,7 +111,7 @@ def list_versions(tx: Transaction, offset: int) -> Iterator[Version]:
         for effect in list_fact_effects(tx, fact):
             match effect:
                 case RowPut(collection=collection, id=id, row=row):
-                    incident = row.get("incident")
+                    incident = row.get("incident") if collection == "reports" else None
                     yield Version(
                         realm,
                         collection,
@@ -215,11 +205,11 @@ class Chronicle:
 
         Raises sqlite3.Error (disk full).
         """
-        db = self._db
+        db, values = self._db, ValueWriter(self._db)
         db.execute("BEGIN IMMEDIATE")
         try:
             for version in versions:
-                self._put(service, partition, version)
+                self._put(service, partition, version, values)
             db.execute(
                 "INSERT OR REPLACE INTO positions VALUES (?, ?, ?)",
                 (service, partition, dump_position(position, 0)),
@@ -246,20 +236,14 @@ class Chronicle:
         )
         self._db.execute("COMMIT")
 
-    def _put(self, service: str, partition: int, v: Version) -> None:
+    def _put(self, service: str, partition: int, v: Version, values: ValueWriter) -> None:
         scope = self._scope(service, partition, v.realm, v.collection)
         if v.collection == FEEDS:
             if (last := self._heard_before(scope, v.id)) is not None and last >= int(v.value):
                 return
             self._last_heard[scope, v.id] = int(v.value)
-        first = (
-            v.collection != CLOCK
-            and self._db.execute(
-                "SELECT 1 FROM versions WHERE scope = ? AND id = ? LIMIT 1", (scope, v.id)
-            ).fetchone()
-            is None
-        )
-        value = _compress(v.value)
+        value, first = values.pack(scope, v.id, v.value)
+        first &= v.collection != CLOCK
         self._db.execute(_PUT, (scope, v.id, v.at, v.seq, int(first), v.incident, value))
 
     def _heard_before(self, scope: int, id: str) -> Instant | None:
@@ -324,33 +308,35 @@ class Chronicle:
 
         Ordered by service and id.
         """
+        values = ValueReader(self._reading)
         for _, scope in self._scopes_of(realm, collection):
             for id, value in self._reading.execute(
                 _ALL, {"scope": scope, "at": until, "low": low, "high": high}
             ):
                 if value is not None:
-                    yield id, _decompress(value)
+                    yield id, values.unpack(value)
 
     def one(self, realm: str, collection: str, id: str, until: Instant) -> bytes | None:
         for _, scope in self._scopes_of(realm, collection):
             row = self._reading.execute(_ONE, {"scope": scope, "id": id, "at": until}).fetchone()
             if row is not None:
-                return _decompress(row[0])
+                return ValueReader(self._reading).unpack(row[0])
         return None
 
     def versions(self, realm: str, collection: str) -> Iterator[tuple[str, Instant, bytes]]:
         """Yield (id, time, value) of every version of a collection, in the order of its log."""
+        values = ValueReader(self._reading)
         for _, scope in self._scopes_of(realm, collection):
             for id, at, value in self._reading.execute(_VERSIONS, {"scope": scope}):
-                yield id, at, _decompress(value)
+                yield id, at, values.unpack(value)
 
     def of_incident(
         self, realm: str, collection: str, incident: str, until: Instant
     ) -> list[bytes]:
         """Return the rows that referred to this incident at any time by `until`, as of then."""
-        parameters = {"at": until, "incident": incident}
+        parameters, values = {"at": until, "incident": incident}, ValueReader(self._reading)
         return [
-            _decompress(value)
+            values.unpack(value)
             for _, scope in self._scopes_of(realm, collection)
             for _, value in self._reading.execute(_OF_INCIDENT, {"scope": scope} | parameters)
         ]
