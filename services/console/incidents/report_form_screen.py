@@ -199,4 +199,5 @@ PAGE: Final = WebPage(
     build_report_form,
     N_("Signaler"),
     needs=Permission.REPORT_POST,
+    personal=True,  # a report that waits on a phone belongs to its account
 )

@@ -231,6 +231,10 @@ async def _read_rows(
     return lines, cursor
 
 
+def _has_erasures(request: Request) -> bool:
+    return bool(Erasures(request.app.state.texts).open())
+
+
 def _list_erasures(request: Request, shell: ScreenShell) -> list[ErasureLine]:
     """List the erasures for readers with the right to decide them."""
     principal = shell.reader.principal
@@ -264,4 +268,5 @@ PAGE: Final = WebPage(
     build_logbook_page,
     N_("Main courante"),
     needs=Permission.LOG_READ,
+    is_personal_now=_has_erasures,  # authors may not approve their own (rule D58)
 )

@@ -41,12 +41,19 @@ class WebPage:
     """Right to see it in the menu; None: that to open it."""
     personal: bool = False
     """It is rendered for each reader alone."""
+    is_personal_now: Callable[[Request], bool] | None = None
+    """Tells that it is rendered for each reader alone for now."""
     is_cached: bool = True
     """It changes only with a fact on a log, and its reading is not recorded."""
     past: bool = True
     """It can show a past time."""
     also: tuple[str, ...] = ()
     """Further addresses."""
+
+    def is_personal(self, request: Request) -> bool:
+        """Return whether readers with the same rights may see different pages."""
+        now = self.is_personal_now
+        return self.personal or (now is not None and now(request))
 
     async def collect_values(
         self, queries: Queries, request: Request, **parameters: str

@@ -178,7 +178,7 @@ def _show_cached(page: WebPage) -> Callable[[Request], Awaitable[Response]]:
             str(request.query_params),
             choice,
             reader.rights,
-            reader.principal.id if page.personal else "",
+            reader.principal.id if page.is_personal(request) else "",
             hash_assets(),
             tuple(sorted(behind)),
         )

@@ -215,18 +215,24 @@ class _Session:
 
 
 class _Sessions:
-    """Sessions from cookies with role and scope: `site_manager@pmi-01`, `director@pole:education`."""
+    """Sessions from cookies with role, person and scope.
+
+    Examples: `site_manager@pmi-01`, `director@pole:education`, `coordinator~bob`.
+    """
 
     def read(self, cookie: str | None) -> _Session | None:
         if not cookie:
             return None
-        role, _, held_to = cookie.partition("@")
+        account, _, held_to = cookie.partition("@")
+        role, _, person = account.partition("~")
         kind, _, name = held_to.partition(":")
         if kind in ("pole", "realm"):
             scope = Scope(**{f"{kind}s": (name,)})
         else:
             scope = Scope(sites=tuple(held_to.split("+"))) if held_to else Scope()
-        return _Session(Principal(id=f"{role}-{2 if held_to else 1}", role=Role(role), scope=scope))
+        return _Session(
+            Principal(id=f"{role}-{person or (2 if held_to else 1)}", role=Role(role), scope=scope)
+        )
 
     def checks_csrf(self, *_args: object) -> bool:
         return True

@@ -208,6 +208,19 @@ async def test_the_logbook_asks_the_second_person_to_approve_or_decline(vault: S
     assert "Effacements proposés" not in (await browser.get(path, role="cell")).text
 
 
+async def test_a_colleague_of_the_author_gets_the_button_in_the_same_second(vault: Setup) -> None:
+    """Two coordinators saw one page for five seconds: that of the first."""
+    browser, _ = console(vault)
+    await vault.texts.put("report-r-1", TextItem({"headline": "Mme Durand"}))
+    await browser.post(ERASE, {"reason": "nom d’une mineure"}, role="coordinator~ana")
+    vault.follow()
+    path = f"/main-courante?realm={REALM}"
+    first = (await browser.get(path, role="coordinator~ana")).text
+    second = (await browser.get(path, role="coordinator~bob")).text
+    assert "Effacer pour toujours" not in first
+    assert "Effacer pour toujours" in second
+
+
 async def test_two_approvals_at_once_leave_one_line(vault: Setup) -> None:
     browser, _ = console(vault)
     await vault.texts.put("report-r-1", TextItem({"headline": "Mme Durand"}))

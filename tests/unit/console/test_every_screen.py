@@ -879,3 +879,11 @@ async def test_an_incident_says_that_people_may_be_in_danger_and_where_first() -
     assert "Danger possible pour des personnes" in page
     members = page.partition('id="members"')[2]
     assert members.index('data-key="m-pmi-01"') < members.index('data-key="m-cen-1"')
+
+
+async def test_a_report_form_belongs_to_the_account_that_opened_it() -> None:
+    """A phone sends no report of another account: the one of a colleague stayed on it."""
+    browser, _ = browsing(crisis())
+    for name in ("ana", "bob"):
+        page = (await browser.get(f"/signaler?realm={REALM}", role=f"coordinator~{name}")).text
+        assert re.findall(r'data-account="([^"]*)"', page) == [f"coordinator-{name}"]
