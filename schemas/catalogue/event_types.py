@@ -208,7 +208,8 @@ _ROWS: Final = (
         danger_from=1,
         total_loss=True,
         sms_words="FEU FUMEE INCENDIE FIRE",
-        free_words="FEU FUMEE FUMEES INCENDIE FLAMME FLAMMES BRULE EXPLOSION FIRE SMOKE",
+        free_words="FEU FUMEE FUMEES INCENDIE INCENDIES FLAMME FLAMMES BRULE BRULENT CRAME FLAMBE "
+        "EXPLOSION EXPLOSIONS EXPLOSE DETONATION FIRE SMOKE",
         sms_severity=4,
         buttons=(
             ReportButton(
@@ -230,7 +231,8 @@ _ROWS: Final = (
         danger_from=1,
         total_loss=True,
         sms_words="EVAC EVACUE EVACUATION",
-        free_words="EVACUE EVACUEE EVACUES EVACUONS EVACUENT EVACUER EVACUEZ EVACUATION",
+        free_words="EVAC EVACU EVACUE EVACUEE EVACUES EVACUEES EVACUONS EVACUENT EVACUER EVACUEZ "
+        "EVACUATION",
         sms_severity=4,
         buttons=(
             ReportButton(
@@ -249,7 +251,7 @@ _ROWS: Final = (
         danger_from=1,
         total_loss=True,
         sms_words="CONFINE CONFINEMENT ABRI SHELTER",
-        free_words="CONFINE CONFINES CONFINONS CONFINEZ CONFINEMENT",
+        free_words="CONFINE CONFINEE CONFINES CONFINEES CONFINONS CONFINEZ CONFINEMENT",
         sms_severity=4,
         buttons=(
             ReportButton(
@@ -268,7 +270,8 @@ _ROWS: Final = (
         danger_from=1,
         sms_words="INTRUSION VIOLENCE AGRESSION",
         free_words="INTRUSION AGRESSION AGRESSE ATTENTAT TIRS FUSILLADE ARME ARMES COUTEAU OTAGE OTAGES "
-        "BOMBE EXPLOSIF EXPLOSIFS TERRORISTE TERRORISTES BAGARRE RIXE",
+        "BOMBE EXPLOSIF EXPLOSIFS TERRORISTE TERRORISTES BAGARRE RIXE FUSIL PISTOLET MACHETTE "
+        "TIREUR INTRUS AGRESSEE AGRESSES POIGNARDE POIGNARDEE",
         buttons=(
             ReportButton(
                 "security",
@@ -286,7 +289,9 @@ _ROWS: Final = (
         danger_from=3,
         sms_words="MALADE MALADES SANITAIRE",
         free_words="BLESSE BLESSEE BLESSES BLESSEES INCONSCIENT INCONSCIENTE INTOXICATION SOS "
-        "MALAISE MALAISES CARDIAQUE NOYADE NOIE DECES DECEDE DECEDEE",
+        "MALAISE MALAISES CARDIAQUE INFARCTUS AVC NOYADE NOIE NOYE NOYEE DECES DECEDE DECEDEE "
+        "EVANOUI EVANOUIE ELECTROCUTE ELECTROCUTEE ELECTROCUTION HEMORRAGIE ETOUFFE SUICIDE "
+        "OVERDOSE DANGER",
         buttons=(
             ReportButton(
                 "illness", Text("Personnes malades", "People ill"), "M6 2h4v4h4v4h-4v4H6v-4H2V6h4Z"
@@ -314,7 +319,7 @@ _ROWS: Final = (
         trouble=Text("dégâts", "damage"),
         phrase=Text("dégâts au bâtiment", "damage to the building"),
         sms_words="DEGAT DEGATS BATIMENT DAMAGE",
-        free_words="EFFONDREMENT EFFONDRE EFFONDREE",
+        free_words="EFFONDREMENT EFFONDRE EFFONDREE ECROULE ECROULEE ECROULEMENT",
         buttons=(
             ReportButton(
                 "flooding",

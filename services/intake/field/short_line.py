@@ -9,8 +9,10 @@ rest is free text, unless it says that the trouble is over (`117 ELEC RETABLIE`)
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import lru_cache
+from itertools import dropwhile, groupby, takewhile
 from typing import Any, Final
 
 from schemas.catalogue.event_types import (
@@ -26,7 +28,7 @@ from schemas.people.replies import (
     parse_headcount_reply,
     parse_reply,
 )
-from services.runtime.http.problems import build_field_problem
+from services.runtime.http.problems import ProblemError, build_field_problem
 
 MAX_LINE: Final = 1_600
 """Characters of a text that are read: ten parts of a long SMS. The report keeps all of them."""
@@ -93,17 +95,55 @@ _FREE_TYPES: Final[Mapping[str, EventTypeRow]] = {
 }
 _HURT: Final = _DANGER | {"BLESSEE", "BLESSEES", "INCONSCIENT", "INCONSCIENTE", "SOS"}
 _FATAL: Final = _HURT | {
-    *("MALAISE", "MALAISES", "CARDIAQUE", "NOYADE", "NOIE", "DECES", "DECEDE", "DECEDEE"),
-    *("EFFONDREMENT", "EFFONDRE", "EFFONDREE"),
+    *("MALAISE", "MALAISES", "CARDIAQUE", "INFARCTUS", "AVC", "DECES", "DECEDE", "DECEDEE"),
+    *("NOYADE", "NOIE", "NOYE", "NOYEE", "EVANOUI", "EVANOUIE", "ETOUFFE", "OVERDOSE", "SUICIDE"),
+    *("ELECTROCUTE", "ELECTROCUTEE", "ELECTROCUTION", "HEMORRAGIE"),
+    *("EFFONDREMENT", "EFFONDRE", "EFFONDREE", "ECROULE", "ECROULEE", "ECROULEMENT"),
 }
 """Words of a free text that tell of a life in danger."""
 _PHRASES: Final = (
     (re.compile(r"\bCOUPS? DE FEU\b"), "TIRS"),
     (re.compile(r"\bARMES? A FEU\b"), "ARME"),
-    (re.compile(r"\bAU SECOURS\b"), "SOS"),
+    (re.compile(r"\b(?:SECOURS (?:POPULAIRE|CATHOLIQUE)|ARMEE DU SALUT|HELP ?DESK)\b"), ""),
     (
         re.compile(
-            r"\bFEU (?:VERT|ROUGE|ORANGE|TRICOLORE|DE CIRCULATION)\b|\b(?:COUPE|PARE)[- ]FEU\b"
+            r"\b(?:AU|O|OH) SECOURS?\b|\bAUSECOURS?\b|^\W*SECOURS?\W*(?:SVP|VITE|AIDEZ|$)"
+            r"|\bA L AIDE\b|\bAIDEZ[- ](?:NOUS|MOI)\b|^ *HELP\b|\bHELP (?:ME|US)\b"
+        ),
+        "SOS",
+    ),
+    (
+        re.compile(
+            r"\b(?:APP?ELE[ZR]?|ENVOYE[ZR]|URGENT|VITE|BESOIN)"
+            r"(?: (?:VITE|URGENT|LES?|LA|L|UNE?|DES?|D|DU))*"
+            r" (?:POMPIERS?|SAMU|AMBULANCE|SECOURS|POLICE)\b"
+        ),
+        "SOS",
+    ),
+    (re.compile(r"\bRESPIRE (?:PLUS|PAS)\b|\bPLUS DE POULS\b"), "INCONSCIENT"),
+    (
+        re.compile(
+            r"^ *MORTE?S?\b *$|\b(?:UNE?|DES|DEUX|TROIS|[1-9]\d*) MORTE?S?\b"
+            r"|\b(?:ILS?|ELLES?|ELEVE|ENFANT|AGENT|HOMME|FEMME|PERSONNE|COLLEGUE|BEBE) "
+            r"(?:EST|SONT) MORTE?S?\b"
+        ),
+        "DECES",
+    ),
+    (
+        re.compile(r"\b(?:NOUS|ON|IL|CA|SA) TIRE(?: SUR| DESSUS)?\b(?! (?:LA|LE|LES|UNE?|AU)\b)"),
+        "TIRS",
+    ),
+    (re.compile(r"\bCOLIS (?:SUSPECT|PIEGE|ABANDONNE)\b"), "BOMBE"),
+    (re.compile(r"\b(?:UN|DES) INTRU\b"), "INTRUS"),
+    (re.compile(r"\b(?:LE|DU) FEUX\b"), "FEU"),
+    (
+        re.compile(r"\b(?:HORS DE|PAS EN|PLUS EN) DANGER\b|\bDANGER (?:EST )?(?:ECARTE|PASSE)\b"),
+        "",
+    ),
+    (
+        re.compile(
+            r"\bFEU (?:VERT|ROUGE|ORANGE|TRICOLORE|DE (?:CIRCULATION|SIGNALISATION)|D ARTIFICE)\b"
+            r"|\b(?:COUPE|PARE|COUVRE)[- ]FEU\b"
         ),
         "",
     ),
@@ -125,14 +165,32 @@ _PHRASES: Final = (
 """Phrases with another meaning than that of their words."""
 _OUT_OF_EXERCISE: Final = re.compile(
     r"\bhors[\s-]*(?:exercice|exo)\b[\s:,.;!-]*"
-    r"|\b(?:stop|fin)(?: de)?(?: [dl]['’])?[\s-]*(?:exercice|exo)\b\s*[:,.;!-]+\s*",
+    r"|\b(?:stop|fin)(?: d(?:e|u))?(?: [dl]['’ ]?)?[\s-]*(?:exercice|exo)\b"
+    r"(?![\s:,.;!-]*(?:d['’ ]|d(?:e|u|es)\b))[\s:,.;!-]*",
     re.IGNORECASE,
 )
-"""The words that Vigie asks for before a real emergency during an exercise."""
+"""The words that Vigie asks for before a real emergency during an exercise.
+
+They end the exercise, and nothing else. «Fin de l’exercice d’évacuation» names the exercise.
+"""
 _REAL: Final = re.compile(
     r"(?<!\bCOMME EN )(?<!\bSITUATION )(?<!\bPAS )\b(?:REELS?|REELLES?|VRAIE?S?|VRAIMENT)\b"
 )
 """Words that take back that a danger is an exercise: «exercice, un blessé réel»."""
+_EMOJIS: Final = (("\N{FIRE}", " FEU "), ("\N{SQUARED SOS}", " SOS "), ("\N{BOMB}", " BOMBE "))
+"""Pictures that stand for a word of danger."""
+_SPELLED: Final = re.compile(r"\b(?:[A-Z][ .]){2,}[A-Z]\b")
+"""A word in single letters: «S.O.S», «F E U»."""
+_MIN_FUZZY: Final = 6
+"""Fewest letters of a word that is read with one mistake."""
+_LOOK_ALIKE_WORDS: Final = (
+    "EVALUE EVALUEE EVALUES EVALUER EVALUEZ EVALUONS EVALUENT EVALUATION CONFIE CONFIEE CONFIES "
+    "CONFIEES CONFIEZ CONFIONS CONFINS ADRESSE ADRESSEE ADRESSES DECIDE DECIDEE DECADE DECELE "
+    "DECELEE NOMADE TONIQUE TONIQUES FUSEES FUMETS FUTEES FLEMME EXPOSE EXPOSEE EXPLORE DANSER "
+    "BRESSE BRULANT ECOULE ECOULEE ECOULEMENT ECROUE MANCHETTE ORAGES"
+)
+"""Everyday words that differ from a danger by one letter."""
+_LOOK_ALIKES: Final = frozenset(_LOOK_ALIKE_WORDS.split())
 _EXERCISE: Final = re.compile(r"\bEXERCICE\b")
 _SHORT_ANSWER_WORDS: Final = 3
 _ORDERS: Final = frozenset({EventType.EVACUATION, EventType.SHELTER_IN_PLACE})
@@ -144,7 +202,7 @@ _FILLERS: Final = (
 """Words that may stand between a denial and the danger."""
 _NEGATED: Final = re.compile(
     rf"\b(?:PAS {_FILLERS}+|(?:AUCUNE?|SANS|NI|NO|ZERO|FIN|FAUSSE|EXERCICE|SIMULATION|ESSAI|TEST) "
-    rf"{_FILLERS}*|PERSONNE N (?:EST|A ETE|ETAIT) )$"
+    rf"{_FILLERS}*|N Y A PLUS {_FILLERS}+|PERSONNE N (?:EST|A ETE|ETAIT) )$"
 )
 """End of the words before a danger that says that there is none.
 
@@ -159,16 +217,41 @@ _ABOUT_CALL: Final = re.compile(
 
 «Venez pour un blessé» is no repetition.
 """
+_ENDED_DANGER: Final = re.compile(
+    rf"^\W*(?:[A-Z0-9-]*\d[A-Z0-9-]* +)?(?:STOP|FIN|RETABLIE?)\b[ :,-]*(?:\d{{2,6}} +)?"
+    rf"{_FILLERS}*(?:{'|'.join(_BY_WORD)})\b"
+)
+"""The end of a danger at the beginning of a line, with the danger: «STOP 117 FEU»."""
+_EXERCISES: Final = frozenset({"EXERCICE", "EXERCICES", "EXO"})
 _OVER: Final = re.compile(
-    r"^(?: *(?!PAS\b)[A-Z0-9]+){0,3} *\b(?:ETEINTE?S?|MAITRISEE?S?|TERMINEE?S?|FINIE?S?|EXERCICE)\b"
+    r"^(?: *(?!(?:PAS|PLUS|NON|PRESQUE|QUASI|QUASIMENT|TOUJOURS|BIENTOT|JAMAIS|MAL|SERA)\b)"
+    r"[A-Z0-9]+){0,3} *\b(?:ETEINTE?S?|MAITRISEE?S?|TERMINEE?S?|FINIE?S?|EXERCICE)\b"
 )
 """Words right after a danger that say that it is over or none: «est éteint», «(exercice)»."""
 _COUNTS_PERSONS: Final = frozenset({EventType.SANITARY_ALERT, EventType.EVACUATION})
 _TOKEN: Final = re.compile(r"[A-Z0-9](?:[A-Z0-9-]*[A-Z0-9])?")
-_SITE: Final = re.compile(r"\d{2,6}|[A-Z]{2,8}-[A-Z0-9-]{1,20}")
+_SITE: Final = re.compile(r"\d{2,6}|[A-Z]{2,8}-(?=[A-Z-]*\d)[A-Z0-9-]{1,20}")
+"""A code or an id of a site: «117», «CLG-0920077J», not «PEUT-ETRE»."""
+_NAMED_CODE: Final = re.compile(
+    r"\b(?:SITE|CODE|NUMERO) (?:N |NUMERO )?(\d{2,6})\b|\b(?:COLLEGE|CLG) (\d{3,6})\b"
+)
 _JOINED_WORDS: Final = re.compile(r"(\d{2,6})-?([A-Z]+)|([A-Z]+)(\d{2,6})")
 """A code and a keyword without a space: `117ELEC`, `117-ELEC`, `ELEC117`."""
 _CODE_EDGE: Final = re.compile(r"(?<=\d)(?=[A-Za-z])|(?<=[A-Za-z])(?=\d)")
+_FAULTS: Final = frozenset({"PB", "PBS", "PROBLEME", "PROBLEMES", "PANNE", "COUPURE", "MANQUE"})
+_ABSENCES: Final = frozenset({"PLUS", "PAS", "SANS"})
+_ARTICLES: Final = frozenset(
+    {"DE", "D", "DU", "DES", "L", "LE", "LA", "UN", "UNE", "GROS", "GROSSE"}
+)
+_LEADING_WORDS: Final = _FAULTS | _ABSENCES | _ARTICLES
+"""Words that may stand before a supply: «panne elec», «plus d’eau»."""
+_SOLVED_WORDS: Final = _RESTORED_WORDS | {
+    *("REPARE", "REPAREE", "FINI", "FINIE", "TERMINE", "TERMINEE", "RESOLU", "RESOLUE", "OK"),
+}
+_IF_WORDS: Final = frozenset(
+    {"VOUS", "TU", "ON", "JE", "IL", "ELLE", "CA", "C", "POSSIBLE", "BESOIN", "JAMAIS", "QUELQU"}
+)
+"""Words after «si» that make it the conjunction."""
 _WORDS: Final = frozenset({*_BY_WORD, *_CALM_WORDS, *_END_WORDS})
 
 
@@ -194,43 +277,117 @@ def _split_joined(token: str) -> list[str]:
 
 def read_line(text: str) -> ShortLine:
     """Read a line. Raises ProblemError `invalid` that names the fault but not the text."""
-    text = _OUT_OF_EXERCISE.sub(" ", text).strip() or text
-    words = split_words(text)
-    if not words:
+    for picture, word in _EMOJIS:
+        text = text.replace(picture, word)
+    if not split_words(text):
         raise build_field_problem("text", "missing", "ligne vide", "empty line")
+    text = _OUT_OF_EXERCISE.sub(" ", text).strip()
+    words = split_words(text)
+    if not words:  # the end of an exercise ends no trouble
+        raise _build_word_problem()
     site = _find_site(words)
     hurt = len(words) > 1 and words[1] in _HURT  # «2 blessés» is no answer
     if site is None and not hurt and _is_answer(text, words[0]):
-        # «oui il y a le feu»: perhaps nobody called. «FAIT 2 évacuation» is about a card.
-        is_card_reply = parse_card_reply(text) is not None
-        danger = None if is_card_reply else _find_danger(text, words, is_answer=True)
-        return danger or ShortLine(ShortLineKind.ANSWER)
+        return _find_danger_in_answer(text, words) or ShortLine(ShortLineKind.ANSWER)
     verb = next((w for w in words[:3] if w != site), None)
-    if verb in _CALM_WORDS:
-        return ShortLine(ShortLineKind.CALM, site)
-    if verb in _END_WORDS:
-        listed_trouble = next((_BY_WORD[w] for w in words if w in _BY_WORD), None)
-        return ShortLine(
-            ShortLineKind.END, site, None if listed_trouble is None else listed_trouble.type
-        )
-    trouble = _BY_WORD.get(verb or "")
-    if trouble is None and (danger := _find_danger(text, words)) is not None:
-        return danger
-    if trouble is None or _is_denied_danger(trouble, verb, text, words):
-        raise build_field_problem(
-            "text",
-            "word",
-            "un mot connu est attendu après le site : ELEC, EAU, CHAUF, SI, TEL, FEU, EVAC, GAZ, "
-            "MALADES, FERME, RAS, STOP",
-            "a known word is expected after the site: ELEC, EAU, CHAUF, SI, TEL, FEU, EVAC, GAZ, "
-            "MALADES, FERME, RAS, STOP",
-        )
+    if verb in _CALM_WORDS or verb in _END_WORDS:
+        return _read_end(text, words, verb, site)
+    danger = _find_danger(text, words)
+    trouble = None if _is_conjunction(words, verb) else _BY_WORD.get(verb or "")
+    if trouble is None:
+        line = danger or _read_missing_supply(words)
+        if line is None:
+            raise _build_word_problem()
+        return line
+    if _is_denied_danger(trouble, verb, text, words):
+        raise _build_word_problem()
     rest = [w for w in words if w not in (site, verb)]
-    return (
+    line = (
         ShortLine(ShortLineKind.END, site, trouble.type)
         if _is_restoration(trouble, rest)
         else _build_trouble(site, trouble, rest)
     )
+    if line.site is None:
+        line = replace(line, site=_find_named_code(words))
+    if danger is None:
+        return line
+    if not line.is_danger:  # «117 ELEC, feu au tableau»
+        return _place_danger(danger, site)
+    return replace(line, severity=max(line.severity, danger.severity))
+
+
+def _is_leading(word: str) -> bool:
+    """Return whether a word may stand before a supply: «panne», «plus de», the code of a site."""
+    return word in _LEADING_WORDS or _SITE.fullmatch(word) is not None
+
+
+def _build_word_problem() -> ProblemError:
+    return build_field_problem(
+        "text",
+        "word",
+        "un mot connu est attendu après le site : ELEC, EAU, CHAUF, SI, TEL, FEU, EVAC, GAZ, "
+        "MALADES, FERME, RAS, STOP",
+        "a known word is expected after the site: ELEC, EAU, CHAUF, SI, TEL, FEU, EVAC, GAZ, "
+        "MALADES, FERME, RAS, STOP",
+    )
+
+
+def _find_danger_in_answer(text: str, words: Sequence[str]) -> ShortLine | None:
+    """Return the danger that an answer tells of: «oui il y a le feu», perhaps nobody called.
+
+    «FAIT 2 évacuation» is about a card; what follows in another clause is not.
+    """
+    if parse_card_reply(text) is None:
+        return _find_danger(text, words, is_answer=True)
+    _, *others = _CLAUSE_END.split(fold_text(text))
+    return _find_danger(". ".join(others), words, is_answer=True) if others else None
+
+
+def _read_end(text: str, words: Sequence[str], verb: str | None, site: str | None) -> ShortLine:
+    """Read a line that says that all is well, or that a trouble is over.
+
+    Danger beside the one that is over goes first: «RAS sauf un blessé», «STOP il y a le feu».
+    «Reprise du feu» is no end.
+    """
+    others = (
+        text if verb == "REPRISE" else _ENDED_DANGER.sub(" ", fold_text(text).replace("'", " "))
+    )
+    if (danger := _find_danger(others, words)) is not None:
+        return _place_danger(danger, site)
+    if verb in _CALM_WORDS:
+        return ShortLine(ShortLineKind.CALM, site)
+    if not _EXERCISES.isdisjoint(words):
+        raise _build_word_problem()
+    trouble = next((_BY_WORD[w] for w in words if w in _BY_WORD), None)
+    return ShortLine(ShortLineKind.END, site, None if trouble is None else trouble.type)
+
+
+def _place_danger(danger: ShortLine, site: str | None) -> ShortLine:
+    """Return a danger with the code that its line begins with."""
+    code = None if site in EMERGENCY_NUMBERS else site
+    return replace(danger, site=danger.site or code)
+
+
+def _is_conjunction(words: Sequence[str], verb: str | None) -> bool:
+    """Return whether «si» is no information system: «si vous pouvez, rappelez»."""
+    return verb == "SI" and not _IF_WORDS.isdisjoint(words[1:3])
+
+
+def _read_missing_supply(words: Sequence[str]) -> ShortLine | None:
+    """Read «117 panne elec», «plus d’eau»; None if it is anything else, or solved by now."""
+    site = next((w for w in takewhile(_is_leading, words) if _SITE.fullmatch(w)), None)
+    leading_words = frozenset(takewhile(_is_leading, words))
+    verb, *rest = [*dropwhile(_is_leading, words), ""]
+    trouble = _BY_WORD.get(verb)
+    is_denied = not leading_words.isdisjoint(_FAULTS) and not leading_words.isdisjoint(_ABSENCES)
+    is_fault = leading_words & (_FAULTS if verb == "SI" else _FAULTS | _ABSENCES)
+    if trouble is None or not trouble.supply or not is_fault or is_denied:
+        return None
+    if not _SOLVED_WORDS.isdisjoint(rest):
+        return None
+    if site is None and rest and _SITE.fullmatch(rest[0]):
+        site = rest.pop(0)
+    return _build_trouble(site, trouble, rest)
 
 
 def _is_denied_danger(
@@ -254,7 +411,7 @@ def _find_danger(text: str, words: Sequence[str], *, is_answer: bool = False) ->
     In doubt it does: a person reads the text. «j'arrive pour l'incendie» in an answer is about the
     trouble of the call.
     """
-    plain = re.sub(r"['()]", " ", fold_text(text))
+    plain = re.sub(r"['()]", " ", _SPELLED.sub(_join_letters, fold_text(text)))
     for phrase, meaning in _PHRASES:
         plain = phrase.sub(meaning, plain)
     if _REAL.search(plain):
@@ -263,7 +420,7 @@ def _find_danger(text: str, words: Sequence[str], *, is_answer: bool = False) ->
         word
         for clause in _CLAUSE_END.split(plain)
         for match in re.finditer(r"[A-Z0-9]+", clause)
-        if (word := match[0]) in _FREE_TYPES
+        if (word := _correct_word(match[0])) in _FREE_TYPES
         and not _is_denied(clause[: match.start()], clause[match.end() :])
         and not (is_answer and _ABOUT_CALL.search(clause[: match.start()]))
     ]
@@ -271,15 +428,74 @@ def _find_danger(text: str, words: Sequence[str], *, is_answer: bool = False) ->
         return None
     types = [_FREE_TYPES[word] for word in dangers]
     trouble = next(row for row in EVENT_TYPES.values() if row in types)
-    is_code = _SITE.fullmatch(words[0]) is not None and words[0] not in EMERGENCY_NUMBERS
     severity = PERSON_IN_DANGER if _FATAL.intersection(dangers) else trouble.sms_severity
     return ShortLine(
         ShortLineKind.TROUBLE,
-        words[0] if is_code else None,
+        _find_code(words),
         trouble.type,
         severity,
         is_free_text=True,
     )
+
+
+def _find_code(words: Sequence[str]) -> str | None:
+    """Return the code that a free text begins with, or names as that of a site."""
+    if _SITE.fullmatch(words[0]) is not None and words[0] not in EMERGENCY_NUMBERS:
+        return words[0]
+    return _find_named_code(words)
+
+
+def _find_named_code(words: Sequence[str]) -> str | None:
+    """Return the number that a text names as the code of a site: «au site 117»."""
+    named_code = _NAMED_CODE.search(" ".join(words))
+    return None if named_code is None else named_code[1] or named_code[2]
+
+
+def _join_letters(match: re.Match[str]) -> str:
+    """Join «F E U» and «S.O.S» if that makes a word of danger."""
+    word = re.sub(r"[ .]", "", match[0])
+    return word if word in _FREE_TYPES else match[0]
+
+
+@lru_cache(maxsize=4_096)
+def _correct_word(word: str) -> str:
+    """Return the word of danger that is meant: «FEUUU», «INCENDIT», «AGGRESSION».
+
+    Letters may be repeated; a long word may have one mistake after its first letter.
+    """
+    if word in _FREE_TYPES or word in _LOOK_ALIKES:
+        return word
+    repeated = _SQUEEZED_WORDS.get(_squeeze_letters(word))
+    if repeated is not None and len(word) > len(repeated):
+        return repeated
+    if len(word) < _MIN_FUZZY:
+        return word
+    return next((one for one in _LONG_WORDS if is_near_word(word, one)), word)
+
+
+def _squeeze_letters(word: str) -> str:
+    return "".join(letter for letter, _ in groupby(word))
+
+
+def is_near_word(word: str, other: str) -> bool:
+    """Return whether two words with the same first letter differ by one letter at most.
+
+    One letter may be another one, missing, added, or changed with its neighbour.
+    """
+    if word[:1] != other[:1] or abs(len(word) - len(other)) > 1:
+        return False
+    start = next(
+        (n for n, (a, b) in enumerate(zip(word, other, strict=False)) if a != b),
+        min(len(word), len(other)),
+    )
+    a, b = word[start:], other[start:]
+    return a[1:] == b[1:] or a[1:] == b or a == b[1:] or (a[1::-1] + a[2:] == b)
+
+
+_SQUEEZED_WORDS: Final = {
+    _squeeze_letters(word): word for word in sorted(_FREE_TYPES, key=len, reverse=True)
+}
+_LONG_WORDS: Final = sorted(word for word in _FREE_TYPES if len(word) >= _MIN_FUZZY)
 
 
 def _is_denied(before: str, after: str) -> bool:

@@ -10,7 +10,13 @@ from typing import Final
 
 import structlog
 
-from services.intake.field.short_line import EMERGENCY_NUMBERS, ShortLine, fold_text, split_words
+from services.intake.field.short_line import (
+    EMERGENCY_NUMBERS,
+    ShortLine,
+    fold_text,
+    is_near_word,
+    split_words,
+)
 from services.runtime.http.problems import build_field_problem
 
 log = structlog.get_logger(__name__)
@@ -21,6 +27,12 @@ _ARTICLES: Final = frozenset(
 """Words of a name that people leave out or change."""
 _CODE_WORDS: Final = frozenset({"CODE", "N", "NUMERO", "SITE"})
 """Words that may stand before the code of a site."""
+
+
+_KINDS: Final = {"CLG": "COLLEGE", "COL": "COLLEGE", "GYM": "GYMNASE"}
+"""Short forms of the first words of names."""
+_MIN_FUZZY: Final = 5
+"""Fewest letters of a word of a name that is read with one mistake."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +59,7 @@ class SiteCodes:
         self._short_names: Counter[tuple[str, str]] = Counter()
         """(kind, last word) → number of sites that are called so."""
         self._commune_words: frozenset[str] = frozenset()
+        self._name_words: frozenset[str] = frozenset()
 
     def site_of(
         self, site_code: str | None, own: tuple[str, ...], *, optional: bool = False
@@ -72,7 +85,7 @@ class SiteCodes:
 
     def site_of_line(self, line: ShortLine, text: str, own: tuple[str, ...]) -> str | None:
         """Return the site that a line is about: that of its code or of its words, see `site_of`."""
-        if line.site is None and line.is_free_text and (site := self.find_named(text)) is not None:
+        if line.site is None and (site := self.find_named(text)) is not None:
             return site
         return self.site_of(line.site, own, optional=line.is_danger)
 
@@ -90,14 +103,30 @@ class SiteCodes:
 
         A name counts with all its words, or with its first and last word, if no other site has
         both and the last one is no commune: «collège Mermoz», not «centre de Nanterre». Among
-        several, the commune in the text decides.
+        several, the commune in the text decides. A text that names no site as it stands may have a
+        mistake in each word.
         """
         self._read()
-        words = frozenset(_split_name(text))
-        return _choose_site(
-            [site for site in self._sites if site.words <= words or self._is_called(site, words)],
-            words,
-        )
+        written_words = frozenset(_split_name(text))
+        corrected_words = frozenset(map(self._correct_word, written_words))
+        for words in dict.fromkeys((written_words, corrected_words)):
+            called_sites = [
+                site for site in self._sites if site.words <= words or self._is_called(site, words)
+            ]
+            if (site := _choose_site(called_sites, words)) is not None:
+                return site
+        return None
+
+    def _correct_word(self, word: str) -> str:
+        """Return the word of a name that is meant: «CLG», «COLEGE», «MERMOS».
+
+        A word of five letters or more may have one mistake after its first letter, if it then is
+        one word of all names.
+        """
+        if word in self._name_words or len(word) < _MIN_FUZZY:
+            return _KINDS.get(word, word)
+        near_words = [one for one in self._name_words if is_near_word(word, one)]
+        return near_words[0] if len(near_words) == 1 else word
 
     def find_place(self, text: str) -> str | None:
         """Return the only site that a text means which says nothing but a place.
@@ -150,6 +179,7 @@ class SiteCodes:
         self._sites = tuple(sites)
         self._short_names = Counter((site.kind, site.last) for site in sites)
         self._commune_words = frozenset(word for site in sites for word in site.commune)
+        self._name_words = self._commune_words.union(*(site.words for site in sites))
 
 
 def _names_code(text: str) -> bool:
