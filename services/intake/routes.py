@@ -38,7 +38,7 @@ from services.intake.http.exchange import (
     send_response,
     split_path,
 )
-from services.intake.http.process_metrics import PREFIX, ProcessMetrics
+from services.intake.http.process_metrics import METRICS_PATH, ProcessMetrics
 from services.intake.http.proxy import ConsoleProxy
 from services.intake.integrations.alertmanager_status import AlertmanagerApi
 from services.intake.integrations.dispatcher import Dispatcher
@@ -107,8 +107,8 @@ OPENAPI_S: Final = 15.0
 RETRY_S: Final = 2
 _RAW_PATH: Final = re.compile(r"/api/v1/reports/([0-9A-Za-z_-]{1,64})/raw")
 _STATUS_PATH: Final = re.compile(r"/api/v1/reports/([0-9A-Za-z_-]{1,64})")
-_ADMINISTRATION_PREFIXES: Final = ("/api/v1/tokens", "/api/v1/users", "/api/v1/sources")
-_TECHNICAL_PATHS: Final = frozenset({"/metrics", "/openapi.json", "/asyncapi.json", PUBLISHED})
+_ADMINISTRATION_PATHS: Final = ("/api/v1/tokens", "/api/v1/users", "/api/v1/sources")
+_TECHNICAL_PATHS: Final = frozenset({METRICS_PATH, "/openapi.json", "/asyncapi.json", PUBLISHED})
 """Paths closed to strangers with `VIGIE_METRICS_PUBLIC=0`, like the parts of `/readyz`."""
 _OWN_PATHS: Final = frozenset({KNOWN_REALM, MANAGERS})
 """Paths of the console for the front alone: the end of a log is read, or people are listed."""
@@ -161,28 +161,28 @@ class FrontApplication:
             POST_BATCH: self._post_batch,
             POST_LINE: self._post_line,
             PHOTO_PATH: self._post_photo,
-            DEAD_LETTER_PATH: self._serve_dead_letters,
             SOURCES: self._serve_sources,
             "/api/v1/whoami": self._show_caller,
             "/api/v1/intake/strangers": self._list_strangers,
             "/livez": self._show_health,
             "/readyz": self._show_health,
-            "/metrics": self._show_metrics,
+            METRICS_PATH: self._show_metrics,
             "/openapi.json": self._show_document,
         }
-        """The path of each route → its handler; integrations add theirs."""
-        self._handlers_by_prefix: dict[str, Handler] = {
-            f"{POST_ONE}/": self._show_report,
-            f"{PHOTO_PATH}/": self._show_photo,
-            f"{DEAD_LETTER_PATH}/": self._serve_dead_letters,
-            **dict.fromkeys(_ADMINISTRATION_PREFIXES, self._administer),
-            PREFIX: self._show_process_metrics,
+        """Path → its handler."""
+        self._handlers_below: dict[str, Handler] = {
+            POST_ONE: self._show_report,
+            PHOTO_PATH: self._show_photo,
+            DEAD_LETTER_PATH: self._serve_dead_letters,
+            **dict.fromkeys(_ADMINISTRATION_PATHS, self._administer),
+            METRICS_PATH: self._show_process_metrics,
+            **{
+                path: partial(machines.handle, dialect)
+                for dialect in machines.dialects
+                for path in dialect.PATHS
+            },
         }
-        """The beginning of the paths of a route → its handler."""
-        for dialect in machines.dialects:
-            for path in dialect.PATHS:
-                handle = partial(machines.handle, dialect)
-                self._handlers[path] = self._handlers_by_prefix[f"{path}/"] = handle
+        """Path → the handler of this path and of all below it."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -253,11 +253,15 @@ class FrontApplication:
 
     def _find_handler(self, path: str, method: str) -> Handler:
         """Return the handler of a path; the console serves those that the front does not know."""
-        if self._alertmanager.serves(path, method):  # an integration takes POST at one of its paths
-            return self._alertmanager.handle
         if (handler := self._handlers.get(path)) is not None:
             return handler
-        handlers = (h for prefix, h in self._handlers_by_prefix.items() if path.startswith(prefix))
+        if self._alertmanager.serves(path, method):  # an integration takes POST at one of its paths
+            return self._alertmanager.handle
+        handlers = (
+            handler
+            for above, handler in self._handlers_below.items()
+            if f"{path}/".startswith(f"{above}/")
+        )
         return next(handlers, self._pass_on)
 
     # ── reports and photos ───────────────────────────────────────────────────────────────────────
@@ -446,7 +450,7 @@ class FrontApplication:
 
     async def _show_process_metrics(self, scope: Scope, _receive: Receive, send: Send) -> None:
         _require_method(scope, "GET")
-        process = scope["path"].removeprefix(PREFIX)
+        process = scope["path"].removeprefix(f"{METRICS_PATH}/")
         text = await self._metrics.fetch(process, get_header(scope, b"authorization"))
         await _send_uncached(send, 200, text, metrics.CONTENT_TYPE)
 

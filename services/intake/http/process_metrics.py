@@ -13,7 +13,7 @@ from services.runtime.process.settings import DataDir
 from services.runtime.process.sockets import read_ports
 from services.runtime.secrets.local_secrets import get_or_create_token, is_token_valid
 
-PREFIX: Final = "/metrics/"
+METRICS_PATH: Final = "/metrics"
 SERVERS: Final = frozenset({"kafka", "controller", "samples"})
 """Names of ports that have no metrics."""
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=5.0)
