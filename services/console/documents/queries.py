@@ -27,6 +27,7 @@ from services.console.hazards.queries import HazardQueries
 from services.console.http.problems import NotFound
 from services.console.i18n import get_translator
 from services.console.incidents.escalation_page import build_escalation, find_main_escalation
+from services.console.incidents.merging import list_merged_incidents
 from services.console.incidents.queries import IncidentQueries
 from services.console.logbook.lines import LineRecord
 from services.console.logbook.queries import LogbookQueries
@@ -273,9 +274,7 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries, ProofQueri
         picture = view.picture
         resource = build_realm_now(picture)
         at = get_snapshot_time(picture)
-        lines, _more = await self._read_incident_lines(picture, incident)
-        if incident is not None:
-            lines = await self._add_cell_lines(picture, incident, lines)
+        lines = await self._list_retex_lines(picture, incident)
         all_facts = []
         for lang in langs:
             one = OpenedRealm(
@@ -289,16 +288,23 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries, ProofQueri
     ) -> tuple[Sequence[LineRecord], str | None]:
         return await self._lines(picture, incident, RETEX_LINES)
 
-    async def _add_cell_lines(
-        self, picture: pictures.RealmSnapshot, incident: str, lines: Sequence[LineRecord]
+    async def _list_retex_lines(
+        self, picture: pictures.RealmSnapshot, incident: str | None
     ) -> list[LineRecord]:
-        """Add the lines about the whole cell that were recorded during the incident."""
-        row = (await picture.rows(a.IncidentRow)).get(incident)
-        if row is None:
-            return list(lines)
+        """List the lines of an incident, of those merged into it, and of the cell meanwhile.
+
+        Newest first; without an incident all lines.
+        """
         every, _more = await self._read_incident_lines(picture, None)
-        cell = select_cell_lines(every, row.opened_at, row.closed_at)
-        return sorted([*lines, *cell], key=lambda line: line.key, reverse=True)
+        rows = await picture.rows(a.IncidentRow)
+        row = rows.get(incident or "")
+        if incident is None or row is None:
+            return list(every)
+        lines = {line.key: line for line in select_cell_lines(every, row.opened_at, row.closed_at)}
+        for id in list_merged_incidents(rows, incident):
+            mine, _more = await self._read_incident_lines(picture, id)
+            lines |= {line.key: line for line in mine}
+        return [lines[key] for key in sorted(lines, reverse=True)]
 
     async def _retex_facts(
         self,
@@ -316,6 +322,12 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries, ProofQueri
         ]
         if incident is not None and not incidents:
             raise NotFound
+        incident_rows = await picture.rows(a.IncidentRow)
+        merged = () if incident is None else list_merged_incidents(incident_rows, incident)
+
+        def is_ours(id: str | None) -> bool:
+            return incident is None or id in merged
+
         activity_rows, plan_rows, local = (
             await picture.rows(c.ActivityRow),
             await picture.rows(c.PlanRow),
@@ -332,26 +344,18 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries, ProofQueri
             shape.escalation(row) for row in (await picture.rows(calling.EscalationRow)).values()
         ]
         mine = [
-            e
-            for e in escalations
-            if incident is None or e.scope == incident or incident in e.incidents
+            e for e in escalations if is_ours(e.scope) or any(is_ours(id) for id in e.incidents)
         ]
         notifications = [
             n
             for n in (await picture.rows(d.NotificationRow)).values()
-            if incident in (None, n.incident) or n.escalation in {e.id for e in mine}
+            if is_ours(n.incident) or n.escalation in {e.id for e in mine}
         ]
         improvements = [
-            i
-            for i in (await picture.rows(c.ImprovementRow)).values()
-            if incident in (None, i.incident)
+            i for i in (await picture.rows(c.ImprovementRow)).values() if is_ours(i.incident)
         ]
         alarms = sorted(
-            (
-                row
-                for row in (await picture.rows(c.AlarmRow)).values()
-                if incident in (None, row.incident)
-            ),
+            (row for row in (await picture.rows(c.AlarmRow)).values() if is_ours(row.incident)),
             key=lambda row: (row.raised_at, row.id),
         )
         hit = {
@@ -368,22 +372,20 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries, ProofQueri
             hot=timedelta(hours=policy.retex_hot_h if policy else 0),
             cold=timedelta(days=policy.retex_cold_d if policy else 0),
             incidents=sorted(incidents, key=lambda i: (i.opened_at, i.id)),
-            activities=[x for x in activities if incident in (None, x.incident) or x.id in hit],
-            plans=[p for p in plans if incident in (None, p.incident)],
+            activities=[x for x in activities if is_ours(x.incident) or x.id in hit],
+            plans=[p for p in plans if is_ours(p.incident)],
             alarms=[shape.alarm(row) for row in alarms],
             escalations=sorted(mine, key=lambda e: (e.started_at, e.id)),
             notifications=[shape.notification(n) for n in notifications],
             reports=[
-                row
-                for row in (await picture.rows(a.ReportRow)).values()
-                if incident in (None, row.incident)
+                row for row in (await picture.rows(a.ReportRow)).values() if is_ours(row.incident)
             ],
             lines=lines,
             reassignments=sorted(
                 (
                     row
                     for row in (await picture.rows(g.ReassignmentRow)).values()
-                    if incident in (None, row.incident)
+                    if is_ours(row.incident)
                 ),
                 key=lambda row: (row.approved_at, row.id),
             ),

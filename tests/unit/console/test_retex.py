@@ -19,6 +19,7 @@ from schemas.commands import (
     AddImprovement,
     ArbitrateAlarm,
     CompleteCard,
+    MergeIncidents,
     RefusePlan,
     ResolveIncident,
     StandDownPlan,
@@ -321,6 +322,34 @@ def test_the_retex_of_an_incident_has_the_lines_of_the_whole_cell() -> None:
     first = min(line.recorded_at for line in cell)
     assert select_cell_lines(cell, first + 1, None) == cell[:-1]
     assert select_cell_lines(cell, first, first) == cell[-1:]
+
+
+def test_the_retex_of_an_incident_includes_those_merged_into_it() -> None:
+    """D53: alarms, plans, calls and lines of the merged incident stood in no RETEX at all."""
+    played = played_to("S04", 30, realm="92~ex-merged")
+    now = played.played.start + 40 * MINUTE
+    (before,) = played.system.services["alerts"].state(played.realm).incidents.values()
+    author = {"author": "p-dgs", "role": "dgs_directeur_de_crise", "reason": "text:t-0"}
+    fire = {
+        "site_id": "cen-4",
+        "type": "fire",
+        "severity": 4,
+        "certainty": "confirmed",
+        "occurred_at": times.of(now).isoformat(),
+    }
+    played.report("fire", fire, now)
+    state = played.system.services["alerts"].state(played.realm)
+    (fire_incident,) = set(state.open_incidents) - {before.id}
+    (alone, *_more) = facts_of(Remembered(played, Texts()), played.realm, before.id)
+    merge = MergeIncidents(incident=before.id, into=fire_incident, **author)
+    played.system.feed("alerts", played.realm, merge, id="merge", at=now + MINUTE)
+    (merged, *_more) = facts_of(Remembered(played, Texts()), played.realm, fire_incident)
+    assert alone.alarms
+    assert {row.id for row in alone.alarms} <= {row.id for row in merged.alarms}
+    assert {row.id for row in alone.notifications} <= {row.id for row in merged.notifications}
+    assert {row.id for row in alone.escalations} <= {row.id for row in merged.escalations}
+    assert {plan.id for plan in alone.plans} <= {plan.id for plan in merged.plans}
+    assert {line.key for line in alone.lines} <= {line.key for line in merged.lines}
 
 
 def test_missing_measurements_are_named_in_plain_words() -> None:
