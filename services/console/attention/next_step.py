@@ -341,7 +341,7 @@ def build_site_step(
     actions: Iterable[Action] = (),
     orders: Mapping[str, Iterable[SiteOrder]] = MappingProxyType({}),
 ) -> NextStep | None:
-    """Return the next task, card, action or order at the sites of a manager.
+    """Return the next task, card, action or order at the sites of a manager, danger first.
 
     None: nothing is asked. `orders` maps a site to its orders of reassignment.
     """
@@ -367,7 +367,7 @@ def build_site_step(
     ]
     if not mine:
         return None
-    mine.sort(key=lambda pair: pair[0])
+    mine.sort(key=lambda pair: (not pair[1].urgent, pair[0]))
     return replace(mine[0][1], more=len(mine) - 1)
 
 

@@ -206,6 +206,16 @@ def test_a_manager_sees_the_own_site_due_first() -> None:
     assert build_site_step(tasks, set(), HERE, get_translator("fr")) is None
 
 
+@pytest.mark.parametrize("kind", ["headcount", "area_order"])
+def test_a_question_about_people_goes_before_what_is_due_earlier(kind: str) -> None:
+    """D110: a card late since the morning hid whether the order to leave concerns the site."""
+    question = task("t-1", "pmi-01", 10).model_copy(update={"kind": kind})
+    tasks = [task("t-2", "pmi-01", -120), question]
+    step = build_site_step(tasks, {"pmi-01"}, HERE, get_translator("fr"))
+    assert step is not None
+    assert (step.due_at, step.urgent, step.more) == (question.due_at, True, 1)
+
+
 async def test_the_strip_stands_on_the_first_page_of_cell_and_manager() -> None:
     realm_state = crisis()
     realm_state.put(
