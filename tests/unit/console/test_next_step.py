@@ -207,7 +207,7 @@ def test_a_manager_sees_the_own_site_due_first() -> None:
 
 
 @pytest.mark.parametrize("kind", ["headcount", "area_order"])
-def test_a_question_about_people_goes_before_what_is_due_earlier(kind: str) -> None:
+def test_a_question_about_people_goes_before_a_late_task(kind: str) -> None:
     """D110: a card late since the morning hid whether the order to leave concerns the site."""
     question = task("t-1", "pmi-01", 10).model_copy(update={"kind": kind})
     tasks = [task("t-2", "pmi-01", -120), question]
