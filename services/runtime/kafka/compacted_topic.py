@@ -129,19 +129,9 @@ class TopicFollower:
                 for tp in error.args[0]:
                     self._reset(tp.topic, tp.partition)
                 raise
+            if entries := [_read_entry(r) for records in batches.values() for r in records]:
+                await self._apply(entries)
             for tp, records in batches.items():
-                await self._apply(
-                    [
-                        KeyedEntry(
-                            tp.topic,
-                            tp.partition,
-                            r.offset,
-                            (r.key or b"").decode("utf-8", "replace"),
-                            r.value,
-                        )
-                        for r in records
-                    ]
-                )
                 self._next[tp] = records[-1].offset + 1
             # Compaction leaves holes at the end, which only the consumer's position shows.
             for tp in self._partitions:
@@ -165,6 +155,11 @@ class TopicFollower:
                 return True
         except (TimeoutError, KafkaError, OSError):
             return False
+
+
+def _read_entry(record: Any) -> KeyedEntry:
+    key = (record.key or b"").decode("utf-8", "replace")
+    return KeyedEntry(record.topic, record.partition, record.offset, key, record.value)
 
 
 class Tombstones:

@@ -16,7 +16,7 @@ log = structlog.get_logger(__name__)
 
 SMALL_PAGE_BYTES: Final = 1024
 """Page size for single rows: each write copies all pages that it changes."""
-CHECKPOINT_BYTES: Final = 4_096_000
+CHECKPOINT_BYTES: Final = 8_192_000
 """Size of a journal from which its pages move to the file, each one once."""
 _DAMAGE_CODES: Final = frozenset((sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB))
 

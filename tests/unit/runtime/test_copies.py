@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from aiokafka import TopicPartition
 
+from schemas.topics import TOPICS_BY_NAME
+from services.runtime.kafka import compacted_topic
+from services.runtime.kafka.compacted_topic import KeyedEntry, TopicFollower
 from services.runtime.kafka.replica import Replica
 from services.runtime.process.sqlite_cache import SMALL_PAGE_BYTES, open_cache
 
@@ -97,3 +105,52 @@ def test_single_rows_write_small_pages_to_the_journal(tmp_path: Path) -> None:
         db.execute("INSERT INTO kept VALUES (?, ?)", (n, "x" * 100))
     assert (tmp_path / "small.db-wal").stat().st_size < 50 * 2 * SMALL_PAGE_BYTES
     db.close()
+
+
+async def test_all_records_of_a_fetch_are_applied_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The copy of texts writes its shared pages once per call."""
+    partitions = [TopicPartition("texts", p) for p in range(TOPICS_BY_NAME["texts"].partitions)]
+
+    class Consumer:
+        def __init__(self, *_: Any, **__: Any) -> None: ...
+
+        async def start(self) -> None: ...
+
+        async def stop(self) -> None: ...
+
+        def assign(self, _: object) -> None: ...
+
+        def seek(self, *_: object) -> None: ...
+
+        async def end_offsets(self, _: object) -> dict[TopicPartition, int]:
+            return dict.fromkeys(partitions, 1)
+
+        async def beginning_offsets(self, _: object) -> dict[TopicPartition, int]:
+            return dict.fromkeys(partitions, 0)
+
+        async def getmany(self, **_: object) -> dict[TopicPartition, list[Any]]:
+            return {
+                tp: [
+                    SimpleNamespace(
+                        topic=tp.topic, partition=tp.partition, offset=0, key=b"id", value=b"text"
+                    )
+                ]
+                for tp in partitions
+            }
+
+        async def position(self, _: object) -> int:
+            return 1
+
+    applied: list[list[tuple[int, int]]] = []
+
+    async def apply(entries: Sequence[KeyedEntry]) -> None:
+        applied.append([(e.partition, e.offset) for e in entries])
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(compacted_topic, "create_groupless_consumer", Consumer)
+    monkeypatch.setattr(compacted_topic, "FetchThrottle", Consumer)
+    with pytest.raises(asyncio.CancelledError):
+        await TopicFollower("127.0.0.1:9", ["texts"], apply).run()
+    assert applied == [[(tp.partition, 0) for tp in partitions]]
