@@ -95,11 +95,12 @@ class Vigicrues(FeedConnector):
         river_levels: dict[str, int] = look.memory.setdefault("levels", {})
         river_levels |= levels
         decide = look.territory.sections.decide
-        is_readable = any(code in levels for code in decide)
-        if is_readable and not odd.intersection(decide):
-            self._judge(
-                river_levels, [code for code in decide if code in river_levels], look, reading
-            )
+        deciding = [code for code in decide if code in river_levels]
+        is_understood = not odd.intersection(decide)
+        if any(code in levels for code in decide) and (
+            is_understood or _is_rising(river_levels, deciding, look)
+        ):
+            self._judge(river_levels, deciding, look, reading)
         return reading.settle(before)
 
     def _judge(
@@ -154,6 +155,15 @@ class Vigicrues(FeedConnector):
         reading.posts.append(post)
         if decision.step is not Step.WITHDRAW:
             note_said(state, decision, colour, alias)
+
+
+def _is_rising(levels: dict[str, int], deciding: list[str], look: Look) -> bool:
+    """Check whether a section is graver than the last report says.
+
+    Another section that is not understood hides no danger, and ends none. Rule D121.
+    """
+    colour = look.memory.get("matter", {}).get("colour") or COLOURS[0]
+    return max(levels[code] for code in deciding) > COLOURS.index(colour) + 1
 
 
 def _find_time(document: _RiverDocument, body: FeedBody) -> datetime:

@@ -83,12 +83,28 @@ def set_level(document: Any, section: str, level: Any) -> None:
             feature["properties"]["NivInfViCr"] = level
 
 
-@pytest.mark.parametrize("other", [2, 3])
-def test_a_river_with_one_odd_section_is_one_matter_that_is_not_understood(other: int) -> None:
+def test_a_section_that_is_not_understood_hides_no_orange_and_makes_no_yellow() -> None:
+    """D121: a level of text in one section kept the orange of the other from the cell."""
     document = load_document(CRUES, "warning.json")
     set_level(document, "IF5", 5)
-    set_level(document, "IF18", other)
+    set_level(document, "IF18", 2)
     reading = read(CRUES, make_bodies(document), CRUES_AT)
+    assert (reading.verdict, reading.posts) == (FetchVerdict.DRIFT, [])
+    set_level(document, "IF18", 3)
+    reading = read(CRUES, make_bodies(document), CRUES_AT)
+    assert reading.verdict is FetchVerdict.DRIFT
+    assert [p.body["colour"] for p in reading.posts] == ["orange"]
+
+
+def test_a_section_that_is_not_understood_ends_no_orange() -> None:
+    document = load_document(CRUES, "warning.json")
+    set_level(document, "IF5", 1)
+    set_level(document, "IF18", 3)
+    memory = read(CRUES, make_bodies(document), CRUES_AT).memory
+    assert memory["matter"]["colour"] == "orange"
+    set_level(document, "IF5", 5)
+    set_level(document, "IF18", 1)
+    reading = read(CRUES, make_bodies(document), CRUES_AT, memory)
     assert (reading.verdict, reading.posts) == (FetchVerdict.DRIFT, [])
 
 
