@@ -7,7 +7,7 @@ and the reports are unconfirmed and limited per poster, sender and window
 """
 
 from codecs import BOM_UTF8
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 
 import orjson
@@ -20,7 +20,15 @@ from services.intake.integrations.dispatcher import Dispatcher
 from services.intake.integrations.request import IntegrationRequest, Reply, parse_time
 from services.intake.integrations.signals import choose_time
 from services.intake.reports.acceptance import RawBody
-from services.intake.reports.native import build_validation_problem
+from services.intake.reports.native import (
+    CLOCK_TOLERANCE_MS,
+    FORM_AGE_HEADER,
+    add_remark,
+    build_validation_problem,
+    convert_to_milliseconds,
+    parse_form_age,
+    tell_device_time,
+)
 from services.runtime.http.problems import Problem, build_field_problem
 from services.runtime.http.request_headers import find_network
 from services.runtime.identity.permissions import Permission
@@ -84,12 +92,17 @@ class PosterIntegration:
                 "site", "missing", "cette affiche n’a pas de site", "this poster has no site"
             )
         key = request.headers.get("idempotency-key", "")
-        at = choose_time(parse_time(report.occurred_at) or request.came, datetime.now(UTC))
+        at, remark = _date_report(report, request, datetime.now(UTC))
+        description = report.description
+        if remark is not None:
+            description = add_remark(description, remark)
         body: dict[str, Any] = report.model_dump(exclude_none=True) | {
             "site_id": source.site,
             "certainty": Certainty.UNCONFIRMED,
             "occurred_at": at.isoformat(),
         }
+        if description is not None:
+            body["description"] = description
         speaker = machines.transitions.speaker(principal, source, RawBody(request.body, JSON, NAME))
         content = key or orjson.dumps(body).decode()
         telling = f"poster\x1f{content}"
@@ -101,7 +114,7 @@ class PosterIntegration:
             if entry.repeats is not None:
                 metrics.count("vigie_reports_total", dialect=NAME, status="repeated")
                 return entry.repeats
-            body["description"] = describe_others(report.description, entry.others)
+            body["description"] = describe_others(description, entry.others)
         receipt = await machines.transitions.accept(
             speaker,
             body | {"realm": speaker.realm},
@@ -120,3 +133,20 @@ class PosterIntegration:
     def build_refusal(self, problem: Problem) -> Reply | None:  # noqa: ARG002
         """Use the standard problem document."""
         return None
+
+
+def _date_report(
+    report: PosterReport, request: IntegrationRequest, now: datetime
+) -> tuple[datetime, str | None]:
+    """Return the time of a report, and a remark if the clock of its device was wrong.
+
+    A report that waited on a device happened so long before its arrival. Rule D7, late reports.
+    """
+    stated = parse_time(report.occurred_at)
+    age = parse_form_age(request.headers.get(FORM_AGE_HEADER))
+    if age is None or stated is None:
+        return choose_time(stated or request.came, now), None
+    filled_at = now - timedelta(milliseconds=age)
+    if abs(filled_at - stated) < timedelta(milliseconds=CLOCK_TOLERANCE_MS):
+        return choose_time(stated, now), None
+    return filled_at, tell_device_time(convert_to_milliseconds(stated))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated, Any, Final, Literal
+from zoneinfo import ZoneInfo
 
 import orjson
 from pydantic import (
@@ -245,6 +246,18 @@ class BatchItem(NativeReport):
     idempotency_key: str | None = None
 
 
+PARIS: Final = ZoneInfo("Europe/Paris")
+FORM_AGE_HEADER: Final = "vigie-filled-ago"
+"""Header of the report form: milliseconds since it was filled in, by the clock of its device.
+
+It is no part of the report, so that a repetition stays one.
+"""
+MAX_FORM_AGE_MS: Final = 30_000
+"""Age up to which a form counts as filled in now."""
+MAX_WAIT_MS: Final = 72 * 3_600_000
+"""Longest time that a form waits on a device and is still dated by it."""
+CLOCK_TOLERANCE_MS: Final = 60_000
+"""Difference between two clocks that changes no time."""
 _ONE: Final[SchemaValidator] = NativeReport.__pydantic_validator__  # type: ignore[assignment]
 _ITEM: Final[SchemaValidator] = BatchItem.__pydantic_validator__  # type: ignore[assignment]
 
@@ -284,14 +297,48 @@ def build_arrival_fields(realm: str) -> dict[str, Any]:
     return {} if is_live(realm) else {"occurred_at": None}
 
 
-def date_on_arrival(claim: PreparedReport, now: Instant) -> PreparedReport:
-    """Date a report by its arrival: the server's time, or that of the log in a simulated realm.
+def parse_form_age(header: str | None) -> int | None:
+    """Return the value of `Vigie-Filled-Ago`; None if it is absent, wrong or too long ago."""
+    if header is None or not header.isascii() or not header.isdecimal() or len(header) >= 10:
+        return None
+    age = int(header)
+    return age if age <= MAX_WAIT_MS else None
 
-    The fingerprint keeps the time that the message names, so that a repetition is recognised.
+
+def date_form(claim: PreparedReport, now: Instant, age: int) -> PreparedReport:
+    """Date a report by the server's clock: the device's may be wrong. Rule D7, late reports.
+
+    A form that was just filled in is of its arrival, in a simulated realm by the log's time. One
+    that waited on a device happened `age` milliseconds before its arrival; the time that the device
+    showed stays in its text. The fingerprint keeps the device's time, so that a repetition is
+    recognised.
     """
-    dated_content = claim.content + b"%d" % claim.message["occurred_at"]
-    arrival = {"occurred_at": now if is_live(claim.realm) else None}
-    return replace(claim, message=claim.message | arrival, words=dated_content)
+    stated = claim.message["occurred_at"]
+    dated_content = claim.content + b"%d" % stated
+    if age <= MAX_FORM_AGE_MS:
+        arrival = {"occurred_at": now if is_live(claim.realm) else None}
+        return replace(claim, message=claim.message | arrival, words=dated_content)
+    filled_at = now - age
+    if not is_live(claim.realm) or abs(filled_at - stated) < CLOCK_TOLERANCE_MS:
+        return claim
+    return replace(
+        claim,
+        message=claim.message | {"occurred_at": filled_at},
+        words=dated_content,
+        text=claim.text
+        | {"description": add_remark(claim.text.get("description"), tell_device_time(stated))},
+    )
+
+
+def tell_device_time(stated: Instant) -> str:
+    """Return the remark that keeps the time of a device with a wrong clock."""
+    local = datetime.fromtimestamp(stated / 1000, PARIS)
+    return f"(horloge de l’appareil fausse : {local:%d/%m/%Y %H:%M})"
+
+
+def add_remark(description: str | None, remark: str) -> str:
+    """Return a description with a remark of the front behind it."""
+    return f"{description} {remark}" if description else remark
 
 
 def add_author(claim: PreparedReport, author: str) -> PreparedReport:
@@ -301,9 +348,8 @@ def add_author(claim: PreparedReport, author: str) -> PreparedReport:
     """
     if not claim.danger:
         raise ProblemError("other_author")
-    description = claim.text.get("description")
     remark = f"(écrit sous le compte {author[:MAX_LOGIN_CHARS]}, envoyé par un autre)"
-    text = claim.text | {"description": f"{description} {remark}" if description else remark}
+    text = claim.text | {"description": add_remark(claim.text.get("description"), remark)}
     return replace(claim, text=text)
 
 

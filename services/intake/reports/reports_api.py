@@ -40,13 +40,15 @@ from services.intake.reports.acceptance import (
 from services.intake.reports.deduplication import AnswerIndex
 from services.intake.reports.geography import TerritoryMap
 from services.intake.reports.native import (
+    FORM_AGE_HEADER,
     NativeReport,
     add_author,
     build_arrival_fields,
     build_validation_problem,
-    date_on_arrival,
+    date_form,
     dump_json,
     parse_batch_item,
+    parse_form_age,
     parse_report,
     prepare_report,
 )
@@ -140,15 +142,6 @@ def parse_line(body: bytes) -> TypedLine:
         raise build_validation_problem(error) from None
 
 
-FORM_AGE_HEADER: Final = b"vigie-filled-ago"
-"""Header of the report form: milliseconds since it was filled in.
-
-It is no part of the report, so that a repetition stays one.
-"""
-MAX_FORM_AGE_MS: Final = 30_000
-"""Age up to which a form counts as filled in now: clocks of devices or pages may be wrong."""
-
-
 AUTHOR_HEADER: Final = b"vigie-written-by"
 """Header of the report form: id of the account that wrote the report, percent-encoded."""
 
@@ -160,10 +153,9 @@ def get_other_author(scope: Scope, principal: Principal) -> str | None:
     return None if author == principal.id else author
 
 
-def is_just_filled(scope: Scope) -> bool:
-    """Return whether the report was filled in just now."""
-    ago = get_header(scope, FORM_AGE_HEADER)
-    return ago is not None and ago.isdecimal() and len(ago) < 10 and int(ago) <= MAX_FORM_AGE_MS
+def get_form_age(scope: Scope) -> int | None:
+    """Return the milliseconds since the report form was filled in, if its page tells them."""
+    return parse_form_age(get_header(scope, FORM_AGE_HEADER.encode()))
 
 
 class ReportApi:
@@ -213,13 +205,13 @@ class ReportApi:
             )
             body = await self._reader.read(scope, receive)
             try:
-                is_new = key is not None and is_just_filled(scope)
+                age = None if key is None else get_form_age(scope)
                 receipt = await self._accept(
                     principal,
                     parse_report(body),
                     key,
                     RawBody(body, content_type),
-                    is_new=is_new,
+                    age=age,
                     other_author=get_other_author(scope, principal),
                 )
             finally:
@@ -242,7 +234,7 @@ class ReportApi:
         key: str | None,
         raw: RawBody,
         *,
-        is_new: bool = False,
+        age: int | None = None,
         other_author: str | None = None,
     ) -> AcceptanceReceipt:
         claim = prepare_report(
@@ -254,8 +246,8 @@ class ReportApi:
         )
         if other_author is not None:
             claim = add_author(claim, other_author)
-        if is_new:
-            claim = date_on_arrival(claim, now_ms())
+        if age is not None:
+            claim = date_form(claim, now_ms(), age)
         receipt = await self._receiver.accept(claim, principal, key, raw)
         return replace(receipt, warnings=claim.warnings)
 

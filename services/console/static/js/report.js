@@ -7,8 +7,8 @@ import { freshKey, get, keptMap, post } from "./post.js";
 import { fieldsOf, fill, keepTyped } from "./typed.js";
 
 const RETRY_MS = 10000;
-/** A report that was filled in so recently is dated by the server; an older one, which waited here, keeps its own time. */
-const JUST_FILLED_MS = 30000;
+/** For so long the server dates a report by how long ago it was filled in: the clock of a device may be wrong. */
+const MAX_WAIT_MS = 72 * 3600000;
 /** So often, a second apart, the page asks what became of a word that something is over. */
 const ASKED_TIMES = 10;
 /** Before the address of a page that was left with a report in it; the login page leaves it here, for its account alone. */
@@ -171,7 +171,7 @@ async function send(waiting) {
   if (one.token) headers["X-Token"] = one.token;
   if (one.by) headers["Vigie-Written-By"] = encodeURIComponent(one.by);
   const ago = Date.now() - one.at;
-  if (ago >= 0 && ago < JUST_FILLED_MS) headers["Vigie-Filled-Ago"] = String(ago);
+  if (ago >= 0 && ago < MAX_WAIT_MS) headers["Vigie-Filled-Ago"] = String(ago);
   const { ok, status, data, at } = await post(one.to, one.body, headers);
   if (ok) {
     const sent = receipt(form.dataset.sent ?? "", data, at);

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from codecs import BOM_UTF8
 from collections.abc import AsyncIterator, Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -859,6 +860,23 @@ async def scan(
         transport=transport, base_url="http://vigie", headers={"X-Token": key}
     ) as http:
         return await http.post("/webhooks/poster", json={"type": type, "severity": severity} | more)
+
+
+async def test_a_report_at_a_poster_that_waited_is_dated_by_the_server_s_clock(field: Door) -> None:
+    """D7: the phone of a passer-by is an hour slow, and had no network for ten minutes."""
+    key, now = await source(field, "poster", site="clg-2"), time.time()
+    stated = datetime.fromtimestamp(now - 4_200, UTC).isoformat()
+    report = {"type": "fire", "severity": 4, "occurred_at": stated, "description": "fumée"}
+    headers = {"Idempotency-Key": "k", "Vigie-Filled-Ago": "600000"}
+    async with field.client(**{"X-Token": key}) as http:
+        assert (await http.post("/webhooks/poster", json=report, headers=headers)).is_success
+    message = field.inputs.appended[-1][1]
+    assert message.occurred_at is not None
+    assert abs(message.occurred_at - (now - 600) * 1000) < 60_000
+    assert message.text_id is not None
+    item = await field.intake.vault.texts.get(message.text_id)
+    assert item is not None
+    assert "horloge de l’appareil fausse" in item.fields["description"]
 
 
 async def test_forty_reports_of_a_stranger_at_a_poster_block_no_fire_report(street: Door) -> None:
