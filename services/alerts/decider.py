@@ -19,7 +19,6 @@ from schemas.reports import ReportReceived
 from services.alerts import actions, obligations
 from services.alerts.causes import leases, suppression
 from services.alerts.commands.dispatcher import apply_command
-from services.alerts.commands.incidents import merge_bridged_clusters
 from services.alerts.deadlines import (
     KEYS,
     AcknowledgementStale,
@@ -51,6 +50,7 @@ from services.alerts.escalation import cell_staffing, notifications, readiness, 
 from services.alerts.escalation.oncall import renew_verification
 from services.alerts.evolve import evolve, rebuild_indexes
 from services.alerts.incidents import incident_lifecycle, zones
+from services.alerts.incidents.merging import merge_bridged_clusters
 from services.alerts.levels import levels
 from services.alerts.pipeline import (
     on_cause_due,

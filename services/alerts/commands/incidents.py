@@ -3,8 +3,8 @@
 from typing import Final
 
 from schemas import commands as c
-from schemas.alerts import IncidentRow, ReportRow, ThresholdChanged
-from schemas.base import Instant, copy_with
+from schemas.alerts import IncidentRow, ReportRow
+from schemas.base import copy_with
 from schemas.catalogue.event_types import endangers_people
 from schemas.words import IncidentState, Level, MsgType
 from services.alerts import actions
@@ -18,19 +18,18 @@ from services.alerts.decision import (
 )
 from services.alerts.declarations import area_orders
 from services.alerts.escalation import escalations, steps
-from services.alerts.incidents import incident_lifecycle, zones
-from services.alerts.incidents.families import is_near_cluster
-from services.alerts.levels.levels import CRISIS, TERRITORY, Rises
+from services.alerts.incidents import incident_lifecycle
+from services.alerts.incidents.families import SPLIT_PREFIX
+from services.alerts.incidents.merging import merge_into
+from services.alerts.levels.levels import CRISIS, latch_branches, list_latched_branches
 from services.alerts.levels.metrics.people import list_headcounts
 from services.alerts.pipeline import update_derived_state
 from services.alerts.reference.territory import SILENT_REPORT_TYPES
 from services.alerts.reports import verification
-from services.alerts.reports.report_facts import get_measure_name, get_site, is_confirmed
+from services.alerts.reports.report_facts import get_measure_name, get_site
 from services.runtime.decider.command_checks import require_reason
 from services.runtime.decider.protocol import CommandResult, RefusedCommand
 
-SPLIT_PREFIX: Final = "split:"
-"""Begin of the key of an incident that a person split off."""
 MAX_SPLIT_REPORTS: Final = 100
 """Most reports that one decision splits off.
 
@@ -103,114 +102,6 @@ def merge(draft: AlertsDecision, command: c.MergeIncidents) -> CommandResult:
     require_reason(command)
     merge_into(draft, a, b)
     return {"incident": b.id, "merged": a.id, "version": draft.state.incidents[b.id].version}
-
-
-def merge_into(draft: AlertsDecision, a: IncidentRow, b: IncidentRow) -> None:
-    """Merge open incident A into open incident B, in one decision."""
-    latched_branches = _list_latched_branches(draft, a.id)
-    report_ids, zone = (
-        sorted(draft.state.incident_reports.get(a.id, ())),
-        draft.state.zones.get(a.id),
-    )
-    later = len(report_ids[incident_lifecycle.MOVED_PER_DEADLINE :])
-    own = steps.find_escalation(draft, a.id)
-    if own is not None:
-        crisis = steps.find_escalation(draft, TERRITORY)
-        into = steps.find_escalation(draft, b.id) or (
-            crisis if crisis is not None and b.id in crisis.incidents else None
-        )
-        escalations.end_escalation(draft, own, into.id if into else None, why="merged")
-    members = tuple(sorted({*a.members, *b.members}))
-    draft.put_incident(
-        copy_with(
-            a,
-            {
-                "state": IncidentState.MERGED,
-                "merged_into": b.id,
-                "closed_at": draft.now,
-                "updated_at": draft.now,
-                "version": a.version + 1,
-                "members": (),
-                "zone_sites": (),
-                "reports_count": later,
-            },
-        ),
-        "merged",
-    )
-    draft.put_incident(
-        copy_with(
-            b,
-            {
-                "level": max(a.level, b.level),
-                "severity": max(a.severity, b.severity),
-                "members": members,
-                "zone_sites": tuple(sorted({*a.zone_sites, *b.zone_sites} - set(members))),
-                "communes": tuple(sorted({*a.communes, *b.communes})),
-                "opened_at": min(a.opened_at, b.opened_at),
-                "last_at": max(a.last_at or 0, b.last_at or 0),
-                "danger": a.danger or b.danger,
-                "reports_count": a.reports_count + b.reports_count,
-                "duplicates_count": a.duplicates_count + b.duplicates_count,
-                "persons_concerned": (a.persons_concerned or 0) + (b.persons_concerned or 0)
-                or None,
-                "estimated_end": max(
-                    (x for x in (a.estimated_end, b.estimated_end) if x is not None), default=None
-                ),
-                "customers_cut": max(
-                    (x for x in (a.customers_cut, b.customers_cut) if x is not None), default=None
-                ),
-                "why": (*b.why, *a.why) if a.level > b.level else b.why,
-                "version": b.version + 1,
-                "updated_at": draft.now,
-            },
-        ),
-        "merged",
-    )
-    draft.flush()
-    _latch_branches(draft, latched_branches, b.id)
-    incident_lifecycle.move_reports(
-        draft, report_ids[: incident_lifecycle.MOVED_PER_DEADLINE], b.id
-    )
-    if zone is not None:
-        zones.move_zone(draft, zone, b.id)
-    communes = {*a.communes, *b.communes}
-    if members or not communes.isdisjoint(draft.territory.communes):
-        verification.close_place_questions(draft, b.id, "placed")
-    draft.regrouped.add(b.id)
-    for site in members:
-        draft.doubtful.add(site)
-    draft.concerned.add(b.id)
-    update_derived_state(draft, draft.state.rules.topics)
-    escalation = steps.find_escalation(draft, b.id)
-    waits = own is not None and own.state != "answered" and escalation is None
-    if waits or (a.level > b.level and (escalation is None or escalation.level < a.level)):
-        escalations.update_escalations(draft, Rises(incidents={b.id: b.level}))
-    draft.flush()
-
-
-def merge_bridged_clusters(draft: AlertsDecision, report: str) -> None:
-    """Merge the power incidents that a new cut is near to: they are one cut.
-
-    The order in which sites report does not decide how many incidents there are. The smaller one
-    goes into the larger one; an incident that a person split off, or of planned works, stays. Rules
-    D22 and D24.
-    """
-    row = draft.state.reports.get(report)
-    if row is None or not is_confirmed(row) or "D22:power" not in {w.code for w in row.why}:
-        return
-    clusters = [
-        incident
-        for incident in draft.incidents(draft.open_incidents)
-        if incident.kind == "power"
-        and incident.quiet is None
-        and not incident.key.startswith(SPLIT_PREFIX)
-        and (incident.id == row.incident or is_near_cluster(row, draft, incident))
-    ]
-    if row.incident not in {incident.id for incident in clusters}:
-        return
-    order = sorted(clusters, key=lambda i: (-i.level, -len(i.members), i.opened_at, i.id))
-    for incident in order[1:]:
-        merge_into(draft, incident, draft.incident(order[0].id))
 
 
 def split(draft: AlertsDecision, command: c.SplitIncident) -> CommandResult:
@@ -303,11 +194,11 @@ def split(draft: AlertsDecision, command: c.SplitIncident) -> CommandResult:
         "split",
     )
     draft.flush()
-    _latch_branches(
+    latch_branches(
         draft,
         {
             id: since
-            for id, since in _list_latched_branches(draft, a.id).items()
+            for id, since in list_latched_branches(draft, a.id).items()
             if _parse_level(id) > a.level
         },
         new,
@@ -324,25 +215,6 @@ def split(draft: AlertsDecision, command: c.SplitIncident) -> CommandResult:
     draft.regrouped.add(new)
     update_derived_state(draft, draft.state.rules.topics)
     return {"incident": new, "from": a.id}
-
-
-def _list_latched_branches(draft: AlertsDecision, incident: str) -> dict[str, Instant]:
-    """Return the level branches that hold or held for an incident, with their beginning."""
-    branches = (
-        (id.partition("@"), t) for id, t in draft.state.thresholds.items() if t.incident == incident
-    )
-    return {branch: t.since for (branch, _, scope), t in branches if scope == incident}
-
-
-def _latch_branches(draft: AlertsDecision, branches: dict[str, Instant], incident: str) -> None:
-    """Record these branches as latched for another incident.
-
-    They do not raise its level again. Rule D31, latched levels.
-    """
-    for branch, since in sorted(branches.items()):
-        id = f"{branch}@{incident}"
-        if id not in draft.state.thresholds:
-            draft.emit(ThresholdChanged(id=id, held=True, since=since, incident=incident))
 
 
 def _parse_level(branch: str) -> int:

@@ -18,10 +18,10 @@ from services.alerts.causes.cause_lifecycle import (
     list_placeless_causes,
     record_with_deadline,
 )
-from services.alerts.commands.incidents import merge_bridged_clusters, merge_into
 from services.alerts.decision import AlertsDecision, get_incident, get_report
 from services.alerts.declarations import area_orders
 from services.alerts.evolve import OPEN
+from services.alerts.incidents.merging import merge_bridged_clusters, merge_into
 from services.alerts.pipeline import update_derived_state
 from services.alerts.reports import verification
 from services.alerts.reports.report_facts import PLACE_FLAGS

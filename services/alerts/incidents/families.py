@@ -44,6 +44,8 @@ IncidentKey = tuple[str, str]
 """(family, key)"""
 
 
+SPLIT_PREFIX: Final = "split:"
+"""Begin of the key of an incident that a person split off."""
 UNKNOWN_NETWORK: Final = "water"
 """Key of a water incident without a named network."""
 

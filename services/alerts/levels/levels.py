@@ -24,7 +24,7 @@ from schemas.alerts import (
     TriggerValues,
     Why,
 )
-from schemas.base import copy_with
+from schemas.base import Instant, copy_with
 from schemas.words import Level
 from services.alerts.decision import AlertsDecision
 from services.alerts.evolve import OPEN
@@ -333,6 +333,25 @@ def rearm_thresholds(draft: AlertsDecision, scope: str | None) -> None:
     for branch in _list_trigger_branches(draft, scope) if scope is not None else ():
         if branch.id in draft.state.thresholds and not branch.node.holds(draft, None):
             rearm_threshold(draft, branch.id)
+
+
+def list_latched_branches(draft: AlertsDecision, incident: str) -> dict[str, Instant]:
+    """Return the level branches that hold or held for an incident, with their beginning."""
+    branches = (
+        (id.partition("@"), t) for id, t in draft.state.thresholds.items() if t.incident == incident
+    )
+    return {branch: t.since for (branch, _, scope), t in branches if scope == incident}
+
+
+def latch_branches(draft: AlertsDecision, branches: dict[str, Instant], incident: str) -> None:
+    """Record these branches as latched for another incident.
+
+    They do not raise its level again. Rule D31, latched levels.
+    """
+    for branch, since in sorted(branches.items()):
+        id = f"{branch}@{incident}"
+        if id not in draft.state.thresholds:
+            draft.emit(ThresholdChanged(id=id, held=True, since=since, incident=incident))
 
 
 def _list_trigger_branches(draft: AlertsDecision, incident: str) -> Iterator[Branch]:

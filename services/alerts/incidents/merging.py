@@ -1,0 +1,124 @@
+"""Merge incidents that are one: by a person's decision, or because a new power cut bridges them.
+
+Rules D22, D24 and D25.
+"""
+
+from schemas.alerts import IncidentRow
+from schemas.base import copy_with
+from schemas.words import IncidentState
+from services.alerts.decision import AlertsDecision
+from services.alerts.escalation import escalations, steps
+from services.alerts.incidents import incident_lifecycle, zones
+from services.alerts.incidents.families import SPLIT_PREFIX, is_near_cluster
+from services.alerts.levels.levels import TERRITORY, Rises, latch_branches, list_latched_branches
+from services.alerts.pipeline import update_derived_state
+from services.alerts.reports import verification
+from services.alerts.reports.report_facts import is_confirmed
+
+
+def merge_into(draft: AlertsDecision, a: IncidentRow, b: IncidentRow) -> None:
+    """Merge open incident A into open incident B, in one decision."""
+    latched_branches = list_latched_branches(draft, a.id)
+    report_ids, zone = (
+        sorted(draft.state.incident_reports.get(a.id, ())),
+        draft.state.zones.get(a.id),
+    )
+    later = len(report_ids[incident_lifecycle.MOVED_PER_DEADLINE :])
+    own = steps.find_escalation(draft, a.id)
+    if own is not None:
+        crisis = steps.find_escalation(draft, TERRITORY)
+        into = steps.find_escalation(draft, b.id) or (
+            crisis if crisis is not None and b.id in crisis.incidents else None
+        )
+        escalations.end_escalation(draft, own, into.id if into else None, why="merged")
+    members = tuple(sorted({*a.members, *b.members}))
+    draft.put_incident(
+        copy_with(
+            a,
+            {
+                "state": IncidentState.MERGED,
+                "merged_into": b.id,
+                "closed_at": draft.now,
+                "updated_at": draft.now,
+                "version": a.version + 1,
+                "members": (),
+                "zone_sites": (),
+                "reports_count": later,
+            },
+        ),
+        "merged",
+    )
+    draft.put_incident(
+        copy_with(
+            b,
+            {
+                "level": max(a.level, b.level),
+                "severity": max(a.severity, b.severity),
+                "members": members,
+                "zone_sites": tuple(sorted({*a.zone_sites, *b.zone_sites} - set(members))),
+                "communes": tuple(sorted({*a.communes, *b.communes})),
+                "opened_at": min(a.opened_at, b.opened_at),
+                "last_at": max(a.last_at or 0, b.last_at or 0),
+                "danger": a.danger or b.danger,
+                "reports_count": a.reports_count + b.reports_count,
+                "duplicates_count": a.duplicates_count + b.duplicates_count,
+                "persons_concerned": (a.persons_concerned or 0) + (b.persons_concerned or 0)
+                or None,
+                "estimated_end": max(
+                    (x for x in (a.estimated_end, b.estimated_end) if x is not None), default=None
+                ),
+                "customers_cut": max(
+                    (x for x in (a.customers_cut, b.customers_cut) if x is not None), default=None
+                ),
+                "why": (*b.why, *a.why) if a.level > b.level else b.why,
+                "version": b.version + 1,
+                "updated_at": draft.now,
+            },
+        ),
+        "merged",
+    )
+    draft.flush()
+    latch_branches(draft, latched_branches, b.id)
+    incident_lifecycle.move_reports(
+        draft, report_ids[: incident_lifecycle.MOVED_PER_DEADLINE], b.id
+    )
+    if zone is not None:
+        zones.move_zone(draft, zone, b.id)
+    communes = {*a.communes, *b.communes}
+    if members or not communes.isdisjoint(draft.territory.communes):
+        verification.close_place_questions(draft, b.id, "placed")
+    draft.regrouped.add(b.id)
+    for site in members:
+        draft.doubtful.add(site)
+    draft.concerned.add(b.id)
+    update_derived_state(draft, draft.state.rules.topics)
+    escalation = steps.find_escalation(draft, b.id)
+    waits = own is not None and own.state != "answered" and escalation is None
+    if waits or (a.level > b.level and (escalation is None or escalation.level < a.level)):
+        escalations.update_escalations(draft, Rises(incidents={b.id: b.level}))
+    draft.flush()
+
+
+def merge_bridged_clusters(draft: AlertsDecision, report: str) -> None:
+    """Merge the power incidents that a new cut is near to: they are one cut.
+
+    The order in which sites report does not decide how many incidents there are. The smaller one
+    goes into the larger one; an incident that a person split off, or of planned works, stays. Rules
+    D22 and D24.
+    """
+    row = draft.state.reports.get(report)
+    if row is None or not is_confirmed(row) or "D22:power" not in {w.code for w in row.why}:
+        return
+    clusters = [
+        incident
+        for incident in draft.incidents(draft.open_incidents)
+        if incident.kind == "power"
+        and incident.quiet is None
+        and not incident.key.startswith(SPLIT_PREFIX)
+        and (incident.id == row.incident or is_near_cluster(row, draft, incident))
+    ]
+    if row.incident not in {incident.id for incident in clusters}:
+        return
+    order = sorted(clusters, key=lambda i: (-i.level, -len(i.members), i.opened_at, i.id))
+    for incident in order[1:]:
+        merge_into(draft, incident, draft.incident(order[0].id))
