@@ -35,19 +35,18 @@ TEMPLATE: Final = "shift_ending"
 def start_shift(draft: AlertsDecision, person: str, role: str, *, on_site: bool = False) -> None:
     """Start the shift of a person in the cell.
 
-    Another answer within the shift starts no new one. People on call at home have a shift only once
-    they are `on_site` (D90).
+    Another answer starts no new one, within the shift and until the daily rest after it is over:
+    somebody who stays beyond the limit has not rested. People on call at home have a shift only
+    once they are `on_site` (D90).
     """
     rules = _get_working_time(draft)
     if rules is None or not role or (role in rules.standby_roles and not on_site):
         return
     shift = draft.state.shifts.get(person)
-    if (
-        shift is not None
-        and shift.since is not None
-        and draft.clock < _compute_limit(shift.since, rules)
-    ):
-        return
+    if shift is not None and shift.since is not None:
+        rested_at = _compute_limit(shift.since, rules) + round(rules.daily_rest_h * HOUR_MS)
+        if draft.clock < rested_at:
+            return
     warn_at = _compute_limit(draft.clock, rules) - rules.warn_before_min * MINUTE_MS
     draft.emit(CellShift(person=person, role=role, since=draft.clock, warn_at=warn_at))
 

@@ -155,6 +155,21 @@ def test_a_person_coming_from_home_gets_a_shift_and_loses_it_on_leaving() -> Non
     assert "p-dgs_directeur_de_crise" not in scene.state.attendance
 
 
+def test_staying_beyond_the_limit_starts_no_new_shift() -> None:
+    """D39: one more statement after ten hours counted the next ten from zero, without a warning."""
+    scene, role = crisis(), "cellule_rh"
+
+    def come_back(minute: float) -> None:
+        state(scene, role, minute, "remote")
+        state(scene, role, minute + 1, "on_site")
+
+    state(scene, role, 5)
+    come_back(5 + 10 * 60 + 30)
+    assert scene.state.shifts[f"p-{role}"].since == scene.at(5)
+    come_back(5 + 21 * 60)
+    assert scene.state.shifts[f"p-{role}"].since == scene.at(5 + 21 * 60 + 1)
+
+
 def test_the_end_of_the_crisis_dismisses_the_cell() -> None:
     scene = crisis()
     state(scene, "cellule_rh", 5)
