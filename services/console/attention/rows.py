@@ -354,12 +354,17 @@ def _is_repeated(row: CallOutRow, counts: Iterable[CallOutRow]) -> bool:
 def _is_help_open(incidents: Mapping[str, IncidentRow], row: CallOutRow, now: Instant) -> bool:
     """Return whether the incident of a headcount is open, or its end is not long ago.
 
-    A merged incident stands for nothing: the help is still needed in the one that it went into.
+    A merged incident stands for nothing: the help is still needed in the one that it went into. A
+    headcount without an incident follows those at its sites.
     """
     incident = incidents.get(find_standing_incident(incidents, row.incident) or "")
     if incident is not None:
         return incident.state in _OPEN_STATES
-    return row.ended_at is None or now < row.ended_at + HELP_KEPT_MS
+    is_recent = row.ended_at is None or now < row.ended_at + HELP_KEPT_MS
+    return is_recent or any(
+        incident.state in _OPEN_STATES and not set(row.sites).isdisjoint(incident.members)
+        for incident in incidents.values()
+    )
 
 
 def _list_headcounts(facts: DemandRows) -> Iterator[Demand]:

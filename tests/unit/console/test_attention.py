@@ -500,6 +500,15 @@ def test_a_request_for_help_follows_its_incident_into_the_one_that_it_was_merged
     assert seen(replace(facts, incidents=incidents), CELL_ROLE, 9 * HOUR_MS).queue == ()
 
 
+def test_a_request_for_help_stays_while_an_incident_at_its_sites_is_open() -> None:
+    """D37: a headcount of the page «Appels» names no incident, and its help vanished after 4 h."""
+    count = _headcount("c", state="done", ended_at=5 * MINUTE_MS, safe=9, help=1)
+    here = _incident("i", danger=False, members=("gym-08",))
+    assert _rows(9 * HOUR_MS, count, incidents={"i": here}) == [("help", 1)]
+    elsewhere = _incident("i", danger=False, members=("gym-09",))
+    assert _rows(9 * HOUR_MS, count, incidents={"i": elsewhere}) == []
+
+
 def test_a_later_headcount_of_the_same_sites_asks_for_help_anew() -> None:
     first = _headcount("c", help=1, safe=9, state="done", ended_at=MINUTE_MS)
     second = _headcount("d", 10, safe=10, state="done", ended_at=12 * MINUTE_MS)
