@@ -458,14 +458,19 @@ def list_held_triggers(draft: AlertsDecision, plan: str) -> list[TriggerRow]:
 def find_reason(draft: AlertsDecision, plan: str) -> str | None:
     """Return the first reason of a plan's highest held trigger as JSON, or None.
 
-    The message of the proposal carries it. Reports and time stay out: the words need neither.
+    The message of the proposal carries it, with the present value: a postponed plan may return when
+    the value that proposed it is gone (rule D49). Reports and time stay out: the words need
+    neither.
     """
     held_triggers = list_held_triggers(draft, plan)
     highest = max(held_triggers, key=lambda row: (row.level, row.since, row.id), default=None)
     measured_reasons = (
         [] if highest is None else [why for why in highest.why if why.metric is not None]
     )
-    if not measured_reasons:
+    if highest is None or not measured_reasons:
         return None
-    reason: Why = measured_reasons[0].model_copy(update={"reports": (), "at": None})
+    present_reasons = {build_reason_key(why): why for why in highest.current}
+    first = measured_reasons[0]
+    present = present_reasons.get(build_reason_key(first), first)
+    reason: Why = present.model_copy(update={"reports": (), "at": None})
     return reason.model_dump_json(exclude_defaults=True)

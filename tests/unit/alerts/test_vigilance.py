@@ -9,6 +9,7 @@ import pytest
 
 from schemas.alerts import AttentionRequested, Why
 from schemas.calling import NotificationPlanned
+from schemas.reports import Measure
 from schemas.words import Channel, MsgType
 from tests.unit.alerts.scene import PARIS, Scene
 
@@ -94,6 +95,23 @@ def test_a_plan_proposed_by_yellow_alone_calls_no_person(scene: Scene) -> None:
     assert [m.template for m in proposed] == ["plan_proposed"]
     why = Why.model_validate_json(str(proposed[0].values["why"]))
     assert (why.metric, why.value, why.reports) == ("vigilance", "orange", ())
+
+
+def test_the_message_of_a_plan_that_returns_says_the_present_value(scene: Scene) -> None:
+    """D49: the river fell since; the plan still waits for a decision, and said the old level."""
+    request = AttentionRequested(code="plan_proposed", roles=("coordinateur_pca",), plan="PT-CRUE")
+    levels = ((0, 5.9), (60, 5.7))
+    for minute, level in levels:
+        river = Measure(
+            name="river_level", value=level, unit="m", object="station:paris-austerlitz"
+        )
+        scene.report(minute, "flood_level", measure=river, severity=3)
+        scene.feed(request, at=scene.at(minute + 1))
+    proposed = [m for m in _messages(scene) if m.template == "plan_proposed"]
+    whys = [Why.model_validate_json(str(m.values["why"])) for m in proposed]
+    assert [(why.metric, why.value) for why in whys] == [
+        ("river_level", level) for _, level in levels
+    ]
 
 
 # ── yellow of the official feeds (D72, D120) ──────────────────────────────────────────────────────
