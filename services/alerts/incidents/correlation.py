@@ -24,6 +24,7 @@ from services.alerts.reference.territory import (
     COLOURS,
     OFFER_MEASURES,
     SILENT_REPORT_TYPES,
+    format_day,
 )
 from services.alerts.reports.report_facts import (
     get_measure_name,
@@ -257,7 +258,8 @@ def _find_absorbing_incident(
 ) -> tuple[Proximity | None, IncidentRow | None]:
     """Return the nearest open incident that absorbs the report, and how near it is.
 
-    Several hazards of the whole territory do not absorb it. Rule D23, site causes.
+    Several hazards of the whole territory do not absorb it, but one of them an absence. Rule D23,
+    site causes.
     """
     site = get_site(row)
     absorbers: list[tuple[Proximity, IncidentRow]] = []
@@ -272,8 +274,18 @@ def _find_absorbing_incident(
     nearest = max(reach for reach, _ in absorbers)
     candidates = [i for reach, i in absorbers if reach is nearest]
     if nearest is Proximity.TERRITORY and len(candidates) > 1:
-        return None, None
+        hazard = _choose_hazard_of_absence(row, candidates)
+        return (None, None) if hazard is None else (nearest, hazard)
     return nearest, max(candidates, key=lambda i: (i.opened_at, i.id))
+
+
+def _choose_hazard_of_absence(row: ReportRow, incidents: list[IncidentRow]) -> IncidentRow | None:
+    """Return the strike of the day of an absence, else the snow. Rule D22, absences."""
+    if row.type is not EventType.STAFF_SHORTAGE:
+        return None
+    strikes = [i for i in incidents if i.kind == "strike" and i.key == format_day(row.occurred_at)]
+    snow = [i for i in incidents if i.kind == "snow"]
+    return max(strikes or snow, key=lambda i: (i.opened_at, i.id), default=None)
 
 
 def _place_without_opening(row: ReportRow, draft: AlertsDecision) -> Placement:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from schemas.alerts import IncidentChanged
+from schemas.base import DAY_MS, HOUR_MS
 from schemas.commands import LinkReport, MergeIncidents, ResolveIncident, SetLevel, SplitIncident
-from schemas.reports import Measure
+from schemas.reports import Measure, Window
 from schemas.runtime import CommandApplied, CommandRefused
 from schemas.words import EventType, Level
 from services.alerts.decision import AlertsDecision
@@ -383,6 +384,30 @@ def test_absences_belong_to_snow_or_strike_also_when_others_were_known_before(
     after = scene.report(2, "staff_shortage", COLLEGE, **absent)
     assert scene.incident_of(before).kind == "absence"
     assert scene.incident_of(after).kind in ("strike", "snow")
+
+
+STRIKE = {"source": "rh", "measure": _measure("strike_notice", True)}
+SNOW = {"source": "meteo_france", "phenomenon": "neige-verglas", "colour": "orange"}
+
+
+@pytest.mark.parametrize("snow_first", [True, False])
+@pytest.mark.parametrize(("strike_day", "kind"), [(0, "strike"), (1, "snow")])
+def test_an_absence_joins_one_of_snow_and_strike_and_opens_nothing(
+    scene: Scene, snow_first: bool, strike_day: int, kind: str
+) -> None:
+    """D22: with both open it had an incident of its own, and called again."""
+    begin = scene.at(0) + strike_day * DAY_MS
+    hazards: list[tuple[str, dict[str, Any]]] = [
+        ("weather_alert", SNOW),
+        ("info", STRIKE | {"effective": (Window(start=begin, end=begin + HOUR_MS),)}),
+    ]
+    for minute, (type, fields) in enumerate(hazards if snow_first else reversed(hazards)):
+        scene.report(minute, type, **fields)
+    assert {i.kind for i in scene.incidents()} == {"snow", "strike"}
+    absent = {"measure": _measure("absence_rate", 33.0, unit="%", scope="site")}
+    report = scene.report(5, "staff_shortage", COLLEGE, **absent)
+    assert scene.incident_of(report).kind == kind
+    assert len(scene.incidents()) == 2
 
 
 SEDIF = {"measure": Measure(object="network:sedif")}
