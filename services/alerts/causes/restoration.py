@@ -3,6 +3,7 @@
 Rules D3, D16 and D20.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 from schemas.alerts import ReportRow
@@ -20,7 +21,12 @@ from services.alerts.causes.cause_lifecycle import (
     mark_contested,
     record_with_deadline,
 )
-from services.alerts.decision import AlertsDecision, open_task, sort_by_id
+from services.alerts.decision import (
+    AlertsDecision,
+    list_open_tasks,
+    open_task,
+    sort_by_id,
+)
 from services.alerts.reports.judgement import (
     NEWER_WORD,
     find_newest_end,
@@ -35,6 +41,7 @@ from services.alerts.reports.report_facts import (
     get_measure_name,
     get_site,
     is_ahead,
+    is_confirmed,
     is_inside,
     is_placeless,
     is_standing,
@@ -101,7 +108,11 @@ def restore_causes(draft: AlertsDecision, report: ReportRow) -> list[Cause]:
         c for c in state.causes.values() if c.reports == (report.id,) and c.lifted_at is None
     ):
         lift_cause(draft, cause, draft.now, DENIED + report.id)
-    for cause in sort_by_id(c for c in state.causes.values() if _is_ended_by(c, report)):
+    for cause in sort_by_id(
+        c
+        for c in state.causes.values()
+        if _is_ended_by(c, report) or _is_part_of_end(draft, c, report)
+    ):
         newest = draft.state.causes[
             draft.state.cause_keys[build_cause_key(cause.key, bool(cause.windows))]
         ]
@@ -139,6 +150,20 @@ def _is_ended_by(cause: Cause, report: ReportRow) -> bool:
         cause.lifted_by == NEWER_WORD
         and (cause.site, cause.lifted_at) == (report.site, report.occurred_at)
         and cause.type in (report.lifts or (EventType.SHELTER_IN_PLACE,))
+    )
+
+
+def _is_part_of_end(draft: AlertsDecision, cause: Cause, report: ReportRow) -> bool:
+    """Return whether a cause of communes ended by several reopenings, this one among them."""
+    last = draft.state.reports.get(cause.lifted_by or "")
+    if cause.site is not None or last is None or cause.type not in report.lifts:
+        return False
+    there = list_communes_of_cause(draft, cause)
+    return (
+        last.type is EventType.REOPENING
+        and not there <= frozenset(list_communes(last, draft.territory))
+        and not there.isdisjoint(list_communes(report, draft.territory))
+        and cause.since <= report.occurred_at <= (cause.lifted_at or 0)
     )
 
 
@@ -259,9 +284,10 @@ def _lift_referenced_causes(draft: AlertsDecision, row: ReportRow) -> None:
 
 
 def _lift_causes_of_communes(draft: AlertsDecision, row: ReportRow) -> None:
-    """Lift the causes without a site that a reopening names, if it reopens all their communes.
+    """Lift the causes without a site that a reopening names, if all their communes are reopened.
 
-    If only some communes reopen, a person is asked. Rule D16, reopenings.
+    Earlier reopenings of the other communes count with it; a person is asked if one is missing.
+    Rule D16, reopenings.
     """
     here = frozenset(list_communes(row, draft.territory))
     for type_ in row.lifts if here else ():
@@ -276,8 +302,9 @@ def _lift_causes_of_communes(draft: AlertsDecision, row: ReportRow) -> None:
                 or any(is_placeless(r) for r in reports)
             ):
                 continue
-            if there <= here:
-                lift_cause(draft, cause, row.occurred_at, row.id)
+            reopenings = (row, *_list_earlier_parts(draft, cause))
+            if (ended_at := _find_end_of_communes(draft, cause, reopenings)) is not None:
+                lift_cause(draft, cause, ended_at, row.id)
             else:
                 open_task(
                     draft,
@@ -286,6 +313,47 @@ def _lift_causes_of_communes(draft: AlertsDecision, row: ReportRow) -> None:
                     incident=draft.resolve_incident(cause.incident),
                     candidates=(type_.value,),
                 )
+
+
+def _list_earlier_parts(draft: AlertsDecision, cause: Cause) -> list[ReportRow]:
+    """Return the reopenings of a part of a cause's communes about which a person is still asked."""
+    incident = draft.resolve_incident(cause.incident)
+    tasks = (
+        task
+        for task in list_open_tasks(draft, "lift_which")
+        if task.site is None
+        and cause.type.value in task.candidates
+        and draft.resolve_incident(task.incident) == incident
+    )
+    rows = draft.find_reports([task.report for task in tasks if task.report is not None])
+    return [r for r in rows if is_confirmed(r) and "cancelled" not in r.flags]
+
+
+def _find_end_of_communes(
+    draft: AlertsDecision, cause: Cause, reopenings: Sequence[ReportRow]
+) -> Instant | None:
+    """Return when the last commune of a cause was reopened; None if one is not.
+
+    A part that a report closed again later is not, unless the newest reopening covers all.
+    """
+    there = list_communes_of_cause(draft, cause)
+    if there <= frozenset(list_communes(reopenings[0], draft.territory)):
+        return reopenings[0].occurred_at
+    reports, ends = draft.find_reports(cause.reports), list[Instant]()
+    for commune in there:
+        closed_at = max(
+            (r.occurred_at for r in reports if commune in list_communes(r, draft.territory)),
+            default=cause.since,
+        )
+        times = [
+            r.occurred_at
+            for r in reopenings
+            if commune in list_communes(r, draft.territory) and r.occurred_at >= closed_at
+        ]
+        if not times:
+            return None
+        ends.append(min(times))
+    return max(ends)
 
 
 def _end_by_reopening(draft: AlertsDecision, row: ReportRow, cause: Cause) -> None:
