@@ -279,6 +279,34 @@ async def test_another_answer_on_an_older_page_is_not_confirmed(
     assert text in shown(page)
 
 
+@pytest.mark.parametrize(
+    ("first", "pressed", "title"),
+    [
+        (None, None, "Répondre à l’appel"),
+        (None, "ack", "Réponse reçue"),
+        ("decline", None, "Réponse reçue"),
+        ("ack", "decline", "Réponse non prise en compte"),
+    ],
+)
+async def test_the_title_names_the_state_of_the_answer(
+    first: str | None, pressed: str | None, title: str
+) -> None:
+    """A screen reader begins a page with its title, which stayed the same after each answer."""
+    answer = {"state": "answered", "answer": first, "acknowledged_at": START} if first else {}
+    browser, _ = answering(called(values=ABOUT, **answer), "applied")
+    link = f"/a/{token()}"
+    page = await (browser.post(link, {"answer": pressed}) if pressed else browser.get(link))
+    assert title in re.findall("<title>(.*?) –", page.text)[0]
+
+
+async def test_after_a_no_the_page_names_the_way_back() -> None:
+    """A wrong button was final, and without a number of the cell the page named no way back."""
+    realm_state = called("answered", values=ABOUT, answer="decline", acknowledged_at=START)
+    browser, _ = answering(realm_state, "applied")
+    page_text = shown((await browser.get(f"/a/{token()}")).text)
+    assert "Si vous êtes finalement disponible, appelez la cellule." in page_text
+
+
 def _about_an_area(state: str = "accepted", **more: Any) -> Held:
     """Return a call that asks whether an order for an area concerns a site."""
     values = ABOUT | {"order": "evacuated", "site": "pmi-01", "task": "t-1", "giver": "prefecture"}
