@@ -30,7 +30,7 @@ from services.runtime.process.tasks import run_in_thread
 START_DELAY_S: Final = 20.0
 """Delay between start and the first background read."""
 REPEAT_S: Final = 30.0
-BATCH_RECORDS: Final = 1_000
+BATCH_RECORDS: Final = 2_000
 """Records read at once."""
 PAUSE_EVERY: Final = 50
 """Records after which the event loop gets a turn."""
