@@ -27,6 +27,7 @@ from schemas.crisis import (  # noqa: F401
     handovers,
     maintenance,
     obligations,
+    publication,
     resource_requests,
     stimuli,
 )

@@ -864,6 +864,27 @@ class StatementTemplate(Model):
     text_en: str | None = Field(default=None, max_length=4000)
 
 
+class PublicService(Model):
+    """Kind of sites that the public page shows, with its public name. Rule D96."""
+
+    kind: str = Field(min_length=1, max_length=64)
+    name: str = Field(min_length=1, max_length=80)
+    name_en: str = Field(min_length=1, max_length=80)
+    has_substitutes: bool = Field(
+        default=False, description="the nearest open place of this kind receives its public"
+    )
+
+
+class PublicInformation(Model):
+    """Facts for the public pages. Rules D96, D97."""
+
+    phone: str | None = Field(default=None, max_length=40, description="number for the public")
+    agents_phone: str | None = Field(
+        default=None, max_length=40, description="number for the agents"
+    )
+    services: tuple[PublicService, ...] = ()
+
+
 class Statements(Model):
     """Content of `communiques.yaml`."""
 
@@ -872,6 +893,7 @@ class Statements(Model):
     blanks: dict[str, str] = Field(
         default_factory=dict, description="blank that a person fills → what to write there"
     )
+    public: PublicInformation | None = optional("facts for the public pages (D96, D97)")
 
 
 class Obligations(Model):

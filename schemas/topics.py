@@ -429,7 +429,7 @@ PUBLIC_FACTS: dict[str, tuple[str, ...]] = {
         "ImprovementChanged",
         "ContingencyChanged",
     ),
-    "statements": ("StatementChanged", "QuestionChanged"),
+    "statements": ("StatementChanged", "QuestionChanged", "PublicationChanged"),
     "plans": ("PlanChanged", "TriggerChanged", "SiteCardChanged"),
     "deliveries": ("NotificationChanged", "HoldChanged", "CallOutChanged"),
     "reassignments": ("ProposalChanged", "ReassignmentChanged", "ReassignmentOrdered"),

@@ -28,6 +28,7 @@ from schemas.crisis.communication import QuestionRow, StatementRow
 from schemas.crisis.handovers import HandoverRow
 from schemas.crisis.maintenance import LeaseRow, MaintenanceRow
 from schemas.crisis.obligations import ObligationRow
+from schemas.crisis.publication import PublicationRow
 from schemas.crisis.stimuli import StimulusRow
 from schemas.oncall import CellShift, DutyRow, ReachRow, ReadinessRow
 from schemas.people.attendance import AttendanceRow, CellStaffingRow
@@ -167,6 +168,8 @@ class State:
     """Actions that the cell gave to people. Rule D87, actions."""
     statements: Map[str, StatementRow] = _map_field()
     questions: Map[str, QuestionRow] = _map_field()
+    publications: Map[str, PublicationRow] = _map_field()
+    """Public page → its newest publication. Rules D96, D97."""
     obligations: Map[str, ObligationRow] = _map_field()
     """Clocks of obligations. Rule D92, legal deadlines."""
     stimuli: Map[str, StimulusRow] = _map_field()

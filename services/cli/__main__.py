@@ -92,6 +92,7 @@ COMMANDS_BY_PANEL = {
         "callout": "services.cli.oncall.callout:app",
         "handover": "services.cli.crisis.handover:app",
         "statement": "services.cli.crisis.statement:app",
+        "public": "services.cli.crisis.public:app",
         "obligation": "services.cli.crisis.obligation:app",
         "ledger": "services.cli.crisis.ledger:app",
     },

@@ -41,6 +41,7 @@ from services.intake.http.connections import ConnectionLimiter, GuardedConnectio
 from services.intake.http.exchange import BodyReader, ForwardedHost
 from services.intake.http.process_metrics import ProcessMetrics
 from services.intake.http.proxy import ConsoleProxy
+from services.intake.http.public_pages import PublicPages
 from services.intake.integrations.alertmanager_api import AlertmanagerAlerts
 from services.intake.integrations.alertmanager_status import AlertmanagerApi
 from services.intake.integrations.cap.dialect import CapIntegration
@@ -108,6 +109,7 @@ class Intake:
             if is_shared(settings)
             else None
         )
+        self.public = PublicPages(settings.answers.with_name("public.json"), settings.live_realm)
         self.inputs = InputAppender(self.vault.writer, self.marks)
         mark = FrontMark(master)
         self.proxy = ConsoleProxy(
@@ -250,6 +252,7 @@ class Intake:
             DeadLetterApi(settings.kafka, self.vault.texts, self.access, settings.live_realm),
             self.ledger,
             self.proxy,
+            self.public,
             live=self.live,
             ready=self.ready
             | {"start": self._console_started, "system": create_start_check(settings.data)},
@@ -291,6 +294,7 @@ class Intake:
             ("backlog", self.backlog.run()),
             ("measures", self.reserved.follow(self.proxy.get_json)),
             ("managers", self.managers.follow(self.proxy.get_json)),
+            ("public", self.public.follow(self.proxy.get_json)),
         ):
             self._tasks.append(_start_task(name, work))
         if self.signs is not None:

@@ -40,6 +40,7 @@ from services.intake.http.exchange import (
 )
 from services.intake.http.process_metrics import METRICS_PATH, ProcessMetrics
 from services.intake.http.proxy import ConsoleProxy
+from services.intake.http.public_pages import FILES_PATH, PublicPages
 from services.intake.integrations.alertmanager_status import AlertmanagerApi
 from services.intake.integrations.dispatcher import Dispatcher
 from services.intake.openapi import merge_documents
@@ -110,8 +111,8 @@ _STATUS_PATH: Final = re.compile(r"/api/v1/reports/([0-9A-Za-z_-]{1,64})")
 _ADMINISTRATION_PATHS: Final = ("/api/v1/tokens", "/api/v1/users", "/api/v1/sources")
 _TECHNICAL_PATHS: Final = frozenset({METRICS_PATH, "/openapi.json", "/asyncapi.json", PUBLISHED})
 """Paths closed to strangers with `VIGIE_METRICS_PUBLIC=0`, like the parts of `/readyz`."""
-_OWN_PATHS: Final = frozenset({KNOWN_REALM, MANAGERS})
-"""Paths of the console for the front alone: the end of a log is read, or people are listed."""
+_OWN_PATHS: Final = frozenset({KNOWN_REALM, MANAGERS, FILES_PATH})
+"""Paths of the console for the front alone."""
 log = structlog.get_logger(__name__)
 
 
@@ -134,6 +135,7 @@ class FrontApplication:
         letters_api: DeadLetterApi,
         ledger: AnswerIndex,
         proxy: ConsoleProxy,
+        public: PublicPages,
         live: Mapping[str, Check],
         ready: Mapping[str, Check],
         checks: Mapping[str, Check],
@@ -151,6 +153,7 @@ class FrontApplication:
         self._refused = letters_api
         self._ledger = ledger
         self._proxy = proxy
+        self._public = public
         self._health = HealthChecks(live=live, ready=ready, shown_checks=checks)
         self._hsts = (b"strict-transport-security", b"max-age=%d" % hsts_s) if hsts_s else None
         self._metrics_public = metrics_public
@@ -457,6 +460,10 @@ class FrontApplication:
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] in _OWN_PATHS:
             raise ProblemError("not_found")
+        if self._public.serves(scope):
+            _require_method(scope, "GET")
+            await self._public.answer(scope, send, self._proxy.get_json)
+            return
         if scope["path"] in _TECHNICAL_PATHS:
             await self._check_technical(scope)
         await self._proxy.pass_on(scope, receive, send)

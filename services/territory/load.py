@@ -142,7 +142,7 @@ def load_territory(folder: Path) -> Territory:
             if policy
             else None
         )
-        statements = read_statements(source("communiques.yaml"))
+        statements = read_statements(source("communiques.yaml"), kinds)
         obligations = read_obligations(
             source("obligations.yaml"),
             policy.roles if policy else (),

@@ -9,6 +9,7 @@ from schemas.alerts import FAMILIES
 from schemas.crisis.communication import Audience
 from schemas.crisis.obligations import LimitUnit, Obligation, ObligationLimit
 from schemas.ranks import POLE_DIRECTOR_ROLE, SITE_MANAGER_ROLE
+from services.territory.public_information import read_public_information
 from services.territory.source import SourceFile, find_line, to_plain_value
 
 UNITS: Final = {
@@ -170,8 +171,8 @@ def _join(names: Iterable[str]) -> str:
     return ", ".join(sorted(names))
 
 
-def read_statements(f: SourceFile) -> ref.Statements | None:
-    """Read `communiques.yaml`; a territory without it has no templates."""
+def read_statements(f: SourceFile, kinds: Collection[str]) -> ref.Statements | None:
+    """Read `communiques.yaml`; a territory without it has no templates. `kinds`: of sites."""
     if not f.exists():
         return None
     doc = f.yaml()
@@ -184,7 +185,10 @@ def read_statements(f: SourceFile) -> ref.Statements | None:
         if template.id in template_ids:
             f.fault(find_line(entries, n), f"template {template.id}: there are two of this id")
         template_ids.add(template.id)
-    return f.make(ref.Statements, 1, templates=templates, blanks=blanks)
+    public = (
+        read_public_information(f, doc["page_publique"], kinds) if "page_publique" in doc else None
+    )
+    return f.make(ref.Statements, 1, templates=templates, blanks=blanks, public=public)
 
 
 def _read_template(

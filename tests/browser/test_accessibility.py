@@ -60,6 +60,7 @@ SCREENS: dict[str, tuple[str, int, int, bool]] = {
     "passe": ("/?as_of=2027-02-11T09:58", 1440, 900, False),
     "tuiles": ("/?carte=tuiles", 1440, 900, False),
     "mes-sites": ("/mes-sites", 390, 844, True),
+    "publication": ("/publication", 1280, 900, True),
     "exercice": ("/exercice", 1440, 900, False),
     "personnes": ("/personnes", 1440, 900, False),
     "mise-en-service": ("/mise-en-service", 1440, 900, False),

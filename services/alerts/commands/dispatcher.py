@@ -16,6 +16,7 @@ from schemas.crisis import communication as s
 from schemas.crisis import handovers as h
 from schemas.crisis import maintenance as m
 from schemas.crisis import obligations as b
+from schemas.crisis import publication as p
 from schemas.crisis import stimuli as e
 from schemas.people import attendance as t
 from schemas.reference import PublishReference
@@ -29,6 +30,7 @@ from services.alerts.commands import (
     levels,
     maintenance,
     oncall,
+    publication,
     reference,
     reports,
     stimuli,
@@ -145,6 +147,8 @@ _RULES: Final[dict[type[Command], _Rule]] = {
     s.RetractStatement: _Rule(communication.retract_statement, _CELL_ROLES),
     s.ReceiveQuestion: _Rule(communication.receive_question, _CELL_ROLES | {"liaison"}),
     s.AnswerQuestion: _Rule(communication.answer_question, _CELL_ROLES),
+    p.PublishPage: _Rule(publication.publish_page, _CELL_ROLES),
+    p.RetractPage: _Rule(publication.retract_page, _CELL_ROLES),
     h.DraftHandover: _Rule(handovers.draft_handover, _CELL_ROLES),
     h.ReviseHandover: _Rule(handovers.revise_handover, _CELL_ROLES),
     h.SignHandover: _Rule(handovers.sign_handover, _CELL_ROLES),

@@ -51,6 +51,7 @@ from schemas.crisis.communication import (
 from schemas.crisis.handovers import OPEN_HANDOVER_STATES, HandoverChanged, HandoverRow
 from schemas.crisis.maintenance import LeaseChanged, LeaseRow, MaintenanceChanged, MaintenanceRow
 from schemas.crisis.obligations import ObligationChanged, ObligationRow, ObligationState
+from schemas.crisis.publication import PublicationChanged
 from schemas.crisis.stimuli import StimulusChanged
 from schemas.oncall import (
     CellShift,
@@ -466,6 +467,7 @@ def rebuild_indexes(s: State) -> State:
         drafted=s.drafted,
         statements=s.statements,
         questions=s.questions,
+        publications=s.publications,
         stimuli=s.stimuli,
         handovers=s.handovers,
     )
@@ -676,6 +678,7 @@ _EVOLVE: Final[dict[type[Fact], Callable[[State, Any], State]]] = {
     LeaseChanged: lambda s, f: evolve_lease(s, f.row),
     StatementChanged: lambda s, f: evolve_statement(s, f.row),
     QuestionChanged: lambda s, f: evolve_question(s, f.row),
+    PublicationChanged: lambda s, f: s.put(publications=s.publications.set(f.row.id, f.row)),
     ObligationChanged: lambda s, f: evolve_obligation(s, f.row),
     StimulusChanged: lambda s, f: s.put(stimuli=s.stimuli.set(f.row.id, f.row)),
     HandoverChanged: lambda s, f: evolve_handover(s, f.row),

@@ -123,6 +123,7 @@ BODY_EXAMPLES: Final[dict[str, dict[str, Any]]] = {
     "SplitRequest": {"reports": [_REPORT]},
     "StandDownRequest": {"force": False, "reason": "Retour à la normale."},
     "StartStrategyRequest": {"strategy": "SR-TELE", "expected_capacity_pct": 70},
+    "PublicationRequest": {"next_at": "2027-02-11T18:00:00+01:00"},
     "StatementRequest": {
         "audience": "families",
         "title": "Fermeture de deux collèges",

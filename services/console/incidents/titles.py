@@ -393,6 +393,12 @@ REFUSALS = {
     "statement_state": N_("Ce n’est pas possible : ce communiqué est à l’état « {state} »."),
     "statement_blanks": N_("Passages à compléter entre crochets : {blanks}."),
     "statement_not_published": N_("Ce communiqué n’est pas publié : il ne répond à personne."),
+    "publication_role": N_(
+        "La communication publie cette page, ou le coordonnateur, ou le directeur de crise."
+    ),
+    "publication_not_found": N_("Cette page n’a jamais été publiée."),
+    "publication_retracted": N_("Cette page est déjà retirée."),
+    "next_update_in_past": N_("L’heure de la prochaine mise à jour est déjà passée."),
     "no_rumour": N_("Ce signalement est confirmé : ce n’est pas une rumeur."),
     "question_not_found": N_("Cette question n’existe pas."),
     "question_answered": N_("Cette question a déjà sa réponse."),

@@ -21,6 +21,7 @@ from schemas.crisis import contingency as k
 from schemas.crisis import handovers as h
 from schemas.crisis import maintenance as m
 from schemas.crisis import obligations as b
+from schemas.crisis import publication as u
 from schemas.crisis import resource_requests as res
 from schemas.crisis import stimuli as e
 from services.console.communication.queries import build_question, build_statement
@@ -28,6 +29,7 @@ from services.console.facilitation.queries import build_live_stimulus
 from services.console.handover.queries import build_handover
 from services.console.logistics.shapes import build_request
 from services.console.obligations.queries import build_clock
+from services.console.public.queries import build_publication_state
 from services.console.read_model.queries import ReadModel
 from services.console.read_model.query_base import OpenedRealm, build_realm_now
 from services.console.read_model.shapes import Shaper
@@ -52,6 +54,7 @@ _PERMISSIONS: Final = (
             "reference_changes",
             "statements",
             "questions",
+            "publications",
             "obligations",
             "handovers",
         ),
@@ -233,6 +236,11 @@ _BUILDERS: Final = {
         t.QuestionRow,
         "questions",
         lambda shape, row: build_question(row, shape.realm, {}, shape.lang, shape.at),
+    ),
+    "publications": _make_builder(
+        u.PublicationRow,
+        "publications",
+        lambda shape, row: build_publication_state(row, shape.realm),
     ),
     "obligations": _make_builder(
         b.ObligationRow,

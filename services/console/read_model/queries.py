@@ -22,6 +22,7 @@ from services.console.ledger.queries import LedgerQueries
 from services.console.logistics.queries import LogisticsQueries
 from services.console.maintenance.queries import MaintenanceQueries
 from services.console.obligations.queries import ObligationQueries
+from services.console.public.queries import PublicationQueries
 from services.console.reassignment.queries import ReassignmentQueries
 from services.console.reference.queries import ReferenceQueries
 
@@ -41,6 +42,7 @@ class ReadModel(
     LogisticsQueries,
     MaintenanceQueries,
     ObligationQueries,
+    PublicationQueries,
     ReassignmentQueries,
     ReferenceQueries,
 ):

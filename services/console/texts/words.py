@@ -277,6 +277,9 @@ OBLIGATION_STATE = {
     "done": N_("déclarée"),
     "dismissed": N_("sans objet"),
 }
+PUBLIC_PAGE = {
+    "services": N_("Page publique"),
+}
 STATEMENT_STATE = {
     "draft": N_("brouillon"),
     "submitted": N_("à valider"),

@@ -149,6 +149,8 @@ COLLIDING = (
         for verb in ("revise", "readdress", "submit", "validate", "refuse", "publish", "retract")
     ),
     "questions/{id}:answer",
+    "publications/{page}:publish",
+    "publications/{page}:retract",
     *(f"handovers/{{id}}:{verb}" for verb in ("revise", "sign", "accept", "withdraw")),
     "obligations/{id}:done",
     "obligations/{id}:dismiss",

@@ -157,7 +157,9 @@ async def test_each_member_of_a_batch_is_judged_by_its_realm(door: Door) -> None
     assert [item["status"] for item in answer.json()["items"]] == [202, 404]
 
 
-@pytest.mark.parametrize("path", ["/realm.json?name=92", "/managers.json?realm=92"])
+@pytest.mark.parametrize(
+    "path", ["/realm.json?name=92", "/managers.json?realm=92", "/publications.json"]
+)
 async def test_the_question_is_for_the_front_alone(door: Door, path: str) -> None:
     async with door.client() as http:
         assert (await http.get(path)).status_code == 404

@@ -60,6 +60,7 @@ DEEDS: Final = {
     "ResourceRequestChanged": N_("Demandes de moyens, et leur suite"),
     "StatementChanged": N_("Communiqués"),
     "QuestionChanged": N_("Questions et réponses"),
+    "PublicationChanged": N_("Pages publiques"),
     "CallOutChanged": N_("Messages diffusés, recensements"),
     "NoteAdded": N_("Décisions, appels et conférences notés"),
     "HandoverChanged": N_("Relèves de la cellule"),

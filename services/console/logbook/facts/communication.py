@@ -80,6 +80,23 @@ def render_question(record: SentenceSource, names: TerritoryNames, _: Translator
     return _("Réponse à une question, {asker}", asker=asker)
 
 
+def make_publication_line(fact: FactRecord) -> Fields:
+    r, change = fact.data["row"], fact.data["change"]
+    return {
+        "kind": "decision",
+        "change": change,
+        "text_id": (r.get("reason") or "").removeprefix("text:") or None,
+        "values": pick_fields(r, "number", page=r["id"]),
+    }
+
+
+def render_publication(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
+    page = w.translate_code(w.PUBLIC_PAGE, record.values["page"], _)
+    if record.change == "retracted":
+        return _("{page} retirée", page=page)
+    return _("{page} publiée, version {n}", page=page, n=record.values["number"])
+
+
 def make_obligation_line(fact: FactRecord) -> Fields:
     r, change = fact.data["row"], fact.data["change"]
     is_decision = change in ("done", "dismissed") or r.get("started") is not None
@@ -121,5 +138,6 @@ def _format_limit(at: int, _: Translator) -> str:
 LINES: Final = {
     "StatementChanged": LineType(make_statement_line, render_statement),
     "QuestionChanged": LineType(make_question_line, render_question),
+    "PublicationChanged": LineType(make_publication_line, render_publication),
     "ObligationChanged": LineType(make_obligation_line, render_obligation),
 }

@@ -1,0 +1,74 @@
+"""`vigie public`: publish, retract and export the public page from the shell. Rule D96."""
+
+from base64 import b64decode
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from services.cli.client import open_api
+from services.cli.crisis.decide import Body, Reason, decision
+from services.cli.lists import AsJson, Realm, build_query, fetch_list, format_local_time, parse_time
+from services.cli.output import create_group, print_json
+from services.runtime.process.files import open_atomic_file
+
+app = create_group("Public page: what is public, publish it, retract it, export it as files.")
+PATH: Final = "/api/v1/publications/services"
+_STATE: Final = {"never": "jamais publiée", "published": "publiée", "retracted": "retirée"}
+_STATUS: Final = {"open": "ouvert", "degraded": "ouvert en partie", "closed": "fermé", None: "–"}
+
+
+@app.command("show")
+def show(realm: Realm = None, as_json: AsJson = False) -> None:
+    """Show the published version, and the changes that wait for the next publication."""
+    with open_api() as client:
+        publication = client.get(PATH + build_query(realm, None))
+    if as_json:
+        print_json(publication)
+        return
+    state = _STATE.get(publication["state"], publication["state"])
+    typer.echo(f"Page publique : {state}, version {publication['number']}")
+    if publication["published"] and publication["state"] == "published":
+        typer.echo(f"Publiée : {format_local_time(publication['published']['at'])}")
+    if publication["next_at"]:
+        typer.echo(f"Prochaine mise à jour : {format_local_time(publication['next_at'])}")
+    typer.echo(f"À publier : {len(publication['changes'])} changement(s)")
+    for change in publication["changes"]:
+        before, now = _STATUS[change["published"]], _STATUS[change["present"]]
+        typer.echo(f"  {change['name']}, {change['commune']} : {before} → {now}")
+
+
+@app.command("publish")
+@decision("publications/services:publish", "Page publique publiée", is_versioned=True)
+def publish(
+    next_at: Annotated[
+        str | None,
+        typer.Option("--next", help="Next update promised at; ISO 8601, Paris time"),
+    ] = None,
+) -> Body:
+    """Publish the page as it is now, as the communication function."""
+    return {"next_at": None if next_at is None else parse_time(next_at)}
+
+
+@app.command("retract")
+@decision("publications/services:retract", "Page publique retirée", is_versioned=True)
+def retract(reason: Reason = None) -> None:
+    """Retract the page at once: nothing of it stays public."""
+
+
+@app.command("export")
+def export(
+    folder: Annotated[Path, typer.Argument(help="Folder for the files", file_okay=False)],
+    realm: Realm = None,
+) -> None:
+    """Write the published page as signed files of a static site: HTML, JSON, Atom, FALC."""
+    files = fetch_list(f"{PATH}/files", realm, None, 100)["items"]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in files:
+            with open_atomic_file(folder / Path(file["name"]).name) as target:
+                target.write(b64decode(file["base64"]))
+    except OSError as error:
+        typer.secho(f"{folder}: {error.strerror or error}", err=True, fg="red")
+        raise typer.Exit(1) from error
+    typer.secho(f"{len(files)} fichiers : {folder}", fg="green")
