@@ -254,12 +254,14 @@ def _convert_faults(faults: Sequence[RecordFault]) -> tuple[FieldFault, ...]:
 
 
 def _build_invalid(error: FieldInvalid) -> ProblemError:
-    fault = convert_fault(error.error)
-    french = error.error.get("french") or fault.message["fr"]
-    message = build_bilingual(french, fault.message["en"])
-    return ProblemError(
-        "invalid", faults=(FieldFault(f"values.{error.name}", fault.code, message),)
-    )
+    faults = (_build_value_fault(name, one) for name, one in error.errors.items())
+    return ProblemError("invalid", faults=tuple(faults))
+
+
+def _build_value_fault(name: str, error: Mapping[str, Any]) -> FieldFault:
+    fault = convert_fault(error)
+    french = error.get("french") or fault.message["fr"]
+    return FieldFault(f"values.{name}", fault.code, build_bilingual(french, fault.message["en"]))
 
 
 def _build_unknown_fault(name: str) -> FieldFault:

@@ -8,9 +8,9 @@ what only repeats it. A record that others refer to is not withdrawn.
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 from pydantic import BaseModel, Field
 
@@ -30,6 +30,7 @@ from services.territory.editing.record_places import (
 from services.territory.editing.records import (
     RECORDS,
     FieldGroup,
+    FieldInvalid,
     RecordField,
     RecordPart,
     RecordUnknown,
@@ -183,19 +184,53 @@ def build_new_record(
 
     Raises RecordUnknown, FieldInvalid.
     """
-    parts = list_new_parts(sections, kind, values)
+    is_placed = kind is not RecordKind.CARD or values.get("plan") not in ("", None)
+    parts = list_new_parts(sections, kind, values) if is_placed else list(RECORDS[kind])
     names = [f.name for group in (NEW_FIELDS[kind], *parts) for f in group.fields]
     if unknown := sorted(values.keys() - set(names)):
         raise RecordUnknown(unknown[0])
     filled_values = {name: value for name, value in values.items() if value not in ("", None)}
-    id = _find_free_id(sections, kind, filled_values, proposed_ids)
-    after = filled_values | read_values(_make_models(sections, kind, filled_values, id))
+    try:
+        id = _find_free_id(sections, kind, filled_values, proposed_ids)
+        models = _make_models(sections, kind, filled_values, id)
+    except FieldInvalid as error:
+        raise FieldInvalid(_list_errors(kind, parts, filled_values) | {**error.errors}) from None
+    after = filled_values | read_values(models)
     return RecordEdit(
         kind=kind,
         id=id,
         action=RecordAction.CREATE,
         fields=tuple(FieldChange(field=name, after=after.get(name)) for name in names),
     )
+
+
+def _list_errors(
+    kind: RecordKind, parts: Iterable[RecordPart], values: Mapping[str, FieldValue]
+) -> dict[str, Mapping[str, Any]]:
+    """Return the errors of all fields of a new record that is refused, in the order of its form."""
+    errors = dict[str, Mapping[str, Any]]()
+    for group in (NEW_FIELDS[kind], *parts):
+        optional_names = {
+            f.name
+            for f in group.fields
+            if type(None) in get_args(group.model.model_fields[f.attribute].annotation)
+        }
+        asked_names = {f.name for f in group.fields}
+        try:
+            validate_part(group, _UNASKED_VALUES.get(kind, {}), values)
+        except FieldInvalid as error:
+            errors |= {
+                name: one
+                for name, one in error.errors.items()
+                if name in asked_names and not (one["type"] == "missing" and name in optional_names)
+            }
+    return errors
+
+
+_UNASKED_VALUES: Final[Mapping[RecordKind, Mapping[str, Any]]] = {
+    RecordKind.ACTIVITY: {"systems": (), "suppliers": ()}
+}
+"""Values of fields that a new record may leave out."""
 
 
 def build_withdrawal(sections: Sequence[Any], kind: RecordKind, id: str) -> RecordEdit:
@@ -390,8 +425,7 @@ def _begin(
         case RecordKind.ACTIVITY:
             model_values: dict[str, Any] = extra.model_dump() | {
                 "id": id,
-                "systems": (),
-                "suppliers": (),
+                **_UNASKED_VALUES[kind],
             }
             return model_values | {"name_en": extra.name_en or str(values.get("name") or "")}
         case RecordKind.STEP:

@@ -206,13 +206,12 @@ RECORDS: Final[Mapping[RecordKind, tuple[RecordPart, ...]]] = {
 
 
 class FieldInvalid(ValueError):
-    """Signal a field with a value that its model refuses."""
+    """Signal the fields with values that their model refuses."""
 
-    def __init__(self, name: str, error: Mapping[str, Any]) -> None:
-        super().__init__(name)
-        self.name = name
-        self.error = error
-        """One entry of pydantic's `errors()`."""
+    def __init__(self, errors: Mapping[str, Mapping[str, Any]]) -> None:
+        super().__init__(", ".join(errors))
+        self.errors = errors
+        """Field → its entry of pydantic's `errors()`, in the order of the form."""
 
 
 class RecordUnknown(LookupError):
@@ -354,16 +353,24 @@ def validate_part(
     part: FieldGroup, before: Mapping[str, Any], values: Mapping[str, FieldValue]
 ) -> BaseModel:
     """Return the model of a part with other values. Raises FieldInvalid."""
-    parsed_values = {
-        f.attribute: _parse(part.model, f, values[f.name]) for f in part.fields if f.name in values
-    }
+    parsed_values, errors = dict[str, Any](), dict[str, Mapping[str, Any]]()
+    for field in part.fields:
+        try:
+            if field.name in values:
+                parsed_values[field.attribute] = _parse(part.model, field, values[field.name])
+        except FieldInvalid as error:
+            errors |= error.errors
     try:
-        return part.model.model_validate({**before, **parsed_values})
+        model = part.model.model_validate({**before, **parsed_values})
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        attribute = str(first["loc"][0]) if first["loc"] else ""
         names = {field.attribute: field.name for field in part.fields}
-        raise FieldInvalid(names.get(attribute, attribute), dict(first)) from None
+        for fault in error.errors(include_url=False, include_input=False):
+            attribute = str(fault["loc"][0]) if fault["loc"] else ""
+            errors.setdefault(names.get(attribute, attribute), dict(fault))
+        raise FieldInvalid(errors) from None
+    if errors:
+        raise FieldInvalid(errors)
+    return model
 
 
 def _parse(model: type[BaseModel], field: RecordField, value: FieldValue) -> Any:
@@ -375,7 +382,7 @@ def _parse(model: type[BaseModel], field: RecordField, value: FieldValue) -> Any
         return read_form(field.form, clean_value)
     except FormInvalid as error:
         fault = {"type": error.code, "loc": (), "msg": str(error), "french": error.french}
-        raise FieldInvalid(field.name, fault) from None
+        raise FieldInvalid({field.name: fault}) from None
 
 
 def _list_fields(model: BaseModel) -> dict[str, Any]:

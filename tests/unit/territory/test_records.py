@@ -113,7 +113,7 @@ def test_a_wrong_value_is_named_by_its_field(
 def test_a_value_that_the_model_refuses_names_its_field() -> None:
     with pytest.raises(FieldInvalid) as refused:
         edit(RecordKind.CONTACT, CONTACT, domain="a" * 41)
-    assert refused.value.name == "domain"
+    assert list(refused.value.errors) == ["domain"]
 
 
 def test_a_record_or_field_that_does_not_exist_is_unknown() -> None:
@@ -321,11 +321,34 @@ def test_a_person_of_the_directory_alone_may_be_on_call() -> None:
     assert find_edit_faults(SECTIONS, new, ["p-77"]) == []
 
 
+@pytest.mark.parametrize("kind", list(NEW))
+def test_a_new_record_without_values_names_every_field_that_it_needs(kind: RecordKind) -> None:
+    """`vigie territory new` named one missing field at a time."""
+    with pytest.raises(FieldInvalid) as caught:
+        build_new_record(SECTIONS, kind, {})
+    missing = set(caught.value.errors)
+    for name in missing:
+        others = {n: value for n, value in NEW[kind].items() if n != name}
+        with pytest.raises(FieldInvalid) as one:
+            build_new_record(SECTIONS, kind, others)
+        assert set(one.value.errors) == {name}
+    needed = {n: value for n, value in NEW[kind].items() if n in missing}
+    assert build_new_record(SECTIONS, kind, needed)
+
+
+def test_a_new_record_names_wrong_and_missing_fields_together() -> None:
+    values = {**NEW[RecordKind.ROTATION], "hours": "20-8"}
+    del values["role"]
+    with pytest.raises(FieldInvalid) as caught:
+        build_new_record(SECTIONS, RecordKind.ROTATION, values)
+    assert set(caught.value.errors) == {"role", "hours"}
+
+
 @pytest.mark.parametrize("hours", ["20-8", "25:00-08:00", "20:00", "de 20:00-08:00 h"])
 def test_hours_that_are_no_span_are_refused(hours: str) -> None:
     with pytest.raises(FieldInvalid) as caught:
         create(RecordKind.ROTATION, **{**NEW[RecordKind.ROTATION], "hours": hours})
-    assert (caught.value.name, caught.value.error["type"]) == ("hours", "clock_span")
+    assert {n: e["type"] for n, e in caught.value.errors.items()} == {"hours": "clock_span"}
 
 
 @pytest.mark.parametrize("id", list_records(SECTIONS, RecordKind.TRIGGER))
@@ -368,8 +391,8 @@ def test_a_trigger_takes_other_conditions() -> None:
 def test_a_condition_that_no_rule_could_read_is_refused(line: str, code: str) -> None:
     with pytest.raises(FieldInvalid) as caught:
         edit(RecordKind.TRIGGER, "PT-TIAC.N3", conditions=(line,))
-    assert (caught.value.name, caught.value.error["type"]) == ("conditions", code)
-    assert caught.value.error["french"]
+    assert {n: e["type"] for n, e in caught.value.errors.items()} == {"conditions": code}
+    assert caught.value.errors["conditions"]["french"]
 
 
 @pytest.mark.parametrize(
