@@ -6,13 +6,13 @@ Commands exit with 1 when the decider refuses.
 import inspect
 import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Annotated, Any, Final
 from urllib.parse import quote, urlencode
 
 import typer
 
-from schemas.words import Answer, Certainty, LineKind
+from schemas.words import Answer, Certainty, Channel, LineKind
 from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error
 from services.cli.lists import (
     NO_LIMIT,
@@ -272,6 +272,15 @@ def note(
     }
 
 
+def _list_dead_notifications(realm: str | None, channels: Collection[Channel]) -> list[str]:
+    """List the messages that reached nobody, those about danger first, then by level."""
+    items = fetch_list(
+        "/api/v1/notifications", realm, None, NO_LIMIT, state=["failed", "ambiguous"]
+    )["items"]
+    ordered = sorted(items, key=lambda n: (not n.get("danger"), -n.get("level", 0)))
+    return [n["id"] for n in ordered if not channels or n.get("channel") in channels]
+
+
 def resend(
     notifications: Annotated[
         list[str] | None, typer.Argument(help="Ids of notifications; none with --dead")
@@ -279,22 +288,25 @@ def resend(
     dead: Annotated[
         bool, typer.Option("--dead", help="All that failed or were possibly not sent")
     ] = False,
+    channel: Annotated[
+        list[Channel] | None, typer.Option(help="With --dead: only those of this channel")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="With --dead: skip the confirmation")] = False,
     realm: Realm = None,
     reason: Reason = None,
     as_json: AsJson = False,
 ) -> None:
-    """Resend messages that reached nobody, after a repair.
+    """Resend messages that reached nobody, after a repair; danger to people first.
 
-    `vigie notifications --state failed` lists them.
+    `vigie notifications --state failed` lists them. With --dead it asks before it resends all.
     """
-    if bool(notifications) == dead:
+    if bool(notifications) == dead or (channel and not dead):
         raise typer.BadParameter("give identifiers, or --dead")
-    notification_ids = notifications or [
-        n["id"]
-        for n in fetch_list(
-            "/api/v1/notifications", realm, None, NO_LIMIT, state=["failed", "ambiguous"]
-        )["items"]
-    ]
+    notification_ids = notifications or _list_dead_notifications(realm, channel or ())
+    if dead and notification_ids and not yes:
+        count = len(notification_ids)
+        what = "1 message" if count == 1 else f"{count} messages"
+        typer.confirm(f"Renvoyer {what} ?", abort=True, err=True)
     refusal_count = 0
     for id in notification_ids:
         try:

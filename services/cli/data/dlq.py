@@ -3,7 +3,8 @@
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -170,7 +171,16 @@ def show(
 
 @app.command()
 def replay(
-    letter_id: Annotated[str, typer.Argument(help="Id, or its first characters")],
+    letter_ids: Annotated[
+        list[str] | None, typer.Argument(help="Ids, or their first characters; none with --service")
+    ] = None,
+    service: Annotated[
+        str | None,
+        typer.Option(help="All dead letters of this service: intake, alerts, …; asks first"),
+    ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="With --service: skip the confirmation")
+    ] = False,
     body: Annotated[
         Path | None,
         typer.Option(
@@ -182,15 +192,51 @@ def replay(
         str | None, typer.Option("--type", help="Correct type, if it was unknown")
     ] = None,
 ) -> None:
-    """Replay an input, corrected if necessary.
+    """Replay inputs, oldest first; a single one may be corrected.
 
-    An input that had its effect meanwhile is recognised and changes nothing.
+    An input that had its effect meanwhile is recognised and changes nothing. One that fails again
+    does not keep the others from their replay.
     """
+    if bool(letter_ids) == (service is not None):
+        raise typer.BadParameter("give ids, or --service")
+    is_single = letter_ids is not None and len(letter_ids) == 1
+    if not is_single and (body is not None or realm is not None or input_type is not None):
+        raise typer.BadParameter("--body, --realm and --type correct a single dead letter")
+    letters: list[DeadLetter] = _run(_list_replayed(Settings(), letter_ids or (), service))
+    if service is not None and not letters:
+        typer.echo(f"no dead letters of {service}")
+        return
+    if service is not None and not yes:
+        kinds = ", ".join(f"{n} {code}" for code, n in Counter(x.code for x in letters).items())
+        typer.confirm(f"Replay {len(letters)} dead letters ({kinds})?", abort=True, err=True)
+    failures = 0
+    for letter in letters:
+        try:
+            _replay_letter(letter, body, realm, input_type)
+        except typer.Exit:
+            failures += 1
+    if failures:
+        raise typer.Exit(1)
+
+
+async def _list_replayed(
+    settings: Settings, starts: Sequence[str], service: str | None
+) -> list[DeadLetter]:
+    """Return the dead letters with these ids, or all of a service, oldest first."""
+    if service is None:
+        return [await _find_letter(settings, start) for start in dict.fromkeys(starts)]
+    letters = [letter async for letter in _read_letters(settings) if letter.service == service]
+    return sorted(letters, key=lambda letter: (letter.at, letter.id))
+
+
+def _replay_letter(
+    letter: DeadLetter, body: Path | None, realm: str | None, input_type: str | None
+) -> None:
+    """Replay one input, corrected if necessary, and print where it is. Raises typer.Exit."""
+    new_body = None if body is None else body.read_bytes()
 
     async def replay_input() -> str:
         settings = Settings()
-        letter = await _find_letter(settings, letter_id)
-        new_body = None if body is None else body.read_bytes()
         if letter.lane is DeadLetterKind.REFUSED and letter.topic is not None:
             return await _republish(settings, letter, new_body)
         if letter.lane is DeadLetterKind.REFUSED:

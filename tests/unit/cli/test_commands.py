@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
@@ -26,6 +27,7 @@ from services.cli.__main__ import (
 )
 from services.cli.client import ApiClient, VigieUnreachable
 from services.cli.system.up import up
+from services.runtime.kafka.dead_letters import DeadLetter, DeadLetterKind
 from services.runtime.process.settings import REPOSITORY, Settings
 
 
@@ -320,8 +322,76 @@ def test_all_that_is_dead_is_tried_again_although_one_is_refused(
         lambda *_, **__: {"items": [{"id": "n1"}, {"id": "n2"}]},
     )
     monkeypatch.setattr("services.cli.crisis.decide.post_decision", decided)
-    done = CliRunner().invoke(app, ["resend", "--dead"])
+    done = CliRunner().invoke(app, ["resend", "--dead", "--yes"])
     assert (done.exit_code, tried) == (1, ["notifications/n1/replay", "notifications/n2/replay"])
+
+
+@pytest.mark.parametrize(
+    ("options", "answer", "expected"),
+    [
+        ((), "n", []),
+        ((), "y", ["danger", "n4", "mail"]),
+        (("--channel", "sms"), "y", ["danger", "n4"]),
+        (("--channel", "voice"), "y", []),
+    ],
+)
+def test_dead_messages_of_a_channel_go_after_a_confirmation_danger_first(
+    monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], answer: str, expected: list[str]
+) -> None:
+    messages = [
+        {"id": "mail", "channel": "email", "level": 2, "danger": False},
+        {"id": "n4", "channel": "sms", "level": 4, "danger": False},
+        {"id": "danger", "channel": "sms", "level": 1, "danger": True},
+    ]
+    resent: list[str] = []
+    monkeypatch.setattr(
+        "services.cli.crisis.decide.fetch_list", lambda *_, **__: {"items": messages}
+    )
+    monkeypatch.setattr(
+        "services.cli.crisis.decide.post_decision",
+        lambda path, *_, **__: resent.append(path.split("/")[1]),
+    )
+    CliRunner().invoke(app, ["resend", "--dead", *options], input=answer)
+    assert resent == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "answer", "expected"),
+    [
+        (("a1", "a2"), "", ["a1", "a2"]),
+        (("--service", "alerts"), "y", ["a1", "a2"]),
+        (("--service", "alerts", "--yes"), "", ["a1", "a2"]),
+        (("--service", "alerts"), "n", []),
+        (("--service", "delivery"), "", []),
+        ((), "", []),
+        (("a1", "--service", "alerts"), "y", []),
+        (("a1", "a2", "--realm", "92"), "", []),
+    ],
+)
+def test_several_dead_letters_or_all_of_a_service_are_replayed(
+    monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], answer: str, expected: list[str]
+) -> None:
+    """One that fails again keeps none of the others."""
+    letters = [
+        DeadLetter(id, DeadLetterKind.FAILED, service, "92", at, "input_failed", "why")
+        for id, service, at in (("a2", "alerts", 2), ("i1", "intake", 0), ("a1", "alerts", 1))
+    ]
+    replayed: list[str] = []
+
+    async def read(_: object) -> AsyncIterator[DeadLetter]:
+        for letter in letters:
+            yield letter
+
+    def replay(letter: DeadLetter, *_: object) -> None:
+        replayed.append(letter.id)
+        if letter.id == "a1":
+            raise typer.Exit(1)
+
+    monkeypatch.setattr("services.cli.data.dlq._read_letters", read)
+    monkeypatch.setattr("services.cli.data.dlq._replay_letter", replay)
+    done = CliRunner().invoke(app, ["dlq", "replay", *arguments], input=answer)
+    assert replayed == expected
+    assert bool(done.exit_code) is (arguments[1:] != ("delivery",))
 
 
 def test_a_decision_quotes_the_ids_of_its_path(monkeypatch: pytest.MonkeyPatch) -> None:
