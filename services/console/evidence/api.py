@@ -57,7 +57,12 @@ async def export_evidence(reader: EvidenceReader, request: Request, id: str) -> 
         return item if item is not None and item.fields.get("realm") == reader.realm else None
 
     export_request = ExportRequest(
-        reader.realm, incident, reader.principal.acting_role, reader.lang, raw
+        reader.realm,
+        incident,
+        await reader.model.merged_incidents(id),
+        reader.principal.acting_role,
+        reader.lang,
+        raw,
     )
     log.info(
         "evidence.exported",

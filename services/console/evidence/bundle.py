@@ -6,7 +6,7 @@ Log records stay as they are, byte for byte, so that their chain can be checked 
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Collection, Iterable
 from contextlib import AbstractContextManager, aclosing
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -137,8 +137,9 @@ def _make_entry_info(name: str) -> ZipInfo:
 
 @dataclass(slots=True)
 class LogExcerpt:
-    """Part of one log in a bundle: every record from the first to the last that names the incident.
+    """Part of one log in a bundle: every record from the first to the last about the incident.
 
+    Those merged into it count for it.
     A record of another realm is withheld: its line gives the hash only, so the chain stays
     complete.
     """
@@ -169,7 +170,7 @@ async def write_log(
     topic: str,
     partition: int,
     realm: str,
-    incident: str,
+    incidents: Collection[str],
     stretch: LogExcerpt,
 ) -> AsyncGenerator[bytes, None]:
     """Write `log/<service>.jsonl`, fill `stretch`, and yield bytes to send on the way.
@@ -178,7 +179,8 @@ async def write_log(
     KafkaError, OSError, Stop.
     """
     begin, end = (await reader.bounds(topic, [partition]))[partition]
-    at, incident_bytes, logic = Position(), incident.encode(), find_newest_logic(service)
+    at, logic = Position(), find_newest_logic(service)
+    incident_bytes = [id.encode() for id in incidents]
     with bundle.entry(f"log/{service}.jsonl") as entry, SpooledTemporaryFile(MEMORY_BYTES) as tail:
         waiting: list[tuple[int, str, bool]] = []
         byte_count = 0
@@ -190,7 +192,7 @@ async def write_log(
                 if tx is None:
                     continue
                 mine = is_shown_in(realm, tx, partition)
-                concerns = mine and incident_bytes in raw
+                concerns = mine and any(id in raw for id in incident_bytes)
                 if stretch.first is None and not concerns:
                     continue
                 if stretch.first is None:

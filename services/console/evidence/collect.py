@@ -28,7 +28,15 @@ from services.console.documents.telling import CELL_TYPES
 from services.console.evidence.bundle import Bundle, LogExcerpt, write_log
 from services.console.logbook.lines import SERVICE_ORDER, parse_author
 from services.console.read_model.queries import ReadModel
-from services.console.resources import Incident, Line, Notification, Report, format_iso, to_datetime
+from services.console.resources import (
+    Escalation,
+    Incident,
+    Line,
+    Notification,
+    Report,
+    format_iso,
+    to_datetime,
+)
 from services.runtime.http.problems import ProblemError
 from services.runtime.log.partition_reader import PartitionReader
 from services.runtime.log.transaction import Transaction
@@ -66,6 +74,8 @@ class ExportRequest:
 
     realm: str
     incident: Incident
+    merged: frozenset[str]
+    """Ids of the incident and of those that were merged into it."""
     role: str
     lang: str
     raw_reports: bool
@@ -90,21 +100,20 @@ async def write_bundle(
     Raises ProblemError, KafkaError, OSError. A bundle that ends early has no manifest and is no
     valid zip.
     """
-    bundle, realm, id = Bundle(), request.realm, request.incident.id
+    bundle, realm, ids = Bundle(), request.realm, sorted(request.merged)
     bundle.add("README.txt", README.encode())
     bundle.add("incident.json", request.incident.model_dump_json(indent=1).encode())
     yield bundle.drain()
-    lines = [line async for line in _read_lines(model, incident=id)]
-    lines += [line async for line in _read_cell_lines(model, request)]
-    lines.sort(key=_get_order)
-    bundle.add_lines("timeline.jsonl", lines)
+    lines = {line.id: line for id in ids async for line in _read_lines(model, incident=id)}
+    lines |= {line.id: line async for line in _read_cell_lines(model, request)}
+    timeline = sorted(lines.values(), key=_get_order)
+    bundle.add_lines("timeline.jsonl", timeline)
     bundle.add_lines("reports.jsonl", [report async for report in _read_reports(model, request)])
-    bundle.add_lines("messages.jsonl", await _read_messages(model, request))
-    bundle.add_lines(
-        "escalations.jsonl", (await model.escalations(incident=id, limit=PAGE_SIZE)).items
-    )
+    escalations = await _read_escalations(model, ids)
+    bundle.add_lines("messages.jsonl", await _read_messages(model, ids, escalations))
+    bundle.add_lines("escalations.jsonl", escalations)
     actions = await model.actions(
-        incident=id, can_read=lambda _: request.raw_reports, limit=PAGE_SIZE
+        incident=request.incident.id, can_read=lambda _: request.raw_reports, limit=PAGE_SIZE
     )
     bundle.add_lines("actions.jsonl", actions.items)
     yield bundle.drain()
@@ -112,7 +121,11 @@ async def write_bundle(
     for row, document in sitreps:
         bundle.add(f"sitreps/ps-{row.number}.json", document.frozen())
         bundle.add(f"sitreps/ps-{row.number}.pdf", await pdf(document, row))
-    handovers = [pair for pair in await model.frozen_handovers() if id in pair[1].incidents]
+    handovers = [
+        pair
+        for pair in await model.frozen_handovers()
+        if not request.merged.isdisjoint(pair[1].incidents)
+    ]
     for handover, document in handovers:
         bundle.add(f"handovers/releve-{handover.number}.json", document.frozen())
     yield bundle.drain()
@@ -121,20 +134,22 @@ async def write_bundle(
     async with PartitionReader(kafka) as reader:
         for service, stretch in stretches.items():
             async for chunk in write_log(
-                bundle, reader, service, log_topic(service), partition, realm, id, stretch
+                bundle, reader, service, log_topic(service), partition, realm, ids, stretch
             ):
                 yield chunk
     person = [tx for stretch in stretches.values() for tx in stretch.person]
     if request.raw_reports:
-        for id, photo in await _read_photos(person, read_photo):
-            bundle.add(f"photos/{id}{_PHOTO_ENDINGS[photo.content_type or '']}", photo.raw or b"")
+        for photo_id, photo in await _read_photos(person, read_photo):
+            bundle.add(
+                f"photos/{photo_id}{_PHOTO_ENDINGS[photo.content_type or '']}", photo.raw or b""
+            )
             yield bundle.drain()
     frozen = {row.text_id for row, _document in sitreps}
     frozen |= {row.page.text_id for row, _document in handovers if row.page is not None}
     bundle.add_lines("decisions.jsonl", _list_decisions(model, person, partition, frozen))
     about = {
         "realm": realm,
-        "incident": id,
+        "incident": request.incident.id,
         "number": request.incident.number,
         "made_at": format_iso(to_datetime(now)),
         "reader": request.role,
@@ -200,13 +215,25 @@ async def _read_reports(model: ReadModel, request: ExportRequest) -> AsyncIterat
         yield await model.report(id, texts=request.raw_reports)
 
 
-async def _read_messages(model: ReadModel, request: ExportRequest) -> list[Notification]:
-    """Return the notifications of the incident and of its escalations."""
-    ladders = [
-        e.id for e in (await model.escalations(incident=request.incident.id, limit=PAGE_SIZE)).items
-    ]
+async def _read_escalations(model: ReadModel, incidents: Iterable[str]) -> list[Escalation]:
+    """Return the escalations of the incidents, each once."""
+    escalations = {
+        one.id: one
+        for id in incidents
+        for one in (await model.escalations(incident=id, limit=PAGE_SIZE)).items
+    }
+    return list(escalations.values())
+
+
+async def _read_messages(
+    model: ReadModel, incidents: Iterable[str], escalations: Iterable[Escalation]
+) -> list[Notification]:
+    """Return the notifications of the incidents and of their escalations."""
     notifications: dict[str, Notification] = {}
-    for incident, ladder in ((request.incident.id, None), *((None, ladder) for ladder in ladders)):
+    for incident, ladder in (
+        *((id, None) for id in incidents),
+        *((None, one.id) for one in escalations),
+    ):
         cursor = None
         while True:
             page = await model.notifications(
@@ -223,7 +250,7 @@ async def _read_sitreps(
 ) -> AsyncIterator[tuple[c.SitrepRow, Document]]:
     """Yield the frozen situation reports about the incident, without erased ones."""
     for sitrep in reversed((await model.sitreps()).items):
-        if request.incident.id not in sitrep.incidents:
+        if request.merged.isdisjoint(sitrep.incidents):
             continue
         try:
             frozen = await model.sitrep(sitrep.number)

@@ -18,7 +18,7 @@ from schemas.crisis.area_orders import (
 from schemas.words import EventType, TaskState
 from services.console import resources as r
 from services.console.incidents.cap import CapWriter
-from services.console.incidents.merging import find_standing_incident
+from services.console.incidents.merging import find_standing_incident, list_merged_incidents
 from services.console.incidents.resources import has_receipt
 from services.console.incidents.titles import write_incident_title
 from services.console.read_model.query_base import UNLIMITED, OpenedRealm, QueryBase
@@ -183,6 +183,11 @@ class IncidentQueries(QueryBase):
         view = await self.read()
         rows = await view.picture.some(AreaOrderRow, task.candidates[:1])
         return next(iter(rows.values()), None)
+
+    async def merged_incidents(self, id: str) -> frozenset[str]:
+        """Return an incident and those that were merged into it."""
+        view = await self.read()
+        return frozenset(list_merged_incidents(await view.picture.rows(a.IncidentRow), id))
 
     async def incident(self, id: str) -> r.Incident:
         """Return one incident with the ids of its reports."""
