@@ -22,6 +22,7 @@ from services.console import resources as r
 from services.console.continuity.activation import foresee_activation
 from services.console.continuity.fallbacks import RealmRows, find_collisions
 from services.console.http.problems import RealmUnknown
+from services.console.incidents.merging import match_incident
 from services.console.read_model.query_base import (
     UNLIMITED,
     QueryBase,
@@ -190,11 +191,12 @@ class ContinuityQueries(QueryBase):
             view.shape.plan(static, rows.get(static.id), old)
             for static in view.picture.reference.plans.values()
         ]
+        is_ours = await match_incident(view.picture, incident)
         matching_plans = [
             p
             for p in items
             if (not state or p.state in state)
-            and (incident is None or p.incident == incident)
+            and is_ours(p.incident)
             and (pole is None or p.pole == pole)
         ]
         return page_by_id(matching_plans, limit, cursor)

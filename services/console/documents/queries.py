@@ -27,7 +27,7 @@ from services.console.hazards.queries import HazardQueries
 from services.console.http.problems import NotFound
 from services.console.i18n import get_translator
 from services.console.incidents.escalation_page import build_escalation, find_main_escalation
-from services.console.incidents.merging import list_merged_incidents
+from services.console.incidents.merging import list_merged_incidents, match_incident
 from services.console.incidents.queries import IncidentQueries
 from services.console.logbook.lines import LineRecord
 from services.console.logbook.queries import LogbookQueries
@@ -322,12 +322,7 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries, ProofQueri
         ]
         if incident is not None and not incidents:
             raise NotFound
-        incident_rows = await picture.rows(a.IncidentRow)
-        merged = () if incident is None else list_merged_incidents(incident_rows, incident)
-
-        def is_ours(id: str | None) -> bool:
-            return incident is None or id in merged
-
+        is_ours = await match_incident(picture, incident)
         activity_rows, plan_rows, local = (
             await picture.rows(c.ActivityRow),
             await picture.rows(c.PlanRow),

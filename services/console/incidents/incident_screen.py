@@ -54,7 +54,8 @@ async def build_incident_page(x: ScreenData, id: str) -> dict[str, Any]:
     )
     conflicts = await x.queries.conflicts()
     area_orders = build_area_order_views(await x.queries.area_orders(id), x.shell.now, x.names, x._)
-    mine = [p for p in plans.items if p.incident in (None, id)]
+    merged_ids = await x.queries.merged_incidents(id)
+    mine = [p for p in plans.items if p.incident is None or p.incident in merged_ids]
     hit = incident.list_affected_activities(current_incident, x.activities)
     clocks = [
         c

@@ -18,7 +18,11 @@ from schemas.crisis.area_orders import (
 from schemas.words import EventType, TaskState
 from services.console import resources as r
 from services.console.incidents.cap import CapWriter
-from services.console.incidents.merging import find_standing_incident, list_merged_incidents
+from services.console.incidents.merging import (
+    find_standing_incident,
+    list_merged_incidents,
+    match_incident,
+)
 from services.console.incidents.resources import has_receipt
 from services.console.incidents.titles import write_incident_title
 from services.console.read_model.query_base import UNLIMITED, OpenedRealm, QueryBase
@@ -248,8 +252,10 @@ class IncidentQueries(QueryBase):
         """
         ladders = _map_escalations(await view.picture.rows(calling.EscalationRow))
         plans: dict[str, list[str]] = {}
+        every = await view.picture.rows(a.IncidentRow)
         for _, plan in sorted((await view.picture.rows(c.PlanRow)).items()):
-            plans.setdefault(plan.incident or "", []).append(plan.id)
+            standing = find_standing_incident(every, plan.incident)
+            plans.setdefault(standing or "", []).append(plan.id)
         incidents = []
         worst = (
             _find_gravest_types(await view.picture.rows(a.SiteRow))
@@ -306,6 +312,7 @@ class IncidentQueries(QueryBase):
     async def _explain(self, view: OpenedRealm, id: str) -> r.Explanation:
         picture, shape = view.picture, view.shape
         row = await picture.require(a.IncidentRow, id)
+        is_ours = await match_incident(picture, id)
         by_code: dict[str, a.Why] = {}
         ids = (await picture.reports_of(id))[:REPORTS_EXPLAINED]
         report_rows = await picture.some(a.ReportRow, ids)
@@ -328,12 +335,12 @@ class IncidentQueries(QueryBase):
             activities={
                 x.id: [[r.PathStep(kind=step.kind, id=step.id) for step in path] for path in x.path]
                 for x in (await picture.rows(c.ActivityRow)).values()
-                if x.incident == id and x.path
+                if is_ours(x.incident) and x.path
             },
             plans={
                 p.id: shape.reasons(p.why)
                 for p in (await picture.rows(c.PlanRow)).values()
-                if p.incident == id
+                if is_ours(p.incident)
             },
         )
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from schemas import reassignment as g
 from services.console import resources as r
+from services.console.incidents.merging import match_incident
 from services.console.read_model.query_base import UNLIMITED, QueryBase, get_known, page_by_id
 from services.console.resources import Page
 
@@ -18,10 +19,11 @@ class ReassignmentQueries(QueryBase):
         """List proposals, newest first, without lines."""
         view = await self.read()
         rows = await view.picture.rows(g.ProposalRow)
+        is_ours = await match_incident(view.picture, incident)
         matching_rows = [
             row
             for row in rows.values()
-            if (not state or row.state in state) and (incident is None or row.incident == incident)
+            if (not state or row.state in state) and is_ours(row.incident)
         ]
         return [
             view.shape.proposal(row)
@@ -66,12 +68,13 @@ class ReassignmentQueries(QueryBase):
         """
         view = await self.read()
         rows = await view.picture.rows(g.ReassignmentRow)
+        is_ours = await match_incident(view.picture, incident)
         matching_lines = [
             view.shape.reassignment(row)
             for row in rows.values()
             if (not state or row.state in state)
             and (site is None or site in (row.site, row.place, row.need_site))
-            and (incident is None or row.incident == incident)
+            and is_ours(row.incident)
         ]
         page = page_by_id(sorted(matching_lines, key=lambda line: line.id), limit, cursor)
         if not with_text:

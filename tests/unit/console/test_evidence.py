@@ -89,6 +89,15 @@ async def export(
         }
 
 
+async def read_plans(played: MemoryPlayer, incident: str) -> set[str]:
+    """Return the plans of an incident in its list, on its page and in its explanation."""
+    model: Any = Model(played).of(played.realm)
+    plans = {plan.id for plan in (await model.plans(incident=incident)).items}
+    assert set((await model.incident(incident)).plans) == plans
+    assert set((await model.explain(incident)).plans) == plans
+    return plans
+
+
 async def test_a_bundle_holds_the_incidents_that_were_merged_into_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -101,6 +110,8 @@ async def test_a_bundle_holds_the_incidents_that_were_merged_into_its_own(
     state = played.system.services["alerts"].state(played.realm)
     (other,) = set(state.open_incidents) - {before.id}
     alone = await export(played, before.id, tmp_path, monkeypatch)
+    plans_before = await read_plans(played, before.id)
+    assert plans_before
     author = {"author": "p-dgs", "role": "dgs_directeur_de_crise", "reason": "text:t-0"}
     merge = MergeIncidents(incident=before.id, into=other, **author)
     played.system.feed("alerts", played.realm, merge, id="merge", at=now + MINUTE)
@@ -108,6 +119,8 @@ async def test_a_bundle_holds_the_incidents_that_were_merged_into_its_own(
     for name in ("timeline.jsonl", "messages.jsonl", "escalations.jsonl"):
         assert alone[name]
         assert {row["id"] for row in alone[name]} <= {row["id"] for row in merged[name]}, name
+    plans = await read_plans(played, other)
+    assert plans_before <= plans, "a waiting decision stays on the page of the incident"
     for name in ("log/alerts.jsonl", "log/delivery.jsonl"):
         numbers = {row["seq"] for row in merged[name]}
         assert {row["seq"] for row in alone[name]} <= numbers, name
