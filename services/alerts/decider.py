@@ -274,9 +274,7 @@ def _request_attention(draft: AlertsDecision, attention_request: AttentionReques
 
     A proposal of a plan by a yellow vigilance alone is left to the digest. Rules D46 and D72.
     """
-    incident = (
-        attention_request.incident if attention_request.incident in draft.state.incidents else None
-    )
+    incident = draft.resolve_incident(attention_request.incident)
     copied_values = {name: getattr(attention_request, name) for name in _COPIED_FIELDS}
     values: dict[str, str | int | float | bool | None] = {
         name: value for name, value in copied_values.items() if value is not None

@@ -8,6 +8,7 @@ import pytest
 
 from schemas.alerts import AttentionRequested, NoteAdded
 from schemas.base import Command
+from schemas.calling import NotificationPlanned
 from schemas.commands import (
     AcknowledgeIncident,
     AddNote,
@@ -199,6 +200,25 @@ def test_a_split_takes_some_reports_of_that_incident_and_not_all(scene: Scene) -
     assert _refused(
         scene.command(_by("cell", MergeIncidents, incident=incident, into=incident), 4)
     ) == (409, "same_incident")
+
+
+def test_messages_about_a_merged_incident_name_the_one_that_stands(scene: Scene) -> None:
+    """D70: after a merge, alarms and proposals of its plans named no site and no commune."""
+    power = scene.report(0, "outage_power", PMI, capacity_lost_pct=100)
+    closure = scene.report(1, "closure", "sst-13", severity=2)
+    merged, standing = scene.incident_of(power).id, scene.incident_of(closure).id
+    merge = _by("coordinator", MergeIncidents, incident=merged, into=standing)
+    assert isinstance(scene.command(merge, 2), CommandApplied)
+    request = AttentionRequested(
+        code="stand_down_proposed", roles=("coordinateur_pca",), plan="PT-ELEC", incident=merged
+    )
+    (message,) = [
+        fact
+        for fact in scene.feed(request, at=scene.at(3))
+        if isinstance(fact, NotificationPlanned)
+    ]
+    assert message.incident == standing
+    assert message.values["members"] == 2
 
 
 def test_a_split_moves_as_many_reports_as_one_record_holds(scene: Scene) -> None:
