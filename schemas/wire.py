@@ -1,11 +1,8 @@
-"""CloudEvents headers and places of records, shared objects, tokens and foreign patterns.
+"""CloudEvents headers and places of records, parts of rows, and shared objects.
 
 Every record on an input or public topic has the realm as key, JSON data as value and the headers
 below. `ce_time` is ISO 8601 and only informs; in a live realm the broker's append time is the
 clock.
-
-Foreign patterns are matched by RE2, as Alertmanager writes them, also in deciders. Matching takes
-linear time. Python's own engine would practically never end for `(a+)+$` and forty letters.
 
 Realms share equal reference data: twenty exercises would otherwise hold twenty copies of every
 site, role and plan. A resource and its fields that change with every report are two rows.
@@ -13,12 +10,10 @@ site, role and plan. A resource and its fields that change with every report are
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from hashlib import blake2b
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
-
-import re2
 
 from schemas.base import Model, PartFact, load_messages
 
@@ -77,43 +72,6 @@ class Place:
         service, *numbers = text.split("/")
         partition, history, seq, ordinal = (int(n) for n in numbers)
         return cls(service, partition, history, seq, ordinal)
-
-
-class PatternInvalid(ValueError):
-    """Signal a pattern that RE2 rejects: its syntax, look-around, back-reference or size."""
-
-
-def matches_whole(pattern: str, text: str, *, any_case: bool = False) -> bool:
-    """Return whether the pattern matches the whole text, in linear time.
-
-    An invalid pattern matches nothing.
-    """
-    try:
-        return (
-            _compile_pattern(pattern, any_case).fullmatch(text.encode("utf-8", "replace").decode())
-            is not None
-        )
-    except PatternInvalid:
-        return False
-
-
-def check_pattern(pattern: str) -> None:
-    """Raise PatternInvalid, with an English explanation, for an invalid pattern."""
-    _compile_pattern(pattern, any_case=False)
-
-
-@lru_cache(maxsize=4096)
-def _compile_pattern(pattern: str, any_case: bool) -> Any:
-    options = re2.Options()
-    options.log_errors = False
-    options.case_sensitive = not any_case
-    try:
-        return re2.compile(pattern, options)
-    except (re2.error, UnicodeEncodeError) as error:
-        what = error.args[0]
-        raise PatternInvalid(
-            what.decode("utf-8", "replace") if isinstance(what, bytes) else "not UTF-8"
-        ) from None
 
 
 M = TypeVar("M", bound=Model)

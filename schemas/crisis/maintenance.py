@@ -4,79 +4,17 @@ A maintenance window is the one form of suppression, set by a person, a calendar
 Alertmanager. Rules D64 and D66.
 """
 
-import re
-from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from schemas import wire
 from schemas.base import Command, Fact, Instant, Message, Model, RowFact, register_message
+from schemas.matchers import Matcher
 from schemas.recurrence import parse_rule
 from schemas.words import EventType
 
-MAX_PATTERN = 500
 MAX_WINDOW_DAYS = 31
 """Longest occurrence of a window in days; longer works are no exception any more."""
-
-
-_MATCHER = re.compile(r"([A-Za-z_:][\w:.-]*)\s*(=~|!~|!=|=)\s*(.*)", re.DOTALL)
-_ESCAPED = re.compile(r"\\(.)")
-
-
-class Matcher(Model):
-    """One label compared with a value, as in Alertmanager.
-
-    A regular expression must match the whole value; a missing label is empty.
-    """
-
-    name: str = Field(min_length=1, max_length=128)
-    value: str = Field(max_length=MAX_PATTERN)
-    regex: bool = False
-    equal: bool = Field(default=True, description="false: everything except this value")
-
-    @classmethod
-    def parse(cls, text: str) -> "Matcher":
-        """Parse `name=value`, `name!=value`, `name=~regex` or `name!~regex`.
-
-        The value may be quoted. Raises ValueError.
-        """
-        text_match = _MATCHER.fullmatch(text.strip())
-        if text_match is None:
-            raise ValueError(f"not a matcher: {text!r} (alertname=Down, instance!~web.*)")
-        value = text_match[3]
-        if len(value) >= 2 and value[0] == value[-1] == '"':
-            value = _ESCAPED.sub(r"\1", value[1:-1])
-        matcher = cls(
-            name=text_match[1],
-            value=value,
-            regex="~" in text_match[2],
-            equal=text_match[2][0] == "=",
-        )
-        matcher.check()
-        return matcher
-
-    @property
-    def takes_nothing(self) -> bool:
-        """True if it also matches alerts without such a label."""
-        return self.takes("")
-
-    def takes(self, value: str) -> bool:
-        """Return whether it matches this value of its label."""
-        is_match = wire.matches_whole(self.value, value) if self.regex else value == self.value
-        return is_match is self.equal
-
-    def matches(self, labels: Mapping[str, str]) -> bool:
-        """Return whether it matches these labels; a missing label is empty, as in Alertmanager."""
-        return self.takes(labels.get(self.name, ""))
-
-    def check(self) -> None:
-        """Raise PatternInvalid for an expression that RE2 does not know.
-
-        Commands are checked; in an older log such an expression matches nothing.
-        """
-        if self.regex:
-            wire.check_pattern(self.value)
 
 
 class Coverage(Model):

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import typer
 
-from schemas.crisis.maintenance import Matcher
+from schemas.matchers import Matcher
 from services.cli.crisis.decide import Expected, Key, decision, post_decision
 from services.cli.lists import AsJson, Realm, format_dated_time, listing, parse_time
 from services.cli.output import IDENTIFIER, create_group

@@ -9,15 +9,9 @@ from fastapi import Depends
 from fastapi.responses import Response
 from pydantic import AwareDatetime, Field, ValidationError, ValidationInfo, field_validator
 
-from schemas.crisis.maintenance import (
-    ChangeMaintenance,
-    Coverage,
-    EndMaintenance,
-    Matcher,
-    PlanMaintenance,
-)
+from schemas.crisis.maintenance import ChangeMaintenance, Coverage, EndMaintenance, PlanMaintenance
+from schemas.matchers import Matcher, PatternInvalid
 from schemas.recurrence import RuleInvalid, parse_rule
-from schemas.wire import PatternInvalid
 from schemas.words import EventType
 from services.console.http.answers import DecisionRouter, require_text, send_decision
 from services.console.http.context import (

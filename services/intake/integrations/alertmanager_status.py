@@ -16,8 +16,7 @@ import aiohttp
 import orjson
 import structlog
 
-from schemas.crisis.maintenance import Matcher
-from schemas.wire import PatternInvalid, check_pattern, matches_whole
+from schemas.matchers import Matcher, PatternInvalid, check_pattern, matches_whole
 from services.intake.http.exchange import BodyReader, Receive, Scope, Send, send_json, send_response
 from services.intake.http.proxy import ConsoleProxy
 from services.intake.integrations.alertmanager import NAME, stringify_values

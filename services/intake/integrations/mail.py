@@ -13,7 +13,7 @@ from email import message_from_bytes, policy
 from email.message import EmailMessage
 from typing import Final
 
-from schemas.wire import matches_whole
+from schemas.matchers import matches_whole
 from services.intake.integrations.request import IntegrationRequest, Reply
 from services.intake.integrations.signals import Transition, TransitionState, find_rule
 from services.runtime.http.problems import Problem, ProblemError, build_field_problem

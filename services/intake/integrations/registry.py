@@ -5,8 +5,8 @@ from typing import Annotated, Any, Final
 import structlog
 from pydantic import BaseModel, ConfigDict, Field
 
+from schemas.matchers import PatternInvalid, check_pattern
 from schemas.topics import RealmNameInvalid, is_live, parse_realm
-from schemas.wire import PatternInvalid, check_pattern
 from schemas.words import EventType
 from services.intake.integrations import cloudevents
 from services.intake.integrations.cap.dialect import CapIntegration

@@ -11,8 +11,8 @@ from enum import StrEnum
 from hashlib import blake2b
 from typing import Any, Final
 
+from schemas.matchers import matches_whole
 from schemas.reports import END_SUFFIX, Lease
-from schemas.wire import matches_whole
 from services.runtime.identity.principals import Rule, Source
 
 MAX_KEY: Final = 120

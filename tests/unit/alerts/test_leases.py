@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from schemas.calling import NotificationPlanned
-from schemas.crisis.maintenance import Coverage, LeasesRenewed, Matcher, PlanMaintenance, Renewal
+from schemas.crisis.maintenance import Coverage, LeasesRenewed, PlanMaintenance, Renewal
+from schemas.matchers import Matcher
 from schemas.reports import Lease, ReportReceived
 from schemas.words import EventType
 from tests.unit.alerts.scene import Scene

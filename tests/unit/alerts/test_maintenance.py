@@ -26,10 +26,10 @@ from schemas.crisis.maintenance import (
     Coverage,
     EndMaintenance,
     MaintenanceChanged,
-    Matcher,
     PagingWithheld,
     PlanMaintenance,
 )
+from schemas.matchers import Matcher
 from schemas.reports import Measure
 from schemas.runtime import CommandApplied, CommandRefused, DeadlineFailed
 from schemas.words import EventType, Level

@@ -6,8 +6,7 @@ import time
 
 import pytest
 
-from schemas.crisis.maintenance import Matcher
-from schemas.wire import PatternInvalid, check_pattern, matches_whole
+from schemas.matchers import Matcher, PatternInvalid, check_pattern, matches_whole
 
 SLOW = ("(a+)+$", "(a|a)*b", "(.*a){12}", ".*.*.*.*.*=x", "(a?){60}a{60}")
 """Each takes Python's engine longer than anybody waits, on a label of 256 characters."""

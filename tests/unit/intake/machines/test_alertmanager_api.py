@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from schemas.crisis.maintenance import Matcher
+from schemas.matchers import Matcher
 from services.intake.dead_letters.dead_letter_store import build_dead_letter
 from services.intake.integrations.alertmanager_api import (
     RESOLVE_TIMEOUT_S,
