@@ -8,7 +8,7 @@ from services.console.attention import handover_page as handover
 from services.console.continuity.clocks import split_passed_clocks
 from services.console.handover import screen as sheets
 from services.console.handover.api import LONGEST_OBJECTIVE
-from services.console.handover.queries import list_recipient_choices
+from services.console.handover.queries import list_pilot_choices
 from services.console.i18n import N_
 from services.console.incidents import page as incident
 from services.console.logbook.line_list import build_entries, is_written_by_person
@@ -67,12 +67,13 @@ async def _load_handovers(x: ScreenData) -> dict[str, Any]:
     open_one = sheets.find_open_handover(handovers)
     may_draft = sheets.may_write(shell) and open_one is None
     level = shell.overview.level.level
+    pole_levels = {pole.id: pole.level for pole in shell.overview.poles}
     return {
         "handovers": handovers[: sheets.HANDOVERS_SHOWN],
         "open_handover": open_one,
         "may_draft": may_draft,
         "longest": LONGEST_OBJECTIVE,
-        "choices": list_recipient_choices(x.reference, level, None, x._) if may_draft else [],
+        "choices": list_pilot_choices(x.reference, level, pole_levels, x._) if may_draft else [],
     }
 
 

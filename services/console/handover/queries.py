@@ -76,6 +76,27 @@ class RecipientChoice:
     chosen: bool
 
 
+def list_pilot_choices(
+    reference: IndexedReference, level: int, pole_levels: Mapping[str, int], _: Translator
+) -> list[RecipientChoice]:
+    """List the roles of the whole territory and of each pôle, the pilots of the level first.
+
+    A pilot of a pôle is chosen for each pôle at that level.
+    """
+    choices = []
+    for choice in list_recipient_choices(reference, level, None, _):
+        holders = reference.names.holders.values()
+        scopes = {scope for role, scope, _deputy in holders if role == choice.role}
+        if None in scopes or not scopes:
+            choices.append(choice)
+            continue
+        for pole in (pole for pole in pole_levels if pole in scopes):
+            label = w.name_role(choice.role, pole, reference.names, _)
+            is_chosen = choice.chosen and pole_levels[pole] >= level
+            choices.append(RecipientChoice(f"{choice.role}:{pole}", label, is_chosen))
+    return sorted(choices, key=lambda one: (not one.chosen, one.label, one.role))
+
+
 def list_recipient_choices(
     reference: IndexedReference, level: int, chosen_roles: list[str] | None, _: Translator
 ) -> list[RecipientChoice]:

@@ -34,7 +34,7 @@ from services.console.documents.handover import (
     name_recipient,
 )
 from services.console.documents.pdf import Typesetter
-from services.console.handover.queries import HandoverQueries
+from services.console.handover.queries import HandoverQueries, list_pilot_choices
 from services.console.i18n import get_translator
 from services.console.logbook.lines import LineRecord, build_key, render_line
 from services.console.read_model.query_base import build_realm_now, get_snapshot_time
@@ -353,6 +353,14 @@ async def test_the_forms_of_a_handover_follow_its_versions(
     keys = re.compile(r'data-key="((?:revise|withdraw)-\d+)"')
     assert len(keys.findall(draft)) == len(keys.findall(signed)) == 2
     assert set(keys.findall(draft)).isdisjoint(keys.findall(signed))
+
+
+def test_a_pilot_of_a_pole_is_chosen_for_the_poles_at_the_level() -> None:
+    """The form as it stood was refused: a director of a pôle has no message without the pôle."""
+    choices = list_pilot_choices(reference(), 2, {"education": 2, "solidarites": 0}, _)
+    directors = {one.role: one.chosen for one in choices if one.role.startswith("directeur_pole")}
+    assert directors == {"directeur_pole:education": True, "directeur_pole:solidarites": False}
+    assert all(one.label for one in choices)
 
 
 async def test_the_page_of_changes_leads_to_the_handover(desk: tuple[Browser, HeldModel]) -> None:
