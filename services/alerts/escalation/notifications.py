@@ -374,14 +374,15 @@ def _list_scopes(
     """Return the scopes where a role gets a message.
 
     They are the territory, or the pôle or site of the message, else every site or pôle that the
-    incident concerns. (None,) for a role that nobody holds there.
+    incident concerns, without one any open incident. (None,) for a role that nobody holds there.
     """
     mine, sites = draft.state.rota.scopes(role), draft.territory.sites
     place = sites.get(site) if site else None
     one = next((s for s in (None, pole, site, place.pole if place else None) if s in mine), "")
     if one != "":
         return (one,)
-    near = find_concerned_scopes(draft, (incident,)) if incident is not None else frozenset[str]()
+    incidents = (incident,) if incident is not None else tuple(draft.open_incidents)
+    near = find_concerned_scopes(draft, incidents)
     scopes = tuple(
         s for s in mine if s in near and (pole is None or s not in sites or sites[s].pole == pole)
     )

@@ -50,6 +50,16 @@ def test_each_recipient_gets_number_level_and_times() -> None:
     }
 
 
+def test_a_role_of_poles_is_reached_where_incidents_are_open() -> None:
+    """The director of the hit pôle, ticked by the form at N2, never got the report."""
+    scene = Scene()
+    assert _issue(scene, "directeur_pole") == []
+    scene = Scene()
+    scene.report(1, "evacuation", "clg-0921353W", severity=4, source="pompiers")
+    (notification,) = _issue(scene, "directeur_pole")
+    assert (notification.role, notification.scope) == ("directeur_pole", "education")
+
+
 def test_a_report_without_recipients_sends_no_message() -> None:
     assert _issue(Scene()) == []
 
