@@ -67,11 +67,11 @@ class CellStaffingRow(Model):
 
 @register_message
 class CellStaffingChanged(RowFact):
-    """The crisis cell is called, staffed, late, called for a higher level, or dismissed."""
+    """The crisis cell is called, staffed, late, called for another level, or dismissed."""
 
     collection: ClassVar[str] = "cell_staffing"
     row: CellStaffingRow
-    change: Literal["started", "raised", "armed", "late", "ended"]
+    change: Literal["started", "raised", "lowered", "armed", "late", "ended"]
 
 
 @register_message

@@ -181,6 +181,8 @@ def _lower_level(draft: AlertsDecision, command: c.SetLevel, incident: IncidentR
     if command.level < CRISIS:
         cell_staffing.end_all_shifts(draft)
         cell_staffing.dismiss_cell(draft)
+    else:
+        cell_staffing.lower_cell(draft, command.level)
 
 
 def _get_sitrep_rhythm(draft: AlertsDecision, level: Level) -> int | None:

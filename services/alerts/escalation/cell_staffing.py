@@ -198,6 +198,15 @@ def note_missed_objective(draft: AlertsDecision) -> None:
         _record(draft, copy_with(row, {"late_at": row.due_at}), "late")
 
 
+def lower_cell(draft: AlertsDecision, level: Level) -> None:
+    """Ask only for the functions of a lower level that still has a cell."""
+    row, rule = draft.state.staffing, _find_rule(draft.territory.policy, level)
+    if row is None or rule is None or row.ended_at is not None or int(level) >= row.level:
+        return
+    _record(draft, copy_with(row, {"level": int(level), "required": rule.roles}), "lowered")
+    note_staffed(draft)
+
+
 def dismiss_cell(draft: AlertsDecision) -> None:
     """End the staffing and every attendance when the crisis is over."""
     row = draft.state.staffing
@@ -212,7 +221,7 @@ def dismiss_cell(draft: AlertsDecision) -> None:
 def _record(
     draft: AlertsDecision,
     row: CellStaffingRow,
-    change: Literal["started", "raised", "armed", "late", "ended"],
+    change: Literal["started", "raised", "lowered", "armed", "late", "ended"],
 ) -> None:
     draft.emit(CellStaffingChanged(row=row, change=change))
 

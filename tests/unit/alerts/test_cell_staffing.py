@@ -136,6 +136,21 @@ def test_a_staffed_cell_has_the_time_of_the_higher_level_for_its_further_functio
     assert changes(scene)[-1] == "late"
 
 
+def test_a_lower_crisis_level_asks_for_its_own_functions() -> None:
+    """D90: after N4 the cell of N3 lacked a liaison officer that N3 does not ask for."""
+    scene = crisis()
+    for role in RULE.roles:
+        state(scene, role, 1)
+    scene.command(SetLevel(**CELL, scope="territory", level=4, force=True), 10)
+    pilot = {"author": "president", "role": "president", "reason": "text:r"}
+    lowered = scene.command(SetLevel(**pilot, scope="territory", level=3, force=True), 30)
+    assert isinstance(lowered, CommandApplied)
+    row = scene.state.staffing
+    assert row is not None
+    assert (row.level, row.required) == (3, RULE.roles)
+    assert changes(scene) == ["started", "armed", "raised", "lowered", "armed"]
+
+
 def test_a_cell_that_is_not_staffed_keeps_its_objective_at_a_higher_level() -> None:
     scene = crisis()
     scene.command(SetLevel(**CELL, scope="territory", level=4, force=True), 30)

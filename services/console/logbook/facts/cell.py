@@ -295,6 +295,12 @@ def render_staffing(record: SentenceSource, names: TerritoryNames, _: Translator
             return _("Cellule non armée à l’objectif de {minutes} min", minutes=minutes)
         case "ended":
             return _("Cellule désarmée")
+        case "lowered":
+            return _(
+                "Cellule ramenée au niveau N{level} : {n} fonctions à tenir",
+                level=v["level"],
+                n=v["required"],
+            )
         case "raised":
             return _(
                 "Cellule appelée pour le niveau N{level} : {n} fonctions à tenir",
