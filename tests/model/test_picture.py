@@ -166,3 +166,42 @@ def test_every_order_of_the_versions_of_one_report_shows_the_same(kinds: tuple[s
     assert (expected == NORMAL) == (kinds[-1] == "Cancel")
     for order in permutations(words):
         assert show(list(order), SITES[0]) == expected, [w.kind for w in order]
+
+
+@settings(FEW, max_examples=25, deadline=None)
+@given(
+    st.lists(st.sampled_from((None, 20.0, 50.0, 90.0)), min_size=2, max_size=4),
+    st.lists(st.sampled_from((None, 3, 40)), min_size=4, max_size=4),
+    st.booleans(),
+    st.randoms(use_true_random=False),
+)
+def test_a_value_that_an_update_does_not_carry_stays_in_any_order(
+    losses: list[float | None], persons: list[int | None], chained: bool, shuffle: Any
+) -> None:
+    """D3: an Update replaces the values that it carries; the report may come after it."""
+    reports: list[dict[str, Any]] = []
+    for number, loss in enumerate(losses):
+        before = f"r{number - 1}" if chained else "r0"
+        reports.append(
+            {
+                "id": f"r{number}",
+                "occurred": float(number),
+                "severity": 4 - number % 3,
+                "capacity_lost_pct": loss,
+                "persons_concerned": persons[number],
+                "msg_type": MsgType.UPDATE if number else MsgType.ALERT,
+                "references": (before,) if number else (),
+            }
+        )
+    order = list(reports)
+    shuffle.shuffle(order)
+    pictures = []
+    for arrivals in (reports, order):
+        scene = Scene()
+        for number, report in enumerate(arrivals):
+            scene.report(60 + number, "outage_power", SITES[0], **report)
+        (cause,) = (c for c in scene.state.causes.values() if c.lifted_at is None)
+        pictures.append((scene.status(SITES[0]), cause.severity, cause.loss_pct, cause.persons))
+    newest_loss = next((loss for loss in reversed(losses) if loss is not None), None)
+    assert pictures[0][2] == newest_loss
+    assert pictures[1] == pictures[0], [report["id"] for report in order]

@@ -609,14 +609,30 @@ def replace_values(draft: AlertsDecision, row: ReportRow, cause: Cause) -> Repor
 def _merge_older_update(draft: AlertsDecision, row: ReportRow, cause: Cause) -> dict[str, Any]:
     """Return the values of a cause with an Update that is older than the word of another source.
 
-    Empty if its own source has reported something newer.
+    If its own source has reported something newer, only values that this does not carry count.
     """
     reports = [r for r in draft.find_reports(cause.reports) if is_confirmed(r) and is_standing(r)]
-    if any(r.source == row.source and r.occurred_at >= row.occurred_at for r in reports):
-        return {}
+    newer = [r for r in reports if r.source == row.source and r.occurred_at >= row.occurred_at]
+    if newer:
+        return _list_values_kept(draft, row, cause, newer)
     nothing = {"severity": 0, "loss_pct": None, "persons": None, "measure": None}
     rows = sorted((*reports, row), key=lambda r: (r.occurred_at, r.recorded_at, r.id))
     return merge_values(nothing, rows)
+
+
+def _list_values_kept(
+    draft: AlertsDecision, row: ReportRow, cause: Cause, newer: list[ReportRow]
+) -> dict[str, Any]:
+    """Return the values of an older Update that no newer report of its source carries. Rule D3."""
+    others, values = _list_reports_of_others(draft, row, cause), dict[str, Any]()
+    lost, people = row.capacity_lost_pct, count_persons(row)
+    if lost is not None and all(r.capacity_lost_pct is None for r in newer):
+        values["loss_pct"] = max([lost, *(r.capacity_lost_pct or 0.0 for r in others)])
+    if people is not None and all(count_persons(r) is None for r in newer):
+        values["persons"] = max([people, *(count_persons(r) or 0 for r in others)])
+    if row.measure is not None and all(r.measure is None for r in newer):
+        values["measure"] = row.measure
+    return values
 
 
 def has_other_cause_values(draft: AlertsDecision, row: ReportRow, cause: Cause) -> bool:

@@ -4,12 +4,12 @@ A task names the first report as `report` and those that joined it, oldest first
 """
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 from schemas.alerts import ReportChanged, ReportRow, TaskChanged, TaskRow, Why, list_asked_reports
 from schemas.base import Instant, copy_with
 from schemas.catalogue.event_types import endangers_people
-from schemas.crisis.causes import SilenceChanged
+from schemas.crisis.causes import Cause, SilenceChanged
 from schemas.words import EventType, IncidentState, MsgType, TaskState
 from services.alerts.causes import cause_lifecycle, restoration
 from services.alerts.decision import (
@@ -27,6 +27,7 @@ from services.alerts.reports.judgement import may_withdraw
 from services.alerts.reports.report_facts import (
     DENIED,
     build_subject_key,
+    count_persons,
     get_sender,
     get_site,
     is_confirmed,
@@ -396,9 +397,10 @@ def record_withdrawn(draft: AlertsDecision, row: ReportRow, cancellation: Report
 
 
 def supersede_late_version(draft: AlertsDecision, id: str) -> None:
-    """Keep the values of the Update that came before its report; only the begin is the older one.
+    """Keep the values of the Update that came before its report.
 
-    Rule D7, late reports.
+    The begin is the older one, and so is each value that the Update does not carry. Rules D3 and
+    D7.
     """
     row = draft.state.reports[id]
     draft.emit(ReportChanged(row=copy_with(row, {"flags": (*row.flags, "superseded")})))
@@ -411,10 +413,50 @@ def supersede_late_version(draft: AlertsDecision, id: str) -> None:
     if not standing_reports:
         return
     kept_values = {"since": cause.since, "reports": cause.reports, "sources": cause.sources}
-    rebuilt_cause = rebuild_cause(cause, standing_reports)
-    cause_lifecycle.record_with_deadline(draft, copy_with(rebuilt_cause, kept_values))
+    rebuilt_cause = copy_with(rebuild_cause(cause, standing_reports), kept_values)
+    update = next(
+        (
+            r
+            for r in standing_reports
+            if r.msg_type is MsgType.UPDATE and get_sender(r) == get_sender(row)
+        ),
+        None,
+    )
+    if update is not None:
+        rebuilt_cause = copy_with(rebuilt_cause, _list_missing_values(draft, rebuilt_cause, update))
+    cause_lifecycle.record_with_deadline(draft, rebuilt_cause)
     if incident is not None and row.persons_concerned is not None:
         incident_lifecycle.recount_withdrawn(draft, incident)
+
+
+def _list_missing_values(draft: AlertsDecision, cause: Cause, update: ReportRow) -> dict[str, Any]:
+    """Return the values that an Update does not carry: those of the versions before it.
+
+    A worse value of another source stays.
+    """
+    versions = sorted(
+        (
+            r
+            for r in draft.find_reports(cause.reports)
+            if get_sender(r) == get_sender(update)
+            and is_confirmed(r)
+            and "cancelled" not in r.flags
+            and r.occurred_at <= update.occurred_at
+        ),
+        key=lambda r: (r.occurred_at, r.id),
+        reverse=True,
+    )
+    lost = next((r.capacity_lost_pct for r in versions if r.capacity_lost_pct is not None), None)
+    people = next((n for r in versions if (n := count_persons(r)) is not None), None)
+    measure = next((r.measure for r in versions if r.measure is not None), None)
+    values: dict[str, Any] = {}
+    if update.capacity_lost_pct is None and lost is not None:
+        values["loss_pct"] = max(lost, cause.loss_pct or 0.0)
+    if count_persons(update) is None and people is not None:
+        values["persons"] = max(people, cause.persons or 0)
+    if cause.measure is None and measure is not None:
+        values["measure"] = measure
+    return values
 
 
 def contest_withdrawn_danger(draft: AlertsDecision, id: str, cancellation: ReportRow) -> None:
