@@ -94,6 +94,7 @@ CONSOLE: Final[dict[str, Who]] = {
     "GET /communication": LOG,
     "GET /publication": LOG,
     "GET /public": PICTURE,
+    "GET /demain": PICTURE,
     "GET /depenses": LOG,
     "GET /echeances": LOG,
     "GET /donnees": LOG,

@@ -1,6 +1,6 @@
 """Public pages of the territory, with their publication and retraction.
 
-The published document is in `texts`, frozen by its hash; logs hold codes and states. Rule D96.
+The published document is in `texts`, frozen by its hash; logs hold codes and states. Rules D96, D97.
 """
 
 from enum import StrEnum
@@ -17,6 +17,8 @@ class PublicPage(StrEnum):
 
     SERVICES = "services"
     """Services open, degraded and closed, for the public. Rule D96."""
+    AGENTS = "agents"
+    """Work place of tomorrow, by site and job family. Rule D97."""
 
 
 class PublicationState(StrEnum):

@@ -34,8 +34,8 @@ def test_the_page_is_published_read_on_a_phone_and_retracted_with_one_click(
     vigie: RunningVigie, visitor: Accounts
 ) -> None:
     desk = visitor("coordinator").page("/publication?realm=92")
-    desk.get_by_role("button", name="Publier la page").click()
-    expect(desk.locator("#said-publish")).to_contain_text("Publiée")
+    desk.get_by_role("button", name="Publier la page Page publique").click()
+    expect(desk.locator("#said-publish-services")).to_contain_text("Publiée")
     until(lambda: vigie.http.get("/public").status_code == 200)
 
     reader = visitor(None)
@@ -48,8 +48,8 @@ def test_the_page_is_published_read_on_a_phone_and_retracted_with_one_click(
 
     desk.reload()
     picture(desk, "publication")
-    desk.get_by_role("button", name="Retirer la page publique").click()
-    expect(desk.locator("#said-retract")).to_contain_text("plus rien n’est public")
+    desk.get_by_role("button", name="Retirer la page Page publique").click()
+    expect(desk.locator("#said-retract-services")).to_contain_text("plus rien n’est public")
     until(lambda: vigie.http.get("/public").status_code == 404)
 
 
@@ -64,3 +64,27 @@ def test_the_page_of_an_exercise_is_marked_and_names_closed_places(
     page.set_viewport_size({"width": 390, "height": 844})
     picture(page, "public-exercice")
     check_access(page)
+
+
+def test_an_agent_chooses_site_and_job_family_on_a_phone(
+    vigie: RunningVigie, visitor: Accounts
+) -> None:
+    desk = visitor("coordinator").page("/publication?realm=92")
+    title = "Page « Où je travaille demain ? »".replace("« ", "«\u00a0").replace(" »", "\u00a0»")
+    title = title.replace(" ?", "\u00a0?")
+    desk.get_by_role("button", name=f"Publier la page {title}").click()
+    expect(desk.locator("#said-publish-agents")).to_contain_text("Publiée")
+    until(lambda: vigie.http.get("/demain").status_code == 200)
+    reader = visitor(None)
+    plain = reader.context(390, 844, java_script_enabled=False).new_page()
+    plain.goto(f"{vigie.url}/demain")
+    plain.get_by_label("Votre site habituel").select_option("clg-0921353W")
+    plain.get_by_label("Votre métier").select_option(index=3)
+    plain.get_by_role("button", name="Voir où je travaille").click()
+    expect(plain.locator("section")).to_contain_text("Collège Les Chenevreux")
+    picture(plain, "demain")
+    check_access(reader.page("/demain?site=clg-0921353W&metier=acheteur"))
+    desk.reload()
+    desk.get_by_role("button", name=f"Retirer la page {title}").click()
+    expect(desk.locator("#said-retract-agents")).to_contain_text("plus rien n’est public")
+    until(lambda: vigie.http.get("/demain").status_code == 404)

@@ -1,4 +1,4 @@
-"""`vigie public`: publish, retract and export the public page from the shell. Rule D96."""
+"""`vigie public`: publish, retract and export the public pages from the shell. D96, D97."""
 
 from base64 import b64decode
 from pathlib import Path
@@ -7,27 +7,36 @@ from typing import Annotated, Final
 import typer
 
 from services.cli.client import open_api
-from services.cli.crisis.decide import Body, Reason, decision
+from services.cli.crisis.decide import Body, Reason, decision, quote_path
 from services.cli.lists import AsJson, Realm, build_query, fetch_list, format_local_time, parse_time
 from services.cli.output import create_group, print_json
 from services.runtime.process.files import open_atomic_file
 
-app = create_group("Public page: what is public, publish it, retract it, export it as files.")
-PATH: Final = "/api/v1/publications/services"
+app = create_group("Public pages: show, publish, retract and export them.")
+PATH: Final = "/api/v1/publications/"
+Page = Annotated[str, typer.Option("--page", help="services (the public), or agents")]
 _STATE: Final = {"never": "jamais publiée", "published": "publiée", "retracted": "retirée"}
-_STATUS: Final = {"open": "ouvert", "degraded": "ouvert en partie", "closed": "fermé", None: "–"}
+_STATUS: Final = {
+    "open": "ouvert",
+    "degraded": "ouvert en partie",
+    "closed": "fermé",
+    "concerned": "concerné",
+    "unconcerned": "non concerné",
+    None: "–",
+}
+_TITLE: Final = {"services": "Page publique", "agents": "Page des agents"}
 
 
 @app.command("show")
-def show(realm: Realm = None, as_json: AsJson = False) -> None:
+def show(page: Page = "services", realm: Realm = None, as_json: AsJson = False) -> None:
     """Show the published version, and the changes that wait for the next publication."""
     with open_api() as client:
-        publication = client.get(PATH + build_query(realm, None))
+        publication = client.get(PATH + quote_path(page) + build_query(realm, None))
     if as_json:
         print_json(publication)
         return
     state = _STATE.get(publication["state"], publication["state"])
-    typer.echo(f"Page publique : {state}, version {publication['number']}")
+    typer.echo(f"{_TITLE[publication['id']]} : {state}, version {publication['number']}")
     if publication["published"] and publication["state"] == "published":
         typer.echo(f"Publiée : {format_local_time(publication['published']['at'])}")
     if publication["next_at"]:
@@ -39,8 +48,9 @@ def show(realm: Realm = None, as_json: AsJson = False) -> None:
 
 
 @app.command("publish")
-@decision("publications/services:publish", "Page publique publiée", is_versioned=True)
+@decision("publications/{page}:publish", "Page publiée", is_versioned=True)
 def publish(
+    page: Page = "services",
     next_at: Annotated[
         str | None,
         typer.Option("--next", help="Next update promised at; ISO 8601, Paris time"),
@@ -51,8 +61,8 @@ def publish(
 
 
 @app.command("retract")
-@decision("publications/services:retract", "Page publique retirée", is_versioned=True)
-def retract(reason: Reason = None) -> None:
+@decision("publications/{page}:retract", "Page retirée", is_versioned=True)
+def retract(page: Page = "services", reason: Reason = None) -> None:
     """Retract the page at once: nothing of it stays public."""
 
 
@@ -62,7 +72,7 @@ def export(
     realm: Realm = None,
 ) -> None:
     """Write the published page as signed files of a static site: HTML, JSON, Atom, FALC."""
-    files = fetch_list(f"{PATH}/files", realm, None, 100)["items"]
+    files = fetch_list(f"{PATH}services/files", realm, None, 100)["items"]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for file in files:

@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any, Final
 
 from schemas.crisis.communication import Audience, QuestionState, StatementState
-from schemas.crisis.publication import PublicPage
 from schemas.ranks import may_validate_statement
 from services.console.communication.queries import Question, Signed, Statement
 from services.console.http.decisions import get_author
@@ -188,12 +187,12 @@ async def build_communication_page(x: ScreenData) -> dict[str, Any]:
     reader = x.shell.reader
     query_params = x.request.query_params
     incident = query_params.get("incident", x.shell.only_incident) or None
-    statements, questions, rumours, templates, publication = await asyncio.gather(
+    statements, questions, rumours, templates, publications = await asyncio.gather(
         x.queries.statements(),
         x.queries.questions(),
         x.queries.rumours(),
         x.queries.statement_templates(incident=incident),
-        x.queries.publication(PublicPage.SERVICES),
+        x.queries.publications(),
     )
     may_write = reader.may(Permission.STATEMENT_WRITE) and x.shell.moment is None
     editor = Editor(get_author(reader.principal), reader.principal.acting_role, may_write)
@@ -207,7 +206,7 @@ async def build_communication_page(x: ScreenData) -> dict[str, Any]:
     prefill = reused_view.statement if reused_view is not None else template
     audience = query_params.get("public")
     return {
-        "publication": publication,
+        "publications": publications,
         "waiting": waiting,
         "over": over[:OVER_SHOWN],
         "over_count": len(over),

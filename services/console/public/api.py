@@ -1,9 +1,13 @@
 """Routes for the public pages: `/publications`, and the files that the front serves. Rule D96."""
 
 from base64 import b64encode
+from collections.abc import Iterable
+from functools import lru_cache
 from hashlib import sha256
+from html import escape
 from typing import Annotated, Any
 
+import orjson
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from pydantic import AwareDatetime, Field
@@ -23,7 +27,14 @@ from services.console.http.context import (
 from services.console.http.decisions import CommandDispatcher
 from services.console.http.problems import NotFound
 from services.console.i18n import LANGUAGES, SOURCE
-from services.console.public.document import hash_content
+from services.console.public.agents import (
+    AgentsDocument,
+    Choice,
+    render_agents_page,
+    render_answered_page,
+    render_answers,
+)
+from services.console.public.document import ServicesDocument, hash_content
 from services.console.public.queries import Publication
 from services.console.public.render import (
     HTML,
@@ -34,6 +45,7 @@ from services.console.public.render import (
     render_page,
     sign_files,
 )
+from services.console.read_model.queries import ReadModel
 from services.console.resource_base import Resource
 from services.console.resources import Page
 from services.runtime.http.problems import build_conflict
@@ -88,8 +100,8 @@ async def get_publication(reader: LogReader, page: PublicPage, response: Respons
 async def export_publication(
     reader: LogReader, page: PublicPage, request: Request, part: PageRequest
 ) -> Page[PublicationFile]:
-    files = await _render_published(reader.model, page, request)
-    if files is None:
+    files = await _render_published(reader.model, request)
+    if files is None or page is not PublicPage.SERVICES:
         raise NotFound
     return part.of(
         [
@@ -113,8 +125,8 @@ async def publish_page(
     author = author.within(body)
     if (before := await find_repeated_answer(author)) is not None:
         return before
-    document = await author.model.present_services()
-    if not document.services:
+    document = await author.model.present_document(page)
+    if isinstance(document, ServicesDocument) and not document.services:
         raise build_conflict(
             "Le territoire ne nomme aucun service ouvert au public (communiques.yaml).",
             "The territory names no service for the public (communiques.yaml).",
@@ -159,29 +171,59 @@ async def show_page(reader: RealmReader) -> Response:
     return Response(render_files(version)[page].body, 200, headers, HTML)
 
 
+@front_router.get("/demain", include_in_schema=False)
+async def show_agents_page(reader: RealmReader, site: str = "", metier: str = "") -> Response:
+    """Show the page for agents of a realm that is not this machine's live one, with an answer."""
+    document = await reader.model.published_agents()
+    headers = {"Cache-Control": "no-store", "Content-Security-Policy": load_style()[1]}
+    if document is None:
+        return Response(render_page(None, reader.lang, Detail.ALL), 404, headers, HTML)
+    text = render_answered_page(document, reader.lang, site, metier)
+    return Response(text, 200, headers, HTML)
+
+
 @front_router.get("/publications.json", include_in_schema=False)
 async def public_files(request: Request, have: str = "") -> dict[str, Any]:
-    """Return the files of the live realm for the front; only their version if it has them."""
+    """Return the pages of the live realm for the front; only their version if it has them."""
     model = request.app.state.model.of(request.app.state.live_realm)
-    files = await _render_published(model, PublicPage.SERVICES, request) or {}
+    files = await _render_published(model, request) or {}
     empty = {
         f"none.{lang}": PublicFile(HTML, render_page(None, lang, Detail.ALL)) for lang in LANGUAGES
     }
-    described = {
-        name: {"type": file.content_type, "base64": b64encode(file.body).decode()}
-        for name, file in (files | empty).items()
+    document = await model.published_agents()
+    described: dict[str, Any] = {
+        "policy": load_style()[1],
+        "agents": None if document is None else describe_agents(document),
+        "files": {
+            name: {"type": file.content_type, "base64": b64encode(file.body).decode()}
+            for name, file in (files | empty).items()
+        },
     }
-    version = sha256(repr(sorted(described.items())).encode()).hexdigest()
-    if version == have:
-        return {"version": version}
-    return {"version": version, "policy": load_style()[1], "files": described}
+    raw = orjson.dumps(described, option=orjson.OPT_SORT_KEYS)
+    version = sha256(raw).hexdigest()
+    return {"version": version} | ({} if version == have else described)
 
 
-async def _render_published(
-    model: Any, page: PublicPage, request: Request
-) -> dict[str, PublicFile] | None:
+@lru_cache(maxsize=4)
+def describe_agents(document: AgentsDocument) -> dict[str, Any]:
+    """Return the page for agents in parts, from which the front composes each answer."""
+    return {
+        lang: {
+            "page": render_agents_page(document, lang),
+            "answers": render_answers(document, lang),
+            "sites": _list_names(document.sites, lang),
+            "metiers": _list_names(document.metiers, lang),
+        }
+        for lang in LANGUAGES
+    }
+
+
+def _list_names(choices: Iterable[Choice], lang: str) -> dict[str, str]:
+    return {one.id: escape(one.name if lang == SOURCE else one.name_en) for one in choices}
+
+
+async def _render_published(model: ReadModel, request: Request) -> dict[str, PublicFile] | None:
     """Render and sign the files of the published version; None if nothing is public."""
-    del page
     version = await model.published_services()
     if version is None:
         return None

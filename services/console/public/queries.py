@@ -5,9 +5,16 @@ from typing import Any, Final
 from pydantic import Field, ValidationError
 
 from schemas import alerts as a
+from schemas import continuity as c
+from schemas import reassignment as g
 from schemas.crisis.publication import PublicationRow, PublicationState, PublicPage
 from schemas.topics import is_live
 from services.console.communication.queries import Signed
+from services.console.public.agents import (
+    AgentsDocument,
+    build_agents_document,
+    list_changed_sites,
+)
 from services.console.public.document import (
     PublicPlace,
     PublicStatus,
@@ -20,6 +27,7 @@ from services.console.public.document import (
 from services.console.public.render import PublishedVersion
 from services.console.read_model.query_base import QueryBase, get_snapshot_time
 from services.console.resource_base import Resource, Time
+from services.console.texts.names import TerritoryNames
 from services.messages.names import find_territory_name
 
 NEVER: Final = "never"
@@ -46,9 +54,13 @@ class PublicationChange(Resource):
 
     name: str
     commune: str
-    published: PublicStatus | None = Field(description="null = not on the published page")
-    present: PublicStatus | None = Field(description="null = no confirmed report tells its state")
-    instead: str | None = Field(description="open place that receives its public at present")
+    published: str | None = Field(
+        description="open, degraded, closed, concerned, unconcerned; null = not named"
+    )
+    present: str | None = Field(description="the same at present")
+    instead: str | None = Field(
+        default=None, description="open place that receives its public at present"
+    )
 
 
 class Publication(PublicationSummary):
@@ -58,11 +70,11 @@ class Publication(PublicationSummary):
     waiting: bool = Field(description="the present state differs from the published page")
     changes: list[PublicationChange]
     draft: str = Field(description="hash of the present content; send it with the publication")
-    counts: dict[PublicStatus, int] = Field(description="places by present state")
+    counts: dict[str, int] = Field(description="places by present state")
 
 
 class PublicationQueries(QueryBase):
-    """Queries about the public pages. Rule D96."""
+    """Queries about the public pages. Rules D96, D97."""
 
     async def publications(self) -> list[Publication]:
         """List all public pages, also those that were never published."""
@@ -72,11 +84,10 @@ class PublicationQueries(QueryBase):
         """Return a public page with the changes that wait for its next publication."""
         view = await self.read()
         row = await view.picture.row(PublicationRow, page)
-        version = self._read_version(row)
-        document = await self.present_services()
-        published = version.document if version is not None else None
-        changes = [_build_change(*pair) for pair in list_changes(published, document)]
-        draft = hash_content(document)
+        present = await self.present_document(page)
+        published = self._read_document(row)
+        draft = hash_content(present)
+        changes, counts = _compare(published, present, view.picture.reference.names)
         summary = build_publication_state(row, self._realm, page)
         return Publication(
             **summary.model_dump(),
@@ -84,41 +95,64 @@ class PublicationQueries(QueryBase):
             waiting=published is not None and hash_content(published) != draft,
             changes=changes,
             draft=draft,
-            counts={
-                status: sum(len(one.list_places(status)) for one in document.services)
-                for status in PublicStatus
-            },
+            counts=counts,
         )
 
-    async def present_services(self) -> ServicesDocument:
+    async def present_document(self, page: PublicPage) -> ServicesDocument | AgentsDocument:
         """Build the document that a publication would freeze now."""
         view = await self.read()
-        reference = view.picture.reference
-        return build_services_document(
-            find_public_information(reference.sections),
-            reference.sites.values(),
-            await view.picture.rows(a.SiteRow),
-            territory=find_territory_name(self._realm),
-            exercise=not is_live(self._realm),
-            as_of=get_snapshot_time(view.picture),
+        reference, picture = view.picture.reference, view.picture
+        site_rows = await picture.rows(a.SiteRow)
+        about = {
+            "territory": find_territory_name(self._realm),
+            "exercise": not is_live(self._realm),
+            "as_of": get_snapshot_time(picture),
+        }
+        if page is PublicPage.SERVICES:
+            information = find_public_information(reference.sections)
+            sites = reference.sites.values()
+            return build_services_document(information, sites, site_rows, **about)
+        return build_agents_document(
+            reference.names,
+            reference.sections,
+            site_rows,
+            (await picture.rows(g.ReassignmentRow)).values(),
+            (await picture.rows(c.PlanRow)).values(),
+            **about,
         )
 
     async def published_services(self) -> PublishedVersion | None:
         """Return the version that is public; None if there is none, or its text was erased."""
-        view = await self.read()
-        return self._read_version(await view.picture.row(PublicationRow, PublicPage.SERVICES))
+        row, document = await self._read_published(PublicPage.SERVICES)
+        if row is None or not isinstance(document, ServicesDocument):
+            return None
+        return PublishedVersion(document, row.number, row.published.at)
 
-    def _read_version(self, row: PublicationRow | None) -> PublishedVersion | None:
+    async def published_agents(self) -> AgentsDocument | None:
+        """Return the page for agents that is public; None if there is none."""
+        document = (await self._read_published(PublicPage.AGENTS))[1]
+        return document if isinstance(document, AgentsDocument) else None
+
+    async def _read_published(
+        self, page: PublicPage
+    ) -> tuple[PublicationRow | None, ServicesDocument | AgentsDocument | None]:
+        view = await self.read()
+        row = await view.picture.row(PublicationRow, page)
+        return row, self._read_document(row)
+
+    def _read_document(
+        self, row: PublicationRow | None
+    ) -> ServicesDocument | AgentsDocument | None:
         if row is None or row.state is not PublicationState.PUBLISHED or self._texts is None:
             return None
         item = self._texts.get_many([row.text_id]).get(row.text_id)
         if item is None or item.raw is None:
             return None
+        kind = ServicesDocument if row.id is PublicPage.SERVICES else AgentsDocument
         try:
-            document = ServicesDocument.model_validate_json(item.raw)
+            return kind.model_validate_json(item.raw)
         except ValidationError:
             return None
-        return PublishedVersion(document, row.number, row.published.at)
 
 
 def build_publication_state(
@@ -128,6 +162,38 @@ def build_publication_state(
     if row is None:
         return PublicationSummary(id=page.value, realm=realm, state=NEVER)
     return PublicationSummary.from_row(row, id=row.id.value, realm=realm, state=row.state.value)
+
+
+def _compare(
+    published: ServicesDocument | AgentsDocument | None,
+    present: ServicesDocument | AgentsDocument,
+    names: TerritoryNames,
+) -> tuple[list[PublicationChange], dict[str, int]]:
+    """Return the changes that wait, and the places by present state."""
+    if isinstance(present, ServicesDocument):
+        services = published if isinstance(published, ServicesDocument) else None
+        counts = {
+            status.value: sum(len(one.list_places(status)) for one in present.services)
+            for status in PublicStatus
+        }
+        return [_build_change(*pair) for pair in list_changes(services, present)], counts
+    agents = published if isinstance(published, AgentsDocument) else None
+    before = {one.id for one in agents.concerned} if agents is not None else None
+    now = {one.id for one in present.concerned}
+    changes = [
+        PublicationChange(
+            name=names.site(id),
+            commune=names.sites[id].commune_name,
+            published=None if before is None else _name_concern(id in before),
+            present=_name_concern(id in now),
+        )
+        for id in list_changed_sites(agents, present)
+    ]
+    return changes, {"concerned": len(now)}
+
+
+def _name_concern(is_concerned: bool) -> str:
+    return "concerned" if is_concerned else "unconcerned"
 
 
 def _build_change(before: PublicPlace | None, now: PublicPlace | None) -> PublicationChange:

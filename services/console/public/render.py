@@ -139,11 +139,11 @@ def write_title(document: ServicesDocument, _: Translator) -> str:
     return f"{_('EXERCICE')} – {title}" if document.exercise else title
 
 
-def write_times(document: ServicesDocument, _: Translator) -> list[str]:
+def write_times(as_of: Instant, next_at: Instant | None, _: Translator) -> list[str]:
     """Return the sentences about the last and the next update."""
-    lines = [_("Mis à jour le {day} à {at}.", **_name_time(document.as_of, _))]
-    if document.next_at is not None:
-        lines.append(_("Prochaine mise à jour le {day} à {at}.", **_name_time(document.next_at, _)))
+    lines = [_("Mis à jour le {day} à {at}.", **_name_time(as_of, _))]
+    if next_at is not None:
+        lines.append(_("Prochaine mise à jour le {day} à {at}.", **_name_time(next_at, _)))
     return lines
 
 
@@ -174,7 +174,9 @@ def render_page(version: PublishedVersion | None, lang: str, detail: Detail) -> 
         "number": version.number if version is not None else None,
         "sections": build_sections(document, detail, _) if document is not None else [],
         "title": write_title(document, _) if document is not None else _("Services du Département"),
-        "times_told": write_times(document, _) if document is not None else [],
+        "times_told": write_times(document.as_of, document.next_at, _)
+        if document is not None
+        else [],
         "other_lang": next(one for one in LANGUAGES if one != lang),
     }
     return render_html("public/page.html", context, DisplayChoice(lang, None))
@@ -183,7 +185,7 @@ def render_page(version: PublishedVersion | None, lang: str, detail: Detail) -> 
 def write_plain_text(version: PublishedVersion, lang: str, detail: Detail) -> bytes:
     """Write the page in plain language (FALC): short sentences, one fact a line."""
     _, document = get_translator(lang), version.document
-    lines = [write_title(document, _), "", *write_times(document, _), ""]
+    lines = [write_title(document, _), "", *write_times(document.as_of, document.next_at, _), ""]
     if document.exercise:
         lines[1:1] = [_("C’est un exercice. Rien de ceci n’est vrai.")]
     sections = build_sections(document, detail, _)

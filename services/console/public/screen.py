@@ -1,4 +1,4 @@
-"""Page `/publication`: the published version, waiting changes, and the retraction. Rule D96."""
+"""Page `/publication`: the published version, waiting changes, and the retraction. D96, D97."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -7,8 +7,8 @@ from typing import Any, Final
 from schemas.crisis.publication import PublicPage
 from schemas.ranks import may_validate_statement
 from services.console.i18n import N_, Translator
-from services.console.public.document import PublicStatus
 from services.console.public.queries import Publication, PublicationChange
+from services.console.texts import words as w
 from services.console.web.screen_context import ScreenData, ScreenPage
 from services.console.web.times import minute_value
 from services.runtime.identity.permissions import Permission
@@ -16,10 +16,13 @@ from services.runtime.identity.permissions import Permission
 CHANGES_SHOWN: Final = 40
 NEXT_UPDATE: Final = timedelta(hours=1)
 """Next update that the form proposes."""
+_PATHS: Final = {PublicPage.SERVICES.value: "/public", PublicPage.AGENTS.value: "/demain"}
 _STATUS: Final = {
-    PublicStatus.OPEN: N_("ouvert"),
-    PublicStatus.DEGRADED: N_("ouvert en partie"),
-    PublicStatus.CLOSED: N_("fermé"),
+    "open": N_("ouvert"),
+    "degraded": N_("ouvert en partie"),
+    "closed": N_("fermé"),
+    "concerned": N_("concerné"),
+    "unconcerned": N_("non concerné"),
     None: N_("non cité"),
 }
 
@@ -45,6 +48,9 @@ class PublicationView:
     can_publish: bool
     can_retract: bool
     is_public: bool
+    title: str
+    path: str
+    """Address of the page without an account."""
 
 
 def build_publication_view(
@@ -60,6 +66,8 @@ def build_publication_view(
         can_publish=may_write and may_validate_statement(role),
         can_retract=may_write and is_public,
         is_public=is_public,
+        title=w.translate_code(w.PUBLIC_PAGE, publication.id, _),
+        path=_PATHS[publication.id],
     )
 
 
@@ -76,9 +84,12 @@ async def build_publication_page(x: ScreenData) -> dict[str, Any]:
     """Build `public/screen.html`. Rule D96."""
     reader = x.shell.reader
     may_write = reader.may(Permission.STATEMENT_WRITE) and reader.whole and x.shell.moment is None
-    publication = await x.queries.publication(PublicPage.SERVICES)
+    role = reader.principal.acting_role
     return {
-        "view": build_publication_view(publication, reader.principal.acting_role, may_write, x._),
+        "views": [
+            build_publication_view(one, role, may_write, x._)
+            for one in await x.queries.publications()
+        ],
         "next_at": minute_value((x.shell.now + NEXT_UPDATE).replace(second=0, microsecond=0)),
     }
 
@@ -88,7 +99,7 @@ PAGE: Final = ScreenPage(
     "/publication",
     "public/screen.html",
     build_publication_page,
-    N_("Page publique"),
+    N_("Pages publiques"),
     after="communication",
     needs=Permission.LOG_READ,
 )

@@ -279,6 +279,7 @@ OBLIGATION_STATE = {
 }
 PUBLIC_PAGE = {
     "services": N_("Page publique"),
+    "agents": N_("Page « Où je travaille demain ? »"),
 }
 STATEMENT_STATE = {
     "draft": N_("brouillon"),

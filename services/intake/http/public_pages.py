@@ -34,6 +34,10 @@ from services.runtime.process.files import open_atomic_file
 FILES_PATH: Final = "/publications.json"
 """Path of the console, for the front alone."""
 PUBLIC: Final = "/public"
+AGENTS: Final = "/demain"
+ANSWER_MARK: Final = b"<!--answer-->"
+MAX_COMPOSED: Final = 512
+"""Answers to agents that are kept composed."""
 FRESH_S: Final = 0.5
 """Age of the files from which a request asks the console again."""
 ANSWER_S: Final = 1.0
@@ -74,6 +78,9 @@ class PublicPages:
         self._version = ""
         self._policy = b""
         self._files: Mapping[str, ServedFile] = {}
+        self._agents: Mapping[str, Any] | None = None
+        """Language → page for agents, its answers, and the names of sites and job families."""
+        self._composed: dict[tuple[str, str, str], ServedFile] = {}
         self._ask_from = 0.0
         """Time from which a request asks the console, by the monotonic clock."""
         self._asking: asyncio.Task[None] | None = None
@@ -82,7 +89,7 @@ class PublicPages:
     def serves(self, scope: Scope) -> bool:
         """Return whether this request is for a published page of the live realm."""
         path = scope["path"]
-        if path not in _SUFFIXES and not path.startswith(_SIGNED_FOLDER):
+        if path != AGENTS and path not in _SUFFIXES and not path.startswith(_SIGNED_FOLDER):
             return False
         realm = _read_query(scope).get("realm", self._live_realm)
         return realm == self._live_realm
@@ -99,20 +106,41 @@ class PublicPages:
             await self._renew_once(ask)
         if not self._files:
             raise ProblemError("console_away", retry_after_s=2)
-        lang = _read_query(scope).get("lang") or get_response_language(scope)
-        end = ".en" if lang == "en" else ""
+        query = _read_query(scope)
+        lang = "en" if (query.get("lang") or get_response_language(scope)) == "en" else "fr"
         path = scope["path"]
-        if path == PUBLIC:
-            accept = (get_header(scope, b"accept") or "").partition(",")[0].partition(";")[0]
-            path = _ACCEPTED.get(accept.strip().lower(), path)
-        name = _SUFFIXES.get(path, path.removeprefix(_SIGNED_FOLDER)).format(end)
-        file = self._files.get(name)
-        status = 200
-        if file is None:
-            if path != PUBLIC:
-                raise ProblemError("not_found")
-            status, file = 404, self._files[f"none.{'en' if end else 'fr'}"]
-        await self._send(scope, send, status, file)
+        if path == AGENTS:
+            file = self._compose(lang, query.get("site", ""), query.get("metier", ""))
+        else:
+            file = self._files.get(_find_name(scope, lang))
+        if file is None and path not in (PUBLIC, AGENTS):
+            raise ProblemError("not_found")
+        status = 200 if file is not None else 404
+        await self._send(scope, send, status, file or self._files[f"none.{lang}"])
+
+    def _compose(self, lang: str, site: str, metier: str) -> ServedFile | None:
+        """Return the page for agents with the answer for their site and job family.
+
+        A group without an answer of its own gets that of its site, then the one of all others.
+        """
+        if self._agents is None:
+            return None
+        parts = self._agents[lang]
+        is_chosen = site in parts["sites"] and metier in parts["metiers"]
+        key = (lang, site, metier) if is_chosen else (lang, "", "")
+        if (composed := self._composed.get(key)) is not None:
+            return composed
+        answer = ""
+        if is_chosen:
+            answers = parts["answers"]
+            answer = answers.get(f"{site}|{metier}") or answers.get(f"{site}|") or answers["|"]
+            answer = answer.replace("{{site}}", parts["sites"][site])
+            answer = answer.replace("{{metier}}", parts["metiers"][metier])
+        body = parts["page"].encode().replace(ANSWER_MARK, answer.encode())
+        if len(self._composed) >= MAX_COMPOSED:
+            self._composed.clear()
+        composed = self._composed[key] = _build_file("text/html; charset=utf-8", body)
+        return composed
 
     async def _send(self, scope: Scope, send: Send, status: int, file: ServedFile) -> None:
         is_compressed = "gzip" in (get_header(scope, b"accept-encoding") or "")
@@ -162,17 +190,28 @@ class PublicPages:
             log.warning("public.unread", error=f"{type(error).__name__}: {error}")
 
     def _take(self, answer: Mapping[str, Any]) -> None:
-        files = {}
-        for name, one in answer["files"].items():
-            body = b64decode(one["base64"])
-            files[name] = ServedFile(
-                one["type"].encode(),
-                body,
-                gzip.compress(body, 9, mtime=0),
-                sha256(body).hexdigest()[:32],
-            )
+        files = {
+            name: _build_file(one["type"], b64decode(one["base64"]))
+            for name, one in answer["files"].items()
+        }
         self._version, self._policy = answer["version"], answer["policy"].encode()
-        self._files = files
+        self._files, self._agents, self._composed = files, answer.get("agents"), {}
+
+
+def _build_file(content_type: str, body: bytes) -> ServedFile:
+    packed = gzip.compress(body, 6, mtime=0)
+    return ServedFile(content_type.encode(), body, packed, sha256(body).hexdigest()[:32])
+
+
+def _find_name(scope: Scope, lang: str) -> str:
+    """Return the name of the file that a request means; `Accept` may choose its form."""
+    path = scope["path"]
+    if path == PUBLIC:
+        accept = (get_header(scope, b"accept") or "").partition(",")[0].partition(";")[0]
+        path = _ACCEPTED.get(accept.strip().lower(), path)
+    end = ".en" if lang == "en" else ""
+    name: str = _SUFFIXES.get(path, path.removeprefix(_SIGNED_FOLDER))
+    return name.format(end)
 
 
 def _read_query(scope: Scope) -> dict[str, str]:

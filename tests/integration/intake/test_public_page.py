@@ -68,6 +68,17 @@ def test_a_page_is_published_served_without_the_console_and_retracted(
         assert (tmp_path / "site" / "index.html").read_text(encoding="utf-8") == page.text
         assert apart.cli("public", "show").stdout.startswith("Page publique : publiée, version 1")
 
+        assert reader.get("/demain").status_code == 404, "the page for agents is a page of its own"
+        agents = "/api/v1/publications/agents"
+        assert apart.http.post(f"{agents}:publish").status_code == 200
+        until(lambda: reader.get("/demain").status_code == 200)
+        chosen = reader.get("/demain", params={"site": closed.id, "metier": "acheteur"})
+        assert "Ce site est fermé : n’y allez pas." in unescape(chosen.text).replace("\u00a0", " ")
+        other = reader.get("/demain", params={"site": doubtful.id, "metier": "acheteur"})
+        assert "Rien n’est annoncé pour vous" in unescape(other.text)
+        assert apart.http.post(f"{agents}:retract").status_code == 200
+        until(lambda: reader.get("/demain").status_code == 404)
+
         lines = apart.get("/api/v1/log")["items"]
         assert any("Page publique publiée, version 1" in line["text"] for line in lines)
 

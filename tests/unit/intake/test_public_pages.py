@@ -25,12 +25,25 @@ FILES = {
 }
 
 
+PARTS = {
+    "page": "<main><!--answer--></main>",
+    "answers": {
+        "|": "rien : {{site}}, {{metier}}",
+        "s-1|": "site : {{site}}",
+        "s-1|m-1": "ailleurs : {{site}}, {{metier}}",
+    },
+    "sites": {"s-1": "Un &amp; Un", "s-2": "Deux"},
+    "metiers": {"m-1": "agent", "m-2": "cadre"},
+}
+
+
 class Console:
     """Console that answers with a version of the files, or not at all."""
 
     def __init__(self) -> None:
         self.version, self.names = "v1", set(FILES)
         self.is_away = False
+        self.agents: dict[str, Any] | None = dict.fromkeys(("fr", "en"), PARTS)
         self.asked: list[str] = []
 
     async def __call__(self, path: str, _wait_s: float) -> Any:
@@ -43,10 +56,15 @@ class Console:
             name: {"type": "text/html; charset=utf-8", "base64": b64encode(FILES[name]).decode()}
             for name in self.names
         }
-        return {"version": self.version, "policy": "default-src 'none'", "files": files}
+        return {
+            "version": self.version,
+            "policy": "default-src 'none'",
+            "files": files,
+            "agents": self.agents,
+        }
 
     def retract(self) -> None:
-        self.version, self.names = "v2", {"none.fr", "none.en"}
+        self.version, self.names, self.agents = "v2", {"none.fr", "none.en"}, None
 
 
 def scope(path: str = "/public", query: str = "", **headers: str) -> dict[str, Any]:
@@ -163,3 +181,31 @@ async def test_a_broken_copy_counts_as_none(tmp_path: Path) -> None:
 def test_an_exercise_is_never_served_without_an_account(pages: PublicPages) -> None:
     assert not pages.serves(scope(query="realm=92~ex-7"))
     assert not pages.serves(scope("/publication"))
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("", ""),
+        ("site=s-1&metier=m-1", "ailleurs : Un &amp; Un, agent"),
+        ("site=s-1&metier=m-2", "site : Un &amp; Un"),
+        ("site=s-2&metier=m-1", "rien : Deux, agent"),
+        ("site=<script>&metier=m-1", ""),
+        ("site=s-1", ""),
+    ],
+)
+async def test_an_agent_reads_the_answer_of_the_own_group(
+    pages: PublicPages, query: str, expected: str
+) -> None:
+    status, _, body = await ask(pages, Console(), scope("/demain", query))
+    assert (status, body.decode()) == (200, f"<main>{expected}</main>")
+
+
+async def test_a_retracted_page_for_agents_is_gone(
+    pages: PublicPages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    console = Console()
+    await ask(pages, console, scope("/demain", "site=s-1&metier=m-1"))
+    console.retract()
+    monkeypatch.setattr("services.intake.http.public_pages.time.monotonic", lambda: 1e12)
+    assert (await ask(pages, console, scope("/demain", "site=s-1&metier=m-1")))[0] == 404
