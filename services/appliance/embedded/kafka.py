@@ -117,6 +117,8 @@ class KafkaNode:
             f"-XX:ErrorFile={logs}/broker-crash-%p.log",
             *self._heap_options(heap_mb),
             "-XX:+UseSerialGC",
+            # Its statistics for `jstat` change a file in /tmp twenty times a second
+            "-XX:-UsePerfData",
             *self._compiler_options(),
             "-XX:MetaspaceSize=96m",
             "-XX:ReservedCodeCacheSize=128m",
