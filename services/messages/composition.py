@@ -352,8 +352,11 @@ class MessageText:
     def _find_values(self, spoken: bool, brevity: Brevity) -> dict[str, Value]:
         page = PAGES.get(_select_template(self.row))
         values = MessageValues(self._gravest(), self.names, self.phrases, spoken).values(brevity)
-        if self._is_bundle and values["about"]:
-            values["about"] = f"{values['about']}{self._other_causes(spoken=spoken)}"
+        if self._is_bundle:
+            values["lines"] = self._told_first(self._list_bundle_lines(spoken=spoken), 1)
+        if self._is_bundle and values["about"] and brevity is not Brevity.SHORTEST:
+            causes = self._other_causes(spoken=spoken)
+            values["about"] = f"{values['event']}{causes}{values['event_danger']}"
         address = f"{self.public_url}{page}" if page and self.public_url else ""
         if values["photo"] and address and not spoken:
             values["photo"] = f"{values['photo']} {address}"
@@ -395,7 +398,8 @@ class MessageText:
     def _sms(self, reply: Mapping[str, str]) -> str:
         """Return the SMS in at most two segments, but for a text that the cell wrote.
 
-        Without room for it, the link goes if an answer by SMS is possible.
+        Without room for it, the link goes if an answer by SMS is possible. A digest leaves out its
+        other causes last.
         """
         shapes, most = self._shapes, self._limit(SMS_MAX_SEPTETS)
         try:
@@ -411,6 +415,8 @@ class MessageText:
                 text = reduce_to_gsm7(render(terse, values, lang=self.lang))
                 if count_septets(text) <= most:
                     return text
+            if self._is_bundle:
+                return reduce_to_gsm7(cut_words(text, most - 2))
             if not reply["reply"]:
                 return text
             return reduce_to_gsm7(render(terse, {**values, "link": ""}, lang=self.lang))

@@ -199,6 +199,8 @@ class MessageValues:
             where = place.shortest or where
         scale = place.scale if brevity is Brevity.WHOLE else ""
         began = self.time(facts.get("since"))
+        event = self._event(what, where, scale, began)
+        event_danger = self._its_danger(event)
         limit = facts.get("limit_at")
         lowered_level = facts.get("lowered")
         return {
@@ -212,8 +214,10 @@ class MessageValues:
             "scale": scale,
             "since": self.time(facts.get("stopped_at")) if "activity" in facts else began,
             "began": began,
-            "about": (about := self._about(what, where, scale, began)),
-            "matter": about or where,
+            "event": event,
+            "event_danger": event_danger,
+            "about": f"{event}{event_danger}",
+            "matter": f"{event}{event_danger}" or where,
             "cause": f"{what[:1].lower()}{what[1:]}, {where}" if what else "",
             "danger": phrases.word("danger") if row.danger else "",
             "danger_terse": phrases.word("danger_terse") if row.danger else "",
@@ -316,18 +320,18 @@ class MessageValues:
             return lowered_from
         return None if self.row.previous_level is None else int(self.row.previous_level)
 
-    def _about(self, what: str, where: str, scale: str, began: str) -> str:
-        """Return event, place and start in one phrase, or "" without a known incident.
-
-        A message that is no call of the incident says after it that people may be in danger there.
-        """
+    def _event(self, what: str, where: str, scale: str, began: str) -> str:
+        """Return event, place and start in one phrase, or "" without a known incident."""
         if not what:
             return ""
         since = self.phrases.word("since", at=began) if began else ""
-        tells_danger = bool(self.row.values.get("danger")) and not self.row.danger
-        danger = self.phrases.word("danger_terse") if tells_danger else ""
-        event = f"{what}, {where}{f' ({scale})' if scale else ''}{since}"
-        return f"{event}. {danger.rstrip('.')}" if danger else event
+        return f"{what}, {where}{f' ({scale})' if scale else ''}{since}"
+
+    def _its_danger(self, event: str) -> str:
+        """Return the end of a phrase on an incident that endangers people, in no call of it."""
+        if not event or self.row.danger or not self.row.values.get("danger"):
+            return ""
+        return f". {self.phrases.word('danger_terse').rstrip('.')}"
 
     def _activity(self) -> str:
         activity_names = self.names.activities.get(str(self.row.values.get("activity")))
