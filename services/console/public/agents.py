@@ -30,6 +30,8 @@ from services.console.web.shell import DisplayChoice, render_html
 
 SMALLEST_GROUP: Final = 3
 """Fewer agents than this are never told apart."""
+SHELTERED_PUBLIC: Final = 3
+"""`vulnerable_public` of sites that are not named as a place, such as homes of children."""
 TELEWORK: Final = "telework"
 ANSWER_MARK: Final = "<!--answer-->"
 SITE_MARK: Final = "{{site}}"
@@ -156,7 +158,8 @@ def _build_site(
     for metier, own_lines in sorted(by_metier.items()):
         moved, present = sum(line.count for line in own_lines), staff.get((site.id, metier), 0)
         if moved >= SMALLEST_GROUP and present >= SMALLEST_GROUP:
-            destinations = _list_destinations(own_lines, names)
+            hides_places = site.vulnerable_public >= SHELTERED_PUBLIC
+            destinations = () if hides_places else _list_destinations(own_lines, names)
             places = {line.place for line in own_lines}
             groups.append(
                 AgentsGroup(
@@ -184,7 +187,9 @@ def _list_destinations(
         by_place.setdefault(line.place, []).append(line)
     destinations = []
     for place, own_lines in sorted(by_place.items()):
-        if sum(line.count for line in own_lines) < SMALLEST_GROUP:
+        host = names.sites.get(place)
+        is_sheltered = host is not None and host.vulnerable_public >= SHELTERED_PUBLIC
+        if is_sheltered or sum(line.count for line in own_lines) < SMALLEST_GROUP:
             continue
         starts = [line.starts_at for line in own_lines if line.starts_at is not None]
         is_home = place == TELEWORK
@@ -276,7 +281,9 @@ def _render_answer(
         if group is not None
         else [],
         "has_small_places": group is not None and group.has_small_places,
-        "has_others": group is not None and not group.is_whole,
+        "has_others": group is not None
+        and not group.is_whole
+        and (site is None or site.status is not PublicStatus.CLOSED),
         "phone": document.phone,
         "site_name": site_name,
         "metier_name": metier_name,

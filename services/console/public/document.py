@@ -5,6 +5,7 @@ confirmed report tells is left out.
 """
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from hashlib import sha256
@@ -19,6 +20,8 @@ from schemas.words import Certainty, SiteStatus
 from services.console.texts.names import shorten_site_name
 
 EARTH_KM: Final = 6371.0
+_REMARK: Final = re.compile(r"\s*\([^()]*\)$")
+"""Remark at the end of a name: `(service voirie + PC SITER)`."""
 
 
 class PublicStatus(StrEnum):
@@ -121,13 +124,18 @@ def build_services_document(
     return ServicesDocument(phone=information.phone, services=tuple(services), **about)
 
 
+def name_publicly(site: Site) -> str:
+    """Return the name of a site without the remarks that only its own people understand."""
+    return _REMARK.sub("", shorten_site_name(site.name))
+
+
 def _build_place(site: Site, status: PublicStatus, substitutes: Sequence[Site]) -> PublicPlace:
     instead = None
     if status is PublicStatus.CLOSED and substitutes:
         nearest = min(substitutes, key=lambda other: (measure_distance(site, other), other.id))
-        instead = f"{shorten_site_name(nearest.name)}, {nearest.commune_name}"
+        instead = f"{name_publicly(nearest)}, {nearest.commune_name}"
     return PublicPlace(
-        name=shorten_site_name(site.name),
+        name=name_publicly(site),
         commune=site.commune_name,
         status=status,
         instead=instead,

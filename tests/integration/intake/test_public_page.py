@@ -48,6 +48,7 @@ def test_a_page_is_published_served_without_the_console_and_retracted(
         report_closure(apart, closed.id)
         report_closure(apart, doubtful.id, certainty="unconfirmed")
         until(lambda: closed.name in names_waiting(apart))
+        until(lambda: apart.get(PAGE)["counts"]["open"] == 213)
         assert reader.get("/public").status_code == 404, "nothing is public before"
         next_at = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
         answer = apart.http.post(f"{PAGE}:publish", json={"next_at": next_at})

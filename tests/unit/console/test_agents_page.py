@@ -35,9 +35,10 @@ STAFF: dict[tuple[str, str], int] = {}
 for cell in CELLS:
     STAFF[cell.site, cell.metier] = STAFF.get((cell.site, cell.metier), 0) + cell.staff
 GROUPS = sorted(key for key, count in STAFF.items() if count)
-BIG = next(key for key in GROUPS if STAFF[key] >= 8)
+BIG = next(key for key in GROUPS if STAFF[key] >= 8 and NAMES.sites[key[0]].vulnerable_public < 3)
 SMALL = next(key for key in GROUPS if STAFF[key] < SMALLEST_GROUP)
-HOST, OTHER = [id for id in sorted(NAMES.sites) if id != BIG[0]][:2]
+PLACES = [id for id in sorted(NAMES.sites) if NAMES.sites[id].vulnerable_public < 3]
+HOST, OTHER = [id for id in PLACES if id != BIG[0]][:2]
 
 
 def line(group: tuple[str, str], count: int, place: str = HOST, **values: Any) -> ReassignmentRow:
@@ -115,6 +116,20 @@ def test_a_place_of_fewer_than_three_is_not_named() -> None:
     assert NAMES.site(HOST) in text
     assert NAMES.site(OTHER) not in text
     assert "Un autre lieu est possible" in text
+
+
+def test_a_place_of_children_in_care_is_named_neither_as_a_host_nor_as_a_way_out() -> None:
+    home = next(site.id for site in NAMES.sites.values() if site.kind == "protection_enfance")
+    text = read(document(line(BIG, STAFF[BIG], home)), BIG)
+    assert NAMES.site(home) not in text
+    assert "Un autre lieu est possible" in text
+    group = next(key for key in GROUPS if key[0] == home and STAFF[key] >= SMALLEST_GROUP)
+    assert NAMES.site(HOST) not in read(document(line(group, STAFF[group])), group)
+
+
+def test_a_closed_site_never_says_that_nothing_changes() -> None:
+    closed = row(BIG[0], SiteStatus.CLOSED, cause(SiteStatus.CLOSED))
+    assert "rien ne change" not in read(document(line(BIG, 4), rows=(closed,)), BIG)
 
 
 def test_a_small_group_reads_the_answer_of_its_site_under_any_order() -> None:

@@ -23,6 +23,7 @@ from services.console.public.document import (
     find_public_information,
     hash_content,
     list_changes,
+    name_publicly,
     read_public_status,
 )
 from services.console.public.render import MAX_BYTES, PublishedVersion, render_files, sign_files
@@ -155,6 +156,12 @@ def test_a_closed_place_is_no_substitute() -> None:
     assert open_one.commune_name in substitutes.pop()
 
 
+def test_remarks_in_names_are_not_public() -> None:
+    names = {p.name for service in document().services for p in service.places}
+    assert "Site central 4" in names
+    assert not [name for name in names if "(" in name]
+
+
 def test_places_of_children_and_places_without_public_are_not_named() -> None:
     names = {p.name for service in document().services for p in service.places}
     hidden = [s for s in SITES.values() if s.kind == "protection_enfance" or not s.public_capacity]
@@ -200,7 +207,7 @@ def test_no_unconfirmed_fact_and_no_internal_name_is_ever_written(
     }
     closed = {p.name for s in one.services for p in s.list_places(PublicStatus.CLOSED)}
     degraded = {p.name for s in one.services for p in s.list_places(PublicStatus.DEGRADED)}
-    stated_names = {reference().names.site(id) for id in confirmed}
+    stated_names = {name_publicly(SITES[id]) for id in confirmed}
     assert closed | degraded <= stated_names
     for name, text in render(one).items():
         assert len(text.encode()) < 30 * 1024, name
