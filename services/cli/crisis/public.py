@@ -8,7 +8,15 @@ import typer
 
 from services.cli.client import open_api
 from services.cli.crisis.decide import Body, Reason, decision, quote_path
-from services.cli.lists import AsJson, Realm, build_query, fetch_list, format_local_time, parse_time
+from services.cli.lists import (
+    AsJson,
+    AsOf,
+    Realm,
+    build_query,
+    fetch_list,
+    format_local_time,
+    parse_time,
+)
 from services.cli.output import create_group, print_json
 from services.runtime.process.files import open_atomic_file
 
@@ -28,10 +36,12 @@ _TITLE: Final = {"services": "Page publique", "agents": "Page des agents"}
 
 
 @app.command("show")
-def show(page: Page = "services", realm: Realm = None, as_json: AsJson = False) -> None:
+def show(
+    page: Page = "services", realm: Realm = None, as_of: AsOf = None, as_json: AsJson = False
+) -> None:
     """Show the published version, and the changes that wait for the next publication."""
     with open_api() as client:
-        publication = client.get(PATH + quote_path(page) + build_query(realm, None))
+        publication = client.get(PATH + quote_path(page) + build_query(realm, as_of))
     if as_json:
         print_json(publication)
         return
@@ -70,9 +80,10 @@ def retract(page: Page = "services", reason: Reason = None) -> None:
 def export(
     folder: Annotated[Path, typer.Argument(help="Folder for the files", file_okay=False)],
     realm: Realm = None,
+    as_of: AsOf = None,
 ) -> None:
     """Write the published page as signed files of a static site: HTML, JSON, Atom, FALC."""
-    files = fetch_list(f"{PATH}services/files", realm, None, 100)["items"]
+    files = fetch_list(f"{PATH}services/files", realm, as_of, 100)["items"]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for file in files:

@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 
 from services.appliance.supervisor.plan import SERVICE_KINDS, list_process_names
 from services.cli.__main__ import _load_command
-from services.intake.http.process_metrics import PREFIX
+from services.intake.http.process_metrics import METRICS_PATH
 from services.intake.settings import IntakeSettings
 from services.runtime.identity.oidc_settings import OidcSettings
 from services.runtime.kafka.security import KafkaSecurity
@@ -370,14 +370,17 @@ def test_prometheus_reads_every_process_of_the_whole_pod_with_the_token(
     ports = [port["name"] for port in whole["spec"]["containers"][0]["ports"]]
     endpoints = spec["podMetricsEndpoints"]
     assert [e["path"] for e in endpoints] == [
-        f"{PREFIX}{process}" for process in list_process_names(workers)
+        f"{METRICS_PATH}/{process}" for process in list_process_names(workers)
     ]
     for endpoint in endpoints:
         assert endpoint["port"] in ports
         secret = "vigie-metrics" if name == "watched" else "vigie-keys"
         assert endpoint["authorization"] == {"credentials": {"name": secret, "key": TOKEN_FILE}}
         labels = {r["targetLabel"]: r["replacement"] for r in endpoint["relabelings"]}
-        assert labels == {"process": endpoint["path"].removeprefix(PREFIX), "job": "vigie"}
+        assert labels == {
+            "process": endpoint["path"].removeprefix(f"{METRICS_PATH}/"),
+            "job": "vigie",
+        }
 
 
 def test_prometheus_reads_replicas_at_their_health_port(rendered: dict[str, Any]) -> None:
