@@ -24,6 +24,7 @@ EVERYWHERE = {
     "/dependances",
     "/travaux",
     "/communication",
+    "/publication",
     "/echeances",
     "/depenses",
     "/realms",

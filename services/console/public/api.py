@@ -48,12 +48,22 @@ from services.console.public.render import (
 from services.console.read_model.queries import ReadModel
 from services.console.resource_base import Resource
 from services.console.resources import Page
+from services.console.web.access import PageRoute, require_reader
+from services.console.web.routes import redirect_to_own_start
 from services.runtime.http.problems import build_conflict
 from services.runtime.identity.permissions import Permission
 from services.runtime.secrets.signing import SigningKey
 
 router = DecisionRouter(prefix="/api/v1", tags=["communication"])
 front_router = APIRouter()
+
+
+def _require_reader(request: Request) -> None:
+    """Redirect strangers to the login, kiosks to the wall. Raises LoginRequired, PageMoved."""
+    redirect_to_own_start(request, request.url.path, require_reader(request))
+
+
+page_router = APIRouter(route_class=PageRoute, dependencies=[Depends(_require_reader)])
 Publisher = Annotated[
     DecisionContext, Depends(require_decision(Permission.STATEMENT_WRITE, whole_territory=True))
 ]
@@ -157,7 +167,7 @@ async def retract_page(
     return await send_decision(author.within(body), body, "alerts", RetractPage, page=page)
 
 
-@front_router.get("/public", include_in_schema=False)
+@page_router.get("/public", include_in_schema=False)
 async def show_page(reader: RealmReader) -> Response:
     """Show the page of a realm that is not this machine's live one, such as an exercise.
 
@@ -171,7 +181,7 @@ async def show_page(reader: RealmReader) -> Response:
     return Response(render_files(version)[page].body, 200, headers, HTML)
 
 
-@front_router.get("/demain", include_in_schema=False)
+@page_router.get("/demain", include_in_schema=False)
 async def show_agents_page(reader: RealmReader, site: str = "", metier: str = "") -> Response:
     """Show the page for agents of a realm that is not this machine's live one, with an answer."""
     document = await reader.model.published_agents()

@@ -157,7 +157,7 @@ def _show_cached(page: WebPage) -> Callable[[Request], Awaitable[Response]]:
                 build_response(render_html(page.template, context, choice), choice)
             )
         reader = require_reader(request)
-        _redirect_to_own_start(request, page.path, reader)
+        redirect_to_own_start(request, page.path, reader)
         default = get_default_realm(request, reader.principal)
         realm_name = request.query_params.get("realm") or default
         behind = [
@@ -195,7 +195,7 @@ def _show_cached(page: WebPage) -> Callable[[Request], Awaitable[Response]]:
     return show
 
 
-def _redirect_to_own_start(request: Request, path: str, reader: ScreenReader) -> None:
+def redirect_to_own_start(request: Request, path: str, reader: ScreenReader) -> None:
     """Send a kiosk to its only screen, and a site manager from the start to the own sites.
 
     Raises PageMoved.
