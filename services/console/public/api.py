@@ -1,7 +1,7 @@
 """Routes for the public pages: `/publications`, and the files that the front serves. Rule D96."""
 
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from hashlib import sha256
 from html import escape
@@ -40,6 +40,7 @@ from services.console.public.render import (
     HTML,
     Detail,
     PublicFile,
+    PublishedVersion,
     load_style,
     render_files,
     render_page,
@@ -196,25 +197,34 @@ async def show_agents_page(reader: RealmReader, site: str = "", metier: str = ""
 async def public_files(request: Request, have: str = "") -> dict[str, Any]:
     """Return the pages of the live realm for the front; only their version if it has them."""
     model = request.app.state.model.of(request.app.state.live_realm)
-    files = await _render_published(model, request) or {}
+    services, agents = await model.published_services(), await model.published_agents()
+    version, described = _describe_files(services, agents, request.app.state.signing_key)
+    return {"version": version} | ({} if version == have else described)
+
+
+@lru_cache(maxsize=2)
+def _describe_files(
+    services: PublishedVersion | None,
+    agents: AgentsDocument | None,
+    get_key: Callable[[], SigningKey],
+) -> tuple[str, dict[str, Any]]:
+    """Return the hash and the pages of these published versions."""
+    files = {} if services is None else sign_files(render_files(services), services, get_key())
     empty = {
         f"none.{lang}": PublicFile(HTML, render_page(None, lang, Detail.ALL)) for lang in LANGUAGES
     }
-    document = await model.published_agents()
     described: dict[str, Any] = {
         "policy": load_style()[1],
-        "agents": None if document is None else describe_agents(document),
+        "agents": None if agents is None else describe_agents(agents),
         "files": {
             name: {"type": file.content_type, "base64": b64encode(file.body).decode()}
             for name, file in (files | empty).items()
         },
     }
     raw = orjson.dumps(described, option=orjson.OPT_SORT_KEYS)
-    version = sha256(raw).hexdigest()
-    return {"version": version} | ({} if version == have else described)
+    return sha256(raw).hexdigest(), described
 
 
-@lru_cache(maxsize=4)
 def describe_agents(document: AgentsDocument) -> dict[str, Any]:
     """Return the page for agents in parts, from which the front composes each answer."""
     return {

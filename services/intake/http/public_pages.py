@@ -27,7 +27,7 @@ from services.intake.http.exchange import (
     get_response_language,
     send_response,
 )
-from services.intake.reports.report_checks import ASK_AGAIN_S, UNANSWERED, Ask
+from services.intake.reports.report_checks import UNANSWERED, Ask
 from services.runtime.http.problems import ProblemError
 from services.runtime.process.files import open_atomic_file
 
@@ -40,6 +40,8 @@ MAX_COMPOSED: Final = 512
 """Answers to agents that are kept composed."""
 FRESH_S: Final = 0.5
 """Age of the files from which a request asks the console again."""
+FOLLOW_S: Final = 5.0
+"""Seconds between questions to the console while nobody asks for a page."""
 ANSWER_S: Final = 1.0
 """Seconds that the console gets for its answer; then the known files are served."""
 AWAY_S: Final = 5.0
@@ -98,7 +100,7 @@ class PublicPages:
         """Keep up with the published files, until cancelled."""
         while True:
             await self._renew(ask)
-            await asyncio.sleep(ASK_AGAIN_S)
+            await asyncio.sleep(FOLLOW_S)
 
     async def answer(self, scope: Scope, send: Send, ask: Ask) -> None:
         """Answer a GET. Raises ProblemError `not_found`, `console_away`."""
