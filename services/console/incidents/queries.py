@@ -13,7 +13,6 @@ from schemas.crisis.area_orders import (
     CONCERNED,
     NOT_CONCERNED,
     AreaOrderRow,
-    list_barred_sites,
 )
 from schemas.words import EventType, TaskState
 from services.console import resources as r
@@ -25,7 +24,12 @@ from services.console.incidents.merging import (
 )
 from services.console.incidents.resources import has_receipt
 from services.console.incidents.titles import write_incident_title
-from services.console.read_model.query_base import UNLIMITED, OpenedRealm, QueryBase
+from services.console.read_model.query_base import (
+    UNLIMITED,
+    OpenedRealm,
+    QueryBase,
+    find_barred_sites,
+)
 from services.console.read_model.reference_index import IndexedReference
 from services.console.read_model.shapes import OPEN_STATES
 from services.console.read_model.snapshot import RealmSnapshot
@@ -173,14 +177,8 @@ class IncidentQueries(QueryBase):
         ]
 
     async def barred_sites(self) -> frozenset[str]:
-        """Return the sites that nobody is sent to: an order stands there, or for their area.
-
-        Rules D78 and D102.
-        """
-        view = await self.read()
-        orders = (await view.picture.rows(AreaOrderRow)).values()
-        sites = (await view.picture.rows(a.SiteRow)).values()
-        return list_barred_sites(orders).union(row.id for row in sites if row.is_barred)
+        """Return the sites that nobody is sent to. Rules D78 and D102."""
+        return await find_barred_sites((await self.read()).picture)
 
     async def area_order_of(self, task: r.Task) -> AreaOrderRow | None:
         """Return the order that a task asks about."""

@@ -6,7 +6,7 @@ tell what happens to one person.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, Literal
 
 from pydantic import Field
@@ -21,7 +21,7 @@ from services.console.i18n import SOURCE, Translator, get_translator
 from services.console.public.document import (
     PublicStatus,
     find_public_information,
-    read_public_status,
+    read_reachable_status,
 )
 from services.console.public.render import load_style, write_times
 from services.console.texts.names import TerritoryNames, shorten_site_name
@@ -44,6 +44,11 @@ class Destination(Model):
     place: str
     minutes: int = Field(description="longest way there")
     starts_at: Instant | None
+    is_barred: bool = Field(
+        default=False,
+        exclude_if=lambda is_barred: not is_barred,
+        description="nobody goes there now: an order to leave or to shelter stands",
+    )
 
 
 class AgentsGroup(Model):
@@ -62,6 +67,11 @@ class AgentsSite(Model):
     status: PublicStatus | None
     plan_active: bool
     is_moved: bool = Field(description="at least three agents work elsewhere")
+    is_barred: bool = Field(
+        default=False,
+        exclude_if=lambda is_barred: not is_barred,
+        description="nobody comes now: an order stands, and no confirmed word closes the site",
+    )
     groups: tuple[AgentsGroup, ...]
 
 
@@ -93,9 +103,13 @@ def build_agents_document(
     rows: Mapping[str, SiteRow],
     lines: Iterable[ReassignmentRow],
     plans: Iterable[PlanRow],
+    barred_sites: Collection[str] = (),
     **about: Any,
 ) -> AgentsDocument:
-    """Build the document from ordered lines, confirmed closures and active plans."""
+    """Build the document from ordered lines, confirmed closures and active plans.
+
+    Nobody is sent to `barred_sites`.
+    """
     staff: Counter[tuple[str, str]] = Counter()
     for section in sections:
         if isinstance(section, Staffing):
@@ -111,11 +125,12 @@ def build_agents_document(
     for site in sites:
         one = _build_site(
             site,
-            read_public_status(rows.get(site.id)),
+            read_reachable_status(rows.get(site.id), site.id in barred_sites),
             site.pole in active_poles,
             lines_by_site.get(site.id, ()),
             staff,
             names,
+            barred_sites,
         )
         if one.status is not PublicStatus.OPEN or one.plan_active or one.is_moved:
             concerned.append(one)
@@ -134,7 +149,7 @@ def build_agents_document(
 def _is_told(site: AgentsSite) -> bool:
     """Return whether a site has something to tell; a state without a confirmed word has not."""
     is_stated = site.status in (PublicStatus.CLOSED, PublicStatus.DEGRADED)
-    return is_stated or site.plan_active or site.is_moved
+    return is_stated or site.plan_active or site.is_moved or site.is_barred
 
 
 def _name_choice(site: Site) -> Choice:
@@ -149,6 +164,7 @@ def _build_site(
     lines: Sequence[ReassignmentRow],
     staff: Mapping[tuple[str, str], int],
     names: TerritoryNames,
+    barred_sites: Collection[str],
 ) -> AgentsSite:
     lines = [line for line in lines if line.place != site.id]
     by_metier: dict[str, list[ReassignmentRow]] = {}
@@ -159,7 +175,9 @@ def _build_site(
         moved, present = sum(line.count for line in own_lines), staff.get((site.id, metier), 0)
         if moved >= SMALLEST_GROUP and present >= SMALLEST_GROUP:
             hides_places = site.vulnerable_public >= SHELTERED_PUBLIC
-            destinations = () if hides_places else _list_destinations(own_lines, names)
+            destinations = (
+                () if hides_places else _list_destinations(own_lines, names, barred_sites)
+            )
             places = {line.place for line in own_lines}
             groups.append(
                 AgentsGroup(
@@ -174,12 +192,13 @@ def _build_site(
         status=status,
         plan_active=plan_active,
         is_moved=sum(line.count for line in lines) >= SMALLEST_GROUP,
+        is_barred=status is None and site.id in barred_sites,
         groups=tuple(groups),
     )
 
 
 def _list_destinations(
-    lines: Sequence[ReassignmentRow], names: TerritoryNames
+    lines: Sequence[ReassignmentRow], names: TerritoryNames, barred_sites: Collection[str]
 ) -> tuple[Destination, ...]:
     """Return the places to which at least three agents of a group go."""
     by_place: dict[str, list[ReassignmentRow]] = {}
@@ -198,6 +217,7 @@ def _list_destinations(
                 place="" if is_home else f"{names.site(place)}, {_find_commune(place, names)}",
                 minutes=0 if is_home else max(line.minutes for line in own_lines),
                 starts_at=min(starts, default=None),
+                is_barred=place in barred_sites,
             )
         )
     return tuple(destinations)
@@ -294,6 +314,8 @@ def _render_answer(
 def _write_verdict(site: AgentsSite | None, group: AgentsGroup | None, _: Translator) -> str:
     if site is None:
         return _("Rien n’est annoncé pour vous : travaillez à votre place habituelle.")
+    if group is None and site.is_barred:
+        return _("N’allez pas à votre site. Attendez l’appel de votre responsable de site.")
     if group is None:
         return (
             _("Votre site est fermé. Attendez l’appel de votre responsable de site.")
@@ -310,6 +332,8 @@ def _write_verdict(site: AgentsSite | None, group: AgentsGroup | None, _: Transl
 def _write_destination(one: Destination, document: AgentsDocument, _: Translator) -> list[str]:
     """Write where, from when, and how long the way takes."""
     where = _("Lieu : {place}.", place=one.place) if one.place else _("Lieu : à domicile.")
+    if one.is_barred:
+        return [where, _("N’y allez pas. Attendez l’appel de votre responsable de site.")]
     start = _("À partir de : dès maintenant.")
     if one.starts_at is not None and one.starts_at > document.as_of:
         moment = times.of(one.starts_at)

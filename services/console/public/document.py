@@ -6,7 +6,7 @@ confirmed report tells is left out.
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
 from hashlib import sha256
 from typing import Any, Final, Literal
@@ -96,13 +96,26 @@ def read_public_status(row: SiteRow | None) -> PublicStatus | None:
     return _PUBLIC_STATUS.get(row.status) if is_confirmed else None
 
 
+def read_reachable_status(row: SiteRow | None, is_barred: bool) -> PublicStatus | None:
+    """Return the state of a site for the public; a barred site is closed, or has none.
+
+    Rules D78 and D102.
+    """
+    status = read_public_status(row)
+    return None if is_barred and status is not PublicStatus.CLOSED else status
+
+
 def build_services_document(
     information: PublicInformation,
     sites: Iterable[Site],
     rows: Mapping[str, SiteRow],
+    barred_sites: Collection[str] = (),
     **about: Any,
 ) -> ServicesDocument:
-    """Build the document from the sites that receive the public. `about`: territory, exercise."""
+    """Build the document from the sites that receive the public. `about`: territory, exercise.
+
+    Of `barred_sites`, only those known as closed are named: nobody is sent there.
+    """
     sites_by_kind: dict[str, list[Site]] = {}
     for site in sites:
         if site.public_capacity > 0:
@@ -110,7 +123,10 @@ def build_services_document(
     services = []
     for service in information.services:
         of_kind = sites_by_kind.get(service.kind, [])
-        statuses = {site.id: read_public_status(rows.get(site.id)) for site in of_kind}
+        statuses = {
+            site.id: read_reachable_status(rows.get(site.id), site.id in barred_sites)
+            for site in of_kind
+        }
         open_sites = [site for site in of_kind if statuses[site.id] is PublicStatus.OPEN]
         substitutes = open_sites if service.has_substitutes else []
         places = [

@@ -25,7 +25,11 @@ from services.console.public.document import (
     list_changes,
 )
 from services.console.public.render import PublishedVersion
-from services.console.read_model.query_base import QueryBase, get_snapshot_time
+from services.console.read_model.query_base import (
+    QueryBase,
+    find_barred_sites,
+    get_snapshot_time,
+)
 from services.console.resource_base import Resource, Time
 from services.console.texts.names import TerritoryNames
 from services.messages.names import find_territory_name
@@ -103,6 +107,7 @@ class PublicationQueries(QueryBase):
         view = await self.read()
         reference, picture = view.picture.reference, view.picture
         site_rows = await picture.rows(a.SiteRow)
+        barred_sites = await find_barred_sites(picture)
         about = {
             "territory": find_territory_name(self._realm),
             "exercise": not is_live(self._realm),
@@ -111,13 +116,14 @@ class PublicationQueries(QueryBase):
         if page is PublicPage.SERVICES:
             information = find_public_information(reference.sections)
             sites = reference.sites.values()
-            return build_services_document(information, sites, site_rows, **about)
+            return build_services_document(information, sites, site_rows, barred_sites, **about)
         return build_agents_document(
             reference.names,
             reference.sections,
             site_rows,
             (await picture.rows(g.ReassignmentRow)).values(),
             (await picture.rows(c.PlanRow)).values(),
+            barred_sites,
             **about,
         )
 

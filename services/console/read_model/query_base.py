@@ -12,8 +12,10 @@ import orjson
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
+from schemas.alerts import SiteRow
 from schemas.base import Instant
 from schemas.callouts import headcount_text_id
+from schemas.crisis.area_orders import AreaOrderRow, list_barred_sites
 from schemas.topics import PARTITION_COUNT, is_live, log_topic, partition_of
 from services.console import resources as r
 from services.console.http.problems import NotFound, RealmUnknown, Rebuilding
@@ -59,6 +61,17 @@ def get_snapshot_time(picture: RealmSnapshot) -> Instant:
         return picture.at
     realm = build_realm_now(picture)
     return r.to_instant(realm.shown_clock) if realm.simulated else now_ms()
+
+
+async def find_barred_sites(picture: RealmSnapshot) -> frozenset[str]:
+    """Return the sites that nobody is sent to: an order stands there, or for their area.
+
+    Rules D78 and D102.
+    """
+    orders = await picture.rows(AreaOrderRow)
+    sites = await picture.rows(SiteRow)
+    own_orders = (row.id for row in sites.values() if row.is_barred)
+    return list_barred_sites(orders.values()).union(own_orders)
 
 
 def build_realm_now(picture: RealmSnapshot) -> r.Realm:

@@ -71,11 +71,12 @@ def document(
     *lines: ReassignmentRow,
     rows: tuple[SiteRow, ...] = (),
     plans: tuple[PlanRow, ...] = (),
+    barred: frozenset[str] = frozenset(),
     **about: Any,
 ) -> AgentsDocument:
     values = {"territory": "Hauts-de-Seine", "exercise": False, "as_of": AT} | about
     by_site = {one.id: one for one in rows}
-    return build_agents_document(NAMES, SECTIONS, by_site, lines, plans, **values)
+    return build_agents_document(NAMES, SECTIONS, by_site, lines, plans, barred, **values)
 
 
 def read(one: AgentsDocument, group: tuple[str, str]) -> str:
@@ -125,6 +126,28 @@ def test_a_place_of_children_in_care_is_named_neither_as_a_host_nor_as_a_way_out
     assert "Un autre lieu est possible" in text
     group = next(key for key in GROUPS if key[0] == home and STAFF[key] >= SMALLEST_GROUP)
     assert NAMES.site(HOST) not in read(document(line(group, STAFF[group])), group)
+
+
+def test_agents_do_not_go_to_a_place_under_an_order() -> None:
+    text = read(document(line(BIG, STAFF[BIG]), barred=frozenset({HOST})), BIG)
+    assert f"Lieu : {NAMES.site(HOST)}" in text
+    assert "N’y allez pas. Attendez l’appel de votre responsable de site." in text
+    assert "À partir d" not in text
+
+
+@pytest.mark.parametrize("moved", [0, 4])
+def test_agents_of_a_site_in_the_area_of_an_order_do_not_work_as_usual(moved: int) -> None:
+    lines = [line(BIG, moved)] if moved else []
+    text = read(document(*lines, barred=frozenset({BIG[0]})), BIG)
+    assert "N’allez pas à votre site. Attendez l’appel de votre responsable de site." in text
+    assert "Rien n’est annoncé" not in text
+    assert "rien ne change pour vous" not in text
+
+
+def test_a_closed_site_under_an_order_stays_closed() -> None:
+    closed = row(BIG[0], SiteStatus.EVACUATED, cause(SiteStatus.EVACUATED))
+    text = read(document(rows=(closed,), barred=frozenset({BIG[0]})), BIG)
+    assert "Votre site est fermé." in text
 
 
 def test_a_closed_site_never_says_that_nothing_changes() -> None:

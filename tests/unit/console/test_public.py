@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
 from html import unescape
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -75,10 +76,10 @@ def row(site: str, status: SiteStatus, *causes: CauseRow, **values: Any) -> Site
     )
 
 
-def document(*rows: SiteRow, **about: Any) -> ServicesDocument:
+def document(*rows: SiteRow, barred: Collection[str] = (), **about: Any) -> ServicesDocument:
     by_site = {one.id: one for one in rows}
     values = {"territory": "Hauts-de-Seine", "exercise": False, "as_of": AT} | about
-    return build_services_document(INFORMATION, SITES.values(), by_site, **values)
+    return build_services_document(INFORMATION, SITES.values(), by_site, barred, **values)
 
 
 def render(one: ServicesDocument) -> dict[str, str]:
@@ -132,6 +133,16 @@ def test_a_place_without_a_confirmed_word_is_not_named(doubt: dict[str, Any]) ->
     colleges = next(s for s in one.services if s.name == "Collèges")
     assert len(colleges.places) == 97
     assert not colleges.list_places(PublicStatus.CLOSED)
+
+
+def test_the_public_is_not_sent_into_the_area_of_an_order() -> None:
+    closed = row(PMI.id, SiteStatus.CLOSED, cause(SiteStatus.CLOSED))
+    nearest = place(document(closed), PMI.name).instead
+    inside = next(s for s in SITES.values() if f"{name_publicly(s)}, {s.commune_name}" == nearest)
+    one = document(closed, barred={inside.id, PMI.id})
+    assert place(one, PMI.name).status is PublicStatus.CLOSED
+    assert place(one, PMI.name).instead not in (None, nearest)
+    assert place(one, name_publicly(inside)) is None
 
 
 def test_the_public_goes_to_the_nearest_open_place_where_the_territory_says_so() -> None:
