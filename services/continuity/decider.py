@@ -68,7 +68,11 @@ from services.continuity.decision import ContinuityDecision
 from services.continuity.evolve import evolve
 from services.continuity.plans import plans, site_cards, sitreps
 from services.continuity.reassignment import orders
-from services.continuity.reassignment.site_conditions import FLOOD_KIND, TRANSIT_FLAG
+from services.continuity.reassignment.site_conditions import (
+    FLOOD_KIND,
+    TRANSIT_FLAG,
+    find_ordered_sites,
+)
 from services.continuity.state import (
     NO_LOCAL_CLOCKS,
     RECORDED_SECTIONS,
@@ -240,21 +244,26 @@ def _on_site(draft: ContinuityDecision, row: SiteRow) -> None:
     )
     _settle_activities(draft, ((activity, change) for activity in (*activities, *lost_sites)))
     site_cards.schedule_openings_of_site(draft, row.id)
-    if site_state.is_barred and not (before is not None and before.is_barred):
+    was_barred = before is not None and before.is_barred
+    if site_state.is_barred and not was_barred and row.id not in find_ordered_sites(draft.state):
         resources.on_order_given(draft, row.id)
     orders.inform_about_stopped_places(draft, stopped_places)
     orders.schedule_review(draft)
 
 
 def _on_area_order(draft: ContinuityDecision, row: AreaOrderRow) -> None:
-    """Send nobody to the sites in the area of an order. Rule D102."""
+    """Send nobody and nothing to the sites in the area of an order. Rule D102."""
     before = draft.state.area_orders.get(row.id)
     sites = tuple(sorted(row.barred))
     if sites == (() if before is None else before.sites):
         return
     stopped_places = orders.find_stopped_places(draft.state)
+    ordered_sites = find_ordered_sites(draft.state)
     draft.emit(AreaOrderHeard(order=row.id, sites=sites))
     if draft.state.bia is not None:
+        for site in sorted(row.barred - ordered_sites):
+            if (own := draft.state.sites.get(site)) is None or not own.is_barred:
+                resources.on_order_given(draft, site)
         orders.inform_about_stopped_places(draft, stopped_places)
         orders.schedule_review(draft)
 

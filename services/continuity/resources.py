@@ -21,6 +21,7 @@ from schemas.crisis.resource_requests import (
 )
 from services.continuity.deadlines import RequestDue
 from services.continuity.decision import ContinuityDecision
+from services.continuity.reassignment.site_conditions import find_ordered_sites
 from services.logistics import Need
 
 AttentionCode = Literal[
@@ -298,21 +299,26 @@ def is_reminded(row: ResourceRequestRow) -> bool:
 
 
 def is_barred(draft: ContinuityDecision, stock: str | None) -> bool:
-    """Return whether an order to leave or to shelter stands at the site of a stock. Rule D78."""
+    """Return whether an order stands at the site of a stock, or for its area. D78 and D102."""
     listed_stock = draft.bia.resources.stocks.get(stock or "")
-    site = draft.state.sites.get(listed_stock.site) if listed_stock is not None else None
-    return site is not None and site.is_barred
+    if listed_stock is None:
+        return False
+    site = draft.state.sites.get(listed_stock.site)
+    is_ordered = site is not None and site.is_barred
+    return is_ordered or listed_stock.site in find_ordered_sites(draft.state)
 
 
 def on_order_given(draft: ContinuityDecision, site: str) -> None:
-    """Stop resources from or to a site under an order to leave or to shelter.
+    """Stop resources from or to a site with an order to leave or to shelter, or inside its area.
 
     Open offers of its stocks go back. The cell is told of each request that loses its last offer,
-    and of promises from or to the site. Rules D78 and D88.
+    and of promises from or to the site. Rules D78, D88 and D102.
     """
     for id in sorted(draft.state.requests):
         row = draft.state.requests[id]
-        barred_offers = [offer for offer in row.open_offers if is_barred(draft, offer.stock)]
+        barred_offers = [
+            offer for offer in row.open_offers if draft.bia.resources.get_site(offer.stock) == site
+        ]
         if barred_offers:
             row = withdraw_offers(draft, row, barred_offers, OfferState.WITHDRAWN, "stopped")
         lost = bool(barred_offers) and not row.open_offers and row.state in WAITING_STATES

@@ -288,7 +288,10 @@ REFUSALS = {
     "other_resource": N_("Ce n’est pas le moyen demandé."),
     "offer_too_large": N_("L’offre dépasse la demande : {quantity} suffisent."),
     "stock_short": N_("Le stock ne suffit plus : il en reste {available}."),
-    "stock_barred": N_("{site} est évacué ou confiné : rien n’en part avant la fin d’alerte."),
+    "stock_barred": N_(
+        "{site} est sous consigne d’évacuation ou de confinement : rien n’en part avant la fin "
+        "d’alerte."
+    ),
     "stock_promised": N_("{promised} sont déjà promis ou réservés : le compte est trop bas."),
     "eta_past": N_("Cette heure d’arrivée est déjà passée."),
     "offer_closed": N_("Cette offre n’est plus ouverte : sa réservation est échue ou retirée."),

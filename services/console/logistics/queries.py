@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from schemas.alerts import SiteRow
 from schemas.base import Instant
 from schemas.crisis import resource_requests as res
 from services.console import resources as r
@@ -11,6 +10,7 @@ from services.console.logistics.shapes import build_request, build_stock, sugges
 from services.console.read_model.query_base import (
     OpenedRealm,
     QueryBase,
+    find_barred_sites,
     get_known,
     get_snapshot_time,
 )
@@ -26,12 +26,6 @@ def order_request(row: res.ResourceRequestRow) -> tuple[bool, int, Instant, int]
     """Return the place of a request in a list: open ones, then by priority and time."""
     start = row.needed_from or row.requested_at
     return (row.state in res.OVER_STATES, _PRIORITY_ORDER[row.priority], start, row.number)
-
-
-async def _find_barred_sites(view: OpenedRealm) -> frozenset[str]:
-    """Return the sites from which nothing may be fetched. Rule D88."""
-    rows = await view.picture.rows(SiteRow)
-    return frozenset(id for id, row in rows.items() if row.is_barred)
 
 
 class LogisticsQueries(QueryBase):
@@ -53,7 +47,9 @@ class LogisticsQueries(QueryBase):
         view = await self.read()
         rows = await view.picture.rows(res.ResourceRequestRow)
         levels = await view.picture.rows(res.StockRow) if with_suggestions else {}
-        barred_sites = await _find_barred_sites(view) if with_suggestions else frozenset[str]()
+        barred_sites = (
+            await find_barred_sites(view.picture) if with_suggestions else frozenset[str]()
+        )
         matching_rows = [
             row
             for row in rows.values()
@@ -81,7 +77,7 @@ class LogisticsQueries(QueryBase):
         row = get_known(await view.picture.some(res.ResourceRequestRow, [id]), id)
         levels = await view.picture.rows(res.StockRow)
         texts = self._request_texts([row]) if with_text else {}
-        barred_sites = await _find_barred_sites(view)
+        barred_sites = await find_barred_sites(view.picture)
         return self._shape(view, row, texts.get(row.text_id or ""), levels, barred_sites)
 
     async def stocks(self) -> list[r.StockLevel]:

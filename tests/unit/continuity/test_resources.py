@@ -38,6 +38,7 @@ from schemas.words import EventType
 from services.continuity.decider import ContinuityDecider
 from tests.linear.checker import Operation, linearizable
 from tests.linear.models import Answered, Promising, Stock, stock_of
+from tests.unit.continuity.test_area_orders import order
 from tests.unit.continuity.world import REALM, World
 
 GENERATORS, ONE_GENERATOR, WATER = "gen-log-01", "gen-voi-02", "eau-log-01"
@@ -537,3 +538,26 @@ def test_a_stock_of_a_closed_site_serves_as_before(world: World) -> None:
     row = ask(world, "09:10")
     assert do(world, OfferResource, row, "09:11", stock=GENERATORS) == ""
     assert not told(world, "resource_stopped")
+
+
+def test_nothing_leaves_a_site_in_the_area_of_an_order_until_it_says_no(world: World) -> None:
+    row = ask(world, resource="people", metier="agent_logistique", quantity=4)
+    do(world, OfferResource, row, "09:01", stock="age-log-02")
+    order(world, "09:05", "log-02")
+    assert world.state.requests[row.id].offers[0].state is OfferState.WITHDRAWN
+    assert [(a.site, a.barred) for a in told(world, "resource_stopped")] == [(SITE, "log-02")]
+    assert do(world, OfferResource, row, "09:06", stock="age-log-02") == "stock_barred"
+    order(world, "09:10", "log-02", outside=("log-02",))
+    assert do(world, OfferResource, row, "09:11", stock="age-log-02") == ""
+
+
+def test_the_cell_hears_once_that_the_goal_of_a_resource_lies_in_the_area_of_an_order(
+    world: World,
+) -> None:
+    row = ask(world, resource="pump", quantity=1)
+    do(world, OfferResource, row, "09:01", stock="pom-eau-01")
+    do(world, CommitResource, row, "09:02")
+    order(world, "09:05", SITE)
+    assert [a.barred for a in told(world, "resource_stopped")] == [SITE]
+    world.hit(SITE, EventType.EVACUATION, "09:06")
+    assert len(told(world, "resource_stopped")) == 1, "the order at the site itself says the same"

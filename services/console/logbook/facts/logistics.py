@@ -36,7 +36,7 @@ _REQUEST_SENTENCES = {
     "offered": N_("Demande n° {number}, offre de {giver} : {what} pour {site}, réservé"),
     "expired": N_("Demande n° {number} : réservation échue, {what} pour {site}"),
     "stopped": N_(
-        "Demande n° {number} : offre retirée, son lieu est évacué ou confiné, {what} pour {site}"
+        "Demande n° {number} : offre retirée, son lieu est sous consigne, {what} pour {site}"
     ),
     "committed": N_("Demande n° {number}, promis par {giver} : {what} pour {site}"),
     "departed": N_("Demande n° {number} : {what} en route vers {site}"),
