@@ -77,6 +77,8 @@ READERS: dict[str, dict[str, Any]] = {
     "mes-sites": {"role": "site_manager", "sites": ("cen-1", "pmi-04", "gym-07")},
 }
 """Reader of the screen, if not the coordinator."""
+PICTURES = ("cellule", "incident", "mes-sites", "mur", "reaffectation", "signaler")
+"""Screens that the README shows: `pytest tests/browser --screenshots` renews them."""
 GROWING = ("personnes", "exercices", "sources")
 """Screens with lists of things that tests make: read first, while the lists are short."""
 RULES = {
@@ -101,23 +103,10 @@ def path_of(vigie: RunningVigie, realm: str, template: str) -> str:
     return f"{template.format(**names)}{'&' if '?' in template else '?'}realm={realm}"
 
 
-# `pytest tests/browser --screenshots` renews docs/screenshots; the list of exercises shows this run's own realms, and the wall is
-# always dark: neither is kept, nor are the sources and accounts that tests have made.
-
-
 def settled(page: Page) -> None:
     """Wait for the fonts and for a tick of the clock."""
     page.evaluate("document.fonts.ready")
     expect(page.locator("body")).to_be_visible()
-
-
-def renew_screenshots(page: Page, name: str, *, whole: bool) -> None:
-    """Renew the pictures of a screen in both themes; the wall is always dark."""
-    folder = ROOT / "docs" / "screenshots"
-    page.screenshot(path=folder / f"{name}.png", full_page=whole)
-    if name != "mur":
-        page.emulate_media(color_scheme="dark", reduced_motion="reduce")
-        page.screenshot(path=folder / f"{name}-sombre.png", full_page=whole)
 
 
 def defects(page: Page, theme: str) -> list[str]:
@@ -205,18 +194,8 @@ def test_no_defect_in_either_theme_and_every_text_has_room_at_every_width(
     page.emulate_media(color_scheme="light", reduced_motion="reduce")
     page.goto(path_of(vigie, crisis, template))
     settled(page)
-    renewed = pytestconfig.getoption("--screenshots") and name not in (
-        "exercices",
-        "sources",
-        "feeds",
-        "personnes",
-        "mise-en-service",
-        "compte",
-        "guide",
-        "appel",
-    )
-    if renewed:
-        renew_screenshots(page, name, whole=whole)
+    if pytestconfig.getoption("--screenshots") and name in PICTURES:
+        page.screenshot(path=ROOT / "docs" / "screenshots" / f"{name}.png", full_page=whole)
     page.evaluate(BEYOND_AXE)
     page.evaluate("hideRepeated()")
     for theme in ("light", "dark"):
