@@ -51,7 +51,7 @@ def test_all_services_run_one_image_and_wait_for_their_dependencies(compose: Any
 
 def test_kafka_has_the_embedded_version_and_creates_no_topics(compose: Any) -> None:
     kafka = compose["services"]["kafka"]
-    assert kafka["image"] == f"apache/kafka:{KAFKA_VERSION}"
+    assert kafka["image"].startswith(f"apache/kafka:{KAFKA_VERSION}@")
     assert kafka["environment"]["KAFKA_AUTO_CREATE_TOPICS_ENABLE"] == "false"
     assert kafka["environment"]["KAFKA_UNCLEAN_LEADER_ELECTION_ENABLE"] == "false"
 
@@ -177,6 +177,15 @@ def test_the_image_is_built_once_and_never_looked_for_elsewhere(compose: Any) ->
     services = compose["services"]
     assert {services[kind.name]["pull_policy"] for kind in SERVICE_KINDS} == {"never"}
     assert services["prepare"]["pull_policy"] == "build"
+
+
+def test_images_of_others_are_pinned_by_their_digests(compose: Any) -> None:
+    """A tag that its publisher moves changes nothing, and Kubernetes runs the same store."""
+    images = {name: row["image"] for name, row in compose["services"].items()}
+    for name in ("kafka", "store"):
+        assert re.fullmatch(r"[a-z]+/[a-z]+:[0-9.]+@sha256:[0-9a-f]{64}", images[name])
+    chart = YAML(typ="safe").load((REPOSITORY / "deploy/helm/vigie/values.yaml").read_text())
+    assert chart["store"]["image"] == images["store"]
 
 
 def test_every_stage_of_the_image_has_one_base_that_is_pinned_by_its_digest(compose: Any) -> None:
