@@ -1,8 +1,9 @@
 """`vigie public`: publish, retract and export the public pages from the shell. D96, D97."""
 
 from base64 import b64decode
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -32,6 +33,12 @@ _STATUS: Final = {
     "unconcerned": "non concerné",
     None: "–",
 }
+_COUNTED: Final = {
+    "open": "ouvert(s)",
+    "degraded": "ouvert(s) en partie",
+    "closed": "fermé(s)",
+    "concerned": "site(s) concerné(s)",
+}
 _TITLE: Final = {"services": "Page publique", "agents": "Page des agents"}
 
 
@@ -45,16 +52,27 @@ def show(
     if as_json:
         print_json(publication)
         return
+    _print_publication(publication)
+    if as_of is None:
+        typer.echo(f"Empreinte pour --draft : {publication['draft']}")
+
+
+def _print_publication(publication: dict[str, Any], *, stderr: bool = False) -> None:
+    """Print the published version, the present state in counts, and the changes."""
+    echo = partial(typer.echo, err=stderr)
     state = _STATE.get(publication["state"], publication["state"])
-    typer.echo(f"{_TITLE[publication['id']]} : {state}, version {publication['number']}")
+    echo(f"{_TITLE[publication['id']]} : {state}, version {publication['number']}")
     if publication["published"] and publication["state"] == "published":
-        typer.echo(f"Publiée : {format_local_time(publication['published']['at'])}")
+        echo(f"Publiée : {format_local_time(publication['published']['at'])}")
     if publication["next_at"]:
-        typer.echo(f"Prochaine mise à jour : {format_local_time(publication['next_at'])}")
-    typer.echo(f"À publier : {len(publication['changes'])} changement(s)")
+        echo(f"Prochaine mise à jour : {format_local_time(publication['next_at'])}")
+    counts = ", ".join(f"{n} {_COUNTED[one]}" for one, n in publication["counts"].items())
+    echo(f"Situation : {counts}")
+    echo(f"À publier : {len(publication['changes'])} changement(s)")
     for change in publication["changes"]:
         before, now = _STATUS[change["published"]], _STATUS[change["present"]]
-        typer.echo(f"  {change['name']}, {change['commune']} : {before} → {now}")
+        instead = f", se rendre à {change['instead']}" if change["instead"] else ""
+        echo(f"  {change['name']}, {change['commune']} : {before} → {now}{instead}")
 
 
 @app.command("publish")
@@ -65,9 +83,29 @@ def publish(
         str | None,
         typer.Option("--next", help="Next update promised at; ISO 8601, Paris time"),
     ] = None,
+    draft: Annotated[
+        str | None,
+        typer.Option(
+            help="Publish what `vigie public show` displayed under this hash, without asking"
+        ),
+    ] = None,
+    realm: Realm = None,
 ) -> Body:
-    """Publish the page as it is now, as the communication function."""
-    return {"next_at": None if next_at is None else parse_time(next_at)}
+    """Show the page as it is now and publish it, as the communication function.
+
+    It is refused if the situation changes before you confirm.
+    """
+    promised_at = None if next_at is None else parse_time(next_at)
+    return {"next_at": promised_at, "draft": draft or _confirm_draft(page, realm)}
+
+
+def _confirm_draft(page: str, realm: str | None) -> str:
+    """Show the page as a publication would freeze it, ask, and return its hash. Raises Abort."""
+    with open_api() as client:
+        publication = client.get(PATH + quote_path(page) + build_query(realm, None))
+    _print_publication(publication, stderr=True)
+    typer.confirm("Publier ?", abort=True, err=True)
+    return str(publication["draft"])
 
 
 @app.command("retract")
