@@ -29,7 +29,13 @@ from services.console.exports.tables import (
     build_csv_response,
     read_all_pages,
 )
-from services.console.http.answers import DecisionRouter, require_text, send_decision, send_text
+from services.console.http.answers import (
+    DecisionRouter,
+    Subject,
+    require_text,
+    send_decision,
+    send_text,
+)
 from services.console.http.context import (
     Cursor,
     DecisionBody,
@@ -100,6 +106,7 @@ LONGEST_TITLE: Final = 160
 """Characters of a title: together with place, time and answer it fits an SMS."""
 Requester = Annotated[DecisionContext, Depends(require_decision(Permission.INCIDENT_DECIDE))]
 Answerer = Annotated[DecisionContext, Depends(require_decision(Permission.TASK_WORK))]
+ACTION = Subject(router, "/{id}", "action", Answerer, check_action)
 
 
 class NewAction(DecisionBody):
@@ -194,16 +201,8 @@ async def request_action(author: Requester, body: NewAction) -> Response:
     return await send_text(author, body, "alerts", RequestAction, sentence_of(body.title))
 
 
-@router.decision("/{id}:accept", "I do it")
-async def accept_action(author: Answerer, id: str, body: DecisionBody | None = None) -> Response:
-    await check_action(author.within(body), id)
-    return await send_decision(author, body, "alerts", AcceptAction, action=id)
-
-
-@router.decision("/{id}:decline", "I cannot: the pilot is told")
-async def decline_action(author: Answerer, id: str, body: DecisionBody | None = None) -> Response:
-    await check_action(author.within(body), id)
-    return await send_decision(author, body, "alerts", DeclineAction, action=id)
+ACTION.forward(":accept", "I do it", AcceptAction)
+ACTION.forward(":decline", "I cannot: the pilot is told", DeclineAction)
 
 
 @router.decision("/{id}:complete", "It is done")
@@ -215,7 +214,4 @@ async def complete_action(
     return await send_decision(author, body, "alerts", CompleteAction, action=id, outcome=outcome)
 
 
-@router.decision("/{id}:cancel", "No longer needed: its calls stop")
-async def cancel_action(author: Requester, id: str, body: DecisionBody | None = None) -> Response:
-    await check_action(author.within(body), id)
-    return await send_decision(author, body, "alerts", CancelAction, action=id)
+ACTION.forward(":cancel", "No longer needed: its calls stop", CancelAction, author=Requester)

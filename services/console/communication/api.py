@@ -9,7 +9,6 @@ from fastapi import Depends, Query
 from fastapi.responses import Response
 from pydantic import AwareDatetime, Field
 
-from schemas.base import Command
 from schemas.crisis.communication import (
     AnswerQuestion,
     Audience,
@@ -32,7 +31,13 @@ from services.console.communication.queries import (
     Statement,
     StatementTemplate,
 )
-from services.console.http.answers import DecisionRouter, require_text, send_decision, send_text
+from services.console.http.answers import (
+    DecisionRouter,
+    Subject,
+    require_text,
+    send_decision,
+    send_text,
+)
 from services.console.http.context import (
     Cursor,
     DecisionBody,
@@ -107,6 +112,19 @@ class AnswerRequest(DecisionBody):
 
     statement: str | None = Field(default=None, max_length=64)
     text: str | None = Field(default=None, max_length=LONGEST)
+
+
+async def check_statement_scope(author: DecisionContext, id: str) -> None:
+    """Refuse a statement about an incident outside the author's scope.
+
+    A statement without an incident speaks for the whole territory. Raises NotFound.
+    """
+    if author.principal.scope.sites or author.principal.scope.poles:
+        statement = await author.model.statement(id)
+        await check_incident(author, statement.incident)
+
+
+STATEMENT = Subject(router, "/statements/{id}", "statement", StatementAuthor, check_statement_scope)
 
 
 @router.get(
@@ -191,74 +209,44 @@ async def revise_statement(author: StatementAuthor, id: str, body: Revision) -> 
     )
 
 
-async def _decide(
-    author: DecisionContext, id: str, body: DecisionBody | None, kind: type[Command]
-) -> Response:
-    await check_statement_scope(author.within(body), id)
-    return await send_decision(author, body, "alerts", kind, statement=id)
-
-
-@router.decision(
-    "/statements/{id}:readdress",
+STATEMENT.forward(
+    ":readdress",
     "Change the audience of a statement before its publication; it is a draft again",
+    ReaddressStatement,
+    body=NewAudience,
     versioned=True,
 )
-async def readdress_statement(author: StatementAuthor, id: str, body: NewAudience) -> Response:
-    return await _decide(author, id, body, ReaddressStatement)
-
-
-@router.decision(
-    "/statements/{id}:submit",
+STATEMENT.forward(
+    ":submit",
     "Submit a statement: ask communication to validate it",
+    SubmitStatement,
     versioned=True,
 )
-async def submit_statement(
-    author: StatementAuthor, id: str, body: DecisionBody | None = None
-) -> Response:
-    return await _decide(author, id, body, SubmitStatement)
-
-
-@router.decision(
-    "/statements/{id}:validate",
+STATEMENT.forward(
+    ":validate",
     "Validate a statement, as communication and as another person than its authors",
+    ValidateStatement,
     versioned=True,
 )
-async def validate_statement(
-    author: StatementAuthor, id: str, body: DecisionBody | None = None
-) -> Response:
-    return await _decide(author, id, body, ValidateStatement)
-
-
-@router.decision(
-    "/statements/{id}:refuse",
+STATEMENT.forward(
+    ":refuse",
     "Refuse a statement, with a reason; its author may revise it",
+    RefuseStatement,
+    needs_reason=True,
     versioned=True,
 )
-async def refuse_statement(author: StatementAuthor, id: str, body: DecisionBody) -> Response:
-    require_text(body.reason)
-    return await _decide(author, id, body, RefuseStatement)
-
-
-@router.decision(
-    "/statements/{id}:publish",
+STATEMENT.forward(
+    ":publish",
     "Publish a statement; the question that it answers is answered",
+    PublishStatement,
     versioned=True,
 )
-async def publish_statement(
-    author: StatementAuthor, id: str, body: DecisionBody | None = None
-) -> Response:
-    return await _decide(author, id, body, PublishStatement)
-
-
-@router.decision(
-    "/statements/{id}:retract",
+STATEMENT.forward(
+    ":retract",
     "Retract a statement for good; a published one needs a reason",
+    RetractStatement,
     versioned=True,
 )
-async def retract_statement(
-    author: StatementAuthor, id: str, body: DecisionBody | None = None
-) -> Response:
-    return await _decide(author, id, body, RetractStatement)
 
 
 @router.get("/questions", summary="List questions with their texts: open ones first, by deadline")
@@ -331,13 +319,3 @@ async def fill_request(author: DecisionContext, body: StatementRequest) -> State
     elif body.audience is None:
         raise build_field_problem("audience", "missing", "champ obligatoire", "required field")
     return body.model_copy(update=values)
-
-
-async def check_statement_scope(author: DecisionContext, id: str) -> None:
-    """Refuse a statement about an incident outside the author's scope.
-
-    A statement without an incident speaks for the whole territory. Raises NotFound.
-    """
-    if author.principal.scope.sites or author.principal.scope.poles:
-        statement = await author.model.statement(id)
-        await check_incident(author, statement.incident)

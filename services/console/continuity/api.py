@@ -26,7 +26,7 @@ from schemas.commands import (
 from schemas.continuity import CardProof
 from schemas.words import ActivityState, CardState, Level, PlanState
 from services.console.continuity.plan_rights import ROLES_FOR_ALL_CARDS, may_work_card_of
-from services.console.http.answers import DecisionRouter, require_text, send_decision
+from services.console.http.answers import DecisionRouter, Subject, require_text, send_decision
 from services.console.http.context import (
     Cursor,
     DecisionBody,
@@ -130,6 +130,9 @@ class CompleteCardRequest(CardRequest):
     proof: ProofRequest | None = None
 
 
+ACTIVITY = Subject(
+    router, "/activities/{id}", "activity", PlanDecider, check_activity, "continuity"
+)
 PHOTO_WAIT_S: Final = 2.0
 """Time for a photo that was just stored to be seen here."""
 _PHOTO_REASON: Final = "Photo jointe."
@@ -185,22 +188,21 @@ async def get_activity(reader: RealmReader, id: str) -> Activity:
 
 @router.decision("/activities/{id}/declare", "Declare its state, as a named person (D41)")
 async def declare_activity(author: PlanDecider, id: str, body: DeclareRequest) -> Response:
-    await _check_activity_scope(author, body, id)
+    await check_activity(author.within(body), id)
     at = to_instant(body.occurred_at) if body.occurred_at else None
     return await send_decision(
         author, body, "continuity", DeclareActivity, activity=id, occurred_at=at
     )
 
 
-@router.decision("/activities/{id}/data-age", "Set the age of the restored data (D46)")
-async def declare_data_age(author: PlanDecider, id: str, body: DataAgeRequest) -> Response:
-    await _check_activity_scope(author, body, id)
-    return await send_decision(author, body, "continuity", DeclareDataAge, activity=id)
+ACTIVITY.forward(
+    "/data-age", "Set the age of the restored data (D46)", DeclareDataAge, body=DataAgeRequest
+)
 
 
 @router.decision("/activities/{id}/strategies", "Start a fallback strategy (D51)")
 async def start_strategy(author: PlanDecider, id: str, body: StartStrategyRequest) -> Response:
-    await _check_activity_scope(author, body, id)
+    await check_activity(author.within(body), id)
     if not is_token(body.strategy):
         within = author.within(body)
         activity = (await within.model.reference()).activities.get(id)
@@ -220,8 +222,8 @@ async def end_strategy(author: PlanDecider, id: str, body: DecisionBody | None =
         strategies = await author.model.of(author.within(body).realm).strategies()
         if not is_token(id) and all(s.id != id for s in strategies):
             raise NotFound
-        await _check_activity_scope(
-            author, body, next((s.activity for s in strategies if s.id == id), None)
+        await check_activity(
+            author.within(body), next((s.activity for s in strategies if s.id == id), None)
         )
     return await send_decision(author, body, "continuity", EndStrategy, strategy=id)
 
@@ -239,8 +241,8 @@ async def arbitrate_alarm(author: PlanDecider, id: str, body: DecisionBody) -> R
     require_text(body.reason)
     if is_limited(author.principal):
         alarms = await author.model.of(author.within(body).realm).alarms()
-        await _check_activity_scope(
-            author, body, next((a.activity for a in alarms if a.id == id), None)
+        await check_activity(
+            author.within(body), next((a.activity for a in alarms if a.id == id), None)
         )
     return await send_decision(author, body, "continuity", ArbitrateAlarm, alarm=id)
 
@@ -329,21 +331,16 @@ async def list_site_cards(
     )
 
 
-async def _check_plan_scope(author: DecisionContext, body: DecisionBody | None, id: str) -> None:
+async def _check_plan_scope(author: DecisionContext, id: str) -> None:
     """Refuse plans outside the author's scope.
 
     A plan of the whole territory is out of scope for an author limited to some pôles or sites.
     """
     if is_limited(author.principal):
-        within = author.within(body)
-        await check_pole(within, (await within.model.plan(id)).pole, "plan")
+        await check_pole(author, (await author.model.plan(id)).pole, "plan")
 
 
-async def _check_activity_scope(
-    author: DecisionContext, body: DecisionBody | None, activity: str | None
-) -> None:
-    """Refuse activities of other pôles; leave unknown activities to the decider."""
-    await check_activity(author.within(body), activity)
+PLAN = Subject(router, "/plans/{id}", "plan", PlanDecider, _check_plan_scope, "continuity")
 
 
 async def _check_photo(author: DecisionContext, photo: str) -> None:
@@ -382,39 +379,28 @@ async def _check_card_scope(author: DecisionContext, body: CardRequest, id: str,
 async def activate_plan(
     author: PlanDecider, id: str, body: ActivateRequest | None = None
 ) -> Response:
-    await _check_plan_scope(author, body, id)
+    await _check_plan_scope(author.within(body), id)
     body = body or ActivateRequest()
     return await send_decision(author, body, "continuity", ActivatePlan, plan=id)
 
 
-@router.decision("/plans/{id}/refuse", "Refuse a proposed plan", versioned=True)
-async def refuse_plan(author: PlanDecider, id: str, body: DecisionBody | None = None) -> Response:
-    await _check_plan_scope(author, body, id)
-    return await send_decision(author, body, "continuity", RefusePlan, plan=id)
-
-
-@router.decision("/plans/{id}/postpone", "Postpone the decision on a proposed plan", versioned=True)
-async def postpone_plan(author: PlanDecider, id: str, body: PostponeRequest) -> Response:
-    await _check_plan_scope(author, body, id)
-    return await send_decision(author, body, "continuity", PostponePlan, plan=id)
-
-
-@router.decision("/plans/{id}/stand-down", "Stand a plan down", versioned=True)
-async def stand_down_plan(
-    author: PlanDecider, id: str, body: StandDownRequest | None = None
-) -> Response:
-    await _check_plan_scope(author, body, id)
-    return await send_decision(author, body, "continuity", StandDownPlan, plan=id)
-
-
-@router.decision(
-    "/plans/{id}/retex-closed",
-    "Close the lessons learned of a plan that was stood down (D48)",
+PLAN.forward("/refuse", "Refuse a proposed plan", RefusePlan, versioned=True)
+PLAN.forward(
+    "/postpone",
+    "Postpone the decision on a proposed plan",
+    PostponePlan,
+    body=PostponeRequest,
     versioned=True,
 )
-async def close_retex(author: PlanDecider, id: str, body: DecisionBody | None = None) -> Response:
-    await _check_plan_scope(author, body, id)
-    return await send_decision(author, body, "continuity", CloseRetex, plan=id)
+PLAN.forward(
+    "/stand-down", "Stand a plan down", StandDownPlan, body=StandDownRequest | None, versioned=True
+)
+PLAN.forward(
+    "/retex-closed",
+    "Close the lessons learned of a plan that was stood down (D48)",
+    CloseRetex,
+    versioned=True,
+)
 
 
 @router.decision(
@@ -426,7 +412,7 @@ async def tick_box(
     box: Annotated[int, Path(ge=0, le=999)],
     body: TickRequest | None = None,
 ) -> Response:
-    await _check_plan_scope(author, body, id)
+    await _check_plan_scope(author.within(body), id)
     return await send_decision(author, body, "continuity", TickBox, plan=id, box=box)
 
 

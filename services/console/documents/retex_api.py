@@ -13,7 +13,13 @@ from services.console.documents.formats import (
     DocumentFormat,
     make_document_response,
 )
-from services.console.http.answers import DecisionRouter, require_text, send_decision, send_text
+from services.console.http.answers import (
+    DecisionRouter,
+    Subject,
+    require_text,
+    send_decision,
+    send_text,
+)
 from services.console.http.context import (
     DecisionBody,
     DecisionContext,
@@ -78,33 +84,36 @@ async def add_improvement(author: SitrepAuthor, body: ImprovementRequest) -> Res
     return await send_text(author, body, "continuity", AddImprovement, body.text)
 
 
-async def _check_improvement_scope(
-    author: DecisionContext, body: DecisionBody | None, id: str
-) -> None:
+async def _check_improvement_scope(author: DecisionContext, id: str) -> None:
     """Refuse actions of incidents outside the author's scope.
 
     The decider refuses unknown actions.
     """
     if not is_limited(author.principal):
         return
-    within = author.within(body)
-    improvements = (await within.model.improvements()).items
-    for action in improvements:
+    for action in (await author.model.improvements()).items:
         if action.id == id:
-            await check_incident(within, action.incident)
+            await check_incident(author, action.incident)
 
 
-@router.decision("/improvements/{id}/done", "Complete an improvement action")
-async def complete_improvement(
-    author: SitrepAuthor, id: str, body: DecisionBody | None = None
-) -> Response:
-    await _check_improvement_scope(author, body, id)
-    return await send_decision(author, body, "continuity", CloseImprovement, improvement=id)
+IMPROVEMENT = Subject(
+    router,
+    "/improvements/{id}",
+    "improvement",
+    SitrepAuthor,
+    _check_improvement_scope,
+    "continuity",
+)
+
+
+IMPROVEMENT.forward(
+    "/done", "Complete an improvement action", CloseImprovement, operation_id="complete_improvement"
+)
 
 
 @router.decision("/improvements/{id}/drop", "Drop an improvement action, with a reason")
 async def drop_improvement(author: SitrepAuthor, id: str, body: DecisionBody) -> Response:
-    await _check_improvement_scope(author, body, id)
+    await _check_improvement_scope(author.within(body), id)
     require_text(body.reason)
     return await send_decision(
         author, body, "continuity", CloseImprovement, improvement=id, dropped=True

@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Final
 
 import orjson
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from fastapi.responses import Response
 from pydantic import AwareDatetime, Field
 
@@ -19,8 +19,8 @@ from services.console.facilitation.evaluation import hide_script
 from services.console.facilitation.queries import BODY_FIELD, EXPECTED_FIELD, SOURCE_FIELD
 from services.console.facilitation.resources import EvaluationSheet, Stimulus
 from services.console.http.answers import (
-    RESPONSES,
-    VERSIONED,
+    DecisionRouter,
+    Subject,
     require_text,
     send_decision,
     send_text,
@@ -36,10 +36,11 @@ from services.console.resources import Page
 from services.runtime.http.problems import build_field_problem
 from services.runtime.identity.permissions import Permission
 
-router = APIRouter(prefix="/api/v1", tags=["realms"])
+router = DecisionRouter(prefix="/api/v1", tags=["realms"])
 Organiser = Annotated[
     DecisionContext, Depends(require_decision(Permission.REALM_RUN, whole_territory=True))
 ]
+STIMULUS = Subject(router, "/stimuli/{id}", "stimulus", Organiser)
 Observer = Annotated[
     DecisionContext, Depends(require_decision(Permission.EXERCISE_OBSERVE, whole_territory=True))
 ]
@@ -84,9 +85,7 @@ async def get_evaluation(reader: LogReader) -> EvaluationSheet:
     return await reader.model.evaluation_sheet()
 
 
-@router.post(
-    "/stimuli", responses=RESPONSES, summary="Add a stimulus to an exercise, for organisers (D94)"
-)
+@router.decision("/stimuli", "Add a stimulus to an exercise, for organisers (D94)")
 async def plan_stimulus(author: Organiser, body: StimulusRequest) -> Response:
     author = author.within(body)
     text_fields = {SOURCE_FIELD: body.source or "", EXPECTED_FIELD: body.expected or ""}
@@ -112,32 +111,14 @@ def _dump_body(body: dict[str, Any]) -> str:
     return text.decode()
 
 
-@router.post(
-    "/stimuli/{id}:skip",
-    responses=RESPONSES,
-    openapi_extra=VERSIONED,
-    summary="Leave a stimulus out (D94)",
+STIMULUS.forward(":skip", "Leave a stimulus out (D94)", SkipStimulus, versioned=True)
+STIMULUS.forward(
+    ":restore", "Plan a stimulus again that was left out (D94)", RestoreStimulus, versioned=True
 )
-async def skip_stimulus(author: Organiser, id: str, body: DecisionBody | None = None) -> Response:
-    return await send_decision(author, body, "alerts", SkipStimulus, stimulus=id)
 
 
-@router.post(
-    "/stimuli/{id}:restore",
-    responses=RESPONSES,
-    openapi_extra=VERSIONED,
-    summary="Plan a stimulus again that was left out (D94)",
-)
-async def restore_stimulus(
-    author: Organiser, id: str, body: DecisionBody | None = None
-) -> Response:
-    return await send_decision(author, body, "alerts", RestoreStimulus, stimulus=id)
-
-
-@router.post(
-    "/stimuli/{id}:note",
-    responses=RESPONSES,
-    summary="Note how players reacted to a stimulus: a mark, words, or both (D94)",
+@router.decision(
+    "/stimuli/{id}:note", "Note how players reacted to a stimulus: a mark, words, or both (D94)"
 )
 async def note_stimulus(author: Observer, id: str, body: ObserverNoteRequest) -> Response:
     if body.text is None or not body.text.strip():

@@ -10,7 +10,6 @@ from fastapi import Depends, Request
 from fastapi.responses import Response
 from pydantic import Field
 
-from schemas.base import Command
 from schemas.crisis.handovers import (
     AcceptHandover,
     DraftHandover,
@@ -29,6 +28,7 @@ from services.console.documents.sitreps_api import sign_document
 from services.console.handover.queries import Handover
 from services.console.http.answers import (
     DecisionRouter,
+    Subject,
     find_repeated_answer,
     require_text,
     send_decision,
@@ -57,6 +57,7 @@ Recipients = Annotated[
 HandoverAuthor = Annotated[
     DecisionContext, Depends(require_decision(Permission.SITREP_WRITE, whole_territory=True))
 ]
+HANDOVER = Subject(router, "/{id}", "handover", HandoverAuthor)
 
 
 class HandoverRequest(DecisionBody):
@@ -141,7 +142,8 @@ async def revise_handover(author: HandoverAuthor, id: str, body: HandoverRevisio
     if words is None and body.recipients is None:
         require_text(words, "objective")
     if words is None or not words.strip():
-        return await _decide(author, id, body.model_copy(update={"reason": None}), ReviseHandover)
+        body = body.model_copy(update={"reason": None})
+        return await send_decision(author, body, "alerts", ReviseHandover, handover=id)
     return await send_text(
         author.within(body), body, "alerts", ReviseHandover, words.strip(), handover=id
     )
@@ -177,26 +179,16 @@ async def sign_handover(
     )
 
 
-@router.decision(
-    "/{id}:accept",
+HANDOVER.forward(
+    ":accept",
     "Sign as the incoming person, another one than the first: the recipients are told",
+    AcceptHandover,
     versioned=True,
 )
-async def accept_handover(
-    author: HandoverAuthor, id: str, body: DecisionBody | None = None
-) -> Response:
-    return await _decide(author, id, body, AcceptHandover)
-
-
-@router.decision(
-    "/{id}:withdraw", "Withdraw a handover that nobody accepted, with a reason", versioned=True
+HANDOVER.forward(
+    ":withdraw",
+    "Withdraw a handover that nobody accepted, with a reason",
+    WithdrawHandover,
+    needs_reason=True,
+    versioned=True,
 )
-async def withdraw_handover(author: HandoverAuthor, id: str, body: DecisionBody) -> Response:
-    require_text(body.reason)
-    return await _decide(author, id, body, WithdrawHandover)
-
-
-async def _decide(
-    author: DecisionContext, id: str, body: DecisionBody | None, kind: type[Command]
-) -> Response:
-    return await send_decision(author, body, "alerts", kind, handover=id)

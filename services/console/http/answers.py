@@ -3,7 +3,9 @@
 200 with the result, the decider's refusal as a problem, or 202 while it is pending.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 from urllib.parse import urlencode
@@ -74,6 +76,55 @@ class DecisionRouter(APIRouter):
         if versioned:
             options["openapi_extra"] = VERSIONED
         return self.post(path, summary=summary, responses=RESPONSES, **options)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A kind of thing that decisions name by the `{id}` of their path."""
+
+    router: DecisionRouter
+    path: str
+    field: str
+    """Field of the commands that takes the id."""
+    author: Any
+    """Dependency that yields the author."""
+    check: Callable[[DecisionContext, str], Awaitable[None]] | None = None
+    """Refuse an id outside the author's scope."""
+    service: str = "alerts"
+
+    def forward(
+        self,
+        action: str,
+        summary: str,
+        kind: type[Command],
+        *,
+        author: Any = None,
+        body: Any = DecisionBody | None,
+        needs_reason: bool = False,
+        operation_id: str | None = None,
+        versioned: bool = False,
+    ) -> None:
+        """Add a decision that sends one command; its operation is named after the command.
+
+        `action` ends the path; `author` is another dependency than that of the subject.
+        """
+
+        async def decide(author: DecisionContext, id: str, body: DecisionBody | None) -> Response:
+            if needs_reason:
+                require_text(body.reason if body is not None else None)
+            if self.check is not None:
+                await self.check(author.within(body), id)
+            subject: dict[str, Any] = {self.field: id}
+            return await send_decision(author, body, self.service, kind, **subject)
+
+        # FastAPI reads the shape of a request from the annotations and defaults of its function
+        body_type = DecisionBody if needs_reason else body
+        decide.__annotations__ |= {"author": author or self.author, "body": body_type}
+        if not isinstance(body_type, type):
+            decide.__defaults__ = (None,)
+        name = operation_id or re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower()
+        path = self.path + action
+        self.router.decision(path, summary, versioned=versioned, operation_id=name)(decide)
 
 
 async def send_decision(

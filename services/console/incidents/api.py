@@ -18,7 +18,7 @@ from schemas.commands import (
     SplitIncident,
 )
 from schemas.words import Answer, IncidentState
-from services.console.http.answers import DecisionRouter, send_decision
+from services.console.http.answers import DecisionRouter, Subject, send_decision
 from services.console.http.context import (
     Cursor,
     DecisionBody,
@@ -42,6 +42,9 @@ Acknowledger = Annotated[
 ]
 IncidentDecider = Annotated[DecisionContext, Depends(require_decision(Permission.INCIDENT_DECIDE))]
 NoteAuthor = Annotated[DecisionContext, Depends(require_decision(Permission.NOTE_WRITE))]
+
+
+INCIDENT = Subject(router, "/{id}", "incident", IncidentDecider, check_incident)
 
 
 class AcknowledgeRequest(DecisionBody):
@@ -125,66 +128,42 @@ async def get_cap_message(reader: RealmReader, request: Request, id: str) -> Res
     return Response(message, media_type=MEDIA_TYPE)
 
 
-async def _check_scope(author: DecisionContext, body: DecisionBody | None, id: str) -> None:
-    """Refuse an incident outside the author's sites and pôles."""
-    await check_incident(author.within(body), id)
-
-
-@router.decision("/{id}/acknowledge", "Acknowledge its running escalation")
-async def acknowledge_incident(
-    author: Acknowledger, id: str, body: AcknowledgeRequest | None = None
-) -> Response:
-    await _check_scope(author, body, id)
-    return await send_decision(author, body, "alerts", AcknowledgeIncident, incident=id)
-
-
-@router.decision("/{id}/escalate", "Call the next step now")
-async def escalate_incident(
-    author: IncidentDecider, id: str, body: DecisionBody | None = None
-) -> Response:
-    await _check_scope(author, body, id)
-    return await send_decision(author, body, "alerts", EscalateIncident, incident=id)
-
-
-@router.decision(
-    "/{id}/reapply-policy", "Apply the steps and delays in force to its running escalation"
+INCIDENT.forward(
+    "/acknowledge",
+    "Acknowledge its running escalation",
+    AcknowledgeIncident,
+    author=Acknowledger,
+    body=AcknowledgeRequest | None,
 )
-async def reapply_policy(
-    author: IncidentDecider, id: str, body: DecisionBody | None = None
-) -> Response:
-    await _check_scope(author, body, id)
-    return await send_decision(author, body, "alerts", ReapplyPolicy, incident=id)
-
-
-@router.decision("/{id}/resolve", "Close an incident", versioned=True)
-async def resolve_incident(
-    author: IncidentDecider, id: str, body: ResolveRequest | None = None
-) -> Response:
-    await _check_scope(author, body, id)
-    return await send_decision(author, body, "alerts", ResolveIncident, incident=id)
-
-
-@router.decision("/{id}/reopen", "Reopen an incident")
-async def reopen_incident(
-    author: IncidentDecider, id: str, body: DecisionBody | None = None
-) -> Response:
-    await _check_scope(author, body, id)
-    return await send_decision(author, body, "alerts", ReopenIncident, incident=id)
+INCIDENT.forward("/escalate", "Call the next step now", EscalateIncident)
+INCIDENT.forward(
+    "/reapply-policy",
+    "Apply the steps and delays in force to its running escalation",
+    ReapplyPolicy,
+)
+INCIDENT.forward(
+    "/resolve", "Close an incident", ResolveIncident, body=ResolveRequest | None, versioned=True
+)
+INCIDENT.forward("/reopen", "Reopen an incident", ReopenIncident)
 
 
 @router.decision(
     "/{id}/merge", "Merge it into another incident, which keeps its id", versioned=True
 )
 async def merge_incident(author: IncidentDecider, id: str, body: MergeRequest) -> Response:
-    await _check_scope(author, body, id)
-    await _check_scope(author, body, body.into)
+    within = author.within(body)
+    await check_incident(within, id)
+    await check_incident(within, body.into)
     return await send_decision(author, body, "alerts", MergeIncidents, incident=id)
 
 
-@router.decision("/{id}/split", "Split chosen reports off into a new incident", versioned=True)
-async def split_incident(author: IncidentDecider, id: str, body: SplitRequest) -> Response:
-    await _check_scope(author, body, id)
-    return await send_decision(author, body, "alerts", SplitIncident, incident=id)
+INCIDENT.forward(
+    "/split",
+    "Split chosen reports off into a new incident",
+    SplitIncident,
+    body=SplitRequest,
+    versioned=True,
+)
 
 
 @router.decision(

@@ -17,7 +17,7 @@ from schemas.commands import (
     MarkReportsRead,
     PreviewConfirmation,
 )
-from services.console.http.answers import DecisionRouter, send_decision
+from services.console.http.answers import DecisionRouter, Subject, send_decision
 from services.console.http.context import (
     DecisionBody,
     DecisionContext,
@@ -62,33 +62,25 @@ async def get_report(
     return report
 
 
-async def _check_scope(author: DecisionContext, body: DecisionBody | None, id: str) -> None:
+async def _check_scope(author: DecisionContext, id: str) -> None:
     """Refuse a report about a site outside the author's scope.
 
     A report without a known site belongs to the whole territory.
     """
     if is_limited(author.principal):
-        within = author.within(body)
-        site = (await within.model.report(id)).site
-        await check_sites(within, [site] if site is not None else [], "site")
+        site = (await author.model.report(id)).site
+        await check_sites(author, [site] if site is not None else [], "site")
 
 
-@router.decision("/{id}/confirm", "Confirm a report (D6)")
-async def confirm_report(
-    author: ReportVerifier, id: str, body: DecisionBody | None = None
-) -> Response:
-    await _check_scope(author, body, id)
-    return await send_decision(author, body, "alerts", ConfirmReport, report=id)
+REPORT = Subject(router, "/{id}", "report", ReportVerifier, _check_scope)
 
 
-@router.decision(
-    "/{id}/confirm/preview",
+REPORT.forward("/confirm", "Confirm a report (D6)", ConfirmReport)
+REPORT.forward(
+    "/confirm/preview",
     "Preview a confirmation: level, people called, plans. Decides nothing",
-    operation_id="preview_confirmation",
+    PreviewConfirmation,
 )
-async def preview(author: ReportVerifier, id: str, body: DecisionBody | None = None) -> Response:
-    await _check_scope(author, body, id)
-    return await send_decision(author, body, "alerts", PreviewConfirmation, report=id)
 
 
 @router.decision(
@@ -101,19 +93,14 @@ async def mark_read(
     id: str,
     body: DecisionBody | None = None,
 ) -> Response:
-    await _check_scope(author, body, id)
     within = author.within(body)
+    await _check_scope(within, id)
     if not await within.model.is_unread(id):
         return Response(status_code=204)
     return await send_decision(author, body, "alerts", MarkReportsRead, reports=(id,))
 
 
-@router.decision("/{id}/deny", "Deny a report")
-async def deny_report(
-    author: ReportVerifier, id: str, body: DecisionBody | None = None
-) -> Response:
-    await _check_scope(author, body, id)
-    return await send_decision(author, body, "alerts", DenyReport, report=id)
+REPORT.forward("/deny", "Deny a report", DenyReport)
 
 
 @router.decision("/{id}/link", "Link a report with an unknown site to a site (D8)")

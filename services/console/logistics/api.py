@@ -15,7 +15,7 @@ from schemas.crisis import resource_requests as res
 from schemas.crisis.resource_requests import OfferState
 from services.console.exports.formats import TABLE_RESPONSES, TableForm
 from services.console.exports.tables import Column, Columns, FileNaming, build_csv_response
-from services.console.http.answers import DecisionRouter, require_text, send_decision
+from services.console.http.answers import DecisionRouter, Subject, require_text, send_decision
 from services.console.http.context import (
     DecisionBody,
     DecisionContext,
@@ -226,6 +226,59 @@ async def list_stocks(
     return build_csv_response(list_stock_columns(get_translator(reader.lang)), stock_levels, about)
 
 
+async def _check_givers(author: DecisionContext, stocks: Iterable[str | None]) -> None:
+    """Refuse stocks outside the author's scope; a partner belongs to the whole territory."""
+    if not is_limited(author.principal):
+        return
+    stocks_by_id = (await author.model.reference()).resources.stocks
+    for stock in stocks:
+        if stock is None:
+            check_whole_territory(author.principal, "partner")
+        elif stock in stocks_by_id:
+            await check_sites(author, [stocks_by_id[stock].site], "stock")
+        else:
+            check_whole_territory(author.principal, "stock")
+
+
+async def _check_offers(
+    author: DecisionContext, body: DecisionBody | None, id: str, offer_ids: tuple[str, ...]
+) -> None:
+    """Refuse to commit offers of stocks outside the author's scope."""
+    if not is_limited(author.principal):
+        return
+    within = author.within(body)
+    resource_request = await within.model.resource_request(id)
+    stocks = [
+        offer.stock
+        for offer in resource_request.offers
+        if offer.id in offer_ids or (not offer_ids and offer.state is res.OfferState.OPEN)
+    ]
+    await _check_givers(within, stocks or [None])
+
+
+async def _check_either_end(author: DecisionContext, id: str) -> None:
+    """Admit the site that asked and the holders of everything that is committed."""
+    if not is_limited(author.principal):
+        return
+    resource_request = await author.model.resource_request(id)
+    try:
+        await check_sites(author, [resource_request.site], "site")
+    except ProblemError:
+        stocks = [o.stock for o in resource_request.offers if o.state is res.OfferState.COMMITTED]
+        if not stocks:
+            raise
+        await _check_givers(author, stocks)
+
+
+def _to_instant(at: datetime | None) -> int | None:
+    return None if at is None else to_instant(at)
+
+
+REQUEST = Subject(
+    router, "/resource-requests/{id}", "request", Giver, _check_either_end, "continuity"
+)
+
+
 @router.decision("/resource-requests", "Request a resource for a site")
 async def request_resource(author: Requester, body: ResourceRequestBody) -> Response:
     within = author.within(body)
@@ -268,23 +321,17 @@ async def commit_resource(author: Giver, id: str, body: CommitBody | None = None
 
 @router.decision("/resource-requests/{id}:depart", "The resource has left", versioned=True)
 async def depart_resource(author: Giver, id: str, body: DepartBody | None = None) -> Response:
-    await _check_either_end(author, body, id)
+    await _check_either_end(author.within(body), id)
     eta = _to_instant(body.eta_at) if body else None
     return await send_decision(
         author, body, "continuity", res.DepartResource, request=id, eta_at=eta
     )
 
 
-@router.decision("/resource-requests/{id}:arrive", "The resource is in place", versioned=True)
-async def arrive_resource(author: Giver, id: str, body: DecisionBody | None = None) -> Response:
-    return await _send_step(author, id, body, res.ArriveResource)
-
-
-@router.decision(
-    "/resource-requests/{id}:release", "The resource goes back, or it was used up", versioned=True
+REQUEST.forward(":arrive", "The resource is in place", res.ArriveResource, versioned=True)
+REQUEST.forward(
+    ":release", "The resource goes back, or it was used up", res.ReleaseResource, versioned=True
 )
-async def release_resource(author: Giver, id: str, body: DecisionBody | None = None) -> Response:
-    return await _send_step(author, id, body, res.ReleaseResource)
 
 
 @router.decision(
@@ -303,59 +350,3 @@ async def cancel_resource(author: Requester, id: str, body: DecisionBody) -> Res
 async def count_stock(author: Giver, id: str, body: CountBody) -> Response:
     await _check_givers(author.within(body), [id])
     return await send_decision(author, body, "continuity", res.CountStock, stock=id)
-
-
-async def _send_step(
-    author: DecisionContext, id: str, body: DecisionBody | None, command: type[res.ResourceCommand]
-) -> Response:
-    await _check_either_end(author, body, id)
-    return await send_decision(author, body, "continuity", command, request=id)
-
-
-async def _check_givers(author: DecisionContext, stocks: Iterable[str | None]) -> None:
-    """Refuse stocks outside the author's scope; a partner belongs to the whole territory."""
-    if not is_limited(author.principal):
-        return
-    stocks_by_id = (await author.model.reference()).resources.stocks
-    for stock in stocks:
-        if stock is None:
-            check_whole_territory(author.principal, "partner")
-        elif stock in stocks_by_id:
-            await check_sites(author, [stocks_by_id[stock].site], "stock")
-        else:
-            check_whole_territory(author.principal, "stock")
-
-
-async def _check_offers(
-    author: DecisionContext, body: DecisionBody | None, id: str, offer_ids: tuple[str, ...]
-) -> None:
-    """Refuse to commit offers of stocks outside the author's scope."""
-    if not is_limited(author.principal):
-        return
-    within = author.within(body)
-    resource_request = await within.model.resource_request(id)
-    stocks = [
-        offer.stock
-        for offer in resource_request.offers
-        if offer.id in offer_ids or (not offer_ids and offer.state is res.OfferState.OPEN)
-    ]
-    await _check_givers(within, stocks or [None])
-
-
-async def _check_either_end(author: DecisionContext, body: DecisionBody | None, id: str) -> None:
-    """Admit the site that asked and the holders of everything that is committed."""
-    if not is_limited(author.principal):
-        return
-    within = author.within(body)
-    resource_request = await within.model.resource_request(id)
-    try:
-        await check_sites(within, [resource_request.site], "site")
-    except ProblemError:
-        stocks = [o.stock for o in resource_request.offers if o.state is res.OfferState.COMMITTED]
-        if not stocks:
-            raise
-        await _check_givers(within, stocks)
-
-
-def _to_instant(at: datetime | None) -> int | None:
-    return None if at is None else to_instant(at)

@@ -13,7 +13,7 @@ from schemas.crisis.maintenance import ChangeMaintenance, Coverage, EndMaintenan
 from schemas.matchers import Matcher, PatternInvalid
 from schemas.recurrence import RuleInvalid, parse_rule
 from schemas.words import EventType
-from services.console.http.answers import DecisionRouter, require_text, send_decision
+from services.console.http.answers import DecisionRouter, Subject, require_text, send_decision
 from services.console.http.context import (
     Cursor,
     DecisionBody,
@@ -186,11 +186,13 @@ async def _check_coverage_scope(
         await check_pole(author, pole, "poles")
 
 
-async def _check_window_scope(author: DecisionContext, body: DecisionBody | None, id: str) -> None:
+async def _check_window_scope(author: DecisionContext, id: str) -> None:
     """Refuse existing windows outside the author's scope, like `_check_coverage_scope`."""
     if is_limited(author.principal) and author.principal.role is not Role.SOURCE:
-        within = author.within(body)
-        await _check_coverage_scope(within, (await within.model.window(id)).covers)
+        await _check_coverage_scope(author, (await author.model.window(id)).covers)
+
+
+WINDOW = Subject(router, "/maintenance/{id}", "window", WindowPlanner, _check_window_scope)
 
 
 @router.decision("/maintenance", "Plan a window; its id is `window` of the result")
@@ -210,8 +212,9 @@ async def plan_window(author: WindowPlanner, body: WindowRequest) -> Response:
 
 @router.decision("/maintenance/{id}/change", "Replace a window as a whole", versioned=True)
 async def change_window(author: WindowPlanner, id: str, body: WindowRequest) -> Response:
-    await _check_window_scope(author, body, id)
-    await _check_coverage_scope(author.within(body), body)
+    within = author.within(body)
+    await _check_window_scope(within, id)
+    await _check_coverage_scope(within, body)
     return await send_decision(
         author,
         body,
@@ -223,12 +226,13 @@ async def change_window(author: WindowPlanner, id: str, body: WindowRequest) -> 
     )
 
 
-@router.decision(
-    "/maintenance/{id}/end", "End a window now; causes still open then call people", versioned=True
+WINDOW.forward(
+    "/end",
+    "End a window now; causes still open then call people",
+    EndMaintenance,
+    operation_id="end_window",
+    versioned=True,
 )
-async def end_window(author: WindowPlanner, id: str, body: DecisionBody | None = None) -> Response:
-    await _check_window_scope(author, body, id)
-    return await send_decision(author, body, "alerts", EndMaintenance, window=id)
 
 
 @router.get("/leases", summary="List alerts that machines keep alive, newest first")

@@ -15,7 +15,7 @@ from schemas.commands import (
     TakeTask,
 )
 from schemas.words import Answer, Channel, NotificationState, TaskState
-from services.console.http.answers import DecisionRouter, require_text, send_decision
+from services.console.http.answers import DecisionRouter, Subject, require_text, send_decision
 from services.console.http.context import (
     Cursor,
     DecisionBody,
@@ -87,13 +87,12 @@ async def list_tasks(
     )
 
 
-async def _check_task_scope(author: DecisionContext, body: DecisionBody | None, id: str) -> None:
+async def _check_task_scope(author: DecisionContext, id: str) -> None:
     """Refuse tasks of sites outside the author's scope; a task without a site is open to all."""
     if not is_limited(author.principal):
         return
-    within = author.within(body)
-    site = (await within.model.task(id)).site
-    site_record = (await within.model.reference()).sites.get(site or "")
+    site = (await author.model.task(id)).site
+    site_record = (await author.model.reference()).sites.get(site or "")
     if site is not None:
         check_scope(
             author.principal,
@@ -102,18 +101,11 @@ async def _check_task_scope(author: DecisionContext, body: DecisionBody | None, 
         )
 
 
-@router.decision("/tasks/{id}/take", "Take a task")
-async def take_task(author: TaskWorker, id: str, body: DecisionBody | None = None) -> Response:
-    await _check_task_scope(author, body, id)
-    return await send_decision(author, body, "alerts", TakeTask, task=id)
+TASK = Subject(router, "/tasks/{id}", "task", TaskWorker, _check_task_scope)
 
 
-@router.decision("/tasks/{id}/done", "Complete a task")
-async def complete_task(
-    author: TaskWorker, id: str, body: CompleteTaskRequest | None = None
-) -> Response:
-    await _check_task_scope(author, body, id)
-    return await send_decision(author, body, "alerts", CompleteTask, task=id)
+TASK.forward("/take", "Take a task", TakeTask)
+TASK.forward("/done", "Complete a task", CompleteTask, body=CompleteTaskRequest | None)
 
 
 @router.get("/notifications", summary="List notifications, newest first; people are tokens")

@@ -16,10 +16,10 @@ from schemas.callouts import CHUNK_PEOPLE, Called, DraftCallOut, StartCallOut, S
 from schemas.words import Channel, Level
 from services.console.http.answers import (
     DecisionRouter,
+    Subject,
     build_answer,
     find_repeated_answer,
     require_text,
-    send_decision,
 )
 from services.console.http.context import (
     Cursor,
@@ -98,6 +98,18 @@ async def get_callout(reader: LogReader, id: str) -> CallOut:
     return await reader.model.callout(id, texts=_may_read_texts(reader))
 
 
+async def check_callout_scope(author: DecisionContext, id: str) -> None:
+    """Refuse a call-out or headcount outside the author's scope.
+
+    Raises NotFound, ProblemError `out_of_scope`.
+    """
+    if is_limited(author.principal):
+        await check_sites(author, (await author.model.callout(id)).sites)
+
+
+CALLOUT = Subject(router, "/{id}", "callout", CallOutAuthor, check_callout_scope, "delivery")
+
+
 @router.decision("", "Draft a call-out: people, channels, end, cost. Nobody is called")
 async def draft_callout(author: CallOutAuthor, body: CallOutRequest) -> Response:
     author = author.within(body)
@@ -140,20 +152,8 @@ async def draft_callout(author: CallOutAuthor, body: CallOutRequest) -> Response
     return build_answer(author.request, outcome, author.lang)
 
 
-@router.decision("/{id}/start", "Start a call-out")
-async def start_callout(
-    author: CallOutAuthor, id: str, body: DecisionBody | None = None
-) -> Response:
-    await check_callout_scope(author.within(body), id)
-    return await send_decision(author, body, "delivery", StartCallOut, callout=id)
-
-
-@router.decision("/{id}/stop", "Stop a call-out")
-async def stop_callout(
-    author: CallOutAuthor, id: str, body: DecisionBody | None = None
-) -> Response:
-    await check_callout_scope(author.within(body), id)
-    return await send_decision(author, body, "delivery", StopCallOut, callout=id)
+CALLOUT.forward("/start", "Start a call-out", StartCallOut, operation_id="start_callout")
+CALLOUT.forward("/stop", "Stop a call-out", StopCallOut, operation_id="stop_callout")
 
 
 async def complete_correction(author: DecisionContext, body: CallOutRequest) -> CallOutRequest:
@@ -182,15 +182,6 @@ async def complete_correction(author: DecisionContext, body: CallOutRequest) -> 
             "danger": body.danger or wrong.danger,
         }
     )
-
-
-async def check_callout_scope(author: DecisionContext, id: str) -> None:
-    """Refuse a call-out or headcount outside the author's scope.
-
-    Raises NotFound, ProblemError `out_of_scope`.
-    """
-    if is_limited(author.principal):
-        await check_sites(author, (await author.model.callout(id)).sites)
 
 
 def _may_read_texts(reader: ReadContext) -> bool:

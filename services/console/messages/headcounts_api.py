@@ -15,9 +15,9 @@ from schemas.callouts import HeadcountAnswer, StartCallOut, StopCallOut, headcou
 from schemas.words import Channel, Level
 from services.console.http.answers import (
     DecisionRouter,
+    Subject,
     build_answer,
     find_repeated_answer,
-    send_decision,
 )
 from services.console.http.context import (
     Cursor,
@@ -169,12 +169,13 @@ async def start_headcount(author: HeadcountAuthor, body: HeadcountRequest) -> Re
     return build_answer(author.request, outcome, author.lang)
 
 
-@router.decision("/{id}/close", "Close a headcount by decision, before the share is reached")
-async def close_headcount(
-    author: HeadcountAuthor, id: str, body: DecisionBody | None = None
-) -> Response:
-    await check_callout_scope(author.within(body), id)
-    return await send_decision(author, body, "delivery", StopCallOut, callout=id)
+HEADCOUNT = Subject(router, "/{id}", "callout", HeadcountAuthor, check_callout_scope, "delivery")
+HEADCOUNT.forward(
+    "/close",
+    "Close a headcount by decision, before the share is reached",
+    StopCallOut,
+    operation_id="close_headcount",
+)
 
 
 @router.get(

@@ -23,7 +23,13 @@ from services.console.exports.tables import (
     build_csv_response,
     read_all_pages,
 )
-from services.console.http.answers import DecisionRouter, require_text, send_decision, send_text
+from services.console.http.answers import (
+    DecisionRouter,
+    Subject,
+    require_text,
+    send_decision,
+    send_text,
+)
 from services.console.http.context import (
     Cursor,
     DecisionBody,
@@ -131,6 +137,19 @@ async def get_declaration_draft(reader: LogReader, id: str) -> DeclarationDraft:
     return await reader.model.declaration_draft(id)
 
 
+async def check_clock_scope(author: DecisionContext, id: str) -> None:
+    """Refuse a clock of an incident outside the author's scope.
+
+    A clock without an incident belongs to the whole territory. Raises NotFound.
+    """
+    if author.principal.scope.sites or author.principal.scope.poles:
+        obligation = await author.model.obligation(id)
+        await check_incident(author, obligation.incident)
+
+
+CLOCK = Subject(router, "/obligations/{id}", "clock", Decider, check_clock_scope)
+
+
 @router.decision(
     "/obligations",
     "Start the clock of an obligation in an incident; its id is `clock` of the result",
@@ -159,20 +178,10 @@ async def fulfil_obligation(author: Decider, id: str, body: Declaration) -> Resp
     )
 
 
-@router.decision(
-    "/obligations/{id}:dismiss", "End a clock that does not apply, with a reason", versioned=True
+CLOCK.forward(
+    ":dismiss",
+    "End a clock that does not apply, with a reason",
+    DismissObligation,
+    needs_reason=True,
+    versioned=True,
 )
-async def dismiss_obligation(author: Decider, id: str, body: DecisionBody) -> Response:
-    require_text(body.reason)
-    await check_clock_scope(author.within(body), id)
-    return await send_decision(author, body, "alerts", DismissObligation, clock=id)
-
-
-async def check_clock_scope(author: DecisionContext, id: str) -> None:
-    """Refuse a clock of an incident outside the author's scope.
-
-    A clock without an incident belongs to the whole territory. Raises NotFound.
-    """
-    if author.principal.scope.sites or author.principal.scope.poles:
-        obligation = await author.model.obligation(id)
-        await check_incident(author, obligation.incident)

@@ -20,7 +20,7 @@ from schemas.reference import (
     SectionData,
     compute_version,
 )
-from services.console.http.answers import DecisionRouter, require_text, send_decision
+from services.console.http.answers import DecisionRouter, Subject, require_text, send_decision
 from services.console.http.context import (
     Cursor,
     DecisionBody,
@@ -46,6 +46,7 @@ router = DecisionRouter(prefix="/api/v1/reference/changes", tags=["reference"])
 ReferenceDecider = Annotated[
     DecisionContext, Depends(require_decision(Permission.REFERENCE_DECIDE, whole_territory=True))
 ]
+CHANGE = Subject(router, "/{id}", "change", ReferenceDecider)
 
 
 class VersionProposal(DecisionBody):
@@ -176,15 +177,14 @@ async def _approve_edit(
     )
 
 
-@router.decision(
-    "/{id}/decline",
+CHANGE.forward(
+    "/decline",
     "Decline a change as a second person, with a reason",
+    c.DeclineReference,
+    needs_reason=True,
     operation_id="decline_reference_change",
     versioned=True,
 )
-async def decline_change(author: ReferenceDecider, id: str, body: DecisionBody) -> Response:
-    require_text(body.reason)
-    return await send_decision(author, body, "alerts", c.DeclineReference, change=id)
 
 
 async def _check_own_change(author: DecisionContext, id: str) -> None:
