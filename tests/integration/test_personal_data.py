@@ -535,7 +535,11 @@ def links(vigie: RunningVigie, realm: str) -> dict[str, str]:
 def say(vigie: RunningVigie, token: str, said: HeadcountAnswer) -> None:
     """Answer without a login: the page asks, its button answers."""
     with httpx.Client(
-        base_url=vigie.url, headers={"Accept-Language": "fr"}, timeout=20, trust_env=False
+        base_url=vigie.url,
+        headers={"Accept-Language": "fr"},
+        timeout=20,
+        trust_env=False,
+        follow_redirects=True,
     ) as phone:
         page = phone.get(f"/a/{token}")
         assert page.status_code == 200

@@ -252,8 +252,9 @@ class AnswerPage:
     ) -> dict[str, Any]:
         """Record the answer of the pressed button and return the context of the page.
 
-        If the read model is unavailable, it is that of `message.html` (`template`). Raises
-        ProblemError.
+        It has `is_settled` if the page of the link says the same by now: show that one, because a
+        phone that restores the answer to a form shows an error instead. If the read model is
+        unavailable, it is that of `message.html` (`template`). Raises ProblemError.
         """
         link = self.link(token)
         if answer_code in tuple(AttendanceMode):
@@ -291,6 +292,11 @@ class AnswerPage:
             if result.state not in COUNTED_STATES or unread.problem.code not in UNREADABLE_CODES:
                 raise
             return build_received_page(DisplayChoice.of(request))
+        is_settled = (
+            result.state == "applied"
+            and context["answered"] == answer_code
+            and (safety is None or context["safety"] == safety.value)
+        )
         if result.state in COUNTED_STATES and (
             context["answered"] is None or (changes and context["answered"] != answer_code)
         ):
@@ -312,7 +318,7 @@ class AnswerPage:
                 if not context["simulated"]
                 else context["shown_at"],
             }
-        return context
+        return context | {"is_settled": is_settled}
 
     async def _state_attendance(
         self, request: Request, link: AnswerLink, token: str, attendance: StatedAttendance
@@ -326,6 +332,7 @@ class AnswerPage:
                 raise
             return build_received_page(DisplayChoice.of(request))
         if result.state in COUNTED_STATES:
+            context["is_settled"] = context["attendance"] == attendance.mode.value
             context["attendance"] = attendance.mode.value
         else:
             context["refusal"] = result.detail or ""

@@ -272,7 +272,10 @@ def _add_answer_pages(router: APIRouter) -> None:
         eta_min: Annotated[int | None, Form(ge=0, le=MAX_ETA_MIN)] = None,
     ) -> Response:
         page = answering(request)
-        return shown_as(request, await page.answer(request, token, answer, instead, eta_min))
+        context = await page.answer(request, token, answer, instead, eta_min)
+        if context.get("is_settled"):
+            return _mark_private(RedirectResponse(f"/a/{token}", 303))
+        return shown_as(request, context)
 
 
 def _mark_private(response: Response) -> Response:

@@ -383,7 +383,7 @@ class Browser:
 
     async def post(self, path: str, body: object = None, *, role: str = "admin") -> httpx.Response:
         if isinstance(body, dict) and "answer" in body and path.startswith("/a/"):
-            return await self._http.post(path, data=body)
+            return await self._http.post(path, data=body, follow_redirects=True)
         return await self._http.post(path, json=body, headers={"Cookie": f"{COOKIE}={role}"})
 
 

@@ -145,6 +145,17 @@ async def test_the_link_of_a_cancelled_action_asks_for_nothing() -> None:
     assert "Je m’en charge" not in page_text
 
 
+async def test_an_answer_leads_back_to_the_page_of_the_link() -> None:
+    """A phone that restores the answer to a form shows an error, and its owner knows nothing."""
+    browser, _ = answering(called("answered", answer="ack"), "applied")
+    page = await browser.post(f"/a/{token()}", {"answer": "ack"})
+    assert [one.status_code for one in page.history] == [303]
+    assert "Prise en charge enregistrée" in words(page.text)
+    other = await browser.post(f"/a/{token()}", {"answer": "decline"})
+    assert not other.history, "the page of the link does not say why this answer does not count"
+    assert "Vous avez déjà accepté" in words(other.text)
+
+
 async def test_a_refused_answer_can_be_repeated() -> None:
     browser, _ = answering(called(), "refused")
     assert "Je prends en charge" in words(
