@@ -9,16 +9,21 @@ from schemas import calling
 from schemas import callouts as k
 from schemas import continuity as c
 from schemas import reassignment as g
+from schemas.base import Instant
 from schemas.catalogue.event_types import endangers_people
 from schemas.crisis import resource_requests as res
 from schemas.crisis.actions import ActionRow
+from schemas.crisis.communication import StatementRow
 from schemas.crisis.handovers import HandoverRow
 from schemas.crisis.obligations import ObligationRow
 from schemas.ranks import POLE_DIRECTOR_ROLE
+from schemas.reference_changes import ReferenceChangeRow
 from schemas.words import TaskState
 from services.console import resources as r
 from services.console.attention.rows import MAX_NEW, Demand, DemandRows, limit_demands, list_demands
-from services.console.read_model.query_base import QueryBase, get_snapshot_time
+from services.console.logbook.erasures import Erasures
+from services.console.public.queries import PublicationQueries
+from services.console.read_model.query_base import get_snapshot_time
 from services.console.resources import to_datetime
 from services.runtime.http.problems import build_field_problem
 
@@ -66,7 +71,7 @@ def _filter(rows: Mapping[_K, _V], is_kept: Callable[[_V], bool]) -> dict[_K, _V
     return {id: row for id, row in rows.items() if is_kept(row)}
 
 
-class AttentionQueries(QueryBase):
+class AttentionQueries(PublicationQueries):
     async def attention(
         self, role: str | None = None, *, poles: Container[str] | None = None
     ) -> r.AttentionState:
@@ -103,6 +108,10 @@ class AttentionQueries(QueryBase):
             await read(res.ResourceRequestRow),
             await read(ObligationRow),
             await read(HandoverRow),
+            await read(StatementRow),
+            await read(ReferenceChangeRow),
+            self._list_erasure_times(),
+            await self.stale_pages(),
             dangers=frozenset(
                 row.id for row in asked_about.values() if endangers_people(row.type, row.severity)
             ),
@@ -127,6 +136,13 @@ class AttentionQueries(QueryBase):
             rate=state.rate,
             limit=MAX_NEW,
         )
+
+    def _list_erasure_times(self) -> list[Instant]:
+        """Return when the erasures of this realm were proposed that wait now; none in the past."""
+        if self._texts is None or self._moment is not None:
+            return []
+        proposals = Erasures(self._texts).open()
+        return [one.at for one in proposals if one.realm == self._realm]
 
 
 def _build_line(demand: Demand) -> r.DemandLine:

@@ -20,13 +20,17 @@ from schemas.callouts import CallOutRow
 from schemas.continuity import ActivityRow, AlarmRow, ClockRow, LocalClockRow, PlanRow
 from schemas.crisis.actions import OPEN_ACTION_STATES, ActionRow
 from schemas.crisis.area_orders import AREA_ORDER
+from schemas.crisis.communication import StatementRow, StatementState
 from schemas.crisis.handovers import HandoverRow, HandoverState
 from schemas.crisis.obligations import ObligationRow, ObligationState
+from schemas.crisis.publication import PublicPage
 from schemas.crisis.resource_requests import WAITING_STATES, RequestPriority, ResourceRequestRow
-from schemas.ranks import HOLD_ROLE, POLE_DIRECTOR_ROLE
+from schemas.ranks import COMMUNICATION_ROLE, HOLD_ROLE, POLE_DIRECTOR_ROLE
 from schemas.reassignment import ProposalRow, ProposalState
+from schemas.reference_changes import ChangeState, ReferenceChangeRow
 from schemas.words import ActionState, CardState, ClockState, IncidentState, PlanState, TaskState
 from services.console.incidents.merging import find_standing_incident
+from services.console.public.document import StalePage
 
 MAX_NEW: Final = 10
 """Most new demands on one person in ten minutes (EEMUA 191)."""
@@ -37,6 +41,7 @@ CELL_ROLE: Final = "cellule_situation"
 """Role of the cell that owns all work without another owner."""
 LOGISTICS_ROLE: Final = "cellule_logistique"
 """Role of the cell that finds resources."""
+_PUBLISHING_ROLES: Final = frozenset({COMMUNICATION_ROLE, HOLD_ROLE, "dgs_directeur_de_crise"})
 PEOPLE_KINDS: Final = ("help", "missing", "counting", "headcount")
 """Kinds of demands about people in need of help or missing: the first of all."""
 HELP_KEPT_MS: Final = 4 * HOUR_MS
@@ -45,6 +50,7 @@ DEMAND_KINDS: Final = (
     "danger",
     "danger_doubted",
     "danger_placeless",
+    "page_dangerous",
     AREA_ORDER,
     *PEOPLE_KINDS,
     "escalation",
@@ -62,6 +68,10 @@ DEMAND_KINDS: Final = (
     "obligation",
     "obligation_late",
     "handover_signed",
+    "statement_submitted",
+    "change_proposed",
+    "erasure_proposed",
+    "page_stale",
 )
 """Kinds of demands; every other one is a kind of task."""
 _DANGER_ROWS: Final = {"verify_report": "danger_doubted", "link_site": "danger_placeless"}
@@ -123,6 +133,11 @@ class DemandRows:
     requests: Mapping[str, ResourceRequestRow] = field(default_factory=dict)
     obligations: Mapping[str, ObligationRow] = field(default_factory=dict)
     handovers: Mapping[str, HandoverRow] = field(default_factory=dict)
+    statements: Mapping[str, StatementRow] = field(default_factory=dict)
+    changes: Mapping[str, ReferenceChangeRow] = field(default_factory=dict)
+    erasures: Sequence[Instant] = ()
+    """Times of the erasures that wait for a second person."""
+    stale_pages: Mapping[PublicPage, StalePage] = field(default_factory=dict)
     dangers: frozenset[str] = frozenset()
     """Reports of danger to people that somebody has to verify, or to ask for a place."""
     missing: Mapping[str, Headcount] = field(default_factory=dict)
@@ -256,6 +271,8 @@ def list_demands(facts: DemandRows, now: Instant) -> list[Demand]:
         *_list_requests(facts),
         *_list_obligations(facts, now),
         *_list_handovers(facts),
+        *_list_second_persons(facts),
+        *_list_stale_pages(facts),
     ]
 
 
@@ -706,6 +723,45 @@ def _list_handovers(facts: DemandRows) -> Iterator[Demand]:
                 row.signed.at,
                 frozenset({row.signed.role, CELL_ROLE, HOLD_ROLE}),
             )
+
+
+def _list_second_persons(facts: DemandRows) -> Iterator[Demand]:
+    """Yield one row per kind of decision that waits for a person other than its author.
+
+    Rules D58, D63 and D91.
+    """
+    submissions = [
+        row.submitted.at
+        for row in facts.statements.values()
+        if row.state is StatementState.SUBMITTED and row.submitted is not None
+    ]
+    proposals = [
+        row.decisions[0].at for row in facts.changes.values() if row.state is ChangeState.PROPOSED
+    ]
+    for kind, urgency, roles, times in (
+        ("statement_submitted", Urgency.DECISION, _PUBLISHING_ROLES, submissions),
+        ("change_proposed", Urgency.REST, frozenset({HOLD_ROLE}), proposals),
+        ("erasure_proposed", Urgency.REST, frozenset({HOLD_ROLE}), facts.erasures),
+    ):
+        if times:
+            yield Demand(kind, kind, urgency, min(times), roles, len(times))
+
+
+def _list_stale_pages(facts: DemandRows) -> Iterator[Demand]:
+    """Yield one row for published pages that are out of date, and one for those in danger's way.
+
+    Rules D96 and D97.
+    """
+    for is_dangerous in (True, False):
+        times = [
+            page.published_at
+            for page in facts.stale_pages.values()
+            if page.is_dangerous is is_dangerous
+        ]
+        kind = "page_dangerous" if is_dangerous else "page_stale"
+        urgency = Urgency.DANGER if is_dangerous else Urgency.REST
+        if times:
+            yield Demand(kind, kind, urgency, min(times), _PUBLISHING_ROLES, len(times))
 
 
 def find_attention_time(row: ObligationRow) -> Instant:

@@ -7,6 +7,7 @@ tell what happens to one person.
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, Final, Literal
 
 from pydantic import Field
@@ -214,7 +215,7 @@ def _list_destinations(
         is_home = place == TELEWORK
         destinations.append(
             Destination(
-                place="" if is_home else f"{names.site(place)}, {_find_commune(place, names)}",
+                place="" if is_home else _name_place(place, names),
                 minutes=0 if is_home else max(line.minutes for line in own_lines),
                 starts_at=min(starts, default=None),
                 is_barred=place in barred_sites,
@@ -223,8 +224,25 @@ def _list_destinations(
     return tuple(destinations)
 
 
-def _find_commune(site: str, names: TerritoryNames) -> str:
-    return names.sites[site].commune_name if site in names.sites else ""
+def _name_place(site: str, names: TerritoryNames) -> str:
+    commune = names.sites[site].commune_name if site in names.sites else ""
+    return f"{names.site(site)}, {commune}"
+
+
+def sends_to_barred_site(
+    published: AgentsDocument, barred_sites: AbstractSet[str], names: TerritoryNames
+) -> bool:
+    """Tell whether a published page lets agents go to a site that nobody is sent to."""
+    barred_places = {_name_place(site, names) for site in barred_sites}
+    stopped_sites = {
+        one.id for one in published.concerned if one.is_barred or one.status is PublicStatus.CLOSED
+    }
+    destinations = [
+        place for one in published.concerned for group in one.groups for place in group.destinations
+    ]
+    return not stopped_sites.issuperset(barred_sites & names.sites.keys()) or any(
+        place.place in barred_places and not place.is_barred for place in destinations
+    )
 
 
 def list_changed_sites(published: AgentsDocument | None, present: AgentsDocument) -> list[str]:

@@ -7,6 +7,7 @@ confirmed report tells is left out.
 import math
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
 from typing import Any, Final, Literal
@@ -17,7 +18,7 @@ from schemas.alerts import SiteRow
 from schemas.base import Instant, Model
 from schemas.reference import PublicInformation, SectionData, Site, Statements
 from schemas.words import Certainty, SiteStatus
-from services.console.texts.names import shorten_site_name
+from services.console.texts.names import TerritoryNames, shorten_site_name
 
 EARTH_KM: Final = 6371.0
 _REMARK: Final = re.compile(r"\s*\([^()]*\)$")
@@ -70,6 +71,15 @@ class ServicesDocument(Model):
     next_at: Instant | None = None
     phone: str | None = None
     services: tuple[PublicServicePlaces, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StalePage:
+    """A published page that no longer tells the present state."""
+
+    published_at: Instant
+    is_dangerous: bool
+    """It sends people to a site that nobody is sent to."""
 
 
 def hash_content(document: Model) -> str:
@@ -155,6 +165,21 @@ def _build_place(site: Site, status: PublicStatus, substitutes: Sequence[Site]) 
         commune=site.commune_name,
         status=status,
         instead=instead,
+    )
+
+
+def names_barred_place(
+    published: ServicesDocument, barred_sites: Iterable[str], names: TerritoryNames
+) -> bool:
+    """Tell whether a published page sends the public to a site that nobody is sent to."""
+    sites = [names.sites[id] for id in barred_sites if id in names.sites]
+    barred_places = {f"{name_publicly(site)}, {site.commune_name}" for site in sites}
+    places = [place for service in published.services for place in service.places]
+    return any(
+        place.instead in barred_places
+        if place.status is PublicStatus.CLOSED
+        else f"{place.name}, {place.commune}" in barred_places
+        for place in places
     )
 
 

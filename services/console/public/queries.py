@@ -14,15 +14,18 @@ from services.console.public.agents import (
     AgentsDocument,
     build_agents_document,
     list_changed_sites,
+    sends_to_barred_site,
 )
 from services.console.public.document import (
     PublicPlace,
     PublicStatus,
     ServicesDocument,
+    StalePage,
     build_services_document,
     find_public_information,
     hash_content,
     list_changes,
+    names_barred_place,
 )
 from services.console.public.render import PublishedVersion
 from services.console.read_model.query_base import (
@@ -101,6 +104,26 @@ class PublicationQueries(QueryBase):
             draft=draft,
             counts=counts,
         )
+
+    async def stale_pages(self) -> dict[PublicPage, StalePage]:
+        """Return the published pages that no longer tell the present state."""
+        view = await self.read()
+        rows = (await view.picture.rows(PublicationRow)).values()
+        barred_sites = await find_barred_sites(view.picture)
+        stale_pages = {}
+        for row in rows:
+            published = self._read_document(row)
+            if published is None:
+                continue
+            if hash_content(published) != hash_content(await self.present_document(row.id)):
+                names = view.picture.reference.names
+                stale_pages[row.id] = StalePage(
+                    row.published.at,
+                    names_barred_place(published, barred_sites, names)
+                    if isinstance(published, ServicesDocument)
+                    else sends_to_barred_site(published, barred_sites, names),
+                )
+        return stale_pages
 
     async def present_document(self, page: PublicPage) -> ServicesDocument | AgentsDocument:
         """Build the document that a publication would freeze now."""

@@ -23,6 +23,7 @@ from services.console.public.agents import (
     render_agents_page,
     render_answered_page,
     render_answers,
+    sends_to_barred_site,
 )
 from tests.shipped import territory
 from tests.unit.console.held import reference
@@ -142,6 +143,15 @@ def test_agents_of_a_site_in_the_area_of_an_order_do_not_work_as_usual(moved: in
     assert "N’allez pas à votre site. Attendez l’appel de votre responsable de site." in text
     assert "Rien n’est annoncé" not in text
     assert "rien ne change pour vous" not in text
+
+
+def test_a_published_page_that_lets_agents_go_to_a_place_under_an_order_is_found() -> None:
+    before = document(line(BIG, STAFF[BIG]))
+    assert not sends_to_barred_site(before, frozenset(), NAMES)
+    for barred in (frozenset({HOST}), frozenset({OTHER})):
+        assert sends_to_barred_site(before, barred, NAMES)
+        after = document(line(BIG, STAFF[BIG]), barred=barred)
+        assert not sends_to_barred_site(after, barred, NAMES)
 
 
 def test_a_closed_site_under_an_order_stays_closed() -> None:

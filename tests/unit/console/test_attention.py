@@ -11,10 +11,17 @@ from schemas.calling import EscalationRow, WaveRow
 from schemas.callouts import CallOutRow
 from schemas.continuity import ActivityRow, AlarmRow, ClockRow, PlanRow
 from schemas.crisis.actions import ActionRow
-from schemas.crisis.communication import Signature
+from schemas.crisis.communication import (
+    Audience,
+    Signature,
+    StatementRow,
+    StatementState,
+)
 from schemas.crisis.handovers import HandoverRow, HandoverState
+from schemas.crisis.publication import PublicPage
 from schemas.crisis.resource_requests import ResourceRequestRow
 from schemas.ranks import POLE_DIRECTOR_ROLE
+from schemas.reference_changes import ChangeDecision, ChangeState, ReferenceChangeRow
 from schemas.words import (
     ActivityState,
     Certainty,
@@ -36,6 +43,7 @@ from services.console.attention.rows import (
     limit_demands,
     list_demands,
 )
+from services.console.public.document import StalePage
 from tests.shipped import territory
 
 ROLE = "coordinateur_pca"
@@ -220,6 +228,58 @@ def test_a_signed_handover_asks_for_the_second_signature_until_somebody_takes_it
         assert (demand.kind, demand.since) == ("handover_signed", 5 * MINUTE_MS)
     for row in (draft, accepted):
         assert list_demands(DemandRows(POLICY, handovers={"1": row}), 10 * MINUTE_MS) == []
+
+
+def test_decisions_of_two_persons_ask_for_the_second_one() -> None:
+    by = Signature(by="p-1", role="cellule_com", at=5 * MINUTE_MS)
+    submitted = StatementRow(
+        id="s",
+        state=StatementState.SUBMITTED,
+        audience=Audience.USERS,
+        text_id="t",
+        drafted=by,
+        submitted=by,
+        changed_at=by.at,
+    )
+    proposal = ChangeDecision(what="proposed", by="p-1", role=ROLE, at=6 * MINUTE_MS)
+    proposed = ReferenceChangeRow(
+        id="c",
+        state=ChangeState.PROPOSED,
+        reference="v2",
+        base="v1",
+        sections=(),
+        decisions=(proposal,),
+    )
+    facts = DemandRows(
+        POLICY, statements={"s": submitted}, changes={"c": proposed}, erasures=[7 * MINUTE_MS]
+    )
+    queue = seen(facts, ROLE, 10 * MINUTE_MS).queue
+    assert [(d.kind, d.since // MINUTE_MS, d.count) for d in queue] == [
+        ("statement_submitted", 5, 1),
+        ("change_proposed", 6, 1),
+        ("erasure_proposed", 7, 1),
+    ]
+    assert [d.kind for d in seen(facts, "cellule_com", 10 * MINUTE_MS).queue] == [
+        "statement_submitted"
+    ]
+    decided = DemandRows(
+        POLICY,
+        statements={"s": submitted.model_copy(update={"state": StatementState.VALIDATED})},
+        changes={"c": proposed.model_copy(update={"state": ChangeState.APPROVED})},
+    )
+    assert list_demands(decided, 10 * MINUTE_MS) == []
+
+
+def test_a_published_page_that_sends_people_into_danger_goes_first() -> None:
+    pages = {
+        PublicPage.SERVICES: StalePage(MINUTE_MS, is_dangerous=False),
+        PublicPage.AGENTS: StalePage(2 * MINUTE_MS, is_dangerous=True),
+    }
+    queue = seen(DemandRows(POLICY, stale_pages=pages), "cellule_com", 10 * MINUTE_MS).queue
+    assert [(d.kind, d.urgency) for d in queue] == [
+        ("page_dangerous", Urgency.DANGER),
+        ("page_stale", Urgency.REST),
+    ]
 
 
 def test_fifty_silent_sites_of_an_incident_are_one_row() -> None:

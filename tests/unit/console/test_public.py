@@ -25,6 +25,7 @@ from services.console.public.document import (
     hash_content,
     list_changes,
     name_publicly,
+    names_barred_place,
     read_public_status,
 )
 from services.console.public.render import MAX_BYTES, PublishedVersion, render_files, sign_files
@@ -143,6 +144,9 @@ def test_the_public_is_not_sent_into_the_area_of_an_order() -> None:
     assert place(one, PMI.name).status is PublicStatus.CLOSED
     assert place(one, PMI.name).instead not in (None, nearest)
     assert place(one, name_publicly(inside)) is None
+    names = reference().names
+    assert names_barred_place(document(closed), {inside.id}, names)
+    assert not names_barred_place(one, {inside.id, PMI.id}, names)
 
 
 def test_the_public_goes_to_the_nearest_open_place_where_the_territory_says_so() -> None:
@@ -319,10 +323,15 @@ def publication(one: ServicesDocument, **values: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def desk() -> tuple[Browser, HeldModel]:
+    return open_desk(SiteStatus.CLOSED)
+
+
+def open_desk(status: SiteStatus) -> tuple[Browser, HeldModel]:
+    """Return a published page on which a site is open that has this status now."""
     realm_state = crisis()
     one = document(exercise=True)
     realm_state.put("publications", publication(one))
-    realm_state.put("sites", row(PMI.id, SiteStatus.CLOSED, cause(SiteStatus.CLOSED)).model_dump())
+    realm_state.put("sites", row(PMI.id, status, cause(status)).model_dump())
     browser, model = browsing(realm_state)
     model.words.kept["doc"] = TextItem(raw=one.model_dump_json().encode())
     return browser, model
@@ -362,3 +371,15 @@ async def test_the_api_lists_waiting_changes(desk: tuple[Browser, HeldModel]) ->
 def test_commands_carry_the_page() -> None:
     command = PublishPage(author="a", role="r", page="services", text_id="t", digest="d")
     assert RetractPage(author="a", role="r", page=command.page).page == "services"
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(SiteStatus.CLOSED, "page_stale"), (SiteStatus.EVACUATED, "page_dangerous")],
+)
+async def test_the_cell_is_asked_about_a_page_that_is_out_of_date(
+    status: SiteStatus, kind: str
+) -> None:
+    browser, _model = open_desk(status)
+    queue = (await browser.get(f"/api/v1/attention?realm={REALM}", role="cell")).json()["queue"]
+    assert [one["kind"] for one in queue if one["kind"].startswith("page_")] == [kind]
