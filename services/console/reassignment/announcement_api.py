@@ -3,9 +3,10 @@
 Managers get their orders with the approval. There are thousands of agents, and messages cost money,
 so informing them is a separate act, like every call-out. Names are unknown here: each agent reads
 how many leave the site, work at home or come, and that the manager names the persons. Rule D58.
+While an order to leave or to shelter stands at one end, the agents of both ends read nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,7 +15,7 @@ from pydantic import Field
 
 from schemas.base import Command, Instant
 from schemas.callouts import StartCallOut
-from schemas.reassignment import OrderRow
+from schemas.reassignment import OrderRow, ReassignmentRow
 from schemas.words import Channel, Level
 from services.console.http.answers import DecisionRouter, build_answer, find_repeated_answer
 from services.console.http.context import DecisionBody, DecisionContext
@@ -147,6 +148,25 @@ def compose_message(one: SiteAnnouncement, name: str, _: Translator) -> str:
     return " ".join(sentences)
 
 
+def drop_stopped_announcements(
+    announcements: Iterable[SiteAnnouncement],
+    lines: Iterable[ReassignmentRow],
+    barred_sites: Container[str],
+) -> list[SiteAnnouncement]:
+    """Drop announcements of moves from or to a site that nobody is sent to. D78 and D102."""
+    stopped_orders = {
+        (line.decision, site)
+        for line in lines
+        if line.place in barred_sites
+        for site in (line.site, line.place)
+    }
+    return [
+        one
+        for one in announcements
+        if one.site not in barred_sites and (one.decision, one.site) not in stopped_orders
+    ]
+
+
 @router.decision(
     "/reassignments/{proposal}/announce",
     "Announce reassignments to the agents of the sites, by count: first as drafts, then "
@@ -162,6 +182,18 @@ async def announce_reassignments(
     announcements = merge_orders(await author.model.orders(proposal_row.id))
     if not announcements:
         raise build_conflict("Aucun ordre n’est parti.", "No order went out.")
+    announcements = drop_stopped_announcements(
+        announcements,
+        await author.model.lines_of(proposal_row.id),
+        await author.model.barred_sites(),
+    )
+    if not announcements:
+        raise build_conflict(
+            "Une consigne d’évacuation ou de confinement tient à ces sites : ne prévenez pas les "
+            "agents avant sa fin.",
+            "An order to leave or to shelter stands at these sites: do not inform the agents "
+            "before its end.",
+        )
     await check_sites(author, {one.site for one in announcements})
     callout_states = {
         row.id: row.state

@@ -97,6 +97,11 @@ class ReassignmentQueries(QueryBase):
             if row.proposal == proposal
         ]
 
+    async def lines_of(self, proposal: str) -> list[g.ReassignmentRow]:
+        """Return the approved lines of a proposal."""
+        rows = (await (await self.read()).picture.rows(g.ReassignmentRow)).values()
+        return [row for row in rows if row.proposal == proposal]
+
     async def reassignment(self, id: str) -> r.ReassignmentLine:
         """Return one approved line. Raises NotFound."""
         view = await self.read()

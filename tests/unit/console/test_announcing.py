@@ -10,10 +10,12 @@ from services.console.i18n import SOURCE, get_translator
 from services.console.reassignment.announcement_api import (
     SiteAnnouncement,
     compose_message,
+    drop_stopped_announcements,
     merge_orders,
 )
 from services.console.reassignment.screen import AnnouncementState, sum_announcements
 from services.console.resources import CallOut, Estimate, Proposal, ProposalDecision
+from tests.unit.console.test_agents_page import line
 
 AT = datetime(2027, 11, 14, 4, 15, tzinfo=UTC)
 
@@ -29,6 +31,21 @@ def order(site: str, part: int = 0, **counts: int) -> OrderRow:
         }
         | counts
     )
+
+
+def test_agents_read_nothing_of_a_move_to_or_from_a_site_under_an_order() -> None:
+    """Agents read that they go, while their manager was told to keep them."""
+    announcements = merge_orders(
+        [order("cen-1", leave=30), order("cen-2", come=30), order("cen-3", leave=5, stay_home=5)]
+    )
+    moves = [line(("cen-1", "secretaire"), 30, "cen-2", decision="d-1")]
+
+    def list_sites(*barred_sites: str) -> list[str]:
+        return [one.site for one in drop_stopped_announcements(announcements, moves, barred_sites)]
+
+    assert list_sites() == ["cen-1", "cen-2", "cen-3"]
+    assert list_sites("cen-2") == ["cen-3"]
+    assert list_sites("cen-3") == ["cen-1", "cen-2"]
 
 
 def test_the_parts_of_an_order_are_one_message_about_moving_agents() -> None:

@@ -13,7 +13,7 @@ from fastapi import Request, Response
 from schemas.base import Command
 from schemas.callouts import DraftCallOut, StartCallOut
 from schemas.people.directory import Contact, ContactPoint
-from schemas.reassignment import OrderRow
+from schemas.reassignment import OrderRow, ReassignmentRow
 from schemas.runtime import SetPace
 from schemas.words import Channel
 from services.console.http import commands_api
@@ -259,6 +259,12 @@ class Reassigned:
             )
             for site in ("cen-1", "cen-2")
         ]
+
+    async def lines_of(self, _id: str) -> list[ReassignmentRow]:
+        return []
+
+    async def barred_sites(self) -> frozenset[str]:
+        return frozenset()
 
     async def callouts(self, **_more: object) -> Any:
         commands = self._deciders.sent.values()
