@@ -8,6 +8,7 @@ docs/explanation/log-protocol.md.
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from importlib import import_module
 from typing import Annotated, Any, ClassVar, Final, NewType, TypeVar
 
@@ -162,6 +163,15 @@ def message_class(wire: str) -> type[Message]:
     if wire not in _MESSAGES and wire not in load_messages():
         raise UnknownType(f"unknown message type {wire!r}")
     return _MESSAGES[wire]
+
+
+@lru_cache(maxsize=1024)
+def is_command(wire: str) -> bool:
+    """Return whether a CloudEvents type is that of a command; no unknown type is."""
+    try:
+        return issubclass(message_class(wire), Command)
+    except UnknownType:
+        return False
 
 
 def parse_open(wire: str, data: bytes) -> Message:

@@ -6,14 +6,22 @@ docs/reference/rules.md, section 13.
 """
 
 import json
-from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+import operator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Discriminator, Field, Tag
 
 from schemas.base import Model
 
 Op = Literal[">=", ">", "<=", "<", "=="]
+COMPARISONS: Final[Mapping[str, Callable[[float, float], bool]]] = {
+    ">=": operator.ge,
+    ">": operator.gt,
+    "<=": operator.le,
+    "<": operator.lt,
+    "==": operator.eq,
+}
 Value = bool | int | float | str
 
 

@@ -201,12 +201,7 @@ class MessageText:
     @cached_property
     def subject(self) -> str:
         """Subject of the e-mail, clear without opening it."""
-        try:
-            return self._fit_text(
-                self._shapes["subject"], {}, SUBJECT_MAX_CHARACTERS, len, cuts=True
-            )
-        except MissingValue:
-            return self._minimal_subject()
+        return self._build_title("subject", SUBJECT_MAX_CHARACTERS)
 
     @cached_property
     def lines(self) -> tuple[str, ...]:
@@ -261,12 +256,7 @@ class MessageText:
     @cached_property
     def push_title(self) -> str:
         """Title of a notification of the app."""
-        try:
-            return self._fit_text(
-                self._shapes["push_title"], {}, TITLE_MAX_CHARACTERS, len, cuts=True
-            )
-        except MissingValue:
-            return self._minimal_subject()
+        return self._build_title("push_title", TITLE_MAX_CHARACTERS)
 
     @cached_property
     def push(self) -> str:
@@ -318,6 +308,12 @@ class MessageText:
     def _minimal(self, more: Values) -> str:
         """Return the message for a row that lacks values of its template."""
         return render(str(self.phrases.words["minimal"]), self._values(spoken=False) | dict(more))
+
+    def _build_title(self, name: str, most: int) -> str:
+        try:
+            return self._fit_text(self._shapes[name], {}, most, len, cuts=True)
+        except MissingValue:
+            return self._minimal_subject()
 
     def _minimal_subject(self) -> str:
         values = self._values(spoken=False)

@@ -39,19 +39,13 @@ def build_reference_commands(
     ]
 
 
-async def publish_territory(
-    producer: RecordSender,
-    territory: Territory,
-    realm: str,
-    *,
-    author: str = "system:reference",
-    role: str = "admin",
-) -> None:
+async def publish_territory(producer: RecordSender, territory: Territory, realm: str) -> None:
     """Send every section to alerts, which forwards them to the other services.
 
     Returns when all are accepted. Raises BrokerAway.
     """
-    for input_id, command in build_reference_commands(territory, realm, author, role):
+    author = "system:reference"
+    for input_id, command in build_reference_commands(territory, realm, author, "admin"):
         await producer.send(
             select_urgent_topic("alerts", realm), realm, command, id=input_id, source=f"/{author}"
         )

@@ -236,7 +236,7 @@ def _list_dependency_states(
     if row.type is T.TRANSPORT_DISRUPTION and _is_about_transit(row):
         if row.severity >= TRANSIT_STOPS:
             yield "network:transit", "down"
-        elif row.severity <= TRANSIT_RUNS and _has_same_objects(draft, row, "network:transit"):
+        elif row.severity <= TRANSIT_RUNS and _has_same_objects(draft, row):
             yield "network:transit", "up"
     for supplier in list_named(row, "supplier:"):
         id = build_supplier_flag(supplier, draft.territory)
@@ -292,12 +292,12 @@ def _is_about_transit(row: ReportRow) -> bool:
     )
 
 
-def _has_same_objects(draft: AlertsDecision, row: ReportRow, id: str) -> bool:
-    """Return whether a report is about the same object as one that set the flag to down.
+def _has_same_objects(draft: AlertsDecision, row: ReportRow) -> bool:
+    """Return whether a report is about the same object as one that set transit to down.
 
     Only such a report sets it up again. Rule D76, entitled sources.
     """
-    flag = draft.state.flags.get(id)
+    flag = draft.state.flags.get("network:transit")
     return flag is not None and any(
         list_objects(report) == list_objects(row) for report in draft.find_reports(flag.reports)
     )

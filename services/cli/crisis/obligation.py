@@ -21,9 +21,9 @@ from services.cli.lists import (
     resolve_incident,
 )
 from services.cli.output import IDENTIFIER, create_group, strip_controls
+from services.console.texts.words import OBLIGATION_STATE
 
 app = create_group("Legal deadlines: clocks, drafts of declarations, proofs.")
-_STATE = {"running": "en cours", "done": "déclarée", "dismissed": "sans objet"}
 _UNIT = {"hours": "h", "days": "jours", "working_days": "jours ouvrés", "months": "mois"}
 Clock = Annotated[str, typer.Argument(help="Id of the clock")]
 
@@ -34,7 +34,7 @@ Clock = Annotated[str, typer.Argument(help="Id of the clock")]
     "Échéances légales",
     (
         (IDENTIFIER, lambda c: c["id"]),
-        ("État", lambda c: str(_STATE.get(c["state"], c["state"]))),
+        ("État", lambda c: str(OBLIGATION_STATE.get(c["state"], c["state"]))),
         ("Obligation", lambda c: c["title"]),
         ("Limite", lambda c: format_local_time(c["due_at"])),
         ("En retard", lambda c: "oui" if c["late"] else ""),

@@ -41,7 +41,6 @@ Deputy = Annotated[bool, typer.Option("--deputy", help="Change the deputy instea
 From = Annotated[str | None, typer.Option("--from", help="ISO 8601; without offset, Paris time")]
 To = Annotated[str | None, typer.Option("--to", help="ISO 8601; without offset, Paris time")]
 _ = get_translator("fr")
-_PLACE_LABELS = {"holder": "titulaire", "deputy": "suppléant"}
 _STATE_LABELS = {"in_force": "en vigueur", "replaced": "remplacé", "withdrawn": "retiré"}
 
 
@@ -182,7 +181,7 @@ def import_calendar(
         (
             ("Rôle", lambda s: s["role"]),
             ("Périmètre", lambda s: s["scope"] or ""),
-            ("Place", lambda s: _PLACE_LABELS[s["place"]]),
+            ("Place", lambda s: w.PLACE[s["place"]]),
             ("Du", lambda s: format_dated_time(s["from"])),
             ("Au", lambda s: format_dated_time(s["to"])),
             ("Personne", lambda s: s["person"] or "personne"),
@@ -267,7 +266,7 @@ def withdraw(
         ("Type", lambda d: w.translate_code(w.STAND, d["kind"], _)),
         ("Rôle", lambda d: w.translate_code(w.ROLE, d["role"], _)),
         ("Périmètre", lambda d: d["scope"] or ""),
-        ("Place", lambda d: _PLACE_LABELS[d["place"]]),
+        ("Place", lambda d: w.PLACE[d["place"]]),
         ("Du", lambda d: format_dated_time(d["from"])),
         ("Au", lambda d: format_dated_time(d["to"])),
         ("Personnes", lambda d: ", ".join(p or "personne" for p in d["persons"])),

@@ -14,6 +14,7 @@ from schemas.words import SiteStatus, TaskState
 from services.console.continuity.clocks import RunningClock
 from services.console.i18n import N_, Translator, get_translator
 from services.console.resources import Incident, Report, Site, Task
+from services.console.sites.map import WORST_FIRST
 from services.console.texts import words as w
 from services.console.texts import world
 from services.console.texts.names import TerritoryNames, shorten_site_name
@@ -36,14 +37,15 @@ Sort = Literal["ordre", "site", "depuis", "perdu"]
 SORTS: Final = ("ordre", "site", "depuis", "perdu")
 SOON_SPAN: Final = timedelta(hours=1)
 _SAFETY_STATUSES: Final = (SiteStatus.EVACUATED, SiteStatus.SHELTERING)
-_GRAVITY: Final = (
+LEGEND_ORDER: Final = (
     SiteStatus.EVACUATED,
     SiteStatus.SHELTERING,
     SiteStatus.CLOSED,
-    SiteStatus.UNKNOWN,
     SiteStatus.DEGRADED,
+    SiteStatus.UNKNOWN,
     SiteStatus.NORMAL,
 )
+"""Statuses as legends and tables list them: damaged sites before those without news."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +135,7 @@ def is_dangerous(site: Site) -> bool:
 def _describe_causes(site: Site, _: Translator) -> str:
     if site.status is SiteStatus.UNKNOWN:
         return _("non confirmé") if is_doubted(site) else _("silence")
-    ordered_causes = sorted(site.causes, key=lambda c: (_GRAVITY.index(c.effect), -c.loss_pct))
+    ordered_causes = sorted(site.causes, key=lambda c: (WORST_FIRST.index(c.effect), -c.loss_pct))
     causes = [w.translate_code(w.CAUSE, c.type, _) for c in ordered_causes if not c.planned]
     if site.generator and any(c.type is EventType.OUTAGE_POWER for c in site.causes):
         causes.append(_("groupe électrogène"))
@@ -196,7 +198,7 @@ def build_site_line(site: Site, limit: SiteDeadline | None, _: Translator) -> Si
 def _order_line(line: SiteLine) -> tuple[object, ...]:
     at = line.limit.at.timestamp() if line.limit else inf
     since = line.since.timestamp() if line.since else inf
-    return (at, _GRAVITY.index(line.status), -line.vulnerable, since, line.id)
+    return (at, WORST_FIRST.index(line.status), -line.vulnerable, since, line.id)
 
 
 def group_lines(lines: Sequence[SiteLine], now: datetime, _: Translator) -> list[SiteGroup]:
@@ -430,16 +432,6 @@ def count_statuses(sites: Iterable[Site]) -> list[tuple[SiteStatus, int]]:
     by_status = Counter(s.status for s in sites)
     return [
         (status, by_status[status])
-        for status in _LEGEND
+        for status in LEGEND_ORDER
         if by_status[status] or status is not SiteStatus.SHELTERING
     ]
-
-
-_LEGEND: Final = (
-    SiteStatus.EVACUATED,
-    SiteStatus.SHELTERING,
-    SiteStatus.CLOSED,
-    SiteStatus.DEGRADED,
-    SiteStatus.UNKNOWN,
-    SiteStatus.NORMAL,
-)

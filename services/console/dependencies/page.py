@@ -215,12 +215,12 @@ def _name_plans(ids: Sequence[str], names: TerritoryNames) -> str:
     return ", ".join(names.plan(id) for id in ids)
 
 
-def _shorten_list(names: Sequence[str], _: Translator, most: int = NAMED) -> str:
+def _shorten_list(names: Sequence[str], _: Translator) -> str:
     """Join names; only the first ones if there are many."""
-    if len(names) <= most:
+    if len(names) <= NAMED:
         return ", ".join(names)
-    rest = _.plural("et {n} autre", "et {n} autres", len(names) - most)
-    return f"{', '.join(names[:most])} {rest}"
+    rest = _.plural("et {n} autre", "et {n} autres", len(names) - NAMED)
+    return f"{', '.join(names[:NAMED])} {rest}"
 
 
 @dataclass(frozen=True, slots=True)

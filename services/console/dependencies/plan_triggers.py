@@ -1,22 +1,14 @@
 """Foresee which plans a loss would make Vigie propose. Rules D49, D130. Pure."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from operator import eq, ge, gt, le, lt
 from typing import Any, Final
 
 from schemas import reference as ref
-from schemas.predicates import AllOf, AnyOf, Measured, Predicate
+from schemas.predicates import COMPARISONS, AllOf, AnyOf, Measured, Predicate
 from schemas.words import PlanState
 from services.console.dependencies.network import FULL_PCT, DependencyNetwork, PresentState
 
-_COMPARE: Final[Mapping[str, Callable[[float, float], bool]]] = {
-    ">=": ge,
-    ">": gt,
-    "<=": le,
-    "<": lt,
-    "==": eq,
-}
 AT_ONCE: Final = 0.0
 
 
@@ -100,7 +92,7 @@ def _measure(
             value, value_before = _count(condition.metric, args, network, present, after)
             if value is None or value == value_before:
                 return None
-            holds = _COMPARE[condition.op](value, float(condition.value))
+            holds = COMPARISONS[condition.op](value, float(condition.value))
             return AT_ONCE if holds else None
     if condition.op not in (">=", ">") or not hours:
         return None

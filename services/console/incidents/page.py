@@ -16,7 +16,7 @@ from schemas.words import (
     PlanState,
     SiteStatus,
 )
-from services.console.attention.cell_page import SiteLine, build_site_line
+from services.console.attention.cell_page import LEGEND_ORDER, SiteLine, build_site_line
 from services.console.continuity.clocks import AFFECTED_STATES, RunningClock
 from services.console.i18n import Translator
 from services.console.logbook.line_list import LATE_MIN
@@ -245,17 +245,23 @@ def draw_delays(
     return DelayChart(
         threads,
         ticks,
-        spread_labels(reached_levels, 22),
+        spread_labels(reached_levels),
         sum(t.late for t in threads),
         sum(1 for line in report_lines if line.occurred_at < begin),
     )
 
 
-def spread_labels(marks: Sequence[tuple[float, str]], gap: float) -> list[tuple[float, str]]:
+_LABEL_GAP: Final = 22
+"""Least distance of two labels, in units of the drawing."""
+
+
+def spread_labels(marks: Sequence[tuple[float, str]]) -> list[tuple[float, str]]:
     """Move labels to the right if they would cover each other."""
     placed_labels: list[tuple[float, str]] = []
     for at, label in marks:
-        placed_labels.append((max(at, placed_labels[-1][0] + gap) if placed_labels else at, label))
+        placed_labels.append(
+            (max(at, placed_labels[-1][0] + _LABEL_GAP) if placed_labels else at, label)
+        )
     return placed_labels
 
 
@@ -369,20 +375,10 @@ def list_member_sites(
             late,
             " › ".join(p for p in chain if p),
         )
-        grave = _GRAVITY.index(site.status)
+        grave = LEGEND_ORDER.index(site.status)
         place = (rank > 0, grave if rank == 0 else grave + 10, rank, site.id)
         ranked_members.append(((not member.line.danger, *place), member))
     return [member for _key, member in sorted(ranked_members, key=lambda x: x[0])]
-
-
-_GRAVITY: Final = (
-    SiteStatus.EVACUATED,
-    SiteStatus.SHELTERING,
-    SiteStatus.CLOSED,
-    SiteStatus.DEGRADED,
-    SiteStatus.UNKNOWN,
-    SiteStatus.NORMAL,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -593,7 +589,7 @@ def count_figures(
     """Count the figures of the header; silent sites of the zone are not members."""
     inside, zone = set(incident.sites), set(incident.zone_sites)
     by_status = Counter(s.status for s in sites if s.id in inside)
-    status_counts = [(x, by_status[x]) for x in _GRAVITY[:4] if by_status[x]]
+    status_counts = [(x, by_status[x]) for x in LEGEND_ORDER[:4] if by_status[x]]
     silent = sum(
         1 for s in sites if s.status is SiteStatus.UNKNOWN and (s.id in zone or s.id in inside)
     )

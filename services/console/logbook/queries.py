@@ -300,10 +300,8 @@ class LogbookQueries(QueryBase):
             reports[id] = view.shape.report(row, words or None, contact=contact)
         return reports
 
-    async def reports_of_sites(
-        self, sites: Iterable[str], *, limit: int = 3
-    ) -> dict[str, list[r.Report]]:
-        """Return the newest reports of each site, without their text."""
+    async def reports_of_sites(self, sites: Iterable[str]) -> dict[str, list[r.Report]]:
+        """Return the three newest reports of each site, without their text."""
         view = await self.read()
         site_ids = set(sites)
         rows = (
@@ -314,7 +312,7 @@ class LogbookQueries(QueryBase):
         reports_by_site: dict[str, list[r.Report]] = {}
         for row in sorted(rows, key=lambda row: (-row.recorded_at, row.id)):
             mine = reports_by_site.setdefault(str(row.site), [])
-            if len(mine) < limit:
+            if len(mine) < 3:
                 mine.append(view.shape.report(row))
         return reports_by_site
 

@@ -65,8 +65,6 @@ from services.runtime.identity.permissions import Permission
 from services.runtime.process.tasks import run_in_thread
 from services.runtime.secrets.vault import RealmDirectory, VaultDirectory
 
-PLACE_LABELS = {Place.HOLDER: N_("titulaire"), Place.DEPUTY: N_("suppléant")}
-
 
 @dataclass(frozen=True, slots=True)
 class ShiftRow:
@@ -90,7 +88,7 @@ def list_shift_columns(names: TerritoryNames, _: Translator) -> Sequence[Column[
     return (
         Column(N_("Rôle"), lambda row: row.post.role_name),
         Column(N_("Périmètre"), lambda row: row.post.scope_name),
-        Column(N_("Place"), lambda row: _(PLACE_LABELS[row.place])),
+        Column(N_("Place"), lambda row: _(w.PLACE[row.place])),
         Column(N_("Du (Paris)"), lambda row: row.span.start),
         Column(N_("Au (Paris)"), lambda row: row.span.end),
         Column(N_("Code de la personne"), lambda row: row.span.persons),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-from schemas.base import Command, Instant, RowFact, UnknownType, message_class
+from schemas.base import Instant, RowFact, is_command, message_class
 from schemas.reports import ReportReceived
 from services.console.logbook.lines import LineRecord, make_line
 from services.console.read_model.store import MEMBERS
@@ -107,14 +107,6 @@ def collection_of(wire: str) -> str | None:
     """Return the collection of a row fact, None for any other fact. Raises UnknownType."""
     cls = message_class(wire)
     return cls.collection if issubclass(cls, RowFact) else None
-
-
-@lru_cache(maxsize=512)
-def _is_command(wire: str) -> bool:
-    try:
-        return issubclass(message_class(wire), Command)
-    except UnknownType:
-        return False
 
 
 def list_fact_effects(tx: Transaction, fact: FactRecord) -> Iterator[Effect]:
@@ -214,7 +206,7 @@ def _list_special_effects(tx: Transaction, fact: FactRecord) -> Iterator[Effect]
                 yield InputLost(
                     data["input_id"], state, reason, fact.at, tx.src.source.removeprefix("/")
                 )
-            elif _is_command(data["input_type"]):
+            elif is_command(data["input_type"]):
                 name = message_class(data["input_type"]).__name__
                 yield CommandAnswered(data["input_id"], name, "failed", fact.at, None, code)
         case "ReferencePublished" if tx.service == "alerts":

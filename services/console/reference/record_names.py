@@ -181,7 +181,7 @@ def name_record(names: TerritoryNames, kind: RecordKind, id: str, _: Translator)
             return _("{plan}, {level}", plan=names.plan(plan_id), level=level)
         case RecordKind.ROTATION:
             role, scope, place = split_rotation_id(id)
-            return f"{w.name_role(role, scope, names, _)}, {_(PLACES[place])}"
+            return f"{w.name_role(role, scope, names, _)}, {_(w.PLACE[place])}"
     plan_id, card_id = split_card_id(id) if kind is RecordKind.CARD else (id, "")
     plan = names.plans.get(plan_id)
     if plan is None:
@@ -189,9 +189,6 @@ def name_record(names: TerritoryNames, kind: RecordKind, id: str, _: Translator)
     if kind is RecordKind.PLAN:
         return plan.title
     return next((card.task for card in plan.cards if card.id == card_id), id)
-
-
-PLACES: Final = {"holder": N_("titulaire"), "deputy": N_("suppléant")}
 
 
 def name_record_with_kind(
@@ -294,7 +291,7 @@ GROUPS: Final = {
 }
 """Names of groups that a step calls."""
 _WORDS: Final = {
-    **PLACES,
+    **w.PLACE,
     "reflex": N_("réflexe, la première heure"),
     "continuity": N_("continuité, jusqu’à 8 h"),
     "duration": N_("durée, après 8 h"),

@@ -22,7 +22,6 @@ from services.console.reference.conditions import ConditionForm, build_condition
 from services.console.reference.page import describe_forecast
 from services.console.reference.record_edits import check_change, compute_coverage, prepare_version
 from services.console.reference.record_names import (
-    PLACES,
     build_form_address,
     build_new_form_address,
     find_record_address,
@@ -35,6 +34,7 @@ from services.console.reference.record_rights import may_propose_record
 from services.console.reference.records_api import try_version
 from services.console.reference.resources import Coverage
 from services.console.resources import RecordChoice, RecordFieldState, RecordState
+from services.console.texts import words as w
 from services.console.web.screen_context import ScreenData, ScreenPage
 from services.runtime.http.problems import FieldFault, Language, ProblemError
 from services.runtime.identity.permissions import Permission
@@ -220,7 +220,7 @@ def build_effect_names(x: ScreenData) -> dict[str, Any]:
     """Return the functions by which the template names people and places of a schedule."""
     return {
         "person": lambda token: name_choice("person", token, x.names, x._),
-        "place_name": lambda place: x._(PLACES[place]),
+        "place_name": lambda place: x._(w.PLACE[place]),
     }
 
 

@@ -251,6 +251,7 @@ LIMIT = {
     "daily_rest": N_("moins de 11 h de repos"),
     "weekly_rest": N_("moins de 35 h de repos dans la semaine"),
 }
+PLACE = {"holder": N_("titulaire"), "deputy": N_("suppléant")}
 AUDIENCE = {
     "agents": N_("Agents"),
     "families": N_("Familles"),

@@ -3,24 +3,17 @@
 The metrics are listed in `docs/reference/rules.md`.
 """
 
-import operator
 from collections.abc import Callable
 from typing import Final
 
 from schemas.alerts import MetricChanged
 from schemas.continuity import ActivityRow, ClockRow
+from schemas.predicates import COMPARISONS
 from schemas.words import ActivityState, ClockState
 from services.continuity.activities.clocks import compute_consumed_pct
 from services.continuity.activities.impact_analysis import ContinuityMetric
 from services.continuity.decision import ContinuityDecision
 
-_OPERATORS: Final[dict[str, Callable[[float, float], bool]]] = {
-    ">=": operator.ge,
-    ">": operator.gt,
-    "<=": operator.le,
-    "<": operator.lt,
-    "==": operator.eq,
-}
 _CLOCK_METRICS: Final[dict[str, Callable[[ActivityRow], ClockRow]]] = {
     "activity_rto_pct": lambda row: row.rto,
     "activity_dmia_pct": lambda row: row.dmia,
@@ -89,7 +82,7 @@ def recheck_all_metrics(draft: ContinuityDecision) -> None:
 
 def _is_same_side(metric: ContinuityMetric, last_value: float, value: float) -> bool:
     return all(
-        _OPERATORS[op](last_value, limit) == _OPERATORS[op](value, limit)
+        COMPARISONS[op](last_value, limit) == COMPARISONS[op](value, limit)
         for op, limit in metric.thresholds
     )
 

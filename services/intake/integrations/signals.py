@@ -197,10 +197,10 @@ def select_log_labels(signal: Transition) -> dict[str, str]:
     )
 
 
-def flatten_document(document: Any, prefix: str = "") -> dict[str, str]:
+def flatten_document(document: Any) -> dict[str, str]:
     """Flatten a JSON document into labels by dotted path, at most MAX_LABELS."""
     labels: dict[str, str] = {}
-    stack: list[tuple[str, Any]] = [(prefix, document)]
+    stack: list[tuple[str, Any]] = [("", document)]
     while stack and len(labels) < MAX_LABELS:
         path, value = stack.pop()
         if isinstance(value, dict):

@@ -488,14 +488,10 @@ class AnswerIndex:
         with self._write:
             self._db.execute("INSERT OR REPLACE INTO refused VALUES (?, ?)", (text_id, at))
 
-    def refused_before(self, at: Instant, limit: int = 100) -> list[str]:
-        """Return texts of messages refused before `at`."""
-        return [
-            row[0]
-            for row in self._reading.execute(
-                "SELECT text FROM refused WHERE at < ? ORDER BY at LIMIT ?", (at, limit)
-            )
-        ]
+    def refused_before(self, at: Instant) -> list[str]:
+        """Return the 100 oldest texts of messages refused before `at`."""
+        statement = "SELECT text FROM refused WHERE at < ? ORDER BY at LIMIT 100"
+        return [row[0] for row in self._reading.execute(statement, (at,))]
 
     def forget_erased(self, text_id: str) -> None:
         """Forget an erased text."""

@@ -76,14 +76,12 @@ class Session:
         """
         return self.id.startswith(ENROLLING_PREFIX)
 
-    def check_proof(self, *, now: Instant | None = None) -> None:
+    def check_proof(self) -> None:
         """Refuse a change of login methods in an old session.
 
         Raises ProblemError `proof_needed`.
         """
-        if self.expires_at - SESSION_LIFETIME_MS + RECENT_LOGIN_MS < (
-            now_ms() if now is None else now
-        ):
+        if self.expires_at - SESSION_LIFETIME_MS + RECENT_LOGIN_MS < now_ms():
             raise ProblemError("proof_needed")
 
     def set_cookie_headers(self, *, secure: bool) -> list[str]:

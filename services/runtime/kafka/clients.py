@@ -229,7 +229,6 @@ def create_idempotent_producer(
     kafka: str,
     *,
     linger_ms: int = LINGER_MS,
-    timeout_ms: int = 30_000,
     max_request_bytes: int = 1 << 20,
     patient_topics: Collection[str] = (),
 ) -> LoadAwareProducer:
@@ -245,7 +244,7 @@ def create_idempotent_producer(
         linger_ms=linger_ms,
         max_batch_size=256 << 10,
         max_request_size=max_request_bytes,
-        request_timeout_ms=timeout_ms,
+        request_timeout_ms=30_000,
         metadata_max_age_ms=METADATA_AGE_MS,
         patient_topics=patient_topics,
         **get_client_options(),

@@ -12,7 +12,6 @@ import sys
 import time
 from collections import Counter
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any, Final, Generic, TypeVar
 from uuid import uuid4
 
@@ -20,7 +19,7 @@ import structlog
 import uvloop
 from aiokafka.errors import KafkaError
 
-from schemas.base import Command, UnknownType, message_class
+from schemas.base import is_command
 from schemas.runtime import CONDUCTOR, DeadlineFailed, Tick
 from schemas.topics import SERVICES_WITH_URGENT_LANE, is_live, log_topic, urgent_topic
 from schemas.topics import input_topic as inputs_topic
@@ -535,12 +534,4 @@ def is_answer_awaited(source: TransactionSource) -> bool:
 
     This is true for commands and for every input that moves a simulated realm.
     """
-    return source.source == CONDUCTOR or _is_command(source.type)
-
-
-@lru_cache(maxsize=1024)
-def _is_command(wire: str) -> bool:
-    try:
-        return issubclass(message_class(wire), Command)
-    except UnknownType:
-        return False
+    return source.source == CONDUCTOR or is_command(source.type)
