@@ -186,10 +186,11 @@ def fetch_classpath(
             )
         elif missing_jars:
             say(f"fetching Kafka {KAFKA_VERSION}: {len(missing_jars)} jars, 46 MB in all, once")
-        with _trust_this_machine():
-            fetched = pool.map(lambda jar: _fetch_jar(jar, folder), missing_jars)
-            for n, _ in enumerate(fetched, start=1):
-                progress(f"{n} of {len(missing_jars)}")
+        if missing_jars:
+            with _trust_this_machine():  # Imports `requests`, 2.5 MB
+                fetched = pool.map(lambda jar: _fetch_jar(jar, folder), missing_jars)
+                for n, _ in enumerate(fetched, start=1):
+                    progress(f"{n} of {len(missing_jars)}")
     return [folder / jar.filename for jar in jars]
 
 

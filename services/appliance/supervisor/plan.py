@@ -74,6 +74,10 @@ PRELOADED_MODULES = (
     "faust.app.router",
     "faust.assignor.partition_assignor",
     "faust.tables.manager",
+    "faust.tables.sets",
+    "faust.topics",
+    "faust.transport.utils",
+    "encodings.idna",
     "httpcore2",
     "services.cli.system.warm_caches",
 )

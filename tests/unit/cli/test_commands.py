@@ -135,6 +135,27 @@ def test_the_supervisor_keeps_the_code_of_neither_services_nor_clusters() -> Non
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
+def test_a_start_with_all_jars_imports_no_client_that_fetches_them(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from services.appliance.embedded import java;"
+        "java.read_locked_jars = list; java.fetch_classpath(Path(sys.argv[1]), print);"
+        "assert 'requests' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True)
+
+
+def test_a_forked_decider_finds_all_of_faust_imported() -> None:
+    script = (
+        "import importlib, sys; from services.appliance.supervisor.plan import PRELOADED_MODULES;"
+        "[importlib.import_module(module) for module in PRELOADED_MODULES];"
+        "from services.runtime.worker.faust_app import Membership, create_app;"
+        "imported = set(sys.modules); app = create_app('127.0.0.1:9', Membership('g', ''), None);"
+        "app.topics.add(app.topic('inputs')); app.tables; app.consumer;"
+        "assert not sys.modules.keys() - imported, sys.modules.keys() - imported"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
 EVERYDAY = (
     "services.cli.system.status",
     "services.cli.client",
