@@ -72,7 +72,8 @@ def _print_publication(publication: dict[str, Any], *, stderr: bool = False) -> 
     for change in publication["changes"]:
         before, now = _STATUS[change["published"]], _STATUS[change["present"]]
         instead = f", se rendre à {change['instead']}" if change["instead"] else ""
-        echo(f"  {change['name']}, {change['commune']} : {before} → {now}{instead}")
+        difference = f"{now}, détail changé" if before == now else f"{before} → {now}"
+        echo(f"  {change['name']}, {change['commune']} : {difference}{instead}")
 
 
 @app.command("publish")

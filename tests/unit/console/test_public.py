@@ -352,6 +352,19 @@ async def test_changes_wait_on_the_screen_of_communication(desk: tuple[Browser, 
     assert 'href="/publication?realm=' in desk_page
 
 
+async def test_a_place_that_is_still_closed_does_not_change_from_closed_to_closed() -> None:
+    """The public page has another place to go to: « fermé, maintenant fermé » said nothing."""
+    browser, model = open_desk(SiteStatus.CLOSED)
+    closed = row(PMI.id, SiteStatus.CLOSED, cause(SiteStatus.CLOSED))
+    nearest = place(document(closed), PMI.name).instead
+    inside = next(s for s in SITES.values() if f"{name_publicly(s)}, {s.commune_name}" == nearest)
+    before = document(closed, barred={inside.id}, exercise=True)
+    model.words.kept["doc"] = TextItem(raw=before.model_dump_json().encode())
+    page = unescape((await browser.get(f"/publication?realm={REALM}", role="coordinator")).text)
+    assert "fermé, détail changé" in page
+    assert "fermé, maintenant fermé" not in page
+
+
 async def test_the_page_of_an_exercise_says_so(desk: tuple[Browser, HeldModel]) -> None:
     browser, _model = desk
     answer = await browser.get(f"/public?realm={REALM}", role="cell")
