@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
 
 from schemas.reassignment import OrderRow
 from schemas.words import Channel
 from services.console.i18n import SOURCE, get_translator
+from services.console.logbook.facts.reassignment import render_reassignment
 from services.console.reassignment.announcement_api import (
     SiteAnnouncement,
     compose_message,
@@ -15,6 +18,7 @@ from services.console.reassignment.announcement_api import (
 )
 from services.console.reassignment.screen import AnnouncementState, sum_announcements
 from services.console.resources import CallOut, Estimate, Proposal, ProposalDecision
+from tests.unit.console.held import reference
 from tests.unit.console.test_agents_page import line
 
 AT = datetime(2027, 11, 14, 4, 15, tzinfo=UTC)
@@ -176,4 +180,15 @@ def test_the_screen_sums_drafted_and_sent_orders_of_one_proposal() -> None:
     ]
     assert sum_announcements(proposal, calls) == AnnouncementState(
         untold=1, people=100, unreachable=7, eur=4.0, minutes=2, sent_count=50, delivered_count=20
+    )
+
+
+def test_the_line_of_a_refused_order_counts_agents() -> None:
+    """«11 éducateur de Siège» is no French."""
+    record: Any = SimpleNamespace(
+        values={"agents": 11, "metier": "educateur"}, change="refused", site="cen-1"
+    )
+    text = render_reassignment(record, reference().names, get_translator(SOURCE))
+    assert text.replace("\u00a0", " ").startswith(
+        "Ordre de réaffectation refusé : 11 agents (éducateur) de "
     )

@@ -27,19 +27,19 @@ _PROPOSAL_KINDS = {
     "withdrawn": "watch",
 }
 _REASSIGNMENT_SENTENCES = {
-    "accepted": N_("Ordre reçu par {site} : {n} {metier}"),
-    "arrived": N_("Au travail : {n} {metier} de {site}"),
-    "released": N_("De retour à leur poste : {n} {metier} de {site}"),
-    "refused": N_("Ordre de réaffectation refusé : {n} {metier} de {site}"),
-    "void": N_("Réaffectation annulée, lieu perdu : {n} {metier} de {site}"),
+    "accepted": N_("Ordre reçu par {site} : {n} agents ({metier})"),
+    "arrived": N_("Au travail : {n} agents ({metier}) de {site}"),
+    "released": N_("De retour à leur poste : {n} agents ({metier}) de {site}"),
+    "refused": N_("Ordre de réaffectation refusé : {n} agents ({metier}) de {site}"),
+    "void": N_("Réaffectation annulée, lieu perdu : {n} agents ({metier}) de {site}"),
 }
-_REASSIGNED = N_("Réaffectation : {n} {metier} de {site}")
+_REASSIGNED = N_("Réaffectation : {n} agents ({metier}) de {site}")
 SMALL_COUNT: Final = 3
 """Smaller counts of agents of one métier are not shown exactly. Rule D58."""
-_RECALLED = N_("Rappelés, plus nécessaires là où ils étaient : {n} {metier} de {site}")
+_RECALLED = N_("Rappelés, plus nécessaires là où ils étaient : {n} agents ({metier}) de {site}")
 _REMOVED = N_(
-    "Réaffectation annulée, un site n’est plus dans les données de référence : {n} {metier} de "
-    "{site}"
+    "Réaffectation annulée, un site n’est plus dans les données de référence : {n} agents "
+    "({metier}) de {site}"
 )
 _CAUSE_SENTENCES = {"site_removed": _REMOVED, "recalled": _RECALLED}
 
