@@ -258,13 +258,19 @@ def _check_plan_not_proposed(h: RealmHistory, c: Check) -> tuple[bool, str]:
 
 
 def _check_clock(h: RealmHistory, c: Check) -> tuple[bool, str]:
-    row = h.rows("activities", c["at_min"]).get(c["activity"])
-    clock = row["rto"] if row else None
-    if row and c.get("site"):
-        local = next((one for one in row["local"] if one["site"] == c["site"]), None)
-        clock = next((k for k in local["clocks"] if k["base"] == "rto"), None) if local else None
+    clock = _find_local_rto(h, c) if c.get("site") else _find_territory_rto(h, c)
     state = clock["state"] if clock else "never"
     return state in c["state"], state
+
+
+def _find_territory_rto(h: RealmHistory, c: Check) -> dict[str, Any] | None:
+    row = h.rows("activities", c["at_min"]).get(c["activity"])
+    return row["rto"] if row else None
+
+
+def _find_local_rto(h: RealmHistory, c: Check) -> dict[str, Any] | None:
+    row = h.rows("local_clocks", c["at_min"]).get(f"{c['activity']}/{c['site']}")
+    return next((k for k in row["clocks"] if k["base"] == "rto"), None) if row else None
 
 
 def _check_alarm(h: RealmHistory, c: Check) -> tuple[bool, str]:

@@ -8,7 +8,7 @@ import pytest
 
 from schemas.alerts import ReportChanged
 from schemas.base import RowFact
-from schemas.continuity import PlanChanged
+from schemas.continuity import LocalClockChanged, PlanChanged
 from services.runtime.log.transaction import FactRecord
 from services.simulation.checks import RealmHistory, run_checks
 
@@ -74,3 +74,14 @@ def test_a_plan_is_proposed_again_after_it_was_refused() -> None:
     facts.append(_plan(30, "returned", 2))
     assert _judge(facts, kind="plan_proposed", plan="PT-ELEC", between=[30, 30], again=True)
     assert _judge(facts, kind="plan_proposed", plan="PT-ELEC", between=[1, 1]), "the first time"
+
+
+@pytest.mark.parametrize(
+    ("site", "state", "ok"),
+    [("pmi-10", "running", True), ("pmi-10", "never", False), ("pmi-11", "never", True)],
+)
+def test_the_clock_of_a_site_is_judged(site: str, state: str, ok: bool) -> None:
+    clocks = [{"base": "rto", "state": "running"}, {"base": "dmia", "state": "stopped"}]
+    row = {"id": "SOL-04/pmi-10", "activity": "SOL-04", "site": "pmi-10", "clocks": clocks}
+    facts = [_fact(LocalClockChanged, 1, {"row": row})]
+    assert _judge(facts, kind="clock", activity="SOL-04", site=site, state=[state]) is ok
