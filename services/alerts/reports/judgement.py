@@ -363,6 +363,20 @@ def find_newest_end(
     return max((end for end in (reopening, departure) if end is not None), default=None)
 
 
+def _is_heard_after_departure(draft: AlertsDecision, row: ReportRow) -> bool:
+    """Return whether an order to shelter has the very time of the order to leave before it.
+
+    The one heard of last stands. Rule D5, contradictions.
+    """
+    departure = draft.state.departures.get(row.site or "")
+    return (
+        row.type is EventType.SHELTER_IN_PLACE
+        and departure is not None
+        and departure[0] == row.occurred_at
+        and find_newest_end(draft, get_site(row), row.type) == departure
+    )
+
+
 def find_superseding_event(
     draft: AlertsDecision, row: ReportRow, incident: str | None, cause: Cause | None
 ) -> tuple[Instant, str] | None:
@@ -374,6 +388,7 @@ def find_superseding_event(
     if (
         newest_end is not None
         and is_superseded_by(row, newest_end)
+        and not _is_heard_after_departure(draft, row)
         and not is_ahead(row.effective, newest_end[0])
     ):
         return newest_end[0], NEWER_WORD

@@ -597,6 +597,15 @@ def test_a_later_order_to_leave_ends_shelter_in_any_order_of_arrival(
     assert (scene.status(COLLEGE), scene.site(COLLEGE).capacity_pct) == ("normal", 100)
 
 
+def test_an_order_to_shelter_of_the_very_time_stands_if_it_is_heard_last(scene: Scene) -> None:
+    """D5: a form tells minutes, and its sender corrects the order within one."""
+    scene.report(5, "evacuation", COLLEGE, severity=4)
+    scene.report(7, "shelter_in_place", COLLEGE, occurred=5, severity=4)
+    assert scene.status(COLLEGE) == "sheltering"
+    scene.report(8, "evacuation", COLLEGE, occurred=5, severity=4)
+    assert scene.status(COLLEGE) == "evacuated"
+
+
 def test_an_order_to_shelter_after_the_one_to_leave_stands(scene: Scene) -> None:
     scene.report(5, "shelter_in_place", COLLEGE, source="pompiers")
     scene.report(12, "shelter_in_place", COLLEGE, source="prefecture")
