@@ -317,8 +317,21 @@ def _absorb_in_power(
             if row.occurred_at <= (incident.last_at or incident.opened_at) + IT_BY_POWER_MS
             else None
         )
+    if row.type is T.EVACUATION and get_site(row) is None:
+        return Proximity.AREA if _is_in_zone(incident, row, draft) else None
     cold = row.type is T.SANITARY_ALERT and get_measure_name(row) == COLD_CHAIN_MEASURE
     return Proximity.AREA if cold or row.type in (T.EVACUATION, T.HEADCOUNT) else None
+
+
+def _is_in_zone(incident: IncidentRow, row: ReportRow, draft: AlertsDecision) -> bool:
+    """Return whether a report names a commune in the zone of the incident.
+
+    One site without power is no zone: people do not leave a commune for it. Rules D18 and D22.
+    """
+    zone = draft.state.zones.get(incident.id)
+    return zone is not None and not frozenset(zone.communes).isdisjoint(
+        list_communes(row, draft.territory)
+    )
 
 
 def _absorb_in_water(

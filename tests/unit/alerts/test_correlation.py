@@ -182,6 +182,26 @@ def test_a_flood_takes_the_plain_by_and_by(scene: Scene) -> None:
     assert scene.incident_of(absent) == scene.incident_of(root)
 
 
+def test_a_flood_takes_the_order_to_leave_a_commune_where_one_site_has_no_power(
+    scene: Scene,
+) -> None:
+    """D22: a power cut takes the evacuation of its zone, and one site is no zone (D18)."""
+    level = _measure("river_level", 5.9, unit="m", object="station:paris-austerlitz")
+    root = scene.report(0, "flood_level", source="vigicrues", severity=2, measure=level)
+    cut = scene.report(10, "outage_power", "pmi-16", capacity_lost_pct=100)
+    order = scene.report(20, "evacuation", commune="92078", source="prefecture", severity=4)
+    on_site = scene.report(25, "evacuation", "pmi-16", severity=4)
+    assert scene.incident_of(order) == scene.incident_of(root)
+    assert scene.incident_of(on_site) == scene.incident_of(cut)
+
+
+def test_a_power_cut_takes_the_order_to_leave_its_zone(scene: Scene) -> None:
+    cut = scene.report(0, "outage_power", PMI, capacity_lost_pct=100)
+    scene.report(1, "outage_power", "clg-0921589C", capacity_lost_pct=100)
+    order = scene.report(20, "evacuation", commune="92050", source="prefecture", severity=4)
+    assert scene.incident_of(order) == scene.incident_of(cut)
+
+
 def test_a_green_or_yellow_bulletin_opens_no_incident_and_joins_an_open_one(scene: Scene) -> None:
     for colour in ("vert", "jaune"):
         calm = scene.report(
