@@ -223,6 +223,11 @@ def find_cluster(
     return next((i for i in power if is_near_cluster(row, draft, i)), None)
 
 
+def is_in_cluster(row: ReportRow, draft: AlertsDecision, incident: IncidentRow) -> bool:
+    """Return whether a cut is on a member site of a power incident, or near the incident."""
+    return get_site(row) in incident.members or is_near_cluster(row, draft, incident)
+
+
 def is_near_cluster(row: ReportRow, draft: AlertsDecision, incident: IncidentRow) -> bool:
     """Return whether a cut is near a power incident, in time and place."""
     site, communes = get_site(row), frozenset(list_communes(row, draft.territory))

@@ -3,17 +3,19 @@
 Rules D22, D24 and D25.
 """
 
-from schemas.alerts import IncidentRow
+from collections.abc import Iterator
+
+from schemas.alerts import IncidentRow, ReportRow
 from schemas.base import copy_with
-from schemas.words import IncidentState
+from schemas.words import EventType, IncidentState
 from services.alerts.decision import AlertsDecision
 from services.alerts.escalation import escalations, steps
 from services.alerts.incidents import incident_lifecycle, zones
-from services.alerts.incidents.families import SPLIT_PREFIX, is_near_cluster
+from services.alerts.incidents.families import SPLIT_PREFIX, is_in_cluster, is_near_cluster
 from services.alerts.levels.levels import TERRITORY, Rises, latch_branches, list_latched_branches
 from services.alerts.pipeline import update_derived_state
 from services.alerts.reports import verification
-from services.alerts.reports.report_facts import is_confirmed
+from services.alerts.reports.report_facts import is_confirmed, is_current_word
 
 
 def merge_into(draft: AlertsDecision, a: IncidentRow, b: IncidentRow) -> None:
@@ -100,14 +102,17 @@ def merge_into(draft: AlertsDecision, a: IncidentRow, b: IncidentRow) -> None:
 
 
 def merge_bridged_clusters(draft: AlertsDecision, report: str) -> None:
-    """Merge the power incidents that a new cut is near to: they are one cut.
+    """Merge the power incidents that a new cut makes one, directly or by another cut.
 
-    The order in which sites report does not decide how many incidents there are. The smaller one
-    goes into the larger one; an incident that a person split off, or of planned works, stays. Rules
-    D22 and D24.
+    The order in which sites report does not decide how many incidents there are: a cut also widens
+    its incident in time and place, which may bring it near to a cut that was known before. The
+    smaller one goes into the larger one; an incident that a person split off, or of planned works,
+    stays. Rules D22 and D24.
     """
     row = draft.state.reports.get(report)
-    if row is None or not is_confirmed(row) or "D22:power" not in {w.code for w in row.why}:
+    if row is None or not is_confirmed(row):
+        return
+    if row.type is not EventType.OUTAGE_POWER and "D22:power" not in {w.code for w in row.why}:
         return
     clusters = [
         incident
@@ -115,10 +120,53 @@ def merge_bridged_clusters(draft: AlertsDecision, report: str) -> None:
         if incident.kind == "power"
         and incident.quiet is None
         and not incident.key.startswith(SPLIT_PREFIX)
-        and (incident.id == row.incident or is_near_cluster(row, draft, incident))
     ]
-    if row.incident not in {incident.id for incident in clusters}:
+    whole = next((incident for incident in clusters if incident.id == row.incident), None)
+    if whole is None or len(clusters) == 1:
         return
-    order = sorted(clusters, key=lambda i: (-i.level, -len(i.members), i.opened_at, i.id))
+    bridged, others = [whole], [incident for incident in clusters if incident is not whole]
+    while others:
+        near = [i for i in others if _is_bridged(draft, row, i, whole, bridged)]
+        if not near:
+            break
+        bridged += near
+        others = [incident for incident in others if incident not in near]
+        whole = _unite_clusters(bridged)
+    order = sorted(bridged, key=lambda i: (-i.level, -len(i.members), i.opened_at, i.id))
     for incident in order[1:]:
         merge_into(draft, incident, draft.incident(order[0].id))
+
+
+def _is_bridged(
+    draft: AlertsDecision,
+    row: ReportRow,
+    other: IncidentRow,
+    whole: IncidentRow,
+    bridged: list[IncidentRow],
+) -> bool:
+    """Return whether a cut of one power incident is on a member site of the other, or near it."""
+    return (
+        is_near_cluster(row, draft, other)
+        or any(is_in_cluster(cut, draft, whole) for cut in _list_cuts(draft, other))
+        or any(is_in_cluster(cut, draft, other) for i in bridged for cut in _list_cuts(draft, i))
+    )
+
+
+def _list_cuts(draft: AlertsDecision, incident: IncidentRow) -> Iterator[ReportRow]:
+    for report in draft.find_reports(draft.state.incident_reports.get(incident.id, ())):
+        is_cut = report.type is EventType.OUTAGE_POWER and "planned" not in report.flags
+        if is_cut and is_confirmed(report) and is_current_word(report):
+            yield report
+
+
+def _unite_clusters(clusters: list[IncidentRow]) -> IncidentRow:
+    """Return the first incident with the times and places of all."""
+    return copy_with(
+        clusters[0],
+        {
+            "opened_at": min(i.opened_at for i in clusters),
+            "last_at": max(i.last_at or i.opened_at for i in clusters),
+            "members": tuple({site for i in clusters for site in i.members}),
+            "communes": tuple({commune for i in clusters for commune in i.communes}),
+        },
+    )

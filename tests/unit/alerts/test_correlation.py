@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -50,14 +51,18 @@ def test_power_cuts_near_in_time_and_place_are_one_incident(scene: Scene) -> Non
     same_commune = scene.report(59, "outage_power", "clg-0921589C", capacity_lost_pct=80)
     far = scene.report(60, "outage_power", "sst-13", capacity_lost_pct=100)
     later = scene.report(130, "outage_power", "clg-0921940J", capacity_lost_pct=80)
-    again = scene.report(135, "outage_power", PMI, capacity_lost_pct=100, source="enedis")
-
-    assert scene.incident_of(a) == scene.incident_of(same_commune) == scene.incident_of(again)
+    assert scene.incident_of(a) == scene.incident_of(same_commune)
     assert scene.incident_of(far) != scene.incident_of(a)
     assert scene.incident_of(later) not in (scene.incident_of(a), scene.incident_of(far)), (
         "more than an hour after the last cut"
     )
     assert [k for k, _ in _kinds(scene)] == ["power"] * 3
+
+    again = scene.report(135, "outage_power", PMI, capacity_lost_pct=100, source="enedis")
+    assert scene.incident_of(again) == scene.incident_of(a) == scene.incident_of(later), (
+        "a cut on a member site is the last cut now, and near the later one"
+    )
+    assert [k for k, _ in _kinds(scene)] == ["power"] * 2
 
 
 CHAIN = ("sst-05", "ins-01", "pmi-07", "cul-04", "pmi-20", "gym-12", "pmi-21", "eau-05")
@@ -76,6 +81,28 @@ def test_one_cut_is_one_incident_in_any_order_of_its_reports(seed: int) -> None:
     assert set(incident.members) == set(CHAIN)
     assert incident.reports_count == len(CHAIN)
     assert incident.level == 2
+
+
+@pytest.mark.parametrize(
+    "cuts",
+    [
+        ((50, "clg-0922247T"), (110, "clg-0920877D"), (120, "clg-0920880G")),
+        ((10, "clg-0921242A"), (60, "clg-0920081N"), (30, "clg-0920653K"), (120, "clg-0920081N")),
+    ],
+    ids=["in time by one cut and in place by another", "repeated at the same site"],
+)
+def test_late_reports_of_cuts_are_one_incident_in_any_order(
+    cuts: tuple[tuple[int, str], ...],
+) -> None:
+    """D24: a cut that widened its incident left another one beside it, with calls of its own."""
+    for order in permutations(cuts):
+        scene = Scene()
+        for n, (minute, site) in enumerate(order):
+            scene.report(
+                240 + n, "outage_power", site, occurred=minute, severity=4, capacity_lost_pct=100
+            )
+        assert [i.kind for i in scene.incidents()] == ["power"], order
+        assert set(scene.incidents()[0].members) == {site for _, site in cuts}, order
 
 
 def _two_clusters(scene: Scene) -> tuple[str, str]:
