@@ -233,11 +233,8 @@ def _list_dependency_states(
     name, m = get_measure_name(row), row.measure
     if is_revocation(row, draft.state.rules.flag_names):
         return
-    if row.type is T.TRANSPORT_DISRUPTION and _is_about_transit(row):
-        if row.severity >= TRANSIT_STOPS:
-            yield "network:transit", "down"
-        elif row.severity <= TRANSIT_RUNS and _has_same_objects(draft, row):
-            yield "network:transit", "up"
+    if (transit := _get_transit_state(draft, row)) is not None:
+        yield "network:transit", transit
     for supplier in list_named(row, "supplier:"):
         id = build_supplier_flag(supplier, draft.territory)
         if row.type is T.SUPPLIER_FAILURE:
@@ -280,6 +277,17 @@ def _list_dependency_states(
                 f"network:{network}",
                 "down" if (row.capacity_lost_pct or 0.0) >= _DOWN_PCT else "degraded",
             )
+
+
+def _get_transit_state(draft: AlertsDecision, row: ReportRow) -> str | None:
+    """Return whether a report says that public transport stops or runs again; None if neither."""
+    if not _is_about_transit(row):
+        return None
+    if row.type is T.TRANSPORT_DISRUPTION and row.severity >= TRANSIT_STOPS:
+        return "down"
+    runs = row.type is T.TRANSPORT_DISRUPTION and row.severity <= TRANSIT_RUNS
+    reopens = row.type is T.REOPENING and T.TRANSPORT_DISRUPTION in row.lifts and row.held is None
+    return "up" if (runs or reopens) and _has_same_objects(draft, row) else None
 
 
 def _is_about_transit(row: ReportRow) -> bool:

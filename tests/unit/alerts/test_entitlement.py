@@ -9,7 +9,7 @@ import pytest
 from schemas.commands import ConfirmReport
 from schemas.reports import Measure
 from schemas.runtime import CommandApplied
-from schemas.words import Level
+from schemas.words import EventType, Level
 from services.alerts.reports.judgement import CELL_ROLE
 from tests.unit.alerts.scene import Scene, report_of, scenario
 
@@ -242,6 +242,36 @@ def test_only_a_report_on_the_same_network_ends_the_stop_of_transport(scene: Sce
     assert scene.state.flags["network:transit"].value == "down"
     scene.report(9, "transport_disruption", source="idfm", severity=1)
     assert scene.state.flags["network:transit"].value == "up"
+
+
+@pytest.mark.parametrize(
+    ("stopped", "reopened", "state"),
+    [
+        (None, None, "up"),
+        ("network:transit", "network:transit", "up"),
+        ("network:rer-a", "network:rer-b", "down"),
+        (None, "road:A86", "down"),
+    ],
+)
+def test_a_reopening_of_the_same_network_ends_the_stop_of_transport(
+    scene: Scene, stopped: str | None, reopened: str | None, state: str
+) -> None:
+    """D16, D76: transport that was reported to run again stayed down."""
+    scene.report(0, "transport_disruption", source="idfm", severity=4, measure=_measure_of(stopped))
+    assert scene.state.flags["network:transit"].value == "down"
+    scene.report(
+        5,
+        "reopening",
+        source="idfm",
+        severity=1,
+        lifts=(EventType.TRANSPORT_DISRUPTION,),
+        measure=_measure_of(reopened),
+    )
+    assert scene.state.flags["network:transit"].value == state
+
+
+def _measure_of(object_: str | None) -> Measure | None:
+    return None if object_ is None else Measure(object=object_)
 
 
 def test_a_measure_without_a_rule_is_marked_as_such(scene: Scene) -> None:
