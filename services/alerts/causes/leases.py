@@ -13,9 +13,7 @@ from schemas.words import Certainty, EventType, MsgType, ReportState
 from services.alerts.causes import cause_lifecycle
 from services.alerts.decision import AlertsDecision, sort_by_id
 from services.alerts.pipeline import judge_report
-
-LEASE_DIALECT = "lease"
-"""Dialect of the report that ends a lapsed alert."""
+from services.alerts.reports.report_facts import LEASE_DIALECT
 
 
 def apply_report_to_leases(draft: AlertsDecision, report: ReportReceived) -> None:

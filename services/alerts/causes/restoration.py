@@ -8,6 +8,7 @@ from typing import Final
 
 from schemas.alerts import ReportRow
 from schemas.base import Instant, copy_with
+from schemas.catalogue.event_types import endangers_people
 from schemas.crisis.causes import Cause
 from schemas.reports import episode_key
 from schemas.words import EventType, MsgType
@@ -42,7 +43,9 @@ from services.alerts.reports.report_facts import (
     get_site,
     is_ahead,
     is_confirmed,
+    is_current_word,
     is_inside,
+    is_lapse,
     is_placeless,
     is_standing,
     list_communes,
@@ -359,7 +362,7 @@ def _find_end_of_communes(
 def _end_by_reopening(draft: AlertsDecision, row: ReportRow, cause: Cause) -> None:
     """End a cause by a reopening, except for later reports and other alerts of the sender.
 
-    A later report that is too close to be true makes the cause contested. Rules D5 and D7.
+    A lapsed alert is a silence: it ends no danger to people that others reported. A later report that is too close to be true makes the cause contested. Rules D5 and D7.
     """
     if others := _list_reports_of_other_alerts(draft, row, cause):
         record_with_deadline(draft, rebuild_cause(cause, others))
@@ -427,6 +430,15 @@ def _list_reports_of_other_alerts(
         for r in reports
         if (r.id in active_report_ids if r.id in leased_ids else _is_report_of_other_alert(r, row))
     ]
+    if is_lapse(row):
+        rows += [
+            r
+            for r in draft.find_reports(cause.reports)
+            if r.source_key != row.source_key
+            and is_confirmed(r)
+            and is_current_word(r)
+            and endangers_people(r.type, r.severity)
+        ]
     return sorted(rows, key=lambda r: (r.occurred_at, r.recorded_at, r.id))
 
 

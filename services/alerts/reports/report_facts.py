@@ -27,6 +27,8 @@ from services.alerts.reference.territory import (
 
 WITHDRAWN: Final = "withdrawn:"
 """Prefix of `lifted_by` of a cause that the Cancel with the following id lifted."""
+LEASE_DIALECT: Final = "lease"
+"""Dialect of the report that ends a lapsed alert."""
 DENIED: Final = "denied:"
 """Prefix of `lifted_by` of a cause that was lifted because that report was denied."""
 
@@ -364,6 +366,11 @@ def is_standing(row: ReportRow) -> bool:
     Rule D3, updates and cancellations.
     """
     return not {"superseded", "cancelled"}.intersection(row.flags)
+
+
+def is_lapse(row: ReportRow) -> bool:
+    """Return whether a report is the end of an alert that its sender did not renew. Rule D66."""
+    return row.dialect == LEASE_DIALECT
 
 
 def is_current_word(row: ReportRow) -> bool:

@@ -68,13 +68,14 @@ def _end(
     *,
     site: str | None = COLLEGE,
     occurred: float | None = None,
+    lifts: EventType = EventType.OUTAGE_IT,
 ) -> None:
     scene.report(
         minute,
         "reopening",
         site,
         severity=1,
-        lifts=(EventType.OUTAGE_IT,),
+        lifts=(lifts,),
         references=(report,),
         source="supervision",
         source_key="src-1",
@@ -211,6 +212,30 @@ def test_the_end_of_one_alert_on_a_cause_leaves_the_other(scene: Scene) -> None:
     assert scene.site(COLLEGE).causes[0].reports == (second,)
     scene.step(40)
     assert scene.status(COLLEGE) == "normal"
+
+
+@pytest.mark.parametrize("order", [("alert", "manager"), ("manager", "alert")])
+def test_a_lapse_ends_no_danger_that_somebody_else_reported(
+    scene: Scene, order: tuple[str, str]
+) -> None:
+    """A monitoring system that lost its line put out a fire that the site had reported."""
+    for minute, sender in enumerate(order):
+        lease = Lease(until=scene.at(4), explicit=False) if sender == "alert" else None
+        scene.report(
+            minute,
+            "fire",
+            COLLEGE,
+            id=sender,
+            source="supervision" if lease else "site_manager",
+            source_key="src-1" if lease else None,
+            lease=lease,
+        )
+    scene.step(10)
+    assert scene.state.leases["alert"].state == "lapsed"
+    (cause,) = scene.site(COLLEGE).causes
+    assert (cause.type, cause.reports) == (EventType.FIRE, ("manager",))
+    _end(scene, 12, "alert", lifts=EventType.FIRE)
+    assert scene.status(COLLEGE) == "normal", "its end is a statement about the fire"
 
 
 def test_an_alert_without_a_site_ends_too(scene: Scene) -> None:
