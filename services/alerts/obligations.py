@@ -20,7 +20,7 @@ from services.alerts.decision import AlertsDecision, get_incident
 from services.alerts.escalation.notifications import inform_people
 from services.alerts.escalation.oncall import find_pilots, get_holder_and_deputy, list_channels
 from services.alerts.evolve import OPEN
-from services.oncall.schedule import local_day, to_instant
+from services.oncall.schedule import get_local_day, to_instant
 from services.runtime.decider.command_checks import (
     check_version,
     get_row,
@@ -39,7 +39,7 @@ _SATURDAY: Final = 6
 
 def compute_limit(limit: ObligationLimit, start: Instant, holidays: Collection[str]) -> Instant:
     """Return when a limit ends that begins at `start`."""
-    day, amount = local_day(start), limit.amount
+    day, amount = get_local_day(start), limit.amount
     match limit.unit:
         case LimitUnit.HOURS:
             return start + amount * HOUR_MS

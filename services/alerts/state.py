@@ -288,7 +288,7 @@ class State:
         return row.level if row else Level.N0
 
 
-def without_key(m: Map[_K, _V], key: _K) -> Map[_K, _V]:
+def remove_key(m: Map[_K, _V], key: _K) -> Map[_K, _V]:
     """Remove a key from a map; a missing key changes nothing."""
     return m.delete(key) if key in m else m
 

@@ -221,11 +221,11 @@ def withdraw_offers(
         row,
         change,
         offers=close_offers(row.offers, offers, state),
-        state=_waiting_state(row) if is_last else row.state,
+        state=_get_waiting_state(row) if is_last else row.state,
     )
 
 
-def _waiting_state(row: ResourceRequestRow) -> RequestState:
+def _get_waiting_state(row: ResourceRequestRow) -> RequestState:
     return RequestState.REQUESTED if row.unfilled_at is None else RequestState.UNFILLED
 
 

@@ -60,7 +60,7 @@ from services.runtime.identity.sessions import (
     CSRF_HEADER,
     SAFE_METHODS,
     Sessions,
-    cookie_in,
+    find_cookie,
 )
 from services.runtime.kafka.clients import BrokerAway, format_time
 from services.runtime.process import metrics, tracing
@@ -85,12 +85,12 @@ class Authenticator:
                 raise ProblemError("unauthenticated")
             return principal
         cookies, secure = parse_cookies(scope), scope.get("scheme") == "https"
-        session = self._sessions.read(cookie_in(cookies, COOKIE, secure=secure))
+        session = self._sessions.read(find_cookie(cookies, COOKIE, secure=secure))
         if session is None:
             raise ProblemError("unauthenticated")
         if scope["method"] not in SAFE_METHODS:
             proof, csrf_header = (
-                cookie_in(cookies, CSRF_COOKIE, secure=secure),
+                find_cookie(cookies, CSRF_COOKIE, secure=secure),
                 get_header(scope, CSRF_HEADER.encode()),
             )
             if not self._sessions.checks_csrf(session, csrf_header, proof):

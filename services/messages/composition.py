@@ -586,7 +586,7 @@ def _split_bundle(row: NotificationRow) -> list[NotificationRow]:
                 "previous_level": None,
             }
         )
-        for item in _newest(sorted((own, *row.bundle), key=_gravity_key))
+        for item in _newest(sorted((own, *row.bundle), key=_get_gravity))
     ]
 
 
@@ -604,7 +604,7 @@ def _newest(items: Iterable[BundledItem]) -> list[BundledItem]:
     return list(items_by_clock.values())
 
 
-def _gravity_key(item: BundledItem) -> tuple[int, int, float]:
+def _get_gravity(item: BundledItem) -> tuple[int, int, float]:
     pct = item.values.get("pct")
     rank = GRAVITY.index(item.template) if item.template in GRAVITY else len(GRAVITY)
     return rank, -int(item.level), -float(pct) if isinstance(pct, int | float) else 0.0

@@ -242,7 +242,7 @@ def _extract_value(complaint: str) -> str:
     return quote_match[1].strip()[:_MAX_SHOWN_CHARACTERS] if quote_match is not None else ""
 
 
-def _event_title(event: Any) -> str:
+def _get_event_title(event: Any) -> str:
     title = str(event.get("SUMMARY") or "").strip() or "sans titre"
     return (
         title if len(title) <= _MAX_SHOWN_CHARACTERS else title[: _MAX_SHOWN_CHARACTERS - 1] + "…"
@@ -255,7 +255,7 @@ def _build_refusal(event: Any, why: str) -> CalendarRefused:
         when = f" du {format_local_time(_to_instant(start.dt))}" if start is not None else ""
     except (AttributeError, ValueError, OverflowError, OSError):
         when = ""
-    return CalendarRefused(f"L’événement « {_event_title(event)} »{when} {why}.")
+    return CalendarRefused(f"L’événement « {_get_event_title(event)} »{when} {why}.")
 
 
 def _check_event(event: Any) -> None:
@@ -410,20 +410,20 @@ def _expand_events(calendar: Any, first: Instant, last: Instant) -> Iterator[Cal
         if str(event.get("STATUS", "")).upper() == "CANCELLED":
             continue
         start = _to_instant(event["DTSTART"].dt)
-        end = _occurrence_end(event) if "DTEND" in event else start
+        end = _get_occurrence_end(event) if "DTEND" in event else start
         if end == start and not isinstance(event["DTSTART"].dt, datetime):
             end = _end_of_day_event(event["DTSTART"].dt)
         if start < end:
             yield CalendarOccurrence(
                 start,
                 end,
-                _event_title(event),
+                _get_event_title(event),
                 tuple(_list_attendees(event)),
                 tuple(_list_categories(event)),
             )
 
 
-def _occurrence_end(event: Any) -> Instant:
+def _get_occurrence_end(event: Any) -> Instant:
     """Return the end of an occurrence.
 
     Days of a duration are calendar days, also of 23 and 25 hours; its hours are exact hours (RFC

@@ -29,9 +29,9 @@ from services.oncall.schedule import (
     OnCallPair,
     Schedule,
     ScopedRole,
+    get_window_of_day,
     is_inside_window,
     list_local_days,
-    window_on_day,
 )
 
 MAX_GAPS: Final = 200
@@ -333,7 +333,7 @@ class ReadinessProver:
                     yield point.verified_at + self._rule.proof_days * DAY_MS
                 if point.quiet is not None:
                     for day in list_local_days(start, end):
-                        yield from window_on_day(point.quiet, day)
+                        yield from get_window_of_day(point.quiet, day)
 
     def prove(self, start: Instant, horizon_days: int | None = None) -> ReadinessProof:
         """Compute the readiness from the hour of `start`."""
@@ -464,6 +464,6 @@ def add_channel_rates(rule: ReadinessRule, sections: Iterable[SectionData]) -> R
     return rule.model_copy(update={"rate_per_min": rates})
 
 
-def gap_key(hole: HoleRow) -> str:
+def build_gap_key(hole: HoleRow) -> str:
     """Return the key that is equal for the same gap in two proofs."""
     return "|".join((hole.kind, hole.role, hole.scope or "", hole.person or ""))

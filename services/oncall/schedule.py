@@ -32,14 +32,14 @@ def to_instant(day: date, minute: int) -> Instant:
     return int(local.timestamp() * 1000)
 
 
-def local_day(at: Instant) -> date:
+def get_local_day(at: Instant) -> date:
     """Return the local date of an instant."""
     return datetime.fromtimestamp(at / 1000, PARIS).date()
 
 
-def next_local_minute(minute: int, after: Instant) -> Instant:
+def find_next_local_minute(minute: int, after: Instant) -> Instant:
     """Return the first instant after `after` at this local `minute`."""
-    day = local_day(after)
+    day = get_local_day(after)
     while (instant := to_instant(day, minute)) <= after:
         day += timedelta(days=1)
     return instant
@@ -55,11 +55,11 @@ def is_inside_window(window: tuple[int, int], at: Instant) -> bool:
 
 def windows_around(window: tuple[int, int], at: Instant) -> tuple[tuple[Instant, Instant], ...]:
     """Return the windows that begin on the day before `at`, its local day and the day after."""
-    today = local_day(at)
-    return tuple(window_on_day(window, today + timedelta(days=n)) for n in (-1, 0, 1))
+    today = get_local_day(at)
+    return tuple(get_window_of_day(window, today + timedelta(days=n)) for n in (-1, 0, 1))
 
 
-def window_on_day(window: tuple[int, int], day: date) -> tuple[Instant, Instant]:
+def get_window_of_day(window: tuple[int, int], day: date) -> tuple[Instant, Instant]:
     """Return the window that begins on this local day."""
     start, end = window
     return to_instant(day, start), to_instant(day if end > start else day + timedelta(days=1), end)
@@ -70,7 +70,7 @@ def list_local_days(start: Instant, end: Instant) -> list[date]:
 
     Every daily window that touches the span begins on one of them.
     """
-    first, last = local_day(start) - timedelta(days=1), local_day(end)
+    first, last = get_local_day(start) - timedelta(days=1), get_local_day(end)
     return [first + timedelta(days=n) for n in range((last - first).days + 1)]
 
 
@@ -236,7 +236,7 @@ class Schedule:
             return Assignment(self._lines[key].at(at), "calendar", calendars[0].id)
         rotations = [r for r in self._rotations.get(key, ()) if _is_in_force(r, at)]
         if rotations:
-            persons = (_person_of_rotation(r, at) for r in rotations)
+            persons = (_find_person_of_rotation(r, at) for r in rotations)
             return Assignment(tuple(dict.fromkeys(p for p in persons if p is not None)), "rotation")
         holder = self._roster.get((role, scope))
         person = (
@@ -315,11 +315,11 @@ def _is_in_force(r: Rotation, at: Instant) -> bool:
     )
 
 
-def _person_of_rotation(r: Rotation, at: Instant) -> str | None:
+def _find_person_of_rotation(r: Rotation, at: Instant) -> str | None:
     """Return the person of the rotation at `at`; None outside its hours."""
     if r.hours is not None and not is_inside_window(r.hours, at):
         return None
-    turns = (local_day(at) - r.since).days // r.every_days + 1
+    turns = (get_local_day(at) - r.since).days // r.every_days + 1
     while to_instant(r.since + timedelta(days=turns * r.every_days), r.hand_off_min) > at:
         turns -= 1
     return r.persons[turns % len(r.persons)]
@@ -333,4 +333,4 @@ def _list_handovers(r: Rotation, start: Instant, end: Instant) -> Iterator[Insta
         if day >= r.since and (day - r.since).days % r.every_days == 0:
             yield to_instant(day, r.hand_off_min)
         if r.hours is not None:
-            yield from window_on_day(r.hours, day)
+            yield from get_window_of_day(r.hours, day)

@@ -12,7 +12,7 @@ from typing import Literal
 from schemas.base import HOUR_MS, Instant
 from schemas.oncall import Place
 from schemas.reference import WorkingTime
-from services.oncall.schedule import Schedule, local_day, to_instant
+from services.oncall.schedule import Schedule, get_local_day, to_instant
 
 WorkSpan = tuple[Instant, Instant]
 WorkLimit = Literal["day", "week", "daily_rest", "weekly_rest"]
@@ -92,7 +92,7 @@ def _list_periods(work: list[WorkSpan], days: int) -> Iterator[WorkSpan]:
     """Yield the local days, or weeks from Monday, that the work touches."""
     if not work:
         return
-    day = local_day(work[0][0])
+    day = get_local_day(work[0][0])
     day -= timedelta(days=day.weekday() if days == 7 else 0)
     while (start := to_instant(day, 0)) < work[-1][1]:
         day += timedelta(days=days)

@@ -88,7 +88,7 @@ def read_events(r: ExerciseReader, document: Mapping[str, Any]) -> Iterator[Even
     }
     for n, event in readable_events:
         at, learnt = times[n]
-        id = _event_id(event, n)
+        id = _build_event_id(event, n)
         if id in r.ids:
             r.fault(event, "id", f"id: {format_id(id)} is the name of another event too")
         r.ids[id] = (to_instant(r, learnt if learnt is not None else at or 0), n)
@@ -105,7 +105,7 @@ def read_events(r: ExerciseReader, document: Mapping[str, Any]) -> Iterator[Even
         )
 
 
-def _event_id(event: Mapping[str, Any], n: int) -> str:
+def _build_event_id(event: Mapping[str, Any], n: int) -> str:
     event_id = event.get("id")
     return f"E{n:03}" if event_id is None else str(event_id)
 
@@ -175,11 +175,11 @@ def _read_event(
         return
     _check_places(r, event)
     _check_references(r, event, n, learnt)
-    if not is_token(_event_id(event, n)):
+    if not is_token(_build_event_id(event, n)):
         r.fault(
             event,
             "id",
-            f"id: {quote_value(_event_id(event, n))} is no code: letters without accents, digits, . _ : and - only, at most 64",
+            f"id: {quote_value(_build_event_id(event, n))} is no code: letters without accents, digits, . _ : and - only, at most 64",
         )
     if (colour := event.get("colour")) is not None:
         r.known_word(event, "colour", "colour", str(colour), set(COLOURS))
@@ -200,7 +200,7 @@ def _read_event(
     }
     source = "exercise" if event.get("from") is None else str(event["from"])
     body |= {
-        "alias": (id := _event_id(event, n)),
+        "alias": (id := _build_event_id(event, n)),
         "occurred_at": format_time(at),
         "recorded_at": format_time(learnt),
         "source": {"name": source},

@@ -37,7 +37,7 @@ from schemas.runtime import (
     Tick,
 )
 from schemas.topics import PARTITION_COUNT, SERVICES, input_topic, input_topics, partition_of
-from services.runtime.decider.inputs import convert_record, input_digest
+from services.runtime.decider.inputs import compute_input_digest, convert_record
 from services.runtime.kafka.clients import format_time
 from services.runtime.log.partition_reader import PartitionReader
 from services.runtime.log.reader import LogReader
@@ -204,7 +204,7 @@ async def read_recording(kafka: str, realm: str) -> Recording:
         by_input_digest = {tx.src.digest: tx for tx in transactions if _is_outside(tx)}
         async with PartitionReader(kafka) as reader_:
             async for input_record in _read_inputs(reader_, service, partition):
-                tx = by_input_digest.pop(input_digest(convert_record(input_record)), None)
+                tx = by_input_digest.pop(compute_input_digest(convert_record(input_record)), None)
                 if tx is None:
                     continue
                 message = parse_open(tx.src.type, input_record.value)
@@ -289,7 +289,7 @@ def _describe_behaviour(
             | {"role": row.role, "scope": row.scope, "level": int(row.level), "wave": row.wave}
         )
         general.setdefault(row.person, responder_line)
-    return [*(_without_none(line) for line in exact), *failed_channels, *general.values()]
+    return [*(_drop_none(line) for line in exact), *failed_channels, *general.values()]
 
 
 def _list_failed_channels(rows: Iterable[NotificationRow]) -> list[ResponderFields]:
@@ -305,7 +305,7 @@ def _list_failed_channels(rows: Iterable[NotificationRow]) -> list[ResponderFiel
     ]
 
 
-def _without_none(line: ResponderFields) -> ResponderFields:
+def _drop_none(line: ResponderFields) -> ResponderFields:
     return {name: value for name, value in line.items() if value is not None}
 
 

@@ -183,7 +183,7 @@ def list_sections(territory: Territory) -> tuple[SectionData, ...]:
     return territory.sections
 
 
-def initial_reference(recording: Recording) -> tuple[SectionData, ...]:
+def get_initial_reference(recording: Recording) -> tuple[SectionData, ...]:
     """Return the sections of the reference data at the start of the recording."""
     first = next((o.message for o in recording.outside if is_reference(o)), None)
     if not isinstance(first, PublishReference):
@@ -319,15 +319,15 @@ def count_matching_facts(
     """
     live = is_live(recording.realm)
     recorded_counts = Counter(
-        _fact_key(f, live)
+        _build_fact_key(f, live)
         for f in recording.facts
         if f.name not in DRIVER_FACTS and not (live and f.name in SENDER_FACTS)
     )
-    replayed_counts = Counter(_fact_key(f, live) for f in replayed_facts)
+    replayed_counts = Counter(_build_fact_key(f, live) for f in replayed_facts)
     return sum((recorded_counts & replayed_counts).values()), sum(recorded_counts.values())
 
 
-def _fact_key(fact: FactRecord, live: bool) -> tuple[str, str]:
+def _build_fact_key(fact: FactRecord, live: bool) -> tuple[str, str]:
     row = fact.data.get("row")
     return fact.name, str(
         row.get("id", "") if live and isinstance(row, dict) else "" if live else fact.id

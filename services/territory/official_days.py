@@ -169,7 +169,7 @@ def _join(spans: Iterable[tuple[date, date]]) -> Sequence[tuple[date, date]]:
     return joined_spans
 
 
-def calendar_warnings(policy: ref.Escalation, today: date) -> Iterator[str]:
+def list_calendar_warnings(policy: ref.Escalation, today: date) -> Iterator[str]:
     """Yield a warning for each list of days off that is empty or ends soon.
 
     Without it, clocks of offices and schools would run on days when they are closed.

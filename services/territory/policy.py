@@ -394,16 +394,16 @@ def _read_contact_points(doc: Any) -> dict[str, Any]:
     """Read the contact points of the crisis cell, without those that are not filled in."""
     contact_fields = doc.get("joindre", {})
     bridges = {
-        level: _text_or_none(text) for level, text in contact_fields.get("ponts", {}).items()
+        level: _read_text_or_none(text) for level, text in contact_fields.get("ponts", {}).items()
     }
     return {
-        "cell_phone": _text_or_none(contact_fields.get("telephone_cellule")),
-        "meeting_point": _text_or_none(contact_fields.get("lieu")),
+        "cell_phone": _read_text_or_none(contact_fields.get("telephone_cellule")),
+        "meeting_point": _read_text_or_none(contact_fields.get("lieu")),
         "bridges": {level: text for level, text in bridges.items() if text is not None},
     }
 
 
-def _text_or_none(text: Any) -> str | None:
+def _read_text_or_none(text: Any) -> str | None:
     """Return a text, or None for a mark that waits to be filled in."""
     clean_text = str(text or "").strip()
     return None if not clean_text or clean_text.upper() == TO_FILL_IN else clean_text

@@ -79,7 +79,7 @@ def verify_seal(file: Path, expected_key: PublicKey | None) -> tuple[HeadStateme
     return statement, count, broken
 
 
-def entry_name(log: str) -> str:
+def build_entry_name(log: str) -> str:
     """Return the archive entry of a log partition."""
     return f"{log.replace('/', '-')}.jsonl"
 
@@ -91,7 +91,7 @@ def _follow_chain(
 
     A record that does not continue the chain ends it.
     """
-    name, whole, records = entry_name(log), sha256(), 0
+    name, whole, records = build_entry_name(log), sha256(), 0
     for line in read_lines(zip, name):
         whole.update(line + b"\n")
         record = json.loads(line)

@@ -13,7 +13,7 @@ from schemas.reference import Escalation, EscalationPolicy
 from services.runtime.log.transaction import FactRecord
 from services.simulation import tuning
 from services.simulation.recording import Recording
-from services.simulation.replay import initial_reference, replay_recording
+from services.simulation.replay import get_initial_reference, replay_recording
 from services.simulation.tuning import (
     CallOutcome,
     CrisisDifference,
@@ -35,7 +35,7 @@ UNTIL_MIN = 16
 
 @cache
 def present() -> EscalationPolicy:
-    return next(s for s in initial_reference(recorded()) if isinstance(s, EscalationPolicy))
+    return next(s for s in get_initial_reference(recorded()) if isinstance(s, EscalationPolicy))
 
 
 @cache

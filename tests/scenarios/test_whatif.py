@@ -37,7 +37,7 @@ from services.simulation.replay import (
     ChangeInvalid,
     apply_patch,
     count_matching_facts,
-    initial_reference,
+    get_initial_reference,
     replay_recording,
 )
 from tests.scenarios.memory import MemoryPlayer, scenario
@@ -96,7 +96,9 @@ def as_it_was() -> tuple[FactRecord, ...]:
 
 
 def with_patch(patch: dict[str, Any], fork: ForkPoint | None = None) -> list[Difference]:
-    changed = replay_recording(recorded(), apply_patch(initial_reference(recorded()), patch), fork)
+    changed = replay_recording(
+        recorded(), apply_patch(get_initial_reference(recorded()), patch), fork
+    )
     return compare_summaries(summarise_history(as_it_was()), summarise_history(changed))
 
 
@@ -148,7 +150,7 @@ def test_a_change_applies_from_its_time_and_not_from_the_earlier_input() -> None
     published = [
         f
         for f in replay_recording(
-            recorded(), apply_patch(initial_reference(recorded()), SOONER), fork
+            recorded(), apply_patch(get_initial_reference(recorded()), SOONER), fork
         )
         if f.name == "ReferencePublished" and f.at > last
     ]
@@ -204,11 +206,11 @@ def test_a_log_position_is_an_input() -> None:
 )
 def test_an_unfit_patch_names_its_place(patch: dict[str, Any], says: str) -> None:
     with pytest.raises(ChangeInvalid, match=says):
-        apply_patch(initial_reference(recorded()), patch)
+        apply_patch(get_initial_reference(recorded()), patch)
 
 
 def test_a_patch_merges_and_removes() -> None:
-    sections = initial_reference(recorded())
+    sections = get_initial_reference(recorded())
     site = next(s for s in sections if s.section == "sites").sites[0]
     after = apply_patch(sections, {"sites": {"sites": {site.id: {"staff": site.staff + 7}}}})
     assert next(s for s in after if s.section == "sites").sites[0] == site.model_copy(
@@ -259,7 +261,7 @@ def row(id: str, person: str, at: int) -> NotificationRow:
 
 def test_references_are_not_published_twice() -> None:
     commands = [o for o in recorded().outside if isinstance(o.message, PublishReference)]
-    assert len(initial_reference(recorded())) == len(commands) > 5
+    assert len(get_initial_reference(recorded())) == len(commands) > 5
 
 
 def test_a_decision_during_a_computation_keeps_its_place_in_the_replay(
@@ -328,7 +330,7 @@ def test_a_change_by_two_persons_is_replayed_and_left_out_of_a_what_if() -> None
     base = next(
         o.message.reference for o in recording.outside if isinstance(o.message, PublishReference)
     )
-    sections = apply_patch(initial_reference(recording), SOONER)
+    sections = apply_patch(get_initial_reference(recording), SOONER)
     reference, who = compute_version(sections), {"author": "ana", "role": "coordinator"}
     drafts = [DraftReference(**who, reference=reference, data=section) for section in sections]
     proposal = ProposeReference(

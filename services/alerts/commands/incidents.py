@@ -53,7 +53,7 @@ def resolve(draft: AlertsDecision, command: c.ResolveIncident) -> CommandResult:
     own = steps.find_escalation(draft, incident.id)
     if own is not None:
         escalations.end_escalation(draft, own, None, "ended", "closed")
-    crisis = escalations.ended_crisis(draft, incident.id)
+    crisis = escalations.find_ended_crisis(draft, incident.id)
     if crisis is not None and crisis.state == "running":
         escalations.end_escalation(draft, crisis, None, "ended", "closed")
     if crisis is not None and draft.level < CRISIS:

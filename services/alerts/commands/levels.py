@@ -172,7 +172,7 @@ def _lower_level(draft: AlertsDecision, command: c.SetLevel, incident: IncidentR
         version=(old.version if old else 0) + 1,
     )
     draft.emit(LevelChanged(row=row, previous=before))
-    crisis = escalations.ended_crisis(draft) if before >= CRISIS > command.level else None
+    crisis = escalations.find_ended_crisis(draft) if before >= CRISIS > command.level else None
     _end_escalation(draft, TERRITORY, command.level, informs=crisis is None)
     if crisis is not None:
         escalations.thank(draft, crisis)

@@ -49,7 +49,7 @@ def preview_confirmation(draft: AlertsDecision, command: c.PreviewConfirmation) 
     trial = draft.trial()
     confirm_report(trial, c.ConfirmReport(author=command.author, role=command.role, report=row.id))
     incident = trial.state.incidents.get(trial.incident_of(row.id) or "")
-    plans = _new_plans(draft, trial.facts)
+    plans = _list_new_plans(draft, trial.facts)
     return {
         "report": row.id,
         "level": int(trial.state.level()),
@@ -63,7 +63,7 @@ def preview_confirmation(draft: AlertsDecision, command: c.PreviewConfirmation) 
     }
 
 
-def _new_plans(draft: AlertsDecision, facts: list[Fact]) -> list[str]:
+def _list_new_plans(draft: AlertsDecision, facts: list[Fact]) -> list[str]:
     """Return the plans of triggers that begin to hold."""
     previous_plans = {t.plan for t in draft.state.triggers.values() if t.state == "held"}
     rows = [fact.row for fact in facts if isinstance(fact, TriggerChanged)]

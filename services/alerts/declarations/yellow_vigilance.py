@@ -9,7 +9,7 @@ from services.alerts.decision import AlertsDecision, sort_by_id
 from services.alerts.escalation.oncall import get_holder_and_deputy, list_channels
 from services.alerts.levels.levels import list_held_triggers
 from services.alerts.reference.territory import COLOURS
-from services.oncall.schedule import next_local_minute
+from services.oncall.schedule import find_next_local_minute
 
 YELLOW: Final = COLOURS[1]
 _PREFIX: Final = "vigilance:"
@@ -20,7 +20,9 @@ def compute_digest_time(draft: AlertsDecision, value: bool | float | str) -> Ins
     policy = draft.territory.policy
     rule = policy.vigilance_digest if policy is not None else None
     return (
-        next_local_minute(rule.at_min, draft.now) if rule is not None and value == YELLOW else None
+        find_next_local_minute(rule.at_min, draft.now)
+        if rule is not None and value == YELLOW
+        else None
     )
 
 

@@ -25,7 +25,7 @@ from schemas.reference import Calendar, CellStaffingRule, Escalation, WorkingTim
 from schemas.words import Level
 from services.alerts.decision import AlertsDecision, cancel_task, open_task
 from services.alerts.escalation import notifications
-from services.oncall.schedule import local_day, to_instant
+from services.oncall.schedule import get_local_day, to_instant
 
 CELL_LEADER_ROLE: Final = "coordinateur_pca"
 """Role that runs the cell."""
@@ -244,7 +244,7 @@ def _choose_objective(policy: Escalation, rule: CellStaffingRule, at: Instant) -
 
 
 def _is_open(calendar: Calendar, holidays: tuple[str, ...], at: Instant) -> bool:
-    day = local_day(at)
+    day = get_local_day(at)
     if day.isoweekday() not in calendar.weekdays:
         return False
     if calendar.closed_on_holidays and day.isoformat() in holidays:

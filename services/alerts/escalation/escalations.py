@@ -197,7 +197,7 @@ def _join_crisis(draft: AlertsDecision, incident: str, own: EscalationRow | None
         )
 
 
-def ended_crisis(draft: AlertsDecision, incident: str | None = None) -> EscalationRow | None:
+def find_ended_crisis(draft: AlertsDecision, incident: str | None = None) -> EscalationRow | None:
     """Return the newest escalation of a crisis if all its incidents are closed.
 
     `incident`, if given, must be one of them.
@@ -240,7 +240,7 @@ def start_escalation(
     """
     if scope == TERRITORY:
         cell_staffing.call_cell(draft, level)
-    waves, policy = ladder_for(draft, level, incidents), draft.territory.policy
+    waves, policy = get_waves_of_level(draft, level, incidents), draft.territory.policy
     if not waves or policy is None:
         return
     id, now = draft.derive("escalation"), draft.clock
@@ -274,7 +274,9 @@ def start_escalation(
     )
 
 
-def ladder_for(draft: AlertsDecision, level: Level, incidents: tuple[str, ...]) -> tuple[Wave, ...]:
+def get_waves_of_level(
+    draft: AlertsDecision, level: Level, incidents: tuple[str, ...]
+) -> tuple[Wave, ...]:
     """Return the steps of a level.
 
     Below a crisis the first step names another role for a non-technical event. Rule D73.
@@ -284,20 +286,24 @@ def ladder_for(draft: AlertsDecision, level: Level, incidents: tuple[str, ...]) 
     if policy is None or level >= CRISIS or incident is None:
         return waves
     instead = next(
-        (policy.role_by_nature[n] for n in _natures(draft, incident) if n in policy.role_by_nature),
+        (
+            policy.role_by_nature[n]
+            for n in _list_natures(draft, incident)
+            if n in policy.role_by_nature
+        ),
         None,
     )
     if instead is None:
         return waves
-    return tuple(_with_role_instead(wave, instead) if wave.wave == 1 else wave for wave in waves)
+    return tuple(_replace_role(wave, instead) if wave.wave == 1 else wave for wave in waves)
 
 
-def _with_role_instead(wave: Wave, role: str) -> Wave:
+def _replace_role(wave: Wave, role: str) -> Wave:
     names = (role if name == TECHNICIAN_ROLE else name for name in wave.who)
     return wave.model_copy(update={"who": tuple(dict.fromkeys(names))})
 
 
-def _natures(draft: AlertsDecision, incident: str) -> tuple[str, ...]:
+def _list_natures(draft: AlertsDecision, incident: str) -> tuple[str, ...]:
     """Return the family of an incident and the type of its first report."""
     reports = draft.find_reports(draft.state.incident_reports.get(incident, ()))
     first = min(reports, key=lambda r: (r.recorded_at, r.id), default=None)
@@ -321,7 +327,7 @@ def apply_current_policy(draft: AlertsDecision, row: EscalationRow) -> bool:
     provides the waiting waves, counted from the beginning of the cycle, and later cycles. Only
     the newest of several due waves fires. Rule D63, reference versions.
     """
-    waves, policy = ladder_for(draft, row.level, row.incidents), draft.territory.policy
+    waves, policy = get_waves_of_level(draft, row.level, row.incidents), draft.territory.policy
     if not waves or policy is None:
         return False
     mine = [w for w in row.waves if w.cycle == row.cycle]

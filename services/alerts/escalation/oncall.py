@@ -18,7 +18,7 @@ from schemas.topics import is_live
 from schemas.words import Channel, Level
 from services.alerts.decision import AlertsDecision
 from services.oncall.readiness import merge_reach_of_person
-from services.oncall.schedule import OnCallPair, is_inside_window, local_day, windows_around
+from services.oncall.schedule import OnCallPair, get_local_day, is_inside_window, windows_around
 from services.oncall.worktime import compute_work, is_rested
 
 ASSIGNEE: Final = "assignee"
@@ -378,7 +378,7 @@ def find_quiet_end(draft: AlertsDecision, person: str, role: str, level: Level) 
         (
             end
             for start, end in windows_around(window, now)
-            if start <= now < end and local_day(start).isoweekday() in policy.quiet_days
+            if start <= now < end and get_local_day(start).isoweekday() in policy.quiet_days
         ),
         None,
     )

@@ -19,10 +19,10 @@ from services.oncall.readiness import (
     ReadinessProof,
     ReadinessProver,
     add_channel_rates,
-    gap_key,
+    build_gap_key,
     merge_reach,
 )
-from services.oncall.schedule import OnCallPair, ScopedRole, local_day
+from services.oncall.schedule import OnCallPair, ScopedRole, get_local_day
 
 MAX_NAMED_ROLES: Final = 50
 MAX_TASKS: Final = 50
@@ -122,7 +122,7 @@ def check_readiness(draft: AlertsDecision) -> None:
     urgent = [h for h in proof.holes if h.start < draft.clock + rule.alert_before_h * HOUR_MS]
     before = draft.state.readiness
     alerted_keys = before.alerted if before is not None else ()
-    keys = tuple(dict.fromkeys(gap_key(h) for h in urgent))
+    keys = tuple(dict.fromkeys(build_gap_key(h) for h in urgent))
     draft.emit(
         ReadinessProved(
             row=ReadinessRow(
@@ -140,7 +140,7 @@ def check_readiness(draft: AlertsDecision) -> None:
     )
     _update_tasks(draft, urgent)
     _run_monthly_drill(draft, checker, rule)
-    fresh = [h for h in urgent if gap_key(h) not in alerted_keys]
+    fresh = [h for h in urgent if build_gap_key(h) not in alerted_keys]
     if fresh:
         _announce_gaps(draft, rule.alert_to, [h for h in fresh if h.scope is None], None)
         for pole, holes in _group_by_pole(draft, [h for h in fresh if h.scope is not None]).items():
@@ -153,7 +153,7 @@ def _run_monthly_drill(
     draft: AlertsDecision, checker: ReadinessProver, rule: ReadinessRule
 ) -> None:
     """Run the drill once a month, with the first readiness check on or after its day."""
-    today = local_day(draft.clock)
+    today = get_local_day(draft.clock)
     if (
         rule.drill_day is None
         or today.day < rule.drill_day
@@ -176,12 +176,12 @@ def run_drill(draft: AlertsDecision, checker: ReadinessProver) -> DrillRow:
 
 
 def _format_month(draft: AlertsDecision) -> str:
-    return f"{local_day(draft.clock):%Y-%m}"
+    return f"{get_local_day(draft.clock):%Y-%m}"
 
 
 def _is_first_check_of_monday(draft: AlertsDecision, before: ReadinessRow) -> bool:
-    today = local_day(draft.clock)
-    return today.weekday() == 0 and local_day(before.at) != today
+    today = get_local_day(draft.clock)
+    return today.weekday() == 0 and get_local_day(before.at) != today
 
 
 def _group_by_pole(

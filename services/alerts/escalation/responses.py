@@ -214,7 +214,7 @@ def _get_sender(draft: AlertsDecision, report: str) -> str:
     return row.source_key or row.source
 
 
-def without_acknowledgement(
+def remove_acknowledgement(
     draft: AlertsDecision, row: EscalationRow, person: str, patience_min: int = 0
 ) -> EscalationRow:
     """Return the escalation without the acknowledgement of a person, after they declined.
@@ -263,7 +263,7 @@ def without_acknowledgement(
 
 def withdraw_acknowledgement(draft: AlertsDecision, row: EscalationRow, person: str) -> None:
     """Withdraw the acknowledgement of a person that the escalation never called."""
-    if (escalation := without_acknowledgement(draft, row, person)) != row:
+    if (escalation := remove_acknowledgement(draft, row, person)) != row:
         record_escalation(draft, escalation, "declined")
 
 
@@ -292,7 +292,7 @@ def _apply_decline(
     Rules D33 and D34.
     """
     index = max(n for n, w in enumerate(row.waves) if call.notification in w.notifications)
-    row = without_acknowledgement(draft, row, call.person, row.waves[index].ack_min)
+    row = remove_acknowledgement(draft, row, call.person, row.waves[index].ack_min)
     row = replace_wave(row, index, declined=row.waves[index].declined + 1)
     row = _call_for_other_roles(draft, row, index, call)
     now = get_holder_and_deputy(draft, call.role, call.scope)

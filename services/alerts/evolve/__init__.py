@@ -112,11 +112,11 @@ from services.alerts.evolve.oncall import (
     evolve_roster,
     evolve_staffing,
 )
-from services.alerts.evolve.reports import build_arrival_key, evolve_report, report_read
+from services.alerts.evolve.reports import build_arrival_key, evolve_read_report, evolve_report
 from services.alerts.levels.rulebook import get_rulebook
 from services.alerts.reference.territory import REARM_MS
 from services.alerts.rows import Changes
-from services.alerts.state import State, Threshold, insert_sorted, remove_sorted, without_key
+from services.alerts.state import State, Threshold, insert_sorted, remove_key, remove_sorted
 from services.runtime.decider.maps import Map, set_or_drop
 from services.runtime.decider.protocol import Deadlines
 
@@ -221,7 +221,7 @@ def _drop_deadlines(s: State, incident: str) -> Changes:
 def evolve_threshold(s: State, fact: ThresholdChanged) -> State:
     key = ThresholdRearmed(fact.id)
     if not fact.held:
-        return s.put(thresholds=without_key(s.thresholds, fact.id), agenda=s.agenda.arm(key, None))
+        return s.put(thresholds=remove_key(s.thresholds, fact.id), agenda=s.agenda.arm(key, None))
     rearm_at = None if fact.below_since is None else fact.below_since + REARM_MS
     threshold = Threshold(fact.since, fact.below_since, fact.incident)
     return s.put(
@@ -257,7 +257,7 @@ def evolve_notification(s: State, fact: NotificationPlanned) -> State:
     return s.put(calls=s.calls.set(fact.notification, fact)) if is_call else s
 
 
-def trigger_measured(s: State, fact: TriggerMeasured) -> State:
+def evolve_measured_trigger(s: State, fact: TriggerMeasured) -> State:
     """Keep the values that were told of a trigger."""
     row = s.triggers.get(fact.row.id)
     if row is None:
@@ -282,7 +282,7 @@ def evolve_task(s: State, row: TaskRow) -> State:
     elif of_kind.get(subject) == row.id:
         of_kind = of_kind.delete(subject)
     open_tasks = (
-        s.open_tasks.set(row.kind, of_kind) if of_kind else without_key(s.open_tasks, row.kind)
+        s.open_tasks.set(row.kind, of_kind) if of_kind else remove_key(s.open_tasks, row.kind)
     )
     return s.put(tasks=s.tasks.set(row.id, row), open_tasks=open_tasks)
 
@@ -655,7 +655,7 @@ def _keep_if(m: Map[str, _V], keep: Callable[[_V], bool]) -> Map[str, _V]:
 
 _EVOLVE: Final[dict[type[Fact], Callable[[State, Any], State]]] = {
     ReportChanged: lambda s, f: evolve_report(s, f.row),
-    ReportRead: report_read,
+    ReportRead: evolve_read_report,
     CauseChanged: evolve_cause_fact,
     SiteMarked: evolve_marks,
     SiteStatusChanged: lambda s, f: s.put(sites=s.sites.set(f.row.id, f.row)),
@@ -668,7 +668,7 @@ _EVOLVE: Final[dict[type[Fact], Callable[[State, Any], State]]] = {
     LevelChanged: lambda s, f: s.put(levels=s.levels.set(f.row.id, f.row)),
     ThresholdChanged: evolve_threshold,
     TriggerChanged: lambda s, f: s.put(triggers=s.triggers.set(f.row.id, f.row)),
-    TriggerMeasured: trigger_measured,
+    TriggerMeasured: evolve_measured_trigger,
     FlagChanged: evolve_flag,
     EscalationChanged: evolve_escalation,
     NotificationPlanned: evolve_notification,

@@ -31,8 +31,8 @@ from services.alerts.state import (
     State,
     Zone,
     insert_sorted,
+    remove_key,
     remove_sorted,
-    without_key,
 )
 from services.runtime.decider.maps import Map, set_or_drop
 
@@ -81,11 +81,11 @@ def _update_placeless(s: State, cause: Cause, is_open: bool) -> Map[str, Map[str
         if cause.id in persons_by_cause and persons_by_cause[cause.id] == persons:
             return s.placeless
         return s.placeless.set(cause.type.value, persons_by_cause.set(cause.id, persons))
-    remaining_causes = without_key(persons_by_cause, cause.id)
+    remaining_causes = remove_key(persons_by_cause, cause.id)
     return (
         s.placeless.set(cause.type.value, remaining_causes)
         if remaining_causes
-        else without_key(s.placeless, cause.type.value)
+        else remove_key(s.placeless, cause.type.value)
     )
 
 
@@ -107,7 +107,7 @@ def _update_suppressed(s: State, cause: Cause, old: Cause | None) -> Changes:
         before = suppressions.get(id)
         if before == hush:
             continue
-        suppressions = without_key(suppressions, id) if hush is None else suppressions.set(id, hush)
+        suppressions = remove_key(suppressions, id) if hush is None else suppressions.set(id, hush)
         row = s.reports.get(id)
         if row is not None:
             voices = update_voices(update_voices(voices, row, before, -1), row, hush, 1)
@@ -151,7 +151,7 @@ def _update_type_indexes(s: State, d: Changes, old: Cause | None, cause: Cause) 
                     cause.site
                 )  # an earlier cause, loaded again, must not remove the newer one's count
                 sites = (
-                    without_key(sites, cause.site)
+                    remove_key(sites, cause.site)
                     if illness_entry is not None and illness_entry[2] == cause.id
                     else sites
                 )
@@ -159,7 +159,7 @@ def _update_type_indexes(s: State, d: Changes, old: Cause | None, cause: Cause) 
                 sites = sites.set(cause.site, (value, cause.since, cause.id))
             if sites is not s.illness.get(kitchen):
                 d["illness"] = (
-                    s.illness.set(kitchen, sites) if sites else without_key(s.illness, kitchen)
+                    s.illness.set(kitchen, sites) if sites else remove_key(s.illness, kitchen)
                 )
     elif cause.type is EventType.STAFF_SHORTAGE and cause.site is not None:
         d["presence"] = _update_presence(s, old, cause)
@@ -236,9 +236,9 @@ def _remove_presence(
 ) -> Map[str, Map[str, Map[str, SitePresence]]]:
     day: Map[str, Map[str, SitePresence]] = presences_by_day.get(key, Map())
     site = cause.site or ""
-    remaining_presences: Map[str, SitePresence] = without_key(day.get(site, Map()), cause.id)
-    day = day.set(site, remaining_presences) if remaining_presences else without_key(day, site)
-    return presences_by_day.set(key, day) if day else without_key(presences_by_day, key)
+    remaining_presences: Map[str, SitePresence] = remove_key(day.get(site, Map()), cause.id)
+    day = day.set(site, remaining_presences) if remaining_presences else remove_key(day, site)
+    return presences_by_day.set(key, day) if day else remove_key(presences_by_day, key)
 
 
 def _build_day_key(s: State, cause: Cause) -> str:
@@ -309,7 +309,7 @@ def evolve_site_contact(s: State, fact: SiteReported) -> State:
 
 def evolve_silence(s: State, fact: SilenceChanged) -> State:
     if fact.rule is None:
-        return s.put(silences=without_key(s.silences, fact.site))
+        return s.put(silences=remove_key(s.silences, fact.site))
     assert fact.since is not None
     return s.put(
         silences=s.silences.set(
@@ -351,7 +351,7 @@ def evolve_settled_deadline(s: State, key: str) -> State:
             d["spent"] = s.spent.set(key, s.agenda.due[key])
         case SilenceDue(incident, due_at) if (zone := s.zones.get(incident)) is not None:
             d["zones"] = s.zones.set(
-                incident, replace(zone, batches=without_key(zone.batches, due_at))
+                incident, replace(zone, batches=remove_key(zone.batches, due_at))
             )
         case AllClearDue(incident) if (zone := s.zones.get(incident)) is not None:
             d["zones"] = s.zones.set(incident, replace(zone, all_clear=None, all_clear_due=None))

@@ -8,8 +8,8 @@ from schemas.reference import ReadinessRule
 from schemas.topics import is_live
 from schemas.words import Answer
 from services.alerts.deadlines import ReadinessDue, ShiftLimitNear, StaffingDue
-from services.alerts.state import State, without_key
-from services.oncall.schedule import Schedule, next_local_minute
+from services.alerts.state import State, remove_key
+from services.oncall.schedule import Schedule, find_next_local_minute
 
 
 def build_rota(s: State) -> Schedule:
@@ -46,7 +46,7 @@ def evolve_reachability(s: State, row: ReachRow) -> State:
 def evolve_readiness(s: State, row: ReadinessRow) -> State:
     rule = get_readiness_rule(s)
     return _arm_readiness(
-        s.put(readiness=row), next_local_minute(rule.report_min, row.at) if rule else None
+        s.put(readiness=row), find_next_local_minute(rule.report_min, row.at) if rule else None
     )
 
 
@@ -58,9 +58,7 @@ def evolve_answer(s: State, fact: AnswerRecorded) -> State:
 
 def evolve_cell_shift(s: State, fact: CellShift) -> State:
     shifts = (
-        without_key(s.shifts, fact.person)
-        if fact.since is None
-        else s.shifts.set(fact.person, fact)
+        remove_key(s.shifts, fact.person) if fact.since is None else s.shifts.set(fact.person, fact)
     )
     return s.put(shifts=shifts, agenda=s.agenda.arm(ShiftLimitNear(fact.person), fact.warn_at))
 
@@ -68,7 +66,7 @@ def evolve_cell_shift(s: State, fact: CellShift) -> State:
 def evolve_attendance(s: State, row: AttendanceRow) -> State:
     has_left = row.mode is AttendanceMode.LEFT
     return s.put(
-        attendance=without_key(s.attendance, row.id) if has_left else s.attendance.set(row.id, row)
+        attendance=remove_key(s.attendance, row.id) if has_left else s.attendance.set(row.id, row)
     )
 
 

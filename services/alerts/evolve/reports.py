@@ -30,7 +30,7 @@ from services.alerts.reports.report_facts import (
     parse_number,
 )
 from services.alerts.rows import Changes, MeasureReading, Severities, SuppressionReason
-from services.alerts.state import State, insert_sorted, remove_sorted, without_key
+from services.alerts.state import State, insert_sorted, remove_key, remove_sorted
 from services.runtime.decider.maps import Map, set_or_drop
 
 KEPT_RETURNS: Final = 50
@@ -76,9 +76,9 @@ def evolve_report(s: State, row: ReportRow) -> State:
     old = s.reports.get(row.id)
     d: Changes = {"reports": s.reports.set(row.id, row)}
     if old is None and row.alias is not None:
-        d["aliases"] = _with_aliases(s, row)
+        d["aliases"] = _index_aliases(s, row)
     if old is None and row.msg_type is not MsgType.ALERT and row.references:
-        d["referrers"] = _with_referrers(s, d["reports"], row)
+        d["referrers"] = _index_referrers(s, d["reports"], row)
     if s.forget_at is None and is_live(s.realm):
         d["forget_at"] = row.recorded_at + REPORT_MEMORY_MS + DAY_MS
         d["agenda"] = s.agenda.arm(HistoryDue(), d["forget_at"])
@@ -133,7 +133,7 @@ def evolve_report(s: State, row: ReportRow) -> State:
     return s.put(**d)
 
 
-def report_read(s: State, fact: ReportRead) -> State:
+def evolve_read_report(s: State, fact: ReportRead) -> State:
     """Note when the cell first read a report. Nothing else depends on it."""
     row = s.reports.get(fact.row.id)
     if row is None:
@@ -237,7 +237,7 @@ def _rebuild_report_indexes(s: State, reports: Map[str, ReportRow]) -> Changes:
     return {name: getattr(blank, name) for name in names}
 
 
-def _with_aliases(s: State, row: ReportRow) -> Map[str, str]:
+def _index_aliases(s: State, row: ReportRow) -> Map[str, str]:
     aliases = s.aliases
     for key in (str(row.alias), f"{row.source_key or row.source}|{row.alias}"):
         first = aliases.get(key)
@@ -246,7 +246,7 @@ def _with_aliases(s: State, row: ReportRow) -> Map[str, str]:
     return aliases
 
 
-def _with_referrers(s: State, reports: Map[str, ReportRow], row: ReportRow) -> Map[str, str]:
+def _index_referrers(s: State, reports: Map[str, ReportRow], row: ReportRow) -> Map[str, str]:
     """Index an Update or a Cancel by the names in it: these reports may come after it."""
     referrers = s.referrers
     for reference in row.references:
@@ -270,7 +270,7 @@ def _move_report(
     index: Map[str, Map[str, None]], report: str, before: str | None, after: str | None
 ) -> Map[str, Map[str, None]]:
     if before is not None and before in index:
-        remaining_reports = without_key(index[before], report)
+        remaining_reports = remove_key(index[before], report)
         index = index.set(before, remaining_reports) if remaining_reports else index.delete(before)
     if after is not None:
         index = index.set(after, index.get(after, Map()).set(report, None))
@@ -282,8 +282,8 @@ def _set_worst(
 ) -> Severities:
     """Set or remove the worst report of an incident for one query."""
     of_query = severities.get(query, _NO_SEVERITIES)
-    of_query = without_key(of_query, incident) if worst is None else of_query.set(incident, worst)
-    return severities.set(query, of_query) if of_query else without_key(severities, query)
+    of_query = remove_key(of_query, incident) if worst is None else of_query.set(incident, worst)
+    return severities.set(query, of_query) if of_query else remove_key(severities, query)
 
 
 def _raise_severities(s: State, row: ReportRow) -> Severities:
@@ -353,7 +353,7 @@ def _update_questions(s: State, d: Changes, old: ReportRow | None, row: ReportRo
         if s.rumours.get(row.id) != row.severity:
             d["rumours"] = s.rumours.set(row.id, row.severity)
     elif was_question:
-        d["rumours"] = without_key(s.rumours, row.id)
+        d["rumours"] = remove_key(s.rumours, row.id)
     d["pending"] = _move_key(s.pending, row.id, _find_waiting_key(old), _find_waiting_key(row))
     d["doubts"] = _move_key(s.doubts, row.id, _find_doubted_site(old), _find_doubted_site(row))
 

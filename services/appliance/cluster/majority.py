@@ -32,7 +32,7 @@ class MajorityWatch:
 
     def __init__(self, file: Path, look: Look | None = None) -> None:
         self._file = file
-        self._look = look or see_leader
+        self._look = look or knows_leader
         self._misses = 0
 
     async def look(self, member: ClusterMember) -> bool:
@@ -72,7 +72,7 @@ async def keep_looking(data: DataDir) -> None:
             await watch.look(member)
 
 
-async def see_leader(address: str) -> bool:
+async def knows_leader(address: str) -> bool:
     """Return whether a broker knows the leader of the cluster."""
     try:
         async with asyncio.timeout(ANSWER_TIMEOUT_S), ClusterControl(address) as control:

@@ -25,7 +25,7 @@ from services.runtime.process.files import open_atomic_file
 from services.runtime.process.settings import Settings
 from services.runtime.secrets.signing import PUBLIC_FILE, PublicKey, SigningKey, SigningKeyInvalid
 from services.runtime.worker.recovery import ANY_LOGIC
-from services.verify.bundle import STATEMENT, SealUnreadable, entry_name, verify_seal
+from services.verify.bundle import STATEMENT, SealUnreadable, build_entry_name, verify_seal
 
 
 class SealRefused(Exception):
@@ -119,7 +119,7 @@ async def _write_seal(
                         zip, reader, service, partition, before.get(name), count
                     )
                     if log_entry is not None:
-                        heads[name], files[entry_name(name)] = log_entry
+                        heads[name], files[build_entry_name(name)] = log_entry
             at = round(time.time() * 1000)
             statement = sign_statement(
                 signing,
@@ -154,7 +154,9 @@ async def archive_log(
     bounds = await reader.bounds(topic, [partition])
     if bounds[partition][1] == bounds[partition][0] and is_past_seal:
         return None, count
-    with zip.open(entry_name(format_log_name(service, partition)), "w", force_zip64=True) as entry:
+    with zip.open(
+        build_entry_name(format_log_name(service, partition)), "w", force_zip64=True
+    ) as entry:
         async for record in reader.read(topic, bounds):
             at, transaction = advance_position(at, record.offset, record.value, ANY_LOGIC)
             if transaction is None:

@@ -29,7 +29,7 @@ from services.runtime.decider.inputs import InputMarks
 from services.runtime.kafka.clients import BrokerAway, RecordProducer
 from services.runtime.process.settings import Settings
 from services.territory import Territory, TerritoryInvalid
-from services.territory.official_days import PARIS, calendar_warnings, write_days_off
+from services.territory.official_days import PARIS, list_calendar_warnings, write_days_off
 from services.territory.publish import publish_territory
 
 app = create_group("Reference data: check a folder, propose it, or load it at once.")
@@ -77,7 +77,7 @@ def check(folder: Folder, as_json: AsJson = False) -> None:
                 }
             )
         raise _print_problems(folder, exc) from exc
-    warnings = list(calendar_warnings(territory.policy, datetime.now(PARIS).date()))
+    warnings = list(list_calendar_warnings(territory.policy, datetime.now(PARIS).date()))
     if as_json:
         sections = [
             {"section": s.section.value, "bytes": len(s.model_dump_json())}
@@ -123,7 +123,9 @@ def holidays(
     typer.echo(
         f"{days} public holidays and {spans} school holidays of zone {zone} in {folder}/escalade.yaml"
     )
-    for warning in calendar_warnings(_load_territory(folder).policy, datetime.now(PARIS).date()):
+    for warning in list_calendar_warnings(
+        _load_territory(folder).policy, datetime.now(PARIS).date()
+    ):
         typer.secho(f"{folder}/escalade.yaml: {warning}", err=True, fg="yellow")
 
 

@@ -28,7 +28,7 @@ from services.simulation.recording import (
     list_realms,
     read_recording,
 )
-from services.simulation.replay import ChangeInvalid, apply_patch, initial_reference, read_patch
+from services.simulation.replay import ChangeInvalid, apply_patch, get_initial_reference, read_patch
 from services.territory import TerritoryInvalid, load_territory
 
 _ = get_translator("fr")
@@ -135,7 +135,7 @@ async def _read_recordings(kafka: str, realm: str | None) -> list[Recording]:
 def _select_sections(recording: Recording, change: Any) -> Sequence[SectionData]:
     if not isinstance(change, dict):
         return tuple(change)
-    recorded_sections = initial_reference(recording)
+    recorded_sections = get_initial_reference(recording)
     if not recorded_sections:
         raise NotRecorded(
             f"{recording.realm} has no reference data of its own to patch: give --territory"

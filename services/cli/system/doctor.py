@@ -24,7 +24,7 @@ from services.runtime.process.files import is_locked
 from services.runtime.process.settings import DataDir, Settings, split_host_port
 from services.runtime.secrets.files import describe_wrong_variables
 from services.territory import TerritoryInvalid, load_current_territory
-from services.territory.official_days import PARIS, calendar_warnings
+from services.territory.official_days import PARIS, list_calendar_warnings
 
 State = Literal["ok", "warning", "fault"]
 LOW_DISK_MB: Final = 2_048
@@ -206,7 +206,7 @@ def check_days_off(settings: Settings) -> Iterator[DoctorFinding]:
             f"vigie territory check {settings.territory}",
         )
         return
-    wrong = list(calendar_warnings(policy, datetime.now(PARIS).date()))
+    wrong = list(list_calendar_warnings(policy, datetime.now(PARIS).date()))
     yield from (
         DoctorFinding(
             "days off", "warning", warning, f"vigie territory holidays {settings.territory}"

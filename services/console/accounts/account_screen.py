@@ -12,7 +12,7 @@ from services.console.texts import words as w
 from services.console.web.screen_context import ScreenData, ScreenPage
 from services.runtime.http.problems import ProblemError
 from services.runtime.identity.accounts import AccessStore, UnknownPrincipal
-from services.runtime.identity.http_access import check_csrf, cookie_of, is_secure, read_session
+from services.runtime.identity.http_access import check_csrf, get_cookie, is_secure, read_session
 from services.runtime.identity.passkeys import Passkeys, RelyingParty
 from services.runtime.identity.permissions import PERSONAL_ACCOUNT, Role, build_forbidden
 from services.runtime.identity.principals import SIMULATED_REALMS, Account, Principal
@@ -181,7 +181,7 @@ def _answer_with_new_session(
 ) -> Response:
     """Answer with a new session after all others ended; it keeps the age and expiry."""
     sessions: Sessions = request.app.state.sessions
-    expires_at = sessions.expiry_of(cookie_of(request, COOKIE))
+    expires_at = sessions.expiry_of(get_cookie(request, COOKIE))
     return set_session_cookies(
         JSONResponse(answer), sessions.admit(person, expires_at=expires_at), request
     )

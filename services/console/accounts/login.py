@@ -12,7 +12,7 @@ from services.console.web.access import ENROL_PATH
 from services.console.web.shell import DisplayChoice, render_response
 from services.runtime.http.problems import ProblemError
 from services.runtime.identity.accounts import AccessStore
-from services.runtime.identity.http_access import check_csrf, cookie_of, is_secure, read_session
+from services.runtime.identity.http_access import check_csrf, get_cookie, is_secure, read_session
 from services.runtime.identity.oidc_settings import (
     ATTEMPT_S,
     COOKIE,
@@ -56,7 +56,7 @@ def add_login_routes(router: APIRouter) -> None:
             if code:
                 session = await sessions.login_with_code(code.strip(), address=address)
             else:
-                device = cookie_of(request, DEVICE_COOKIE)
+                device = get_cookie(request, DEVICE_COOKIE)
                 session = await sessions.login(
                     user.strip(), password, second.strip() or None, address=address, device=device
                 )
@@ -114,7 +114,7 @@ def _add_provider_routes(router: APIRouter) -> None:
     async def from_provider(request: Request) -> Response:
         try:
             provider_login = await _get_oidc(request).finish(
-                cookie_of(request, COOKIE), dict(request.query_params)
+                get_cookie(request, COOKIE), dict(request.query_params)
             )
         except ProblemError as error:
             response = render_login(request, next="/", error=error)
@@ -180,7 +180,7 @@ def _get_oidc(request: Request) -> Any:
 
 async def _find_provider_logout(request: Request) -> str | None:
     """Return the page of the provider that ends this browser's session there, if any."""
-    hint = cookie_of(request, LOGOUT_COOKIE)
+    hint = get_cookie(request, LOGOUT_COOKIE)
     if not hint or request.app.state.oidc is None:
         return None
     logout_page: str | None = await request.app.state.oidc.build_logout(hint, _get_origin(request))

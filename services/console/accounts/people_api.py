@@ -228,7 +228,7 @@ def list_contact_rows(contacts: Iterable[Contact]) -> Iterator[ContactRow]:
 
 def format_verification(point: ContactPoint | None) -> str | None:
     """Return the time of the last verification (ISO 8601, UTC)."""
-    at = _verified_at(point)
+    at = _get_verification_time(point)
     return None if at is None else at.isoformat()
 
 
@@ -239,7 +239,7 @@ def format_quiet_hours(point: ContactPoint | None) -> str | None:
     return "-".join(f"{minute // 60:02d}:{minute % 60:02d}" for minute in point.quiet)
 
 
-def _verified_at(point: ContactPoint | None) -> datetime | None:
+def _get_verification_time(point: ContactPoint | None) -> datetime | None:
     return None if point is None or point.verified_at is None else to_datetime(point.verified_at)
 
 
@@ -250,7 +250,7 @@ def _build_person(contact: Contact) -> Person:
             DirectoryPoint(
                 channel=point.channel,
                 address=point.address,
-                verified_at=_verified_at(point),
+                verified_at=_get_verification_time(point),
                 quiet=format_quiet_hours(point),
             )
             for point in contact.points

@@ -50,7 +50,7 @@ from services.console.http.context import (
 from services.console.http.scopes import check_incident
 from services.console.i18n import N_, Translator, get_translator
 from services.console.resources import Action, Page
-from services.console.sites.instructions_api import sentence_of
+from services.console.sites.instructions_api import complete_sentence
 from services.console.texts import words as w
 from services.console.texts.names import TerritoryNames
 from services.runtime.identity.permissions import Permission
@@ -198,7 +198,7 @@ async def request_action(author: Requester, body: NewAction) -> Response:
     await check_assignee(author, body.assignee)
     if body.incident is not None:
         await check_incident(author, body.incident)
-    return await send_text(author, body, "alerts", RequestAction, sentence_of(body.title))
+    return await send_text(author, body, "alerts", RequestAction, complete_sentence(body.title))
 
 
 ACTION.forward(":accept", "I do it", AcceptAction)

@@ -142,21 +142,23 @@ def _describe_causes(site: Site, _: Translator) -> str:
     if any(c.contested for c in site.causes):
         causes.append(_("contesté"))
     if site.confinement == "counting":
-        causes.insert(0, _people_left(site, _))
+        causes.insert(0, _describe_missing_people(site, _))
     return _("\u00a0; ").join(dict.fromkeys(causes))
 
 
-def missing_at(site: Site) -> int:
+def count_missing_people(site: Site) -> int:
     """Return how many people the newest headcount of a site has not found."""
     return 0 if site.headcount is None else max(0, site.headcount.expected - site.headcount.found)
 
 
-def _people_left(site: Site, _: Translator) -> str:
+def _describe_missing_people(site: Site, _: Translator) -> str:
     if site.headcount is None:
         return _("recensement attendu")
     if not site.headcount.found:
         return _("recensement\u00a0: 0 sur {n}", n=w.format_number(site.headcount.expected, _.lang))
-    return _.plural("{n} personne non retrouvée", "{n} personnes non retrouvées", missing_at(site))
+    return _.plural(
+        "{n} personne non retrouvée", "{n} personnes non retrouvées", count_missing_people(site)
+    )
 
 
 def build_site_line(site: Site, limit: SiteDeadline | None, _: Translator) -> SiteLine:
@@ -191,7 +193,7 @@ def build_site_line(site: Site, limit: SiteDeadline | None, _: Translator) -> Si
         is_dangerous(site),
         site.vulnerable_public,
         site.confinement == "counting",
-        missing_at(site),
+        count_missing_people(site),
     )
 
 

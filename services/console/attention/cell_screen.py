@@ -155,7 +155,7 @@ async def build_cell_page(x: ScreenData) -> dict[str, Any]:
         if follows_queue(reader.role, reader.duty)
         else await _load_site_step(x, tasks.items),
         "unready": await _list_unready(x),
-        "own_function": shell_function(x, staffing),
+        "own_function": find_shell_function(x, staffing),
         "functions": list_functions(x, staffing),
         "reach": build_reaching_points(x.reference.message_names),
         "doubts": doubts,
@@ -210,7 +210,7 @@ async def _list_unready(x: ScreenData) -> list[str] | None:
     return list_missing(judge_conditions(deeds, x._), x._)
 
 
-def shell_function(x: ScreenData, staffing: CellStaffing) -> str:
+def find_shell_function(x: ScreenData, staffing: CellStaffing) -> str:
     """Return the function of the cell that this reader fills or would fill; empty if unknown."""
     principal = x.shell.reader.principal
     person = principal.person or principal.id
@@ -221,7 +221,7 @@ def shell_function(x: ScreenData, staffing: CellStaffing) -> str:
 def list_functions(x: ScreenData, staffing: CellStaffing) -> list[tuple[str, str]]:
     """Return (role, name) of the functions of the cell, and of the reader's if it is another."""
     functions = [(f.role, f.role_name) for f in staffing.items]
-    own = shell_function(x, staffing)
+    own = find_shell_function(x, staffing)
     if own and own not in dict(functions):
         functions.append((own, w.name_role(own, None, x.names, x._)))
     return functions

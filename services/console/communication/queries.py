@@ -253,7 +253,7 @@ def build_statement(
         realm=realm,
         title=get_field(item, TITLE_FIELD),
         text=get_text(item, lang),
-        reason=get_text(texts.get(_text_id_of(row.reason)), lang),
+        reason=get_text(texts.get(_get_text_id(row.reason)), lang),
         moves=[change for change, moves in m.STATEMENT_MOVES.items() if row.state in moves],
     )
 
@@ -283,10 +283,10 @@ def _order_question(row: m.QuestionRow) -> tuple[int, int, str]:
 
 
 def _list_reasons(rows: Iterable[m.StatementRow]) -> list[str]:
-    return [id for row in rows if (id := _text_id_of(row.reason))]
+    return [id for row in rows if (id := _get_text_id(row.reason))]
 
 
-def _text_id_of(reference: str | None) -> str:
+def _get_text_id(reference: str | None) -> str:
     """Return the text id of a reason, empty for a missing one."""
     return (reference or "").removeprefix("text:")
 

@@ -378,6 +378,6 @@ def list_site_card_lines(
     ]
 
 
-def any_opens(view: PlanView) -> bool:
+def can_open_any(view: PlanView) -> bool:
     """Return whether the reader may open a card at a site of choice."""
     return any(card.opens for group in view.groups for card in group.cards)

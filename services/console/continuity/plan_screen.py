@@ -9,7 +9,7 @@ from schemas.words import PlanState
 from services.console.continuity.plan_page import (
     SITE_CARDS_SHOWN,
     PlanPage,
-    any_opens,
+    can_open_any,
     list_site_card_lines,
 )
 from services.console.continuity.plan_rights import build_card_right
@@ -78,11 +78,11 @@ async def build_plan_page(x: ScreenData, id: str) -> dict[str, Any]:
         "new_trigger": build_new_form_address(RecordKind.TRIGGER),
         "new_card": build_new_form_address(RecordKind.CARD),
         "edit_card": lambda card: build_form_address(RecordKind.CARD, build_card_id(id, card)),
-        "in_an_hour": times.minute_value(x.shell.now + timedelta(hours=1)),
+        "in_an_hour": times.format_minute(x.shell.now + timedelta(hours=1)),
         "chosen": chosen_card,
         "site_cards": lines[:SITE_CARDS_SHOWN],
         "site_cards_more": max(0, len(lines) - SITE_CARDS_SHOWN),
-        "places": list_site_choices(x.sites) if any_opens(view) else [],
+        "places": list_site_choices(x.sites) if can_open_any(view) else [],
         "foreseen": lambda _plan, _incident: (
             " ; ".join(
                 part

@@ -150,7 +150,7 @@ async def build_plans_page(x: ScreenData) -> dict[str, Any]:
         "next_ones": list_next_strategies(x.activities, x._),
         "places": list_site_choices(s for s in x.sites if _can_host(s)),
         "other_places": list_site_choices(s for s in x.sites if not _can_host(s)),
-        "in_an_hour": times.minute_value(x.shell.now + timedelta(hours=1)),
+        "in_an_hour": times.format_minute(x.shell.now + timedelta(hours=1)),
         "who": lambda token: w.name_person(token, x.names, x._),
     }
 

@@ -34,7 +34,7 @@ from services.console.read_model.reference_index import IndexedReference
 from services.console.read_model.snapshot import RealmSnapshot
 from services.console.resources import Page
 from services.oncall.readiness import merge_reach
-from services.oncall.schedule import local_day
+from services.oncall.schedule import get_local_day
 
 MAX_BIA_YEARS: Final = 1
 """Greatest age of the business impact analysis, in years."""
@@ -62,7 +62,7 @@ def list_outdated_foundations(
         if p.verified_at is not None
     ]
     foundations = []
-    if assessed_on is not None and local_day(now) > _add_bia_years(assessed_on):
+    if assessed_on is not None and get_local_day(now) > _add_bia_years(assessed_on):
         foundations.append("bia")
     if verification_times and now - max(verification_times) > MAX_DIRECTORY_DAYS * DAY_MS:
         foundations.append("directory")

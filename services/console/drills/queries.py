@@ -37,7 +37,7 @@ from services.console.resource_base import Resource, Time, to_datetime, to_insta
 from services.console.resources import Realm
 from services.console.texts import words as w
 from services.console.texts.names import TerritoryNames
-from services.oncall.schedule import local_day
+from services.oncall.schedule import get_local_day
 from services.runtime.http.problems import ProblemError
 
 
@@ -144,7 +144,7 @@ class DrillQueries(ProofQueries):
         weakness = next((one for one in weaknesses if one.plan == plan), None)
         if weakness is None:
             raise NotFound
-        today: date = local_day(facts.now)
+        today: date = get_local_day(facts.now)
         drill = compose_drill(
             network.plans[plan], weakness, network, facts.reference.names, today, seed
         )

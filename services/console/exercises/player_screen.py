@@ -253,7 +253,7 @@ async def build_player_page(x: ScreenData) -> dict[str, Any]:
         "marks": [x._(mark) for mark in facilitation.MARKS],
         "sheet": sheet,
         "roles": facilitation.build_role_lines(sheet, x._),
-        "in_an_hour": times.minute_value(now + timedelta(hours=1)),
+        "in_an_hour": times.format_minute(now + timedelta(hours=1)),
         "announcements": announcements(
             realm.name, realm.title_code, call, reference.message_names, now, x._
         ),

@@ -79,7 +79,9 @@ class CommandAnswers:
         async with self._client.pubsub(ignore_subscribe_messages=True) as channel:
             await channel.subscribe(store.COMMANDS)
             for id in [
-                id for id in list(self._waiting) if await self._client.exists(store.command_key(id))
+                id
+                for id in list(self._waiting)
+                if await self._client.exists(store.build_command_key(id))
             ]:
                 self._wake(id)
             while True:
@@ -95,7 +97,7 @@ class CommandAnswers:
     async def read(self, id: str) -> CommandAnswer | None:
         """Return the answer, or None while there is none or the store is away."""
         with suppress(RedisError, OSError):
-            raw = await self._client.get(store.command_key(id))
+            raw = await self._client.get(store.build_command_key(id))
             return None if raw is None else dict(orjson.loads(raw))
         return None
 
@@ -105,14 +107,14 @@ class CommandAnswers:
         The result is None if no such request is known, or while the store is away.
         """
         with suppress(RedisError, OSError):
-            raw = await self._client.get(store.sent_key(id))
+            raw = await self._client.get(store.build_sent_key(id))
             return None if raw is None else str(raw.decode())
         return None
 
     async def note_sent(self, id: str, request_digest: str) -> None:
         """Record that a command is about to be sent. Without the store it is sent all the same."""
         with suppress(RedisError, OSError):
-            await self._client.set(store.sent_key(id), request_digest, ex=store.COMMAND_TTL_S)
+            await self._client.set(store.build_sent_key(id), request_digest, ex=store.COMMAND_TTL_S)
 
     async def under_way(self, id: str) -> bool:
         """Return whether a command may still be pending; True while the store is away.
@@ -121,7 +123,7 @@ class CommandAnswers:
         every command may be pending: its answer comes with its decision.
         """
         with suppress(RedisError, OSError):
-            if await self._client.exists(store.sent_key(id)):
+            if await self._client.exists(store.build_sent_key(id)):
                 return True
             runs_s = int((await self._client.info("server"))["uptime_in_seconds"])
             return runs_s < store.SIMULATED_COMMAND_TTL_S

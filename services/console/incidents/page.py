@@ -410,7 +410,7 @@ ACTIVABLE: Final = (
 )
 
 
-def _predicate(plan: str, reason: Reason) -> tuple[object, ...]:
+def _build_reason_key(plan: str, reason: Reason) -> tuple[object, ...]:
     """Return the metric of a plan's reason, for any value."""
     return plan, reason.metric, repr(sorted(reason.args.items())), reason.op, reason.threshold
 
@@ -428,7 +428,7 @@ def list_plans(
     `triggers` holds the values of their reasons now.
     """
     reasons_by_predicate = {
-        _predicate(t.plan, reason): reason
+        _build_reason_key(t.plan, reason): reason
         for t in triggers
         if t.state == "held"
         for reason in t.current
@@ -467,7 +467,9 @@ def list_plans(
                 to_decide,
                 plan.state in ACTIVABLE,
                 plan.incident,
-                _value_now(reasons_by_predicate.get(_predicate(plan.id, why)), names, lang)
+                _describe_present_value(
+                    reasons_by_predicate.get(_build_reason_key(plan.id, why)), names, lang
+                )
                 if why and to_decide
                 else "",
             )
@@ -475,7 +477,7 @@ def list_plans(
     return sorted(plan_lines, key=lambda p: (not p.to_decide, -(p.waiting or timedelta()), p.id))
 
 
-def _value_now(reason: Reason | None, names: TerritoryNames, lang: str) -> str:
+def _describe_present_value(reason: Reason | None, names: TerritoryNames, lang: str) -> str:
     return "" if reason is None else describe_reason(reason, names, lang).value
 
 

@@ -109,7 +109,7 @@ async def list_present_people(
     place: Annotated[str | None, Query(pattern=PLACE)] = None,
 ) -> Presence:
     response.headers["Cache-Control"] = "no-store"
-    return await _presence(request, reader.principal, reader.realm, place, reader.lang)
+    return await _get_presence(request, reader.principal, reader.realm, place, reader.lang)
 
 
 @router.post(
@@ -127,7 +127,7 @@ async def present(request: Request, author: Shown, body: Here) -> Presence:
             else presence_store.leave(author.realm, entry)
         )
     place = None if body.place == "cell" else body.place
-    return await _presence(request, author.principal, author.realm, place, author.lang)
+    return await _get_presence(request, author.principal, author.realm, place, author.lang)
 
 
 def _store(request: Request) -> PresenceStore:
@@ -135,7 +135,7 @@ def _store(request: Request) -> PresenceStore:
     return presence_store
 
 
-async def _presence(
+async def _get_presence(
     request: Request, reader: Principal, realm: str, place: str | None, lang: str
 ) -> Presence:
     access: AccessStore = request.app.state.access
@@ -152,14 +152,14 @@ async def _presence(
             and principal.disabled_at is None
             and principal.may(Permission.DIRECTORY_READ)
         ):
-            person = await _person(request, realm, principal, at, names, get_translator(lang))
+            person = await _build_person(request, realm, principal, at, names, get_translator(lang))
             people.append(person)
     return Presence(
         realm=realm, place=place, people=sorted(people, key=lambda one: (one.name, one.role))
     )
 
 
-async def _person(
+async def _build_person(
     request: Request,
     realm: str,
     principal: Principal,
@@ -175,11 +175,11 @@ async def _person(
         if principal.duty
         else w.translate_code(w.ROLE, principal.role.value, _)
     )
-    name = short_name(contact.name) if contact is not None and contact.name else ""
+    name = shorten_person_name(contact.name) if contact is not None and contact.name else ""
     return PresentPerson(name=name, role=role, places=sorted(places))
 
 
-def short_name(name: str) -> str:
+def shorten_person_name(name: str) -> str:
     """Return a name as colleagues use it, for example `Camille M.`."""
     first, *rest = name.split()
     return f"{first} {rest[-1][0]}." if rest else first

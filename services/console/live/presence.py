@@ -86,7 +86,7 @@ class PresenceStore:
 
     async def enter(self, realm: str, entry: Entry) -> None:
         """Note that an account has a page open, and announce it if that is new."""
-        now, key = self._clock_ms(), store.realm_key(realm, COLLECTION)
+        now, key = self._clock_ms(), store.build_realm_key(realm, COLLECTION)
         try:
             lapsed_entries = await self._drop_lapsed(realm, now)
             new = await self._client.zadd(key, {entry.dump(): now + KEPT_MS})
@@ -98,7 +98,7 @@ class PresenceStore:
     async def leave(self, realm: str, entry: Entry) -> None:
         """Note that an account has closed a page."""
         try:
-            if await self._client.zrem(store.realm_key(realm, COLLECTION), entry.dump()):
+            if await self._client.zrem(store.build_realm_key(realm, COLLECTION), entry.dump()):
                 await self._announce(realm, [entry])
         except (RedisError, OSError) as error:
             raise StoreUnavailable from error
@@ -107,14 +107,14 @@ class PresenceStore:
         """Return the people present now, by their last sign of life."""
         try:
             members = await self._client.zrangebyscore(
-                store.realm_key(realm, COLLECTION), f"({self._clock_ms()}", "+inf"
+                store.build_realm_key(realm, COLLECTION), f"({self._clock_ms()}", "+inf"
             )
         except (RedisError, OSError) as error:
             raise StoreUnavailable from error
         return [Entry.load(member) for member in members]
 
     async def _drop_lapsed(self, realm: str, now: Instant) -> list[Entry]:
-        key = store.realm_key(realm, COLLECTION)
+        key = store.build_realm_key(realm, COLLECTION)
         members = await self._client.zrangebyscore(key, "-inf", now)
         if not members or not await self._client.zrem(key, *members):
             return []
@@ -123,7 +123,7 @@ class PresenceStore:
     async def _announce(self, realm: str, entries: Iterable[Entry]) -> None:
         places = sorted({entry.place for entry in entries})
         if places:
-            stream = store.realm_key(realm, "stream")
+            stream = store.build_realm_key(realm, "stream")
             await self._client.xadd(
                 stream, {COLLECTION: "\n".join(places)}, maxlen=store.STREAM_KEPT, approximate=True
             )

@@ -186,7 +186,9 @@ class RealmFeed:
         """Move to the end of the stream. Raises Rebuilding, StoreAway."""
         self.epoch = await self._model.epoch()
         try:
-            last = await self._client.xrevrange(store.realm_key(self.realm, "stream"), count=1)
+            last = await self._client.xrevrange(
+                store.build_realm_key(self.realm, "stream"), count=1
+            )
             self.current = bool(await self._client.exists(store.PROJECTOR))
         except (RedisError, OSError) as error:
             raise StoreUnavailable from error
@@ -213,7 +215,7 @@ class RealmFeed:
         """Wait for changes and deliver them, or a ping. Return the seconds of delivery."""
         pipeline = self._client.pipeline(transaction=False)
         pipeline.xread(
-            {store.realm_key(self.realm, "stream"): self.position},
+            {store.build_realm_key(self.realm, "stream"): self.position},
             count=ENTRIES_PER_TURN,
             block=int(PING_S * 1000),
         )
@@ -318,7 +320,7 @@ class RealmFeed:
         self, after: str, until: str, subscriber: Subscriber
     ) -> bytes | None:
         """Return all frames after one entry up to another; None if they are no longer available."""
-        key = store.realm_key(self.realm, "stream")
+        key = store.build_realm_key(self.realm, "stream")
         try:
             stream_info = await self._client.xinfo_stream(key)
             raw = await self._client.xrange(key, min=f"({after}", max=until, count=MAX_REPLAYED + 1)

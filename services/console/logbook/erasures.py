@@ -92,7 +92,7 @@ class Erasures:
             return proposal
         new_proposal = ErasureProposal(subject.kind, subject.id, subject.realm, by, at, reason)
         await self._texts.put(
-            _proposal_id(subject.text_id),
+            _build_proposal_id(subject.text_id),
             TextItem({name: getattr(new_proposal, name) for name in new_proposal.__slots__}),
         )
         return new_proposal
@@ -117,12 +117,12 @@ class Erasures:
 
     async def decline(self, subject: ErasureSubject) -> None:
         """Delete the proposal; the text stays. Raises BrokerAway: then repeat."""
-        await self._texts.erase(_proposal_id(subject.text_id))
+        await self._texts.erase(_build_proposal_id(subject.text_id))
 
     async def erase(self, subject: ErasureSubject, proposal: ErasureProposal, at: Instant) -> None:
         """Erase the text and the proposal for good. Raises BrokerAway: then repeat."""
         await erase_text(self._texts, subject.text_id, at, proposal.reason)
-        await self._texts.erase(_proposal_id(subject.text_id))
+        await self._texts.erase(_build_proposal_id(subject.text_id))
 
     def open(self) -> Sequence[ErasureProposal]:
         """Return the proposals that wait for a second person, oldest first."""
@@ -138,7 +138,7 @@ class Erasures:
             raise ProblemError("erased")
 
     async def _read(self, text_id: str) -> ErasureProposal | None:
-        item = await self._texts.get(_proposal_id(text_id))
+        item = await self._texts.get(_build_proposal_id(text_id))
         return None if item is None else _parse_proposal(item.fields)
 
 
@@ -146,5 +146,5 @@ def _parse_proposal(fields: dict[str, Any]) -> ErasureProposal:
     return ErasureProposal(**{name: fields[name] for name in ErasureProposal.__slots__})
 
 
-def _proposal_id(text_id: str) -> str:
+def _build_proposal_id(text_id: str) -> str:
     return f"{PREFIX}{text_id}"

@@ -231,7 +231,7 @@ class LogbookQueries(QueryBase):
     async def lines(self, shape: Shaper, keys: Sequence[str], *, texts: bool) -> dict[str, r.Line]:
         """Return lines by key for the live stream; dropped lines are left out."""
         async with translate_store_errors():
-            raw = await self._client.hmget(store.realm_key(shape.realm, "lines"), keys)
+            raw = await self._client.hmget(store.build_realm_key(shape.realm, "lines"), keys)
         records = [LineRecord.load(orjson.loads(one)) for one in raw if one is not None]
         return dict(
             zip(
@@ -428,7 +428,7 @@ class LogbookQueries(QueryBase):
     async def _find_undecided_report(self, id: str) -> r.Report | None:
         """Return a report that could not be decided, if that was known by then."""
         async with translate_store_errors():
-            raw = await self._client.hget(store.realm_key(self._realm, "lost"), id)
+            raw = await self._client.hget(store.build_realm_key(self._realm, "lost"), id)
         if raw is None:
             return None
         fields = orjson.loads(raw)

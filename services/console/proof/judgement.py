@@ -21,7 +21,7 @@ from schemas.words import NotificationState, PlanState, SiteStatus
 from services.console.continuity.fallbacks import FreePlaces, RealmRows
 from services.console.read_model.reference_index import IndexedReference
 from services.console.texts.names import SITE_STRATEGY
-from services.oncall.schedule import OnCallPair, Schedule, local_day
+from services.oncall.schedule import OnCallPair, Schedule, get_local_day
 
 CONTACT_DAYS: Final = 30
 """Days for which an answer, a receipt or a verification proves that somebody is reached."""
@@ -397,7 +397,7 @@ def _list_review_items(content: PlanContent, facts: ProofFacts) -> Iterator[Proo
 
     An activity that nobody ever confirmed is not proven: it is overdue on `/revue`, too.
     """
-    today = local_day(facts.now)
+    today = get_local_day(facts.now)
     if content.review is not None:
         yield ProofItem(ProofKind.REVIEW, REVIEW_KEY, int(today <= content.review.next_on), 1)
     for row in content.goes_on:

@@ -10,7 +10,7 @@ from services.console.i18n import N_, Translator
 from services.console.public.queries import Publication, PublicationChange
 from services.console.texts import words as w
 from services.console.web.screen_context import ScreenData, ScreenPage
-from services.console.web.times import minute_value
+from services.console.web.times import format_minute
 from services.runtime.identity.permissions import Permission
 
 CHANGES_SHOWN: Final = 40
@@ -90,7 +90,7 @@ async def build_publication_page(x: ScreenData) -> dict[str, Any]:
             build_publication_view(one, role, may_write, x._)
             for one in await x.queries.publications()
         ],
-        "next_at": minute_value((x.shell.now + NEXT_UPDATE).replace(second=0, microsecond=0)),
+        "next_at": format_minute((x.shell.now + NEXT_UPDATE).replace(second=0, microsecond=0)),
     }
 
 

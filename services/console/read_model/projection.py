@@ -158,7 +158,7 @@ class Projection:
         command_ids: list[str] = []
         for record in records:
             tx = record.transaction
-            positions[store.position_key(tx.service, record.partition)] = dump_position(
+            positions[store.build_position_key(tx.service, record.partition)] = dump_position(
                 record.position, tx.at
             )
             anchor = anchor_clock(self.realms.get(tx.realm, {}), tx)
@@ -235,7 +235,7 @@ class Projection:
         for realm in evicted_realms:
             self.realms[realm] |= {store.EVICTED: True}
             changes.setdefault(realm, _RealmChanges()).has_changed = True
-            batch.add("SET", store.realm_key(realm, "floor"), store.NO_LINES)
+            batch.add("SET", store.build_realm_key(realm, "floor"), store.NO_LINES)
         return evicted_realms
 
     def _write_down(
@@ -280,15 +280,19 @@ class Projection:
                 )
                 if left_s > 0:
                     batch.add(
-                        "SET", store.command_key(effect.id), orjson.dumps(answer), "EX", left_s
+                        "SET",
+                        store.build_command_key(effect.id),
+                        orjson.dumps(answer),
+                        "EX",
+                        left_s,
                     )
-                    batch.add("EXPIRE", store.sent_key(effect.id), left_s)
+                    batch.add("EXPIRE", store.build_sent_key(effect.id), left_s)
                     command_ids.append(effect.id)
                 return
             case SectionPublished():
                 batch.add(
                     "HSET",
-                    store.reference_key(effect.version),
+                    store.build_reference_key(effect.version),
                     effect.section,
                     orjson.dumps(effect.content),
                 )
@@ -297,7 +301,7 @@ class Projection:
                         (site["id"], orjson.dumps((site["name"], site["commune_name"])))
                         for site in effect.content["sites"]
                     ]
-                    key = store.realm_key(tx.realm, "site_names")
+                    key = store.build_realm_key(tx.realm, "site_names")
                     batch.add_many("HSET", key, _flatten_pairs(names), step=2)
                 return
             case RealmFieldsChanged(fields=fields):
@@ -362,7 +366,7 @@ def _write_realm(batch: Batch, realm: str, change: _RealmChanges) -> None:
         batch.add_many(
             "HSET", store.rows_key(realm, collection), _flatten_pairs(rows.items()), step=2
         )
-        batch.add("HINCRBY", store.realm_key(realm, "versions"), collection, 1)
+        batch.add("HINCRBY", store.build_realm_key(realm, "versions"), collection, 1)
     for incident, reports in change.reports_of.items():
         batch.add_many(
             "ZADD",
@@ -375,13 +379,13 @@ def _write_realm(batch: Batch, realm: str, change: _RealmChanges) -> None:
     if change.lines:
         batch.add_many(
             "HSET",
-            store.realm_key(realm, "lines"),
+            store.build_realm_key(realm, "lines"),
             _flatten_pairs((line.key, raw) for line, raw in change.lines),
             step=2,
         )
         batch.add_many(
             "ZADD",
-            store.realm_key(realm, "timeline"),
+            store.build_realm_key(realm, "timeline"),
             _flatten_pairs((0, line.key) for line, _ in change.lines),
             step=2,
         )
@@ -392,13 +396,16 @@ def _write_realm(batch: Batch, realm: str, change: _RealmChanges) -> None:
         for incident, keys in by_incident.items():
             batch.add_many(
                 "ZADD",
-                store.timeline_key(realm, incident),
+                store.build_timeline_key(realm, incident),
                 _flatten_pairs((0, key) for key in keys),
                 step=2,
             )
     if change.feeds:
         batch.add_many(
-            "HSET", store.realm_key(realm, "feeds"), _flatten_pairs(change.feeds.items()), step=2
+            "HSET",
+            store.build_realm_key(realm, "feeds"),
+            _flatten_pairs(change.feeds.items()),
+            step=2,
         )
     _write_kept_parts(batch, realm, change)
     _announce_changes(batch, realm, change)
@@ -421,17 +428,20 @@ def _write_members(batch: Batch, key: str, member_changes: _MemberChanges) -> No
 def _write_kept_parts(batch: Batch, realm: str, change: _RealmChanges) -> None:
     """Write the parts that Redis keeps of every realm, even an evicted one (`store.LEFT`)."""
     for name, count in change.rates.items():
-        batch.add("HINCRBY", store.realm_key(realm, "rates"), name, count)
+        batch.add("HINCRBY", store.build_realm_key(realm, "rates"), name, count)
     if change.undecided_reports:
         batch.add_many(
             "HSET",
-            store.realm_key(realm, "lost"),
+            store.build_realm_key(realm, "lost"),
             _flatten_pairs(change.undecided_reports.items()),
             step=2,
         )
     if change.clocks:
         batch.add_many(
-            "HSET", store.realm_key(realm, "clock"), _flatten_pairs(change.clocks.items()), step=2
+            "HSET",
+            store.build_realm_key(realm, "clock"),
+            _flatten_pairs(change.clocks.items()),
+            step=2,
         )
 
 
@@ -441,7 +451,7 @@ IDS_PER_ENTRY = 200
 
 def _announce_changes(batch: Batch, realm: str, change: _RealmChanges) -> None:
     """Announce the changed ids on the stream; live readers fetch the newest rows themselves."""
-    stream = store.realm_key(realm, "stream")
+    stream = store.build_realm_key(realm, "stream")
     wholes = whole_collections()
     parts: list[tuple[str, Iterable[str]]] = [
         (wholes.get(c, c), rows) for c, rows in change.rows.items()

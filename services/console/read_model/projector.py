@@ -67,7 +67,9 @@ class Trimmer:
     async def lay_aside(self, realms: Collection[str]) -> int:
         """Delete all keys of these realms except `store.LEFT`; return how many."""
         lasting_keys = {
-            store.realm_key(realm, part).encode() for realm in realms for part in store.KEPT_PARTS
+            store.build_realm_key(realm, part).encode()
+            for realm in realms
+            for part in store.KEPT_PARTS
         }
         realm_names = {realm.encode() for realm in realms}
         keys = [
@@ -83,20 +85,23 @@ class Trimmer:
 
     async def trim(self, realm: str) -> int:
         """Remove the lines beyond the limit; return how many."""
-        timeline, lines = store.realm_key(realm, "timeline"), store.realm_key(realm, "lines")
+        timeline, lines = (
+            store.build_realm_key(realm, "timeline"),
+            store.build_realm_key(realm, "lines"),
+        )
         surplus = int(await self._client.zcard(timeline)) - self._kept
         if surplus <= self._slack:
             return 0
         keys = await self._client.zrange(timeline, 0, surplus - 1)
         raw = await self._client.hmget(lines, keys)
         pipe = self._client.pipeline(transaction=True)
-        pipe.set(store.realm_key(realm, "floor"), keys[-1])
+        pipe.set(store.build_realm_key(realm, "floor"), keys[-1])
         pipe.zremrangebyrank(timeline, 0, surplus - 1)
         pipe.hdel(lines, *keys)
         for key, one in zip(keys, raw, strict=True):
             incident = None if one is None else orjson.loads(one).get("incident")
             if incident is not None:
-                pipe.zrem(store.timeline_key(realm, incident), key)
+                pipe.zrem(store.build_timeline_key(realm, incident), key)
         await pipe.execute()
         return surplus
 
@@ -193,7 +198,7 @@ class Projector:
         return now
 
     async def _load(self) -> None:
-        keys = [store.position_key(s, p) for s in SERVICES for p in range(PARTITION_COUNT)]
+        keys = [store.build_position_key(s, p) for s in SERVICES for p in range(PARTITION_COUNT)]
         stored_positions = dict(zip(keys, await self._client.mget(keys), strict=True))
         self._stored, self._read = (
             {key: value.decode() if value else "" for key, value in stored_positions.items()},
@@ -203,7 +208,7 @@ class Projector:
             s: {
                 p: load_position(text)
                 for p in range(PARTITION_COUNT)
-                if (text := self._stored[store.position_key(s, p)])
+                if (text := self._stored[store.build_position_key(s, p)])
             }
             for s in SERVICES
         }
@@ -226,7 +231,7 @@ class Projector:
             }
 
     async def _write(self, service: str, records: Sequence[AcceptedRecord]) -> None:
-        keys = {store.position_key(service, record.partition) for record in records}
+        keys = {store.build_position_key(service, record.partition) for record in records}
         batch = self._projection.batch(
             self._epoch, {key: self._stored[key] for key in keys}, records
         )
@@ -279,7 +284,7 @@ class Projector:
         offset counts, too.
         """
         service, partition = key
-        text = self._stored.get(store.position_key(service, partition))
+        text = self._stored.get(store.build_position_key(service, partition))
         return max(
             load_position(text).next if text else 0, self._read.get(service, {}).get(partition, 0)
         )

@@ -171,8 +171,8 @@ class QueryBase:
         pipe = self._client.pipeline(transaction=False)
         pipe.mget(store.EPOCH, store.STATE)
         pipe.hget(store.REALMS, realm)
-        pipe.hvals(store.realm_key(realm, "clock"))
-        pipe.hgetall(store.realm_key(realm, "versions"))
+        pipe.hvals(store.build_realm_key(realm, "clock"))
+        pipe.hgetall(store.build_realm_key(realm, "versions"))
         (epoch, state), raw, clocks, versions = await pipe.execute()
         self._rows.begin(require_epoch(epoch, state))
         fields = None if raw is None else orjson.loads(raw)
@@ -246,7 +246,7 @@ class QueryBase:
     async def _floor(self, realm: str) -> str | None:
         """Return the key of the last line of a realm that Redis has dropped."""
         async with translate_store_errors():
-            floor = await self._client.get(store.realm_key(realm, "floor"))
+            floor = await self._client.get(store.build_realm_key(realm, "floor"))
         return None if floor is None else str(floor.decode())
 
     async def _older(
@@ -273,7 +273,7 @@ class QueryBase:
         reference = await self._reference(version)
         cached_sites = self._former_sites.get(realm)
         if cached_sites is None or cached_sites[0] != version:
-            raw = await self._client.hgetall(store.realm_key(realm, "site_names"))
+            raw = await self._client.hgetall(store.build_realm_key(realm, "site_names"))
             names_by_site = ((key.decode(), orjson.loads(value)) for key, value in raw.items())
             former_sites = {
                 id: (name, commune)
@@ -289,7 +289,7 @@ class QueryBase:
         if (cached_reference := self._references.get(version)) is not None:
             self._references.move_to_end(version)
             return cached_reference
-        raw = await self._client.hgetall(store.reference_key(version))
+        raw = await self._client.hgetall(store.build_reference_key(version))
         reference = IndexedReference.of(
             version, {key.decode(): orjson.loads(value) for key, value in raw.items()}
         )
@@ -318,7 +318,7 @@ class QueryBase:
             ]
             pipe = self._client.pipeline(transaction=False)
             for one in fields:
-                pipe.hvals(store.realm_key(one["name"], "clock"))
+                pipe.hvals(store.build_realm_key(one["name"], "clock"))
             clocks = await pipe.execute() if fields else []
         real = now_ms() if as_of is None else None
         pairs = zip(fields, clocks, strict=True)
@@ -339,7 +339,7 @@ class QueryBase:
         async with translate_store_errors():
             pipe = self._client.pipeline(transaction=True)
             pipe.hget(store.REALMS, self._realm)
-            pipe.get(store.position_key("alerts", partition))
+            pipe.get(store.build_position_key("alerts", partition))
             fields, position = await pipe.execute()
         realm = {} if fields is None else orjson.loads(fields)
         state = realm["state"] if "began_at" in realm else None

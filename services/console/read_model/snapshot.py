@@ -284,7 +284,7 @@ class CurrentSnapshot(RealmSnapshot):
 
     @store.translate_store_errors()
     async def feeds(self) -> Mapping[str, Instant]:
-        raw = await self._client.hgetall(store.realm_key(self.realm, "feeds"))
+        raw = await self._client.hgetall(store.build_realm_key(self.realm, "feeds"))
         return {key.decode(): int(value) for key, value in raw.items()}
 
     @store.translate_store_errors()
@@ -374,9 +374,9 @@ async def read_lines(
     `before` keeps only lines with a smaller key; `at` only lines recorded by then.
     """
     index = (
-        store.timeline_key(realm, incident)
+        store.build_timeline_key(realm, incident)
         if incident is not None
-        else store.realm_key(realm, "timeline")
+        else store.build_realm_key(realm, "timeline")
     )
     upper = f"({before}" if before else f"({build_key_after(at)}" if at is not None else "+"
     line_records: list[LineRecord] = []
@@ -385,7 +385,7 @@ async def read_lines(
         keys = await client.zrange(index, upper, "-", desc=True, bylex=True, offset=0, num=size)
         if not keys:
             return line_records, None
-        for raw in await client.hmget(store.realm_key(realm, "lines"), keys):
+        for raw in await client.hmget(store.build_realm_key(realm, "lines"), keys):
             record = None if raw is None else LineRecord.load(orjson.loads(raw))
             if (
                 record is None
@@ -412,5 +412,5 @@ async def read_rates(client: Client, realm: str, at: Instant, minutes: int) -> d
     last = at // MINUTE_MS
     names = ("report", "demand")
     keys = [f"{name}:{minute}" for name in names for minute in range(last - minutes + 1, last + 1)]
-    values = [int(v or 0) for v in await client.hmget(store.realm_key(realm, "rates"), keys)]
+    values = [int(v or 0) for v in await client.hmget(store.build_realm_key(realm, "rates"), keys)]
     return {name: values[i * minutes : (i + 1) * minutes] for i, name in enumerate(names)}

@@ -3,7 +3,7 @@
 The read model is a cache: it may be lost at any time. Everything lives under `vigie:`. Per realm:
 `rows:<collection>` (hash id → row JSON, exactly the row of the last row fact), `versions` (hash
 collection → counter, raised by each batch that touched it), `lines` and `timeline` (logbook),
-indexes, and `stream` (changes, for live readers). Per log partition: `position_key`. `vigie:epoch`
+indexes, and `stream` (changes, for live readers). Per log partition: `build_position_key`. `vigie:epoch`
 identifies the life of the cache: with another epoch, or none, earlier positions and rows are gone.
 """
 
@@ -71,12 +71,12 @@ AUDIT = "vigie:audit"
 """The auditor's newest verdict (JSON); it expires with the auditor."""
 
 
-def position_key(service: str, partition: int) -> str:
+def build_position_key(service: str, partition: int) -> str:
     """Return the key of the position of one log partition (JSON)."""
     return f"vigie:position:{service}:{partition}"
 
 
-def realm_key(realm: str, part: str) -> str:
+def build_realm_key(realm: str, part: str) -> str:
     """Return the key of a part of a realm.
 
     Parts: `rows:<collection>`, `versions`, `lines`, `timeline`, `rates`, `feeds`, `clock`,
@@ -109,16 +109,16 @@ def members_key(realm: str, index: str, cause: str) -> str:
     return f"vigie:{realm}:cause_{index}:{cause}"
 
 
-def timeline_key(realm: str, incident: str) -> str:
+def build_timeline_key(realm: str, incident: str) -> str:
     return f"vigie:{realm}:timeline:{incident}"
 
 
-def command_key(id: str) -> str:
+def build_command_key(id: str) -> str:
     """Return the key of the answer of a command (JSON)."""
     return f"vigie:command:{id}"
 
 
-def sent_key(id: str) -> str:
+def build_sent_key(id: str) -> str:
     """Return the key of the digest of the request that sent a command.
 
     It lasts until the answer expires; without it no command is under way.
@@ -135,7 +135,7 @@ def get_command_ttl(realm: str, name: str) -> int:
     )
 
 
-def reference_key(version: str) -> str:
+def build_reference_key(version: str) -> str:
     """Return the key of the hash section → JSON of one reference version, shared by all realms."""
     return f"vigie:reference:{version}"
 

@@ -30,7 +30,7 @@ from services.console.reference.reviews import (
     collect_confirmations,
 )
 from services.console.resources import Page
-from services.oncall.schedule import local_day
+from services.oncall.schedule import get_local_day
 from services.runtime.http.pagination import paginate, paginate_preordered
 from services.territory.editing.records import RecordUnknown
 
@@ -140,13 +140,13 @@ class ReferenceQueries(QueryBase):
             list_open_edits(rows),
             collect_actions(actions, titles, _PARTNER_TITLES),
             collect_confirmations(rows),
-            local_day(get_snapshot_time(view.picture)),
+            get_local_day(get_snapshot_time(view.picture)),
         )
         return r.RecordReviews(items=[one for one in reviews if not kind or one.kind in kind])
 
     async def today(self) -> date:
         """Return the local day of a realm now."""
-        return local_day(get_snapshot_time((await self.read()).picture))
+        return get_local_day(get_snapshot_time((await self.read()).picture))
 
     async def agents_moved(self, sites: Collection[str]) -> int:
         """Count the agents with a current reassignment from, to or for one of these sites."""

@@ -23,7 +23,7 @@ from services.console.reference.record_view import compute_digest, find_record_p
 from services.console.reference.resources import Coverage, CoverageGap, DutySpan, PlaceCoverage
 from services.console.resource_base import to_datetime
 from services.console.texts import words as w
-from services.oncall.readiness import gap_key
+from services.oncall.readiness import build_gap_key
 from services.oncall.schedule import CoverageSpan, ScopedRole, compare_coverage
 from services.runtime.http.problems import (
     FieldFault,
@@ -111,7 +111,7 @@ def _list_new_gaps(
     prover_after, prover_before = after.prover(), before.prover()
     if prover_after is None or prover_before is None:
         return []
-    old = {gap_key(hole) for hole in prover_before[0].prove_post(post, start, end)}
+    old = {build_gap_key(hole) for hole in prover_before[0].prove_post(post, start, end)}
     _ = get_translator(before.lang)
     return [
         CoverageGap(
@@ -122,7 +122,7 @@ def _list_new_gaps(
             end=to_datetime(hole.end),
         )
         for hole in prover_after[0].prove_post(post, start, end)
-        if gap_key(hole) not in old
+        if build_gap_key(hole) not in old
     ]
 
 

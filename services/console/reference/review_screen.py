@@ -72,7 +72,7 @@ async def build_review_page(x: ScreenData) -> dict[str, Any]:
         "request_of": lambda one: _request_plan(one, x) if may_ask else None,
         "edit": lambda one: build_form_address(one.kind, one.id),
         "address": lambda one: find_record_address(one.kind, one.id),
-        "asked_until": times.minute_value(due_at),
+        "asked_until": times.format_minute(due_at),
     }
 
 

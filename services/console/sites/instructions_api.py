@@ -39,7 +39,7 @@ class NewInstruction(DecisionBody):
     )
 
 
-def sentence_of(text: str) -> str:
+def complete_sentence(text: str) -> str:
     """Return the text of the cell as a whole sentence, because more words follow in a message."""
     text = text.strip()
     return text if text[-1] in ".!?…" else f"{text}."
@@ -75,4 +75,6 @@ async def instruct(
     require_text(body.text, "text")
     author = author.within(body)
     await check_sites(author, [id], "site")
-    return await send_text(author, body, "alerts", InstructSite, sentence_of(body.text), site=id)
+    return await send_text(
+        author, body, "alerts", InstructSite, complete_sentence(body.text), site=id
+    )

@@ -399,7 +399,7 @@ class OverviewQueries(IncidentQueries, SiteQueries):
         """Return the end of every log, as far as it is projected."""
         places = [(s, p) for s in SERVICES for p in range(PARTITION_COUNT)]
         async with translate_store_errors():
-            raw = await self._client.mget([store.position_key(s, p) for s, p in places])
+            raw = await self._client.mget([store.build_position_key(s, p) for s, p in places])
         positions_by_log = {
             format_log_name(s, p): orjson.loads(value)
             for (s, p), value in zip(places, raw, strict=True)
@@ -411,7 +411,9 @@ class OverviewQueries(IncidentQueries, SiteQueries):
         """Return the newest projected record of each log on the realm's partition."""
         partition = partition_of(self._realm, PARTITION_COUNT)
         async with translate_store_errors():
-            raw = await self._client.mget([store.position_key(s, partition) for s in SERVICES])
+            raw = await self._client.mget(
+                [store.build_position_key(s, partition) for s in SERVICES]
+            )
         positions_by_service = {
             s: orjson.loads(value)
             for s, value in zip(SERVICES, raw, strict=True)

@@ -32,7 +32,7 @@ from services.console.web.shell import (
 from services.console.web.times import PARIS
 from services.runtime.http.problems import Language, ProblemError
 from services.runtime.identity.accounts import AccessStore
-from services.runtime.identity.http_access import cookie_of, get_guest, read_session
+from services.runtime.identity.http_access import get_cookie, get_guest, read_session
 from services.runtime.identity.permissions import ACCOUNT_OF_REALM, Permission, build_forbidden
 from services.runtime.identity.sessions import COOKIE
 from services.runtime.process.cluster import read_majority
@@ -151,7 +151,7 @@ def require_reader(
         if LIVE_HEADER in request.headers:
             raise LoginRequired
         raise PageMoved(ENROL_PATH)
-    if session is None and LIVE_HEADER in request.headers and cookie_of(request, COOKIE):
+    if session is None and LIVE_HEADER in request.headers and get_cookie(request, COOKIE):
         raise LoginRequired  # the page of an ended session stays, with what is written in it
     principal = session.principal if session else get_guest(request)
     if principal is None:

@@ -241,7 +241,7 @@ class ScreenShell:
         """
         stays = {
             "realm": self.realm.name if self.needs_realm else None,
-            "as_of": self.moment and times.minute_value(self.moment),
+            "as_of": self.moment and times.format_minute(self.moment),
         }
         query = {k: v for k, v in {**stays, **params}.items() if v is not None}
         joint = "&" if "?" in path else "?"

@@ -66,7 +66,7 @@ def day_near(at: datetime, now: datetime, lang: str) -> str:
     return day(at, lang) if abs(at - now) < NEAR else to_paris(at).strftime("%d/%m/%Y")
 
 
-def minute_value(at: datetime) -> str:
+def format_minute(at: datetime) -> str:
     """Format as `2027-02-11T10:16` in Paris; seconds only if there are any.
 
     `<input type=datetime-local>` and `?as_of=` use this form.

@@ -27,11 +27,11 @@ from services.continuity.plans.site_cards import (
     CLOSED_STATES,
     build_owner,
     build_site_card,
+    build_site_card_id,
     find_reference_card,
     is_opened_per_site,
     list_site_cards,
     schedule_opening,
-    site_card_id,
 )
 from services.continuity.state import NO_SITE_CARDS
 from services.runtime.decider.command_checks import require_reason
@@ -197,7 +197,7 @@ def _find_answered_card(
     if reference.owner is None:
         return find_card(row, reference.card)
     cards = draft.state.site_cards.get(reference.plan, NO_SITE_CARDS)
-    return cards.get(site_card_id(reference.plan, reference.card, reference.owner))
+    return cards.get(build_site_card_id(reference.plan, reference.card, reference.owner))
 
 
 def _is_open_card(row: SiteCardRow | CardRow | None) -> bool:
@@ -290,7 +290,7 @@ def _change_site_card(
 def _find_site_card(draft: ContinuityDecision, command: CardCommand, row: PlanRow) -> SiteCardRow:
     """Find the card of the site, of the member, or of the role of the author."""
     owner = command.site or command.member or command.role
-    id = site_card_id(row.id, command.card, owner)
+    id = build_site_card_id(row.id, command.card, owner)
     site_card = draft.state.site_cards.get(row.id, NO_SITE_CARDS).get(id)
     if site_card is not None and site_card.life == row.life:
         return site_card
@@ -306,7 +306,7 @@ def _open_chosen_card(
 
     Raises RefusedCommand for a site that the selector of the card does not match.
     """
-    id = site_card_id(row.id, card.id, site)
+    id = build_site_card_id(row.id, card.id, site)
     if any(site_card.id == id for site_card in list_site_cards(draft.state, row)):
         return None
     plan = draft.bia.plans[row.id]

@@ -81,7 +81,7 @@ def _find_next_local_time(after: Instant, minute: int) -> Instant:
     return today if today >= after else compute_local_instant(day + 1, minute)
 
 
-def site_card_id(plan: str, card: str, owner: str) -> str:
+def build_site_card_id(plan: str, card: str, owner: str) -> str:
     """Return the id of the card of a site or role."""
     return f"{plan}/{card}/{owner}"
 
@@ -148,7 +148,7 @@ def is_opened_per_site(card: CardRow) -> bool:
 
 
 def _is_known(site_cards: Mapping[str, SiteCardRow], row: PlanRow, card: Card, owner: str) -> bool:
-    site_card = site_cards.get(site_card_id(row.id, card.id, owner))
+    site_card = site_cards.get(build_site_card_id(row.id, card.id, owner))
     return site_card is not None and site_card.life == row.life
 
 
@@ -250,7 +250,7 @@ def build_site_card(
     else:
         start = max(since, min(causes, default=since))
     return SiteCardRow(
-        id=site_card_id(row.id, card.id, owner.name),
+        id=build_site_card_id(row.id, card.id, owner.name),
         plan=row.id,
         card=card.id,
         life=row.life,

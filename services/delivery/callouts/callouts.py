@@ -212,7 +212,7 @@ def build_next_group(
             person=person.person,
             channels=choose_channels(row.channels, person.channels),
             state=NotificationState.PLANNED,
-            template=_template(row),
+            template=_choose_template(row),
             values=_build_values(row),
             answer_expected=row.answer_expected,
             danger=row.danger,
@@ -223,7 +223,7 @@ def build_next_group(
     )
 
 
-def _template(row: CallOutRow) -> str:
+def _choose_template(row: CallOutRow) -> str:
     return row.kind if row.corrects is None else "callout_correction"
 
 

@@ -204,13 +204,13 @@ def _read_name(row: dict[str, str]) -> NamedSite | None:
 def _choose_site(sites: Collection[NamedSite], words: frozenset[str]) -> str | None:
     """Return the site with most words in a text, then the one with its commune there, or None."""
     in_communes = [site for site in sites if site.commune and site.commune <= words]
-    for candidates in (_longest(sites, words), _longest(in_communes, words)):
+    for candidates in (_list_longest(sites, words), _list_longest(in_communes, words)):
         if len(candidates) == 1:
             return candidates[0].id
     return None
 
 
-def _longest(sites: Iterable[NamedSite], words: frozenset[str]) -> list[NamedSite]:
+def _list_longest(sites: Iterable[NamedSite], words: frozenset[str]) -> list[NamedSite]:
     sites = list(sites)
     most = max((len(site.words & words) for site in sites), default=0)
     return [site for site in sites if len(site.words & words) == most]

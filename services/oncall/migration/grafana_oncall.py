@@ -53,7 +53,7 @@ def list_objects(document: Any) -> Iterator[dict[str, Any]]:
         yield document
 
 
-def _kind_of(item: dict[str, Any]) -> str:
+def _get_kind(item: dict[str, Any]) -> str:
     """Return the kind of an object."""
     if "escalation_chain_id" in item:
         return "step"
@@ -75,7 +75,7 @@ def convert_grafana(objects: Iterable[dict[str, Any]], mapping: Mapping) -> Migr
     migration = Migration()
     kinds: dict[str, list[dict[str, Any]]] = {}
     for item in objects:
-        kinds.setdefault(_kind_of(item), []).append(item)
+        kinds.setdefault(_get_kind(item), []).append(item)
     tokens = {str(u.get("id")): _convert_user(u, mapping, migration) for u in kinds.get("user", ())}
     shifts = {str(shift.get("id")): shift for shift in kinds.get("shift", ())}
     schedules = {str(s.get("id")): str(s.get("name")) for s in kinds.get("schedule", ())}

@@ -82,7 +82,7 @@ class Envelope(NamedTuple):
     fault: Refusal | None = None
 
 
-def input_digest(record: InputRecord) -> str:
+def compute_input_digest(record: InputRecord) -> str:
     """Return the blake2b-128 hash of key, `ce_id` and value.
 
     All ticks have the same value, so the id is part of the hash; other headers are not.

@@ -24,7 +24,7 @@ from services.runtime.identity.sessions import (
     SAFE_METHODS,
     Session,
     Sessions,
-    cookie_in,
+    find_cookie,
 )
 
 GUEST: Final = "guest"
@@ -91,7 +91,7 @@ def get_guest(request: Request) -> Principal | None:
 def read_session(request: Request) -> Session | None:
     """Return the browser session of a request, without a check of CSRF."""
     sessions: Sessions = request.app.state.sessions
-    return sessions.read(cookie_of(request, COOKIE))
+    return sessions.read(get_cookie(request, COOKIE))
 
 
 def is_secure(request: Request) -> bool:
@@ -99,9 +99,9 @@ def is_secure(request: Request) -> bool:
     return request.headers.get("x-forwarded-proto", request.url.scheme) == "https"
 
 
-def cookie_of(request: Request, name: str) -> str | None:
+def get_cookie(request: Request, name: str) -> str | None:
     """Return a cookie of ours."""
-    return cookie_in(request.cookies, name, secure=is_secure(request))
+    return find_cookie(request.cookies, name, secure=is_secure(request))
 
 
 async def check_csrf(request: Request, session: Session) -> None:
@@ -111,7 +111,7 @@ async def check_csrf(request: Request, session: Session) -> None:
     if csrf_proof is None and request.headers.get("content-type", "").startswith(_FORM_TYPES):
         field = (await request.form()).get("csrf")
         csrf_proof = field if isinstance(field, str) else None
-    if not sessions.checks_csrf(session, csrf_proof, cookie_of(request, CSRF_COOKIE)):
+    if not sessions.checks_csrf(session, csrf_proof, get_cookie(request, CSRF_COOKIE)):
         raise ProblemError("csrf")
 
 

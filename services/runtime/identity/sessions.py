@@ -108,7 +108,7 @@ def build_clearing_headers(*, secure: bool) -> list[str]:
     return [*plain, *(f"{HOST_PREFIX}{cookie}; Secure" for cookie in plain)] if secure else plain
 
 
-def cookie_in(cookies: Mapping[str, str], name: str, *, secure: bool) -> str | None:
+def find_cookie(cookies: Mapping[str, str], name: str, *, secure: bool) -> str | None:
     """Return a cookie of this host. Over TLS only `__Host-` cookies count."""
     return cookies.get(f"{HOST_PREFIX}{name}" if secure else name)
 

@@ -17,7 +17,7 @@ from aiokafka.errors import KafkaError
 from schemas.runtime import LossDeclared, Rebased
 from schemas.topics import PARTITION_COUNT, input_topics, log_topic, urgent_topic
 from schemas.topics import input_topic as inputs_topic
-from services.runtime.decider.inputs import convert_record, input_digest
+from services.runtime.decider.inputs import compute_input_digest, convert_record
 from services.runtime.kafka.clients import RecordProducer
 from services.runtime.kafka.security import get_client_options
 from services.runtime.log.chain import Position, advance_position, build_declaration
@@ -164,7 +164,7 @@ async def _find_first_unapplied(
     """Return the offset of the first record with an unapplied digest, else the end of the topic."""
     bounds = (await reader.bounds(topic, [partition]))[partition]
     async for record in reader.read(topic, {partition: bounds}):
-        if input_digest(convert_record(record)) not in applied_digests:
+        if compute_input_digest(convert_record(record)) not in applied_digests:
             return int(record.offset)
     return bounds[1]
 

@@ -10,7 +10,7 @@ from typing import Final, Generic, TypeVar
 import structlog
 
 from schemas.topics import input_topics, list_receivers, log_topic
-from services.runtime.decider.inputs import convert_record, input_digest
+from services.runtime.decider.inputs import compute_input_digest, convert_record
 from services.runtime.decider.machine import Machine
 from services.runtime.decider.protocol import Watermark
 from services.runtime.log.chain import (
@@ -169,7 +169,7 @@ async def _check_lane(reader: PartitionReader, topic: str, partition: int, at: P
             "input.rewritten",
             f"partition {partition} of {topic} lacks offset {applied_offset}, which the log has applied",
         )
-    if input_digest(convert_record(lane_records[partition])) != applied_digest:
+    if compute_input_digest(convert_record(lane_records[partition])) != applied_digest:
         raise Stop(
             "input.rewritten",
             f"partition {partition} of {topic} holds another record at offset {applied_offset} than the one applied",

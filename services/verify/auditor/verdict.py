@@ -80,7 +80,7 @@ class Judge:
         Numbers in sentences change, so a breach is identified by its law and its first words.
         """
         breaches = list(current_breaches)
-        keys = {_breach_key(b): b for b in breaches}
+        keys = {_get_breach_key(b): b for b in breaches}
         confirmed_breaches = tuple(b for key, b in keys.items() if key in self._suspects)
         self._suspects = frozenset(keys)
         state: VerdictState = (
@@ -102,7 +102,7 @@ class Judge:
         return self.verdict.state if caught_up and self.verdict.state == "green" else "reading"
 
 
-def _breach_key(breach: Breach) -> tuple[str, str]:
+def _get_breach_key(breach: Breach) -> tuple[str, str]:
     return breach.law, breach.what.split(":")[0].split(" is ")[0]
 
 

@@ -16,7 +16,7 @@ from schemas.base import Command, Fact, parse_open
 from schemas.runtime import CommandApplied, OpenRealm, RealmOpened
 from schemas.topics import PARTITION_COUNT, SERVICES, input_topic
 from services.console.app import open_console
-from services.runtime.decider.inputs import InputRecord, input_digest
+from services.runtime.decider.inputs import InputRecord, compute_input_digest
 from services.runtime.identity.accounts import AccessStore, create_principal
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Principal
@@ -96,7 +96,7 @@ async def answering(
                 continue
             command_log.append((id, command))
             realm, service = record.key.decode(), record.topic.split(".")[0]
-            digest = input_digest(
+            digest = compute_input_digest(
                 InputRecord(
                     record.topic,
                     record.partition,

@@ -6,7 +6,7 @@ import pytest
 
 from services.console.live.presence import KEPT_MS, Entry, PresenceStore
 from services.console.live.row_events import list_hidden_events
-from services.console.read_model.store import connect, realm_key
+from services.console.read_model.store import build_realm_key, connect
 from services.runtime.identity.permissions import PERMISSIONS_BY_ROLE, Role
 from services.runtime.process.settings import Settings
 from services.territory import Territory
@@ -40,7 +40,7 @@ async def test_arrivals_and_departures_appear_on_the_live_stream(
             await presence_store.enter(realm, Entry("incident:i-1", "a-1"))
             await reader.until("presence", id="incident:i-1")
             assert await presence_store.entries(realm) == [Entry("incident:i-1", "a-1")]
-            assert 0 < await client.pttl(realm_key(realm, "presence")) <= KEPT_MS
+            assert 0 < await client.pttl(build_realm_key(realm, "presence")) <= KEPT_MS
             await presence_store.leave(realm, Entry("incident:i-1", "a-1"))
             await reader.until("presence", id="incident:i-1")
             assert await presence_store.entries(realm) == []

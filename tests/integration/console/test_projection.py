@@ -388,7 +388,7 @@ async def test_lines_that_the_store_let_go_are_read_from_the_logs(
         whole = await model.of(realm).timeline(kind=("all",))
         of_incident = await model.of(realm).timeline(incident=INCIDENT)
         assert await Trimmer(client, kept_lines=3, slack=0).trim(realm) == len(whole.items) - 3
-        assert int(await client.zcard(store.realm_key(realm, "timeline"))) == 3
+        assert int(await client.zcard(store.build_realm_key(realm, "timeline"))) == 3
         assert await model.of(realm).timeline(kind=("all",)) == whole
         assert await model.of(realm).timeline(incident=INCIDENT) == of_incident
         log_items, cursor = [], None
@@ -486,7 +486,7 @@ async def test_after_a_declared_loss_everything_is_projected_again(
         await play(writer, realm, territory)
         await until(lambda: complete(model, realm))
         before = await model.of(realm).overview()
-    key = store.position_key("alerts", partition_of(realm, PARTITION_COUNT))
+    key = store.build_position_key("alerts", partition_of(realm, PARTITION_COUNT))
     read = orjson.loads(await client.get(key))
     await client.set(
         key, orjson.dumps(read | {"tail": "0" * 32})

@@ -25,7 +25,7 @@ from services.verify.bundle import (
     STATEMENT,
     BundleUnreadable,
     SealUnreadable,
-    entry_name,
+    build_entry_name,
     verify_bundle,
     verify_seal,
 )
@@ -148,7 +148,7 @@ def sealed(file: Path, key: SigningKey) -> Path:
     for seq in range(1, 4):
         records.append(json.dumps({"seq": seq, "prev": head, "facts": []}).encode())
         head = blake2b(records[-1], digest_size=16).hexdigest()
-    body, name = b"".join(r + b"\n" for r in records), entry_name("alerts.log/0")
+    body, name = b"".join(r + b"\n" for r in records), build_entry_name("alerts.log/0")
     statement = sign_statement(
         key, 0, {"alerts.log/0": (3, head)}, before={}, files={name: sha256(body).hexdigest()}
     )

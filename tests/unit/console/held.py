@@ -27,7 +27,7 @@ from services.console.read_model.query_base import limit_to_present
 from services.console.read_model.reference_index import NO_REFERENCE, IndexedReference
 from services.console.read_model.shapes import build_realm as realm_resource
 from services.console.read_model.snapshot import RealmSnapshot, SnapshotMembers, list_row_models
-from services.console.read_model.store import realm_key, timeline_key
+from services.console.read_model.store import build_realm_key, build_timeline_key
 from services.console.resources import Realm
 from services.console.sites.geometry import Outlines, load_outlines
 from services.console.web.routes import RenderCache, build_pages_router
@@ -140,8 +140,8 @@ class _Redis:
             for line in realm_state.lines
             if index
             in (
-                realm_key(realm_state.name, "timeline"),
-                timeline_key(realm_state.name, line.incident or ""),
+                build_realm_key(realm_state.name, "timeline"),
+                build_timeline_key(realm_state.name, line.incident or ""),
             )
         ]
         below = sorted((k for k in line_keys if upper == "+" or k < upper[1:]), reverse=True)
@@ -151,7 +151,7 @@ class _Redis:
         lines_by_key = {
             line.key: orjson.dumps(line.dump())
             for realm_state in self._realms.values()
-            if key == realm_key(realm_state.name, "lines")
+            if key == build_realm_key(realm_state.name, "lines")
             for line in realm_state.lines
         }
         return [lines_by_key.get(n.decode() if isinstance(n, bytes) else n) for n in names]

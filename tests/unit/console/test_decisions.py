@@ -84,7 +84,7 @@ class Deciders:
                 "at": 0,
                 "values": {"n": len(self.sent)},
             }
-            self.redis.kept[store.command_key(id)] = orjson.dumps(answer)
+            self.redis.kept[store.build_command_key(id)] = orjson.dumps(answer)
         self.sent.setdefault(id, message)
         return 0, 0
 
@@ -316,7 +316,7 @@ async def test_a_forgotten_decision_is_not_pending() -> None:
     assert await state(decision.id) == "pending"
     realm.state = None
     assert await state(decision.id) == "pending"
-    assert deciders.redis.expires == {store.sent_key(decision.id): store.COMMAND_TTL_S}
+    assert deciders.redis.expires == {store.build_sent_key(decision.id): store.COMMAND_TTL_S}
     deciders.redis.kept.clear()
     with pytest.raises(ProblemError, match="command_gone"):
         await state(decision.id)

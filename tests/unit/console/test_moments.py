@@ -18,7 +18,7 @@ from services.console.web import times
 @pytest.mark.parametrize("at", [END_OF_TIME - 1, END_OF_TIME + 4 * 3_600_000, 2**62])
 def test_a_value_for_never_is_the_last_day(at: int) -> None:
     assert format_iso(to_datetime(at)).startswith("9999-12-31T22:59:59")
-    assert times.minute_value(times.of(at)) == "9999-12-31T23:59:59"
+    assert times.format_minute(times.of(at)) == "9999-12-31T23:59:59"
     assert format_local_time(at) == "31/12 23:59"
 
 

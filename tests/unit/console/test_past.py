@@ -39,7 +39,7 @@ def test_a_time_of_an_address_is_paris_time_by_default(text: str) -> None:
 
 def test_the_field_writes_the_format_of_the_address() -> None:
     for at in (NOON, NOON.replace(second=7)):
-        assert parse_page_time(times.minute_value(at), "as_of") == int(at.timestamp() * 1000)
+        assert parse_page_time(times.format_minute(at), "as_of") == int(at.timestamp() * 1000)
 
 
 def test_a_missing_time_is_now_and_nonsense_is_refused_by_name() -> None:

@@ -8,7 +8,7 @@ import pytest
 from fastapi import FastAPI
 
 from schemas.people.directory import Contact
-from services.console.live.api import short_name
+from services.console.live.api import shorten_person_name
 from services.console.live.presence import BEAT_S, KEPT_MS, Entry, PresenceStore
 from services.console.live.row_events import list_hidden_events
 from services.console.read_model.store import Client
@@ -218,4 +218,4 @@ async def test_a_place_without_a_page_is_refused(place: str) -> None:
     [("Camille Moreau", "Camille M."), ("Jean de La Tour", "Jean T."), ("Camille", "Camille")],
 )
 def test_a_name_is_shown_as_among_colleagues(name: str, short: str) -> None:
-    assert short_name(name) == short
+    assert shorten_person_name(name) == short

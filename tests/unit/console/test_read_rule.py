@@ -45,9 +45,9 @@ from services.console.read_model.row_effects import (
 from services.console.read_model.store import (
     COMMAND_TTL_S,
     SIMULATED_COMMAND_TTL_S,
-    command_key,
-    position_key,
-    sent_key,
+    build_command_key,
+    build_position_key,
+    build_sent_key,
 )
 from services.runtime.log.chain import Position, advance_position
 from services.runtime.log.transaction import FactRecord, Transaction
@@ -322,7 +322,7 @@ def test_a_batch_writes_the_last_rows_all_lines_and_its_positions() -> None:
         accepted(chains, "alerts", [crisis.site("pmi-01", START + n, status)], START + n)
         for n, status in enumerate(["closed", "degraded"])
     ]
-    key = position_key("alerts", records[0].partition)
+    key = build_position_key("alerts", records[0].partition)
     made = Projection({}).batch("e1", {key: "before"}, records)
     commands = made.batch.commands
     rows = [c for c in commands if c[0] == "HSET" and ":rows:sites" in str(c[1])]
@@ -356,10 +356,10 @@ def test_answers_are_kept_from_their_request_even_when_logs_are_reread() -> None
                 .batch("e1", {}, [one])
                 .batch.commands
             )
-            lifetimes += [c[-1] for c in commands if c[:2] == ("SET", command_key("c-1"))]
+            lifetimes += [c[-1] for c in commands if c[:2] == ("SET", build_command_key("c-1"))]
             assert any(c[0] == "PUBLISH" for c in commands) == (age_s < kept_s)
-            assert [c[2] for c in commands if c[:2] == ("EXPIRE", sent_key("c-1"))] == [
-                c[-1] for c in commands if c[:2] == ("SET", command_key("c-1"))
+            assert [c[2] for c in commands if c[:2] == ("EXPIRE", build_sent_key("c-1"))] == [
+                c[-1] for c in commands if c[:2] == ("SET", build_command_key("c-1"))
             ]
         assert lifetimes == [kept_s, kept_s, kept_s - 60, 1]
 
@@ -447,11 +447,13 @@ def test_repairs_of_a_log_are_recorded_in_each_concerned_live_realm(
         opened(chains, "continuity", LIVE)
     ]
     for one in first:
-        projection.batch("e", {position_key(one.transaction.service, one.partition): ""}, [one])
+        projection.batch(
+            "e", {build_position_key(one.transaction.service, one.partition): ""}, [one]
+        )
     if again:  # the next process knows the realms from the store
         projection = Projection(projection.realms)
     repaired = accepted(chains, "alerts", [fact], START + crisis.MINUTE, LIVE, cause=type(fact))
     assert repaired.transaction.realm == ""
-    done = projection.batch("e", {position_key("alerts", repaired.partition): ""}, [repaired])
+    done = projection.batch("e", {build_position_key("alerts", repaired.partition): ""}, [repaired])
     assert written(done) == {(LIVE, type(fact).__name__)}
     assert done.lines == {LIVE: 1}

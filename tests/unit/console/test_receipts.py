@@ -10,7 +10,7 @@ from schemas.alerts import TaskChanged, TaskRow
 from schemas.commands import CompleteTask, InstructSite, MarkReportsRead, PreviewConfirmation
 from services.console.logbook.lines import LineRecord
 from services.console.logbook.lines import render_line as said
-from services.console.sites.instructions_api import sentence_of
+from services.console.sites.instructions_api import complete_sentence
 from services.runtime.secrets.vault import TextItem
 from tests.unit.console.held import Browser, Held, HeldModel, browsing, reference
 from tests.unit.console.test_every_screen import (
@@ -174,7 +174,7 @@ async def test_an_instruction_keeps_its_text_off_the_log() -> None:
     [(" Coupez l’eau ", "Coupez l’eau."), ("Sortez !", "Sortez !"), ("Restez.", "Restez.")],
 )
 def test_an_instruction_is_a_sentence(text: str, sentence: str) -> None:
-    assert sentence_of(text) == sentence
+    assert complete_sentence(text) == sentence
 
 
 @pytest.mark.parametrize(

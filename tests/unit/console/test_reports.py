@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import orjson
 
-from services.console.read_model.store import realm_key
+from services.console.read_model.store import build_realm_key
 from tests.unit.console.held import browsing
 from tests.unit.console.test_every_screen import REALM, crisis, report
 
@@ -23,7 +23,7 @@ async def test_a_report_to_an_unopened_realm_is_refused_and_its_sender_informed(
     """It was `received` for ever."""
     browser, model = browsing(crisis())
     denial = {"state": "refused", "reason": "realm_unknown", "at": 1_000, "source_key": "source-1"}
-    model.redis.hashes[realm_key("92~ex-nope", "lost")] = {"r-1": orjson.dumps(denial)}
+    model.redis.hashes[build_realm_key("92~ex-nope", "lost")] = {"r-1": orjson.dumps(denial)}
     path = "/api/v1/reports/{}?realm=92~ex-nope"
 
     async def asked(role: str, id: str = "r-1", more: str = "") -> tuple[int, str]:

@@ -15,7 +15,7 @@ from schemas import reference as ref
 from schemas.base import DAY_MS, HOUR_MS, MINUTE_MS
 from schemas.oncall import DutyRow, Place, Reach, ReachRow, Rotation
 from schemas.words import Channel
-from services.oncall.readiness import ReadinessProver, add_channel_rates, gap_key, merge_reach
+from services.oncall.readiness import ReadinessProver, add_channel_rates, build_gap_key, merge_reach
 from services.oncall.schedule import Schedule
 from tests.shipped import territory
 from tests.unit.oncall.rotas import at, calendar, override, rotation
@@ -319,8 +319,8 @@ def test_gaps_keep_their_names_between_proofs() -> None:
     gap = override(None, "2027-02-12T08:00", "2027-02-12T20:00", role=TECHNIQUE[0])
     first, second = (prover(gap).prove(NOW + n * HOUR_MS).holes for n in (0, 5))
     assert (
-        [gap_key(h) for h in first]
-        == [gap_key(h) for h in second]
+        [build_gap_key(h) for h in first]
+        == [build_gap_key(h) for h in second]
         == ["no_holder|astreinte_technique||"]
     )
 

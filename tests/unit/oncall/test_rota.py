@@ -15,7 +15,12 @@ from schemas.base import HOUR_MS, MINUTE_MS, parse_closed
 from schemas.oncall import NoteReachability, Place, Reach, ReachabilityChanged, ReachRow
 from schemas.reference import PublishReference, ReferencePublished, Roster, RosterSection
 from schemas.words import Channel
-from services.oncall.schedule import OnCallPair, is_inside_window, next_local_minute, to_instant
+from services.oncall.schedule import (
+    OnCallPair,
+    find_next_local_minute,
+    is_inside_window,
+    to_instant,
+)
 from tests.unit.oncall.rotas import ROLE, at, calendar, override, rota_of, rotation, said, spans
 
 
@@ -223,7 +228,7 @@ def test_a_daily_window_holds_exactly_the_instants_between_its_ends(
     if opens < closes:
         assert is_inside_window((start, end), opens)
         assert is_inside_window((start, end), closes - 1)
-    first = next_local_minute(start, opens - 1)
+    first = find_next_local_minute(start, opens - 1)
     assert opens - 1 < first <= opens
 
 

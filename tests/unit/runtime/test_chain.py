@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from schemas.base import Message
 from schemas.runtime import LossDeclared, OpenRealm, Rebased
 from schemas.topics import partition_of
-from services.runtime.decider.inputs import InputRecord, input_digest
+from services.runtime.decider.inputs import InputRecord, compute_input_digest
 from services.runtime.decider.machine import Machine
 from services.runtime.kafka.clients import build_headers, encode_message
 from services.runtime.log.chain import (
@@ -117,7 +117,7 @@ def test_any_number_of_writers_and_zombies_apply_each_input_once_in_order(seed: 
         if transaction is not None:
             accepted.append(transaction)
     assert [t.src.offset for t in accepted] == list(range(len(given_inputs)))
-    assert [t.src.digest for t in accepted] == [input_digest(r) for r in given_inputs]
+    assert [t.src.digest for t in accepted] == [compute_input_digest(r) for r in given_inputs]
     alone = create_empty_view()
     for due in given_inputs:
         alone, _ = apply_input(machine(), alone, due, "alone")

@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from schemas.runtime import Tick
 from schemas.wire import CE_TRACEPARENT
 from services.console.http.producer import CommandProducer
-from services.runtime.decider.inputs import InputRecord, input_digest
+from services.runtime.decider.inputs import InputRecord, compute_input_digest
 from services.runtime.kafka.clients import BrokerAway, build_headers
 from services.runtime.log.transaction import Transaction, TransactionSource, compute_digest
 from services.runtime.process import tracing
@@ -117,7 +117,7 @@ def test_traces_change_no_hash_bytes_or_equality() -> None:
     headers = build_headers(Tick.wire_type(), id="t", source="s")
     record = InputRecord("alerts.inputs", 0, 1, b"92", b"{}", headers, 1)
     traced = replace(record, headers=[*headers, (CE_TRACEPARENT, PARENT.encode())])
-    assert input_digest(record) == input_digest(traced)
+    assert compute_input_digest(record) == compute_input_digest(traced)
     source = TransactionSource("alerts.inputs", 0, 1, "d", "t", Tick.wire_type(), "s", 1, "t", "t")
     plain = Transaction(1, 1, "0" * 32, 0, "run", "alerts", "92", "92", source, 1, (), None)
     other = replace(plain, traceparent=PARENT)

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from schemas.reference import Escalation
 from services.cli.__main__ import app
 from services.territory import TerritoryInvalid, load_territory
-from services.territory.official_days import calendar_warnings, write_days_off
+from services.territory.official_days import list_calendar_warnings, write_days_off
 from tests.shipped import FOLDER, territory
 
 
@@ -75,7 +75,7 @@ def test_a_zone_that_the_file_does_not_know_leaves_the_folder_as_it_was(folder: 
 def test_empty_lists_and_those_that_end_within_90_days_are_warned_of(
     holidays: tuple[str, ...], school: tuple[tuple[str, str], ...], wrong: list[str]
 ) -> None:
-    warnings = list(calendar_warnings(_with(holidays, school), date(2026, 11, 29)))
+    warnings = list(list_calendar_warnings(_with(holidays, school), date(2026, 11, 29)))
     assert [any(warning.startswith(what) for warning in warnings) for what in wrong] == [
         True
     ] * len(wrong)
