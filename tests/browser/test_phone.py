@@ -512,7 +512,7 @@ def test_an_expired_link_names_the_number_to_call(
         )
     )
     page = visitor(None).page(f"/a/{token}", **PHONE)
-    expect(page.get_by_role("heading", level=1)).to_have_text("Lien non valable")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Lien expiré")
 
 
 def test_a_report_of_a_poster_that_is_gone_keeps_none_behind_it(

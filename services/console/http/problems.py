@@ -123,10 +123,20 @@ declare_problem(
     404,
     build_bilingual("Lien non valable", "Link not valid"),
     build_bilingual(
-        "Ce lien est expiré, remplacé ou incomplet. Répondez au SMS par 1 ou 2, ou appelez "
-        "la cellule.",
-        "This link has expired, was replaced or is incomplete. Answer the text message with 1 or "
-        "2, or call the cell.",
+        "Ce lien est remplacé ou incomplet. Répondez au SMS par 1 ou 2, ou appelez la cellule.",
+        "This link was replaced or is incomplete. Answer the text message with 1 or 2, or call "
+        "the cell.",
+    ),
+)
+declare_problem(
+    "link_expired",
+    410,
+    build_bilingual("Lien expiré", "Link expired"),
+    build_bilingual(
+        "Ce lien n’est plus valable : il vaut une heure. Une réponse déjà enregistrée compte "
+        "toujours. Si vous n’avez pas répondu, répondez au SMS par 1 ou 2, ou appelez la cellule.",
+        "This link has expired: it is valid for an hour. An answer that was recorded still counts. "
+        "If you have not answered, answer the text message with 1 or 2, or call the cell.",
     ),
 )
 declare_problem(

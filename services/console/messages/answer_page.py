@@ -29,7 +29,12 @@ from services.messages.composition import ACTION_DUE
 from services.messages.names import TERRITORY
 from services.messages.values import describe_place
 from services.runtime.http.problems import ProblemError
-from services.runtime.identity.signed_links import AnswerLink, AnswerLinks, LinkInvalid
+from services.runtime.identity.signed_links import (
+    AnswerLink,
+    AnswerLinks,
+    LinkExpired,
+    LinkInvalid,
+)
 
 HEADCOUNT = "headcount"
 """Template of the headcount question (« are you safe? »)."""
@@ -138,10 +143,12 @@ class AnswerPage:
     def link(self, token: str) -> AnswerLink:
         """Read the token.
 
-        Raises ProblemError `link_invalid` if it is forged, truncated or expired.
+        Raises ProblemError `link_invalid` if it is forged or truncated, `link_expired`.
         """
         try:
             return self._links.read(token, times.to_ms(datetime.now(UTC)))
+        except LinkExpired as error:
+            raise ProblemError("link_expired") from error
         except LinkInvalid as error:
             raise ProblemError("link_invalid") from error
 

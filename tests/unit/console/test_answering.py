@@ -156,6 +156,28 @@ async def test_an_answer_leads_back_to_the_page_of_the_link() -> None:
     assert "Vous avez déjà accepté" in words(other.text)
 
 
+@pytest.mark.parametrize("method", ["get", "post"])
+async def test_an_expired_link_says_so_and_a_cut_one_says_something_else(method: str) -> None:
+    browser, _ = answering(called(), "applied")
+    expired = LINKS.token(AnswerLink(REALM, CALL, "p-1", int(time() - 60) * 1000))
+
+    async def open_link(link: str) -> tuple[int, str]:
+        page = (
+            await browser.get(f"/a/{link}")
+            if method == "get"
+            else await browser.post(f"/a/{link}", {"answer": "ack"})
+        )
+        return page.status_code, words(page.text)
+
+    status, text = await open_link(expired)
+    assert status == 410
+    assert "Lien expiré" in text
+    assert "Une réponse déjà enregistrée compte toujours." in text
+    status, text = await open_link(token()[:-3])
+    assert status == 404
+    assert "Lien non valable" in text
+
+
 async def test_a_refused_answer_can_be_repeated() -> None:
     browser, _ = answering(called(), "refused")
     assert "Je prends en charge" in words(
