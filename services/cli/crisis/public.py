@@ -19,8 +19,10 @@ from services.cli.lists import (
     parse_time,
 )
 from services.cli.output import create_group, print_json
+from services.console.i18n import get_translator
 from services.runtime.process.files import open_atomic_file
 
+_ = get_translator("fr")
 app = create_group("Public pages: show, publish, retract and export them.")
 PATH: Final = "/api/v1/publications/"
 Page = Annotated[str, typer.Option("--page", help="services (the public), or agents")]
@@ -34,10 +36,10 @@ _STATUS: Final = {
     None: "–",
 }
 _COUNTED: Final = {
-    "open": "ouvert(s)",
-    "degraded": "ouvert(s) en partie",
-    "closed": "fermé(s)",
-    "concerned": "site(s) concerné(s)",
+    "open": ("{n} ouvert", "{n} ouverts"),
+    "degraded": ("{n} ouvert en partie", "{n} ouverts en partie"),
+    "closed": ("{n} fermé", "{n} fermés"),
+    "concerned": ("{n} site concerné", "{n} sites concernés"),
 }
 _TITLE: Final = {"services": "Page publique", "agents": "Page des agents"}
 
@@ -66,9 +68,10 @@ def _print_publication(publication: dict[str, Any], *, stderr: bool = False) -> 
         echo(f"Publiée : {format_local_time(publication['published']['at'])}")
     if publication["next_at"]:
         echo(f"Prochaine mise à jour : {format_local_time(publication['next_at'])}")
-    counts = ", ".join(f"{n} {_COUNTED[one]}" for one, n in publication["counts"].items())
+    counts = ", ".join(_.plural(*_COUNTED[one], n) for one, n in publication["counts"].items())
     echo(f"Situation : {counts}")
-    echo(f"À publier : {len(publication['changes'])} changement(s)")
+    count = len(publication["changes"])
+    echo(_.plural("À publier : {n} changement", "À publier : {n} changements", count))
     for change in publication["changes"]:
         before, now = _STATUS[change["published"]], _STATUS[change["present"]]
         instead = f", se rendre à {change['instead']}" if change["instead"] else ""

@@ -270,7 +270,7 @@ def mailbox() -> None:
             newest, unread = box.find_newest(), len(box.list_unread())
     except MailboxFault as fault:
         raise print_error(f"{address.name}: {fault}") from fault
-    typer.echo(f"{address.name} : dernier courriel n° {newest}, {unread} non lu(s)")
+    typer.echo(f"{address.name} : dernier courriel n° {newest}, courriels non lus : {unread}")
     position = MailPosition.read(settings.data.mail_position)
     if position is not None and position.mailbox == address.name:
         looked_at = position.looked_at.astimezone().strftime("%d/%m %H:%M:%S")

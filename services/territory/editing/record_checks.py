@@ -201,8 +201,8 @@ def _find_withdrawal_faults(sections: Sequence[Any], edit: RecordEdit) -> Iterat
         yield RecordFault(
             "",
             "referred",
-            f"des agents exercent cette activité : {count} ligne(s) d’effectifs",
-            f"agents work for this activity: {count} row(s) of staff",
+            f"des agents exercent cette activité (lignes d’effectifs : {count})",
+            f"agents work for this activity (rows of staff: {count})",
         )
 
 

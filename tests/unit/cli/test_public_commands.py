@@ -70,7 +70,7 @@ def test_a_publication_shows_its_content_and_carries_its_hash(
 ) -> None:
     done = CliRunner().invoke(app, ["public", "publish"], input="y\n")
     assert done.exit_code == 0
-    assert "1 fermé(s), 0 ouvert(s) en partie, 214 ouvert(s)" in done.output
+    assert "1 fermé, 0 ouvert en partie, 214 ouverts" in done.output
     expected = "PMI Darracq, Suresnes : – → fermé, se rendre à PMI Méditerranée, Antony"
     assert expected in done.output
     assert posted == [("/api/v1/publications/services:publish", {"draft": "a1b2"})]

@@ -285,7 +285,11 @@ def test_a_wrong_new_record_is_named_by_its_field(
         (RecordKind.CONTACT, "police", "Recueil et traitement des informations préoccupantes"),
         (RecordKind.CARD, "PCA-solidarites.SOL-F02", "Faire venir des renforts habilités"),
         (RecordKind.ACTIVITY, "SOL-02", "effectifs et métiers"),
-        (RecordKind.REASSIGNMENT, "SOL-02", "des agents exercent cette activité : 90"),
+        (
+            RecordKind.REASSIGNMENT,
+            "SOL-02",
+            "des agents exercent cette activité (lignes d’effectifs : 90",
+        ),
     ],
 )
 def test_a_record_that_others_name_is_not_withdrawn(kind: RecordKind, id: str, owner: str) -> None:

@@ -315,7 +315,10 @@ async def test_the_command_looks_and_changes_nothing(
     monkeypatch.setenv("VIGIE_MAILBOX_CA", str(server.certificate))
     server.deliver(write_mail())
     look = await asyncio.to_thread(CliRunner().invoke, app, ["mailbox"])
-    assert "vigie@dept.example@127.0.0.1/Alarmes : dernier courriel n° 1, 1 non lu" in look.output
+    assert (
+        "vigie@dept.example@127.0.0.1/Alarmes : dernier courriel n° 1, courriels non lus : 1"
+        in look.output
+    )
     assert "pas encore relevé" in look.output
     assert not server.mails[1].seen
     server.password = "another"
