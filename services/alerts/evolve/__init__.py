@@ -308,10 +308,6 @@ def evolve_area_order(s: State, row: AreaOrderRow) -> State:
     )
 
 
-def evolve_handover(s: State, row: HandoverRow) -> State:
-    return s.put(handovers=s.handovers.set(row.id, row))
-
-
 def is_kept_handover(s: State, row: HandoverRow, before: Instant) -> bool:
     """Return whether a handover is still needed: open ones, recent ones, and the last number."""
     newest = max(one.number for one in s.handovers.values())
@@ -334,14 +330,6 @@ def evolve_maintenance(s: State, row: MaintenanceRow) -> State:
 def evolve_lease(s: State, row: LeaseRow) -> State:
     due_at = row.until if row.state == "held" else None
     return s.put(leases=s.leases.set(row.id, row), agenda=s.agenda.arm(LeaseDue(row.id), due_at))
-
-
-def evolve_statement(s: State, row: StatementRow) -> State:
-    return s.put(statements=s.statements.set(row.id, row))
-
-
-def evolve_question(s: State, row: QuestionRow) -> State:
-    return s.put(questions=s.questions.set(row.id, row))
 
 
 def is_kept_statement(row: StatementRow, before: Instant) -> bool:
@@ -676,12 +664,12 @@ _EVOLVE: Final[dict[type[Fact], Callable[[State, Any], State]]] = {
     ActionChanged: lambda s, f: evolve_action(s, f.row),
     MaintenanceChanged: lambda s, f: evolve_maintenance(s, f.row),
     LeaseChanged: lambda s, f: evolve_lease(s, f.row),
-    StatementChanged: lambda s, f: evolve_statement(s, f.row),
-    QuestionChanged: lambda s, f: evolve_question(s, f.row),
+    StatementChanged: lambda s, f: s.put(statements=s.statements.set(f.row.id, f.row)),
+    QuestionChanged: lambda s, f: s.put(questions=s.questions.set(f.row.id, f.row)),
     PublicationChanged: lambda s, f: s.put(publications=s.publications.set(f.row.id, f.row)),
     ObligationChanged: lambda s, f: evolve_obligation(s, f.row),
     StimulusChanged: lambda s, f: s.put(stimuli=s.stimuli.set(f.row.id, f.row)),
-    HandoverChanged: lambda s, f: evolve_handover(s, f.row),
+    HandoverChanged: lambda s, f: s.put(handovers=s.handovers.set(f.row.id, f.row)),
     AreaOrderChanged: lambda s, f: evolve_area_order(s, f.row),
     MetricChanged: lambda s, f: s.put(metrics=s.metrics.set(f.key, f)),
     ReferencePublished: evolve_reference,

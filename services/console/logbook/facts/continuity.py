@@ -197,29 +197,26 @@ def make_plan_line(fact: FactRecord) -> Fields | None:
     r, change = fact.data["row"], fact.data["change"]
     if change in ("listed", "cards_settled"):  # nothing happened, or site cards say it
         return None
-    changed_cards = [
-        c for c in r.get("cards") or () if fact.at in (c.get("at"), _get_photo_time(c))
-    ]
+    cards = r.get("cards") or ()
+    card: Mapping[str, Any] = next(
+        (c for c in cards if fact.at in (c.get("at"), _get_photo_time(c))), {}
+    )
     level = r["level"] if change != "raised" else max(r["level"], r.get("proposed_level") or 0)
     return {
         "kind": _PLAN_KINDS.get(change, "decision"),
         "change": change,
         "incident": r.get("incident"),
-        "text_id": get_text_id(changed_cards[0].get("reason")) if changed_cards else None,
+        "text_id": get_text_id(card.get("reason")),
         "values": drop_missing(
             {
                 "plan": r["id"],
                 "level": level,
                 "state": r["state"],
-                "card": changed_cards[0]["id"] if changed_cards else None,
-                "card_state": changed_cards[0]["state"] if changed_cards else None,
-                "channel": changed_cards[0].get("channel")
-                if changed_cards and changed_cards[0].get("at") == fact.at
-                else None,
-                "photo": (changed_cards[0].get("proof") or {}).get("photo")
-                if changed_cards
-                else None,
-                "cards": sum(c.get("sites") or 0 for c in r.get("cards") or ())
+                "card": card.get("id"),
+                "card_state": card.get("state"),
+                "channel": card.get("channel") if card.get("at") == fact.at else None,
+                "photo": (card.get("proof") or {}).get("photo"),
+                "cards": sum(c.get("sites") or 0 for c in cards)
                 if change == "cards_opened"
                 else None,
                 "ticked": any(box.get("at") == fact.at for box in r.get("boxes") or ())
