@@ -33,7 +33,7 @@ class TransactionSource:
     partition: int
     offset: int
     digest: str
-    """Hash of key and value of the input record, see `inputs.input_digest`."""
+    """Hash of key and value of the input record, see `inputs.compute_input_digest`."""
     id: str
     type: str
     source: str
