@@ -135,6 +135,9 @@ def _end_leases(draft: AlertsDecision, row: ReportRow) -> None:
     for lease in (draft.state.leases[r] for r in row.references if r in draft.state.leases):
         if lease.source_key != row.source_key or lease.state == "ended":
             continue
+        if lease.claim != lease.id and _began_after(draft, lease, row):
+            _end_at_beginning(draft, lease)
+            continue
         if lease.state == "lapsed":
             for cause in sort_by_id(
                 c
@@ -157,3 +160,18 @@ def _end_leases(draft: AlertsDecision, row: ReportRow) -> None:
                 )
             )
         )
+
+
+def _began_after(draft: AlertsDecision, lease: LeaseRow, row: ReportRow) -> bool:
+    """Return whether an alert that holds began again after the end that its sender reports."""
+    return lease.state == "held" and row.occurred_at < draft.state.reports[lease.claim].occurred_at
+
+
+def _end_at_beginning(draft: AlertsDecision, lease: LeaseRow) -> None:
+    """End an alert that began again at its beginning: its sender's clock may be behind."""
+    began_at = draft.state.reports[lease.claim].occurred_at
+    draft.emit(
+        LeaseChanged(
+            row=copy_with(lease, {"until": began_at, "explicit": True, "renewed_at": draft.now})
+        )
+    )

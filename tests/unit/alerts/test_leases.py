@@ -151,6 +151,17 @@ def test_a_lapsed_alert_begins_again_with_its_next_report(scene: Scene) -> None:
     assert scene.state.leases[report].state == "ended"
 
 
+def test_an_end_by_a_late_clock_ends_an_alert_that_began_again(scene: Scene) -> None:
+    """The trouble stayed open without an end: its lease was over, and nothing renewed it."""
+    report = _alert(scene, 0, 4)
+    scene.step(5)
+    _renew(scene, 6, report, 30)
+    _end(scene, 9, report, occurred=5)
+    scene.step(9.1)
+    assert not _is_open(scene, report)
+    assert scene.status(COLLEGE) == "normal"
+
+
 def test_a_lease_never_overrules_an_end_named_by_the_sender(scene: Scene) -> None:
     report = _alert(scene, 0, 60)
     _renew(scene, 1, report, 6, explicit=False)
