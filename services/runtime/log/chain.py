@@ -68,11 +68,11 @@ class Position(NamedTuple):
     applied: int = -1
     """Offset of the last applied input."""
     applied_digest: str = ""
-    """`input_digest` of the input at `applied`; empty after Rebased."""
+    """`compute_input_digest` of the input at `applied`; empty after Rebased."""
     urgent: int = -1
     """Offset of the last input applied from the urgent lane."""
     urgent_digest: str = ""
-    """`input_digest` of the input at `urgent`; empty after Rebased."""
+    """`compute_input_digest` of the input at `urgent`; empty after Rebased."""
     ignored: int = 0
     """Number of records since the beginning that did not continue the chain."""
     ignored_run: int = 0
