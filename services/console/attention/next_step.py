@@ -355,7 +355,12 @@ def _describe_demand(
     )
     where = titles.get(demand.incident or "")
     is_at_incident = "{incident}" in text.path
-    return _("{what} : {where}", what=title, where=where) if where and is_at_incident else title
+    if where and is_at_incident:
+        title = _("{what} : {where}", what=title, where=where)
+    if demand.others:
+        more = _.plural("{n} autre danger signalé", "{n} autres dangers signalés", demand.others)
+        title = _("{what} ; {more}", what=title, more=more)
+    return title
 
 
 def _find_place(text: DemandText, demand: DemandLine) -> tuple[str, str]:

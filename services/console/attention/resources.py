@@ -26,6 +26,9 @@ class DemandLine(Resource):
     since: Time
     due_at: Time | None
     count: int = Field(description="number of sites, tasks, clocks, cards or people concerned")
+    others: int = Field(
+        default=0, description="other dangers beyond the limit, which this row tells"
+    )
     roles: list[str]
     answered: list[str] = Field(
         default_factory=list, description="roles among them that took charge: asked no more"

@@ -112,6 +112,8 @@ class Demand:
     """Role → time of its call, if later than `since`."""
     answered_roles: frozenset[str] = frozenset()
     """Roles that took charge: it asks them no more."""
+    others: int = 0
+    """Demands of danger that came beyond the limit and are told by this row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +166,8 @@ def limit_demands(demands: Iterable[Demand], role: str | None, now: Instant) -> 
     rows = {d.key: d for d in mine if d.open}
     for key in [key for key in rows if key in admissions and admissions[key][1] != key]:
         if (carrier := rows.get(admissions[key][1])) is not None:
-            rows[carrier.key] = replace(carrier, count=carrier.count + rows.pop(key).count)
+            rows.pop(key)
+            rows[carrier.key] = replace(carrier, others=carrier.others + 1)
     order = sorted(
         rows.values(),
         key=lambda d: (

@@ -95,9 +95,11 @@ def test_danger_to_people_never_waits_and_the_rate_holds() -> None:
     attention_queue = seen(
         DemandRows(POLICY, incidents=fires, plans=_plans(20)), ROLE, 2 * MINUTE_MS
     )
-    assert sum(d.count for d in attention_queue.queue if d.urgency is Urgency.DANGER) == 15, (
+    dangers = [d for d in attention_queue.queue if d.urgency is Urgency.DANGER]
+    assert len(dangers) + sum(d.others for d in dangers) == 15, (
         "those beyond the limit are told by the last row"
     )
+    assert {d.count for d in dangers} == {1}, "each row counts its own sites"
     assert attention_queue.queue[0].kind == "danger"
     assert Urgency.DANGER not in {d.urgency for d in attention_queue.digest}
     assert attention_queue.rate == MAX_NEW

@@ -66,6 +66,13 @@ def test_danger_is_named_and_leads_to_its_incident() -> None:
     assert step.path == "/incidents/i-1"
 
 
+def test_a_row_says_how_many_other_dangers_it_tells() -> None:
+    unplaced = demand("danger_placeless", "cellule_rh", urgency=1, report="r-1", others=3)
+    title = step_for(None, unplaced).title
+    assert title.startswith("Un danger est signalé sans lieu connu")
+    assert title.endswith("3 autres dangers signalés")
+
+
 def test_every_kind_of_demand_has_a_text_and_an_address() -> None:
     for kind in (*DEMAND_KINDS, *w.TASK):
         for id in (None, "i-1"):
