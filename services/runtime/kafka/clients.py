@@ -46,11 +46,11 @@ PATIENT_LINGER_MS: Final = 100
 """Linger of a stream on topics with readers that fetch ten times a second."""
 STREAM_RECORDS: Final = 10
 """Recent sends that make a stream: more than 20 a second."""
-COMPRESSION: Final = "gzip"
-"""Codec of all batches: facts are JSON, and shrink to a fifth.
+COMPRESSION: Final = "lz4"
+"""Codec of all batches: facts are JSON, and shrink to a quarter for 0.15 ms per report.
 
-The JVM brings this codec. For zstd, a broker unpacks native code into a folder that must allow
-execution.
+gzip shrinks them by a quarter more, but then a report costs a sixth more of the processor, and its
+202 takes a third longer (`docs/reference/benchmarks.md`).
 """
 METADATA_AGE_MS: Final = 60_000
 """Age after which a client requests its metadata again.
