@@ -362,7 +362,8 @@ def _find_end_of_communes(
 def _end_by_reopening(draft: AlertsDecision, row: ReportRow, cause: Cause) -> None:
     """End a cause by a reopening, except for later reports and other alerts of the sender.
 
-    A lapsed alert is a silence: it ends no danger to people that others reported. A later report that is too close to be true makes the cause contested. Rules D5 and D7.
+    A lapsed alert is a silence: it ends no danger to people that others reported. A later report
+    that is too close to be true makes the cause contested. Rules D5 and D7.
     """
     if others := _list_reports_of_other_alerts(draft, row, cause):
         record_with_deadline(draft, rebuild_cause(cause, others))

@@ -33,7 +33,7 @@ STAND_DOWN: Final = ":stand-down"
 
 
 def mark_read(draft: AlertsDecision, command: c.MarkReportsRead) -> CommandResult:
-    """Note that the cell read these reports: once each, and nothing for one that is not known (any more)."""
+    """Note once that the cell read each of these reports, if it is still known."""
     unread = [r for r in draft.find_reports(dict.fromkeys(command.reports)) if r.read_at is None]
     for row in unread:
         draft.emit(ReportRead(row=ReportReading(id=row.id, read_at=draft.now)))

@@ -166,8 +166,8 @@ def _join_crisis(draft: AlertsDecision, incident: str, own: EscalationRow | None
     """Add an incident that reaches N3 to the realm's escalation, as an information.
 
     No new acknowledgement is needed. Danger to people is told at once to all who were called: those
-    who have not answered yet know of another incident alone. If nobody answered that escalation, or all its incidents are
-    closed, a new one starts and covers them. Rule D32, escalations.
+    who have not answered yet know of another incident alone. If nobody answered that escalation, or
+    all its incidents are closed, a new one starts and covers them. Rule D32, escalations.
     """
     crisis = find_escalation(draft, TERRITORY)
     if crisis is None or _is_crisis_over(draft, crisis, incident):
