@@ -16,7 +16,7 @@ from services.cli.lists import (
     resolve_incident,
 )
 from services.cli.output import create_group
-from services.console.actions.page import STATE_LABELS
+from services.console.texts.words import ACTION_STATE
 
 app = create_group("Ask for an action, list, accept, decline, complete or cancel it.")
 Id = Annotated[str, typer.Argument(help="Id of the action, from `vigie action list`")]
@@ -56,7 +56,7 @@ def ask(
         ("Avant", lambda a: format_local_time(a["due_at"])),
         ("Quoi", lambda a: a["title"] or ""),
         ("À qui", lambda a: a["assignee"] or ""),
-        ("État", lambda a: STATE_LABELS[a["state"]] + (", en retard" if a["late"] else "")),
+        ("État", lambda a: ACTION_STATE[a["state"]] + (", en retard" if a["late"] else "")),
         ("Priorité", lambda a: _PRIORITIES[a["priority"]]),
         ("Identifiant", lambda a: a["id"]),
     ),

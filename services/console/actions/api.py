@@ -18,7 +18,7 @@ from schemas.crisis.actions import (
     RequestAction,
 )
 from schemas.words import ActionPriority, ActionState
-from services.console.actions.page import PRIORITY_LABELS, STATE_LABELS
+from services.console.actions.page import PRIORITY_LABELS
 from services.console.actions.queries import REQUEST, CanRead
 from services.console.actions.rights import can_read_words, check_action, check_assignee
 from services.console.exports.formats import TABLE_RESPONSES, TableForm
@@ -61,7 +61,7 @@ def list_action_columns(names: TerritoryNames, _: Translator) -> Columns[Action]
     return (
         Column(N_("Action"), lambda a: a.title),
         Column(N_("Nature"), lambda a: name_action_kind(a, _)),
-        Column(N_("État"), lambda a: _(STATE_LABELS[a.state])),
+        Column(N_("État"), lambda a: _(w.ACTION_STATE[a.state])),
         Column(N_("En retard"), lambda a: a.late),
         Column(N_("Priorité"), lambda a: _(PRIORITY_LABELS[a.priority])),
         Column(N_("À qui"), lambda a: name_assignee(a, names, _)),

@@ -25,13 +25,6 @@ PRIORITY_LABELS: Final = {
     ActionPriority.NORMAL: N_("normale"),
     ActionPriority.LOW: N_("basse"),
 }
-STATE_LABELS: Final = {
-    ActionState.REQUESTED: N_("sans réponse"),
-    ActionState.ACCEPTED: N_("acceptée"),
-    ActionState.DONE: N_("faite"),
-    ActionState.DECLINED: N_("refusée"),
-    ActionState.CANCELLED: N_("annulée"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +74,7 @@ def build_line(
         who,
         w.name_person(actor, names, _) if actor else "",
         next((i.title for i in incidents if i.id == action.incident), ""),
-        _(STATE_LABELS[action.state]),
+        _(w.ACTION_STATE[action.state]),
         is_open and answers,
         is_open and cancels and action.kind == REQUEST,
     )

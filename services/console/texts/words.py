@@ -273,6 +273,13 @@ ASKER = {
     "elected": N_("d’élus"),
     "press": N_("de la presse"),
 }
+ACTION_STATE = {
+    "requested": N_("sans réponse"),
+    "accepted": N_("acceptée"),
+    "done": N_("faite"),
+    "declined": N_("refusée"),
+    "cancelled": N_("annulée"),
+}
 OBLIGATION_STATE = {
     "running": N_("en cours"),
     "done": N_("déclarée"),

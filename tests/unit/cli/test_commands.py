@@ -174,6 +174,14 @@ def test_everyday_commands_import_neither_pages_nor_all_messages() -> None:
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
+def test_commands_about_actions_and_deadlines_import_no_page() -> None:
+    script = (
+        "import sys, services.cli.crisis.action, services.cli.crisis.obligation;"
+        "assert not [m for m in sys.modules if m.startswith('services.console.read_model')]"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
 @pytest.mark.parametrize(
     "command",
     [
