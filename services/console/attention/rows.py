@@ -751,7 +751,7 @@ def _list_second_persons(facts: DemandRows) -> Iterator[Demand]:
 
 
 def _list_stale_pages(facts: DemandRows) -> Iterator[Demand]:
-    """Yield one row for published pages that are out of date, and one for those in danger's way.
+    """Yield one row for published pages that send people into danger, one for others out of date.
 
     Rules D96 and D97.
     """

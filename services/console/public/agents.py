@@ -109,7 +109,7 @@ def build_agents_document(
 ) -> AgentsDocument:
     """Build the document from ordered lines, confirmed closures and active plans.
 
-    Nobody is sent to `barred_sites`.
+    The document sends nobody to `barred_sites`.
     """
     staff: Counter[tuple[str, str]] = Counter()
     for section in sections:

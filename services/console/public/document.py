@@ -124,7 +124,7 @@ def build_services_document(
 ) -> ServicesDocument:
     """Build the document from the sites that receive the public. `about`: territory, exercise.
 
-    Of `barred_sites`, only those known as closed are named: nobody is sent there.
+    It names a barred site only if that is known as closed, so it sends nobody there.
     """
     sites_by_kind: dict[str, list[Site]] = {}
     for site in sites:
