@@ -145,11 +145,21 @@ def _is_bridged(
     bridged: list[IncidentRow],
 ) -> bool:
     """Return whether a cut of one power incident is on a member site of the other, or near it."""
-    return (
-        is_near_cluster(row, draft, other)
-        or any(is_in_cluster(cut, draft, whole) for cut in _list_cuts(draft, other))
+    if is_near_cluster(row, draft, other):
+        return True
+    return _are_near_places(draft, whole, other) and (
+        any(is_in_cluster(cut, draft, whole) for cut in _list_cuts(draft, other))
         or any(is_in_cluster(cut, draft, other) for i in bridged for cut in _list_cuts(draft, i))
     )
+
+
+def _are_near_places(draft: AlertsDecision, one: IncidentRow, other: IncidentRow) -> bool:
+    """Return whether two power incidents may be near in place, without a look at each cut."""
+    if not (one.communes and other.communes) or not frozenset(one.communes).isdisjoint(
+        other.communes
+    ):
+        return True
+    return any(not draft.territory.near(site).isdisjoint(other.members) for site in one.members)
 
 
 def _list_cuts(draft: AlertsDecision, incident: IncidentRow) -> Iterator[ReportRow]:

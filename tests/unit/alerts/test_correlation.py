@@ -15,6 +15,7 @@ from schemas.reports import Measure, Window
 from schemas.runtime import CommandApplied, CommandRefused
 from schemas.words import EventType, Level
 from services.alerts.decision import AlertsDecision
+from services.alerts.incidents import merging
 from services.alerts.levels.metrics.base import MetricRequest
 from services.alerts.levels.metrics.incidents import make_cut_sites
 from services.runtime.decider.protocol import Deadline, Firing
@@ -62,6 +63,17 @@ def test_power_cuts_near_in_time_and_place_are_one_incident(scene: Scene) -> Non
     assert scene.incident_of(again) == scene.incident_of(a) == scene.incident_of(later), (
         "a cut on a member site is the last cut now, and near the later one"
     )
+    assert [k for k, _ in _kinds(scene)] == ["power"] * 2
+
+
+def test_incidents_that_are_far_apart_are_compared_without_their_reports(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A report would cost more with every report before it."""
+    scene.report(0, "outage_power", PMI, capacity_lost_pct=100)
+    scene.report(1, "outage_power", "sst-13", capacity_lost_pct=100)
+    monkeypatch.setattr(merging, "_list_cuts", lambda *_: pytest.fail("read all reports"))
+    scene.report(2, "outage_power", PMI, capacity_lost_pct=100, source="enedis")
     assert [k for k, _ in _kinds(scene)] == ["power"] * 2
 
 
