@@ -4,6 +4,7 @@ Kinds of source decide independence (D6) and the right to declare measures (D76)
 the state of the feeds, the console shows it.
 """
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -69,6 +70,18 @@ SOURCE_KINDS: Final = frozenset(
 
 Any other name is free text and might be a person's.
 """
+
+
+def is_entitled(
+    source: str, scope: str | None, sources: Collection[str], scopes: Collection[str]
+) -> bool:
+    """Return whether a source may declare a measure for a scope, which is its site without one.
+
+    `sources` may; `scopes` are the kinds of scope for which only they may, none = all. Rule D76.
+    """
+    kind = (scope or "site").partition(":")[0]
+    return source in sources or bool(scopes and kind not in scopes)
+
 
 COLOURS: Final = ("vert", "jaune", "orange", "rouge")
 """Colours of a vigilance, mildest first."""

@@ -3,6 +3,7 @@
 Every fault is noted with its line.
 """
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime
@@ -11,6 +12,8 @@ from typing import Any, Final
 import orjson
 
 from schemas.base import MINUTE_MS, is_token
+from schemas.catalogue.sources import is_entitled
+from schemas.reference import MeasuresSection
 from schemas.topics import MAX_STEP_MINUTES
 from services.alerts.reference.territory import COLOURS
 from services.intake.reports.native import parse_report
@@ -206,6 +209,7 @@ def _read_event(
         "source": {"name": source},
     }
     _check_report_body(r, event, body)
+    _check_reserved(r, event, source)
     if len(r.problems) == before:
         yield Event(id, learnt, body)
 
@@ -225,6 +229,23 @@ def _check_report_body(
                 f"{own}: {fault.message['en']}"
                 if own in event
                 else f"{own} is missing, or {fault.message['en']}",
+            )
+
+
+def _check_reserved(r: ExerciseReader, event: Mapping[str, Any], source: str) -> None:
+    """Note a measure that the front takes from other sources only. Rule D76."""
+    measure = event.get("measure")
+    if not isinstance(measure, Mapping) or measure.get("value") is None:
+        return
+    scope = None if measure.get("scope") is None else str(measure["scope"])
+    rules = (s.rules.measures for s in r.territory.sections if isinstance(s, MeasuresSection))
+    for rule in itertools.chain.from_iterable(rules):
+        is_reserved = rule.outside == "refuse" and rule.name == measure.get("name")
+        if is_reserved and not is_entitled(source, scope, rule.sources, rule.scopes):
+            r.fault(
+                event,
+                "measure",
+                f"measure: {rule.name} is reserved to {', '.join(rule.sources)} (from)",
             )
 
 

@@ -12,6 +12,7 @@ from schemas import reference as ref
 from schemas.alerts import Held, ReportRow
 from schemas.base import HOUR_MS, Instant, copy_with
 from schemas.catalogue.event_types import endangers_people
+from schemas.catalogue.sources import is_entitled
 from schemas.crisis.causes import Cause
 from schemas.words import EventType
 from services.alerts.decision import AlertsDecision, list_open_tasks, open_task, sort_by_id
@@ -124,7 +125,7 @@ def _judge_measure(draft: AlertsDecision, row: ReportRow) -> tuple[str | None, t
     rule = draft.territory.measure_rules.get(m.name or "") if m is not None else None
     if rule is None or m is None or m.value is None:
         return None, ()
-    if _is_scope_covered(rule, m.scope) and row.source not in rule.sources:
+    if not is_entitled(row.source, m.scope, rule.sources, rule.scopes):
         return UNENTITLED, ()
     value = parse_number(m.value)
     if value is None:
@@ -134,10 +135,6 @@ def _judge_measure(draft: AlertsDecision, row: ReportRow) -> tuple[str | None, t
     if rule.step_per_hour is None:
         return None, ()
     return _judge_step(draft, row, rule, value)
-
-
-def _is_scope_covered(rule: ref.MeasureRule, scope: str | None) -> bool:
-    return not rule.scopes or (scope or "site").partition(":")[0] in rule.scopes
 
 
 def _is_possible(

@@ -53,9 +53,11 @@ async def reserved_measures(request: Request) -> dict[str, Any]:
         if isinstance(one, MeasuresSection)
         for rule in one.rules.measures
     ]
+    reserved = [rule for rule in rules if rule.outside == "refuse"]
     return {
         "version": reference.version,
-        "reserved": {rule.name: rule.sources for rule in rules if rule.outside == "refuse"},
+        "reserved": {rule.name: rule.sources for rule in reserved},
+        "scopes": {rule.name: rule.scopes for rule in reserved if rule.scopes},
     }
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final
 import structlog
 from pydantic import BaseModel, ConfigDict, Field
 
+from schemas.catalogue.sources import COLOURS
 from schemas.matchers import PatternInvalid, check_pattern
 from schemas.topics import RealmNameInvalid, is_live, parse_realm
 from schemas.words import EventType
@@ -329,6 +330,13 @@ def _check_cap(source: NewSource | Source) -> None:
 
 def _check_rules(rules: tuple[Rule, ...]) -> None:
     for number, rule in enumerate(rules, start=1):
+        if rule.colour is not None and rule.colour not in COLOURS:
+            raise build_field_problem(
+                f"rules.{number}.colour",
+                "enum",
+                f"couleurs connues : {', '.join(COLOURS)}",
+                f"known colours: {', '.join(COLOURS)}",
+            )
         for label, pattern in rule.when.items():
             try:
                 check_pattern(pattern)

@@ -356,9 +356,11 @@ def add_author(claim: PreparedReport, author: str) -> PreparedReport:
 def parse_report(body: bytes) -> NativeReport:
     """Parse a report. Raises ProblemError `invalid` or `not_json` with the faulty fields."""
     try:
-        return _ONE.validate_json(body.removeprefix(BOM_UTF8))  # type: ignore[no-any-return]
+        report: NativeReport = _ONE.validate_json(body.removeprefix(BOM_UTF8))
     except ValidationError as error:
         raise build_validation_problem(error) from None
+    _check_figures(report)
+    return report
 
 
 def dump_json(document: Any) -> bytes:
@@ -377,9 +379,11 @@ def dump_json(document: Any) -> bytes:
 def parse_batch_item(body: bytes) -> BatchItem:
     """Parse one member of a batch. Raises ProblemError."""
     try:
-        return _ITEM.validate_json(body)  # type: ignore[no-any-return]
+        report: BatchItem = _ITEM.validate_json(body)
     except ValidationError as error:
         raise build_validation_problem(error) from None
+    _check_figures(report)
+    return report
 
 
 def build_validation_problem(error: ValidationError) -> ProblemError:
@@ -454,7 +458,6 @@ def prepare_report(
         if value := getattr(body, name):
             message[name] = value
     if body.measure is not None:
-        _check_named(body.measure)
         message["measure"] = body.measure.__dict__
     periods, period_faults = _sort_out_periods(body.effective, is_danger=danger)
     if periods:
@@ -592,14 +595,15 @@ def _sort_out_periods(
     return [p for n, p in enumerate(periods) if n not in reversed_numbers], faults
 
 
-def _check_named(measure: MeasureBody) -> None:
+def _check_figures(report: NativeReport) -> None:
     """Refuse a figure without the name of its measure: no rule could read it.
 
-    Raises ProblemError `invalid`.
+    Raises ProblemError `invalid`. Rule D76.
     """
-    if measure.name or (
-        measure.value is None and measure.value_of is None and measure.unit is None
-    ):
+    measure = report.measure
+    if measure is None or measure.name:
+        return
+    if measure.value is None and measure.value_of is None and measure.unit is None:
         return
     french = (
         "le nom de la mesure manque, par exemple river_level : une valeur sans nom ne compte pour "

@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
 import aiohttp
@@ -21,7 +21,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from schemas.catalogue.event_types import EVENT_TYPES, EventKind, endangers_people
-from schemas.catalogue.sources import MANAGER, SOURCE_KINDS, STAFF
+from schemas.catalogue.sources import MANAGER, SOURCE_KINDS, STAFF, is_entitled
 from schemas.topics import is_live
 from schemas.words import Certainty, EventType, MsgType
 from services.runtime.http.problems import ProblemError, build_bilingual, build_fault
@@ -198,14 +198,21 @@ def lower_certainty(principal: Principal, message: Mapping[str, Any]) -> Certain
     return Certainty.UNCONFIRMED
 
 
+class Reservation(NamedTuple):
+    """Sources of a reserved measure, and the kinds of scope for which it is reserved: () = all."""
+
+    sources: tuple[str, ...]
+    scopes: tuple[str, ...] = ()
+
+
 class ReservedMeasures:
     """Reserved measures of the live territory."""
 
     def __init__(self, territory: Path) -> None:
         self._file = territory / "mesures.yaml"
         self._read_at: float | None = None
-        self._sources: dict[str, tuple[str, ...]] = {}
-        self._published: dict[str, tuple[str, ...]] | None = None
+        self._rules: dict[str, Reservation] = {}
+        self._published: dict[str, Reservation] | None = None
 
     async def follow(self, ask: Ask) -> None:
         """Keep up with the version in force, until cancelled."""
@@ -218,23 +225,27 @@ class ReservedMeasures:
         try:
             answer = await ask(PUBLISHED, ANSWER_S)
             if answer["version"] is not None:
+                scopes = answer.get("scopes", {})
                 self._published = {
-                    name: tuple(sources) for name, sources in answer["reserved"].items()
+                    name: Reservation(tuple(sources), tuple(scopes.get(name, ())))
+                    for name, sources in answer["reserved"].items()
                 }
         except UNANSWERED as error:
             log.debug("measures.unasked", error=f"{type(error).__name__}: {error}")
 
     def check(self, message: Mapping[str, Any]) -> None:
         """Refuse a reserved measure from another source. Raises ProblemError `measure_reserved`."""
-        name = (message.get("measure") or {}).get("name")
-        sources = self._load_sources().get(name) if name else None
+        measure = message.get("measure") or {}
+        rule = self._load_rules().get(measure.get("name") or "")
         if (
-            sources is None
-            or message["source"] in sources
-            or message["measure"].get("value") is None
+            rule is None
+            or measure.get("value") is None
+            or is_entitled(message["source"], measure.get("scope"), *rule)
         ):
             return
-        words = [_SOURCE_NAMES.get(source, (source.replace("_", " "),) * 2) for source in sources]
+        words = [
+            _SOURCE_NAMES.get(source, (source.replace("_", " "),) * 2) for source in rule.sources
+        ]
         french, english = (", ".join(one[n] for one in words) for n in (0, 1))
         fault = build_fault(
             "measure",
@@ -246,14 +257,14 @@ class ReservedMeasures:
             "measure_reserved", faults=(fault,), sources=build_bilingual(french, english)
         )
 
-    def _load_sources(self) -> dict[str, tuple[str, ...]]:
+    def _load_rules(self) -> dict[str, Reservation]:
         return self._in_folder() if self._published is None else self._published
 
-    def _in_folder(self) -> dict[str, tuple[str, ...]]:
+    def _in_folder(self) -> dict[str, Reservation]:
         try:
             modified_at = self._file.stat().st_mtime if self._file.exists() else 0.0
             if modified_at != self._read_at:
-                self._sources = _load_reserved(self._file) if modified_at else {}
+                self._rules = _load_reserved(self._file) if modified_at else {}
                 self._read_at = modified_at
         except (OSError, YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
             log.error(
@@ -262,14 +273,14 @@ class ReservedMeasures:
                 error=f"{type(error).__name__}: {error}",
                 then="the measures that were reserved before stay so",
             )
-        return self._sources
+        return self._rules
 
 
-def _load_reserved(file: Path) -> dict[str, tuple[str, ...]]:
+def _load_reserved(file: Path) -> dict[str, Reservation]:
     document = YAML(typ="safe").load(file.read_text(encoding="utf-8-sig"))
     table = document.get("mesures", {})
     return {
-        name: tuple(rule["sources"])
+        name: Reservation(tuple(rule["sources"]), tuple(rule.get("portees") or ()))
         for name, rule in table.items()
         if rule.get("hors_source") == "refuse"
     }

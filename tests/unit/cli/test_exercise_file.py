@@ -336,6 +336,14 @@ def test_the_template_can_be_played() -> None:
             "essai.yaml:5: colour: no colour oranje; orange?",
         ),
         (
+            HEAD + EVENT.replace("at: 0", "at: 0, measure: {value: 46, unit: m}"),
+            "essai.yaml:5: measure: the name of the measure is missing",
+        ),
+        (
+            HEAD + EVENT.replace("at: 0", "at: 0, measure: {name: total_isolation, value: true}"),
+            "essai.yaml:5: measure: total_isolation is reserved to rssi, ",
+        ),
+        (
             HEAD
             + EVENT
             + "expectations:\n  - {id: C, at_min: 1, kind: not_confirmed, event: E9}\n",

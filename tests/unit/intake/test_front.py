@@ -897,6 +897,30 @@ async def test_reserved_measures_follow_the_version_in_force_and_not_a_newer_fil
     await door.close()
 
 
+@pytest.mark.parametrize(("scope", "status"), [("global", 422), ("zone:nord", 422), (None, 202)])
+async def test_a_measure_may_be_reserved_for_some_scopes_alone(
+    tmp_path: Path, scope: str | None, status: int
+) -> None:
+    """D76: the front refused a rate of one site that the deciders take."""
+    folder = tmp_path / "92"
+    folder.mkdir()
+    rule = "{sources: [rh], portees: [zone, global], hors_source: refuse}"
+    (folder / "mesures.yaml").write_text(f"mesures:\n  absences: {rule}\n", encoding="utf-8")
+    door = Door(tmp_path, territory=folder)
+
+    async def told(*_: Any) -> Any:
+        reserved = {"absences": ["rh"]}
+        return {"version": "v1", "reserved": reserved, "scopes": {"absences": ["zone", "global"]}}
+
+    measure = {"name": "absences", "value": 30} | ({} if scope is None else {"scope": scope})
+    body = report(type="info", measure=measure, source={"name": "cellule"})
+    async with await door.as_(Role.CELL) as http:
+        assert (await http.post("/api/v1/reports", json=body)).status_code == status
+        await door.intake.reserved.renew(told)
+        assert (await http.post("/api/v1/reports", json=body)).status_code == status
+    await door.close()
+
+
 async def test_a_site_scoped_token_declares_no_isolation(door: Door) -> None:
     body = report(
         type="info", measure={"name": "total_isolation", "value": True}, source={"name": "rssi"}

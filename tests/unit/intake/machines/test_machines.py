@@ -666,6 +666,19 @@ KUMA = {
 }
 
 
+async def test_a_rule_with_another_colour_is_refused_when_it_is_written(door: Door) -> None:
+    """D76: the front would refuse each message that the rule matches, in the crisis."""
+    rules = [{"when": {"title": ".*"}, "type": "weather_alert", "colour": "violet"}]
+    body = {"name": "meteo", "dialect": "generic", "rules": rules}
+    async with await door.as_(Role.ADMIN) as http:
+        answer = await http.post("/api/v1/sources", json=body)
+        assert answer.status_code == 422
+        assert [e["field"] for e in answer.json()["errors"]] == ["rules.1.colour"]
+        await source(door, "meteo", dialect="generic")
+        changed = await http.patch("/api/v1/sources/meteo", json={"rules": rules})
+        assert [e["field"] for e in changed.json()["errors"]] == ["rules.1.colour"]
+
+
 async def test_a_rule_translates_a_code_of_a_program(door: Door) -> None:
     """Uptime Kuma: 0 is down, 1 up, 2 tried again, 3 maintained."""
     key = (await source(door, dialect="generic", **KUMA))["key"]
