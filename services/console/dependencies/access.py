@@ -11,6 +11,7 @@ from typing import Final
 from schemas import alerts as a
 from schemas.base import Instant
 from schemas.catalogue.sources import LINE_OBJECT
+from schemas.reports import Window
 from schemas.words import EventType, MsgType
 from services.console.dependencies.network import DependencyNetwork
 
@@ -83,9 +84,15 @@ def _is_interruption(report: a.ReportRow, now: Instant) -> bool:
         and report.msg_type is not MsgType.CANCEL
         and report.confirmation == "confirmed"
         and not {"cancelled", "superseded"}.intersection(report.flags)
+        and (not report.effective or any(_holds(window, now) for window in report.effective))
         and now - report.occurred_at <= BELIEVED_FOR_MS
         and (report.expected_end is None or report.expected_end > now)
     )
+
+
+def _holds(window: Window, now: Instant) -> bool:
+    """Return whether an announced interruption has begun and is not over. Rule D9."""
+    return window.start <= now and (window.end is None or now < window.end)
 
 
 def find_served_communes(

@@ -384,12 +384,13 @@ class LossEvaluator:
         if not vacant:
             return 0
         return sum(
-            (card.role, card.pole or plan.pole) in vacant
+            _is_vacant(card.role, card.pole or plan.pole, vacant)
             and (
                 card.deputy_role is None
-                or (card.deputy_role, card.deputy_pole or plan.pole) in vacant
+                or _is_vacant(card.deputy_role, card.deputy_pole or plan.pole, vacant)
             )
             for plan in self._network.plans.values()
+            if plan.shelf is PlanState.VALID
             for card in plan.cards
         )
 
@@ -474,6 +475,9 @@ def _index_roles(on_call: Mapping[ScopedRole, OnCallPair]) -> dict[str, frozense
 
 
 def _lacks_decider(plan: Plan, vacant: set[ScopedRole]) -> bool:
-    return plan.shelf is PlanState.VALID and (
-        (plan.decides, plan.pole) in vacant or (plan.decides, None) in vacant
-    )
+    return plan.shelf is PlanState.VALID and _is_vacant(plan.decides, plan.pole, vacant)
+
+
+def _is_vacant(role: str, pole: str | None, vacant: set[ScopedRole]) -> bool:
+    """Return whether nobody is left in a role of the pôle, or of the whole territory."""
+    return (role, pole) in vacant or (role, None) in vacant

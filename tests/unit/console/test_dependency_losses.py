@@ -136,6 +136,24 @@ def test_a_person_with_several_roles_is_ranked_by_the_roles_left_empty() -> None
     assert sum(role.left is None for role in ranked[0].roles) == 2
 
 
+def test_cards_of_a_pole_have_no_owner_without_a_role_of_the_whole_territory() -> None:
+    """D130: only the cards of plans of no pôle were counted."""
+    posts = {
+        ("cellule_rh", None): OnCallPair("rh-a", None),
+        ("directeur_pole", "rh_finances"): OnCallPair("rh-b", None),
+    }
+    cards = [
+        card
+        for plan in network().plans.values()
+        for card in plan.cards
+        if (card.role, card.deputy_role, card.deputy_pole)
+        == ("cellule_rh", "directeur_pole", "rh_finances")
+    ]
+    lost = lose("person:rh-a", "person:rh-b", present=PresentState(on_call=posts))
+    assert lost.orphan_cards == len(cards) > 0
+    assert lose("person:rh-a", present=PresentState(on_call=posts)).orphan_cards == 0
+
+
 @pytest.mark.parametrize(
     ("resource", "plan", "after_h"),
     [
