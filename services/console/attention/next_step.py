@@ -227,6 +227,14 @@ _TEXTS: Final[Mapping[str, DemandText]] = {
         N_("Publier ou retirer"),
         "/publication",
     ),
+    "strategy_dangerous": DemandText(
+        N_("Une stratégie de repli envoie des personnes là où tient une consigne"),
+        N_("{n} stratégies de repli envoient des personnes là où tient une consigne"),
+        N_("Des agents se rendent là où il faut partir ou rester à l’abri."),
+        N_("Voir les stratégies"),
+        "/plans",
+        "fallback",
+    ),
     "page_stale": DemandText(
         N_("Une page publiée ne dit plus la situation présente"),
         N_("{n} pages publiées ne disent plus la situation présente"),

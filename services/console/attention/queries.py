@@ -23,7 +23,7 @@ from services.console import resources as r
 from services.console.attention.rows import MAX_NEW, Demand, DemandRows, limit_demands, list_demands
 from services.console.logbook.erasures import Erasures
 from services.console.public.queries import PublicationQueries
-from services.console.read_model.query_base import get_snapshot_time
+from services.console.read_model.query_base import find_barred_sites, get_snapshot_time
 from services.console.resources import to_datetime
 from services.runtime.http.problems import build_field_problem
 
@@ -49,6 +49,7 @@ def narrow_to_poles(
         return pole is None or pole in poles
 
     incidents = _filter(facts.incidents, lambda row: is_near(row.members))
+    activity_poles = {id: row.pole for id, row in facts.activities.items()}
     return replace(
         facts,
         incidents=incidents,
@@ -59,6 +60,9 @@ def narrow_to_poles(
         tasks=_filter(facts.tasks, lambda row: is_near((row.site,) if row.site else ())),
         plans=_filter(facts.plans, lambda row: is_owned(row.pole)),
         alarms=_filter(facts.alarms, lambda row: is_owned(row.pole)),
+        barred_strategies=_filter(
+            facts.barred_strategies, lambda row: is_owned(activity_poles.get(row.activity))
+        ),
         callouts=_filter(facts.callouts, lambda row: is_near(row.sites)),
         actions=_filter(
             facts.actions, lambda row: is_owned(pole_of.get(row.scope or "", row.scope))
@@ -92,6 +96,7 @@ class AttentionQueries(PublicationQueries):
             id for t in tasks.values() if _asks_about_report(t) for id in a.list_asked_reports(t)
         ]
         asked_about = await view.picture.some(a.ReportRow, asked_ids) if asked_ids else {}
+        barred_sites = await find_barred_sites(view.picture)
         facts = DemandRows(
             policy,
             await read(a.IncidentRow),
@@ -112,6 +117,10 @@ class AttentionQueries(PublicationQueries):
             await read(ReferenceChangeRow),
             self._list_erasure_times(),
             await self.stale_pages(),
+            barred_strategies=_filter(
+                await read(c.StrategyRow),
+                lambda row: row.state == "active" and row.site in barred_sites,
+            ),
             dangers=frozenset(
                 row.id for row in asked_about.values() if endangers_people(row.type, row.severity)
             ),

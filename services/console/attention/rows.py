@@ -17,7 +17,14 @@ from schemas.alerts import Headcount, IncidentRow, LevelRow, TaskRow, list_asked
 from schemas.base import DAY_MS, HOUR_MS, MINUTE_MS, Instant
 from schemas.calling import EscalationRow, WaveRow
 from schemas.callouts import CallOutRow
-from schemas.continuity import ActivityRow, AlarmRow, ClockRow, LocalClockRow, PlanRow
+from schemas.continuity import (
+    ActivityRow,
+    AlarmRow,
+    ClockRow,
+    LocalClockRow,
+    PlanRow,
+    StrategyRow,
+)
 from schemas.crisis.actions import OPEN_ACTION_STATES, ActionRow
 from schemas.crisis.area_orders import AREA_ORDER
 from schemas.crisis.communication import StatementRow, StatementState
@@ -51,6 +58,7 @@ DEMAND_KINDS: Final = (
     "danger_doubted",
     "danger_placeless",
     "page_dangerous",
+    "strategy_dangerous",
     AREA_ORDER,
     *PEOPLE_KINDS,
     "escalation",
@@ -140,6 +148,8 @@ class DemandRows:
     erasures: Sequence[Instant] = ()
     """Times of the erasures that wait for a second person."""
     stale_pages: Mapping[PublicPage, StalePage] = field(default_factory=dict)
+    barred_strategies: Mapping[str, StrategyRow] = field(default_factory=dict)
+    """Strategies in effect at a site that nobody is sent to."""
     dangers: frozenset[str] = frozenset()
     """Reports of danger to people that somebody has to verify, or to ask for a place."""
     missing: Mapping[str, Headcount] = field(default_factory=dict)
@@ -276,6 +286,7 @@ def list_demands(facts: DemandRows, now: Instant) -> list[Demand]:
         *_list_handovers(facts),
         *_list_second_persons(facts),
         *_list_stale_pages(facts),
+        *_list_barred_strategies(facts),
     ]
 
 
@@ -765,6 +776,13 @@ def _list_stale_pages(facts: DemandRows) -> Iterator[Demand]:
         urgency = Urgency.DANGER if is_dangerous else Urgency.REST
         if times:
             yield Demand(kind, kind, urgency, min(times), _PUBLISHING_ROLES, len(times))
+
+
+def _list_barred_strategies(facts: DemandRows) -> Iterator[Demand]:
+    """Yield one row for the strategies that send people to a place under an order. Rule D102."""
+    if rows := facts.barred_strategies.values():
+        kind, since = "strategy_dangerous", min(row.started_at for row in rows)
+        yield Demand(kind, kind, Urgency.DANGER, since, _list_cell_roles(facts), len(rows))
 
 
 def find_attention_time(row: ObligationRow) -> Instant:

@@ -1,7 +1,7 @@
 """Page `/plans`: the library of plans and open decisions. Rules D48 to D52."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -40,6 +40,8 @@ class ActiveStrategy:
     """Name of the strategy."""
     expected_pct: float
     place: str
+    is_barred: bool
+    """True if nobody is sent to the place: an order stands there, or for its area."""
     desks: int | None
     since: datetime
 
@@ -59,10 +61,13 @@ class NextStrategy:
 
 
 def list_active_strategies(
-    strategies: Iterable[Strategy], names: TerritoryNames, _: Translator
+    strategies: Iterable[Strategy],
+    barred_sites: Container[str],
+    names: TerritoryNames,
+    _: Translator,
 ) -> list[ActiveStrategy]:
-    """List the strategies in effect, newest first."""
-    return [
+    """List the strategies in effect: those that lead to a barred site, then the newest."""
+    active_strategies = [
         ActiveStrategy(
             s.id,
             s.activity,
@@ -70,12 +75,14 @@ def list_active_strategies(
             name_strategy(s.strategy, _),
             s.expected_capacity_pct,
             shorten_site_name(names.site(s.site)) if s.site else "",
+            s.site is not None and s.site in barred_sites,
             s.desks,
             s.started_at,
         )
         for s in strategies
         if s.state == "active"
     ]
+    return sorted(active_strategies, key=lambda s: not s.is_barred)
 
 
 def list_next_strategies(activities: Iterable[Activity], _: Translator) -> list[NextStrategy]:
@@ -106,7 +113,7 @@ async def build_plans_page(x: ScreenData) -> dict[str, Any]:
         x.queries.plans(), x.queries.conflicts(), x.queries.strategies(), x.queries.alarms()
     )
     library_plans = plans.items
-    triggers = await x.queries.triggers()
+    triggers, barred_sites = await asyncio.gather(x.queries.triggers(), x.queries.barred_sites())
     proofs = await read_plan_proofs(x.request, x.queries, realm, x._)
     lines = incidents_page.list_plans(library_plans, x.shell.now, x.names, lang, x._, triggers)
     return {
@@ -143,21 +150,22 @@ async def build_plans_page(x: ScreenData) -> dict[str, Any]:
             w.translate_code(w.OUTDATED, code, x._)
             for code in (library_plans[0].stale if library_plans else ())
         ],
-        "strategies": list_active_strategies(strategies, x.names, x._),
+        "strategies": list_active_strategies(strategies, barred_sites, x.names, x._),
         "hazards": build_hazard_views(
             (await x.queries.hazards()).items, x.names, x.shell.now, x._, limit=PLAN_SITES
         ),
         "next_ones": list_next_strategies(x.activities, x._),
-        "places": list_site_choices(s for s in x.sites if _can_host(s)),
-        "other_places": list_site_choices(s for s in x.sites if not _can_host(s)),
+        "places": list_site_choices(s for s in x.sites if _can_host(s, barred_sites)),
+        "other_places": list_site_choices(s for s in x.sites if not _can_host(s, barred_sites)),
         "in_an_hour": times.format_minute(x.shell.now + timedelta(hours=1)),
         "who": lambda token: w.name_person(token, x.names, x._),
     }
 
 
-def _can_host(site: Site) -> bool:
+def _can_host(site: Site, barred_sites: Container[str]) -> bool:
     """Return whether a site can be suggested to staff of another site."""
-    return site.status is SiteStatus.NORMAL and site.desks > 0
+    is_open = site.status is SiteStatus.NORMAL and site.id not in barred_sites
+    return is_open and site.desks > 0
 
 
 PAGE: Final = ScreenPage("plans", "/plans", "plans.html", build_plans_page, N_("Plans"))

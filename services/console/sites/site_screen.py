@@ -10,6 +10,7 @@ from services.console.hazards.page import find_site_lines
 from services.console.http.context import is_limited
 from services.console.http.scopes import is_near_site
 from services.console.i18n import N_
+from services.console.incidents.area_order_page import describe_area_order
 from services.console.logbook.line_list import build_entries
 from services.console.reassignment.agent_counts import describe_confinement
 from services.console.resources import Site
@@ -85,6 +86,11 @@ async def build_site_page(x: ScreenData, id: str) -> dict[str, Any]:
         ],
         "tasks": tasks.items,
         "area_orders": await mine.load_area_orders(x, tasks.items),
+        "standing_orders": [
+            describe_area_order(one.order, x.shell.now, x.names, x._)
+            for one in await x.queries.area_orders()
+            if one.order.ended_at is None and id in one.order.barred
+        ],
         "area_answers": (await mine.load_area_answers(x, {id})).get(id, []),
         "pole": x.names.pole(site.pole, lang) if site.pole != "multi" else x._("plusieurs pôles"),
         "confinement": describe_confinement(site, x._),
