@@ -741,6 +741,10 @@ class AttentionRequested(Fact):
     barred: str | None = optional(
         "site that a resource or agents cannot leave or reach: an order stands there (D78)"
     )
+    barred_homes: str | None = optional(
+        "sites to which these agents do not go back, comma-separated: an order stands there, or "
+        "for their area (D78)"
+    )
     cards: int | None = optional("open cards of the site or person (D84)")
     unfinished: int | None = optional("open site cards of an overdue card, for the pilot (D84)")
     total: int | None = optional("all site cards of that card")

@@ -92,6 +92,7 @@ _COPIED_FIELDS = (
     "resource",
     "quantity",
     "barred",
+    "barred_homes",
 )
 """Fields that a message copies from a demand for attention."""
 _TEMPLATES = {"alarm": "alarm_{base}", "forecast": "forecast_{base}"}

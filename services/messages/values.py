@@ -18,6 +18,17 @@ CALL_TEMPLATES: Final = ("incident_wave", "level_raised", "answer_stale")
 MAX_COMMUNES: Final = 3
 MAX_SITES: Final = 2
 MAX_HOSTS: Final = 3
+_RESUMED: Final = "reassignment_resumed"
+RETURN_TEMPLATES: Final = (
+    "reassignment_void",
+    "reassignment_stopped",
+    _RESUMED,
+    "reassignment_over",
+    "reassignment_recalled",
+)
+"""Templates about agents that go on, or come back."""
+TERSE_RETURN_TEMPLATES: Final = ("reassignment_stopped", "reassignment_over")
+"""Those among them with a text for one SMS."""
 _SITE_KIND: Final = "site"
 """Family of incidents without words of its own; its event is named instead."""
 PAGES: Final = {
@@ -236,6 +247,9 @@ class MessageValues:
             "card": names.cards.get(str(facts.get("card"))),
             "resource": self._resource(),
             "barred": describe_scope(str(facts.get("barred")), names, phrases),
+            "bring_back": (bring_back := self._bring_back()),
+            "asked_bring_back": _lower_first_letter(bring_back),
+            "bring_back_terse": self._bring_back("_terse"),
             "obligation": self._obligation(),
             "cards": phrases.word("cards", n=int(cards))
             if (cards := _to_number(facts.get("cards")))
@@ -413,6 +427,27 @@ class MessageValues:
         """
         leaving = _to_number(self.row.values.get("agents"))
         return self.phrases.word(choice if leaving else "prepare_welcome")
+
+    def _bring_back(self, form: str = "") -> str:
+        """Return the request about agents that go on or come back, in the words of each template.
+
+        Agents do not go back to a site under an order. Rule D78.
+        """
+        template, phrases = self.row.template, self.phrases
+        if template not in (TERSE_RETURN_TEMPLATES if form else RETURN_TEMPLATES):
+            return ""
+        ids = [
+            id for id in split_parts(self.row.values.get("barred_homes")) if id in self.names.sites
+        ]
+        if not ids:
+            return phrases.word(f"{template}{form}")
+        if template == _RESUMED:
+            return phrases.word(f"{template}_barred")
+        site_names = [self.names.sites[id][0] for id in ids]
+        homes = phrases.join_names(site_names, MAX_SITES)
+        if len(site_names) > MAX_SITES:
+            homes = phrases.word("sites", n=len(site_names))
+        return phrases.word(f"no_return{form}", homes=homes)
 
     def _hosts(self, brevity: Brevity) -> str:
         """Return the sites to which the agents of an order go, or their number."""

@@ -319,8 +319,12 @@ def _inform_manager(
     agents: int | None = None,
     come: int | None = None,
     barred: str | None = None,
+    barred_homes: Collection[str] = (),
 ) -> None:
-    """Demand the attention of the manager of a site, with the number of agents."""
+    """Demand the attention of the manager of a site, with the number of agents.
+
+    Agents do not go back to `barred_homes`: an order stands there, or for their area.
+    """
     pole = site_record.pole if (site_record := draft.bia.sites.get(site)) is not None else None
     draft.emit(
         AttentionRequested(
@@ -332,6 +336,7 @@ def _inform_manager(
             agents=agents,
             come=come,
             barred=barred,
+            barred_homes=",".join(sorted(barred_homes)) or None,
         )
     )
 
@@ -341,12 +346,16 @@ def find_stopped_places(state: ContinuityState) -> frozenset[str]:
 
     Rules D78 and D102.
     """
+    return _find_barred_sites(state, (row.place for row in _list_journeys(state)))
+
+
+def _find_barred_sites(state: ContinuityState, sites: Iterable[str]) -> frozenset[str]:
+    """Return the sites among these that are under an order, or in the area of one."""
     ordered_sites = find_ordered_sites(state)
     return frozenset(
-        row.place
-        for row in _list_journeys(state)
-        if row.place in ordered_sites
-        or ((site := state.sites.get(row.place)) is not None and site.is_barred)
+        id
+        for id in sites
+        if id in ordered_sites or ((site := state.sites.get(id)) is not None and site.is_barred)
     )
 
 
@@ -381,9 +390,16 @@ def _inform_senders(
     for row in _list_journeys(draft.state):
         if row.place in places:
             agents[row.place, row.site] += row.count
+    barred_homes = _find_barred_sites(draft.state, (site for _place, site in agents))
     for (place, site), count in sorted(agents.items()):
         _inform_manager(
-            draft, code, site, _find_order_incident(draft, place), agents=count, barred=place
+            draft,
+            code,
+            site,
+            _find_order_incident(draft, place),
+            agents=count,
+            barred=place,
+            barred_homes=barred_homes & {site},
         )
 
 
@@ -415,8 +431,16 @@ def _inform_about_loss(draft: ContinuityDecision, rows: Iterable[ReassignmentRow
     returning_agents = Counter[tuple[str, str | None]]()
     for row in rows:
         returning_agents[row.site, row.incident] += row.count
+    barred_homes = _find_barred_sites(draft.state, (site for site, _incident in returning_agents))
     for (site, incident), agents in returning_agents.items():
-        _inform_manager(draft, "reassignment_void", site, incident, agents=agents)
+        _inform_manager(
+            draft,
+            "reassignment_void",
+            site,
+            incident,
+            agents=agents,
+            barred_homes=barred_homes & {site},
+        )
 
 
 def inform_about_refusal(draft: ContinuityDecision, rows: Sequence[ReassignmentRow]) -> None:
@@ -437,21 +461,33 @@ def inform_about_refusal(draft: ContinuityDecision, rows: Sequence[ReassignmentR
 def _inform_both_ends(
     draft: ContinuityDecision, code: _AttentionCode, rows: Sequence[ReassignmentRow]
 ) -> None:
-    """Inform the managers of the sites that agents left, and of those that they came to."""
-    leaving, coming = Counter[str](), Counter[str]()
-    for row in rows:
-        leaving[row.site] += row.count
-        if row.place not in (TELEWORK, row.site):
-            coming[row.place] += row.count
-    for site in sorted({*leaving, *coming}):
-        _inform_manager(
-            draft,
-            code,
-            site,
-            rows[0].incident,
-            agents=leaving[site] or None,
-            come=coming[site] or None,
-        )
+    """Inform the managers of the sites that agents left, and of those that they came to.
+
+    Agents who cannot go back, because an order stands at their site or for its area, have a message
+    of their own. Rule D78.
+    """
+    barred_homes = _find_barred_sites(draft.state, (row.site for row in rows))
+    for homes in (barred_homes, frozenset({row.site for row in rows}) - barred_homes):
+        leaving, coming = Counter[str](), Counter[str]()
+        origins: dict[str, set[str]] = {}
+        for row in rows:
+            if row.site not in homes:
+                continue
+            leaving[row.site] += row.count
+            origins.setdefault(row.site, set()).add(row.site)
+            if row.place not in (TELEWORK, row.site):
+                coming[row.place] += row.count
+                origins.setdefault(row.place, set()).add(row.site)
+        for site in sorted({*leaving, *coming}):
+            _inform_manager(
+                draft,
+                code,
+                site,
+                rows[0].incident,
+                agents=leaving[site] or None,
+                come=coming[site] or None,
+                barred_homes=barred_homes & origins[site],
+            )
 
 
 def schedule_orders(draft: ContinuityDecision, decision: str, sites: Iterable[str]) -> None:

@@ -89,11 +89,13 @@ def test_a_journey_into_danger_is_stopped_despite_an_absent_manager(
         site=PMI,
         agents=4,
         barred=COLLEGE,
+        barred_homes=PMI,
     )
     scene.feed(stop, at=scene.at(700))
     (one,) = told(scene, "reassignment_stopped")
     assert (one.role, one.danger, one.quiet_until) == (role, True, None)
     assert (one.values["site"], one.values["agents"], one.values["barred"]) == (PMI, 4, COLLEGE)
+    assert one.values["barred_homes"] == PMI
 
 
 def test_a_manager_is_not_informed_of_their_own_order(scene: Scene) -> None:

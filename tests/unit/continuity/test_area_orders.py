@@ -101,3 +101,34 @@ def test_an_order_for_an_area_stops_agents_on_their_way_into_it() -> None:
     order(world, "10:00", host, outside=(host,))
     (resumed,) = world.asked("reassignment_resumed")
     assert (resumed.site, resumed.agents, resumed.barred) == ("cen-1", count, host)
+
+
+def test_agents_are_called_back_to_no_site_in_the_area_of_an_order() -> None:
+    """Their manager had to bring those on their way back into the area that people leave."""
+    world = World()
+    world.hit("cen-1", EventType.CLOSURE, since="09:40")
+    world.until("09:43")
+    proposal = answer(world, "09:44").id
+    approve(world, "09:44")
+    world.until("09:45")
+    host = min(hosts(world, proposal))
+    order(world, "09:50", host, "cen-1")
+    (stopped,) = world.asked("reassignment_stopped")
+    assert (stopped.site, stopped.barred, stopped.barred_homes) == ("cen-1", host, "cen-1")
+
+
+def test_the_end_of_a_crisis_brings_no_agents_back_into_the_area_of_an_order() -> None:
+    """Both managers read «organisez leur retour dès maintenant»."""
+    world = World()
+    world.hit("cen-1", EventType.CLOSURE, since="09:40")
+    world.until("09:43")
+    answer(world, "09:44")
+    approve(world, "09:44")
+    world.until("09:45")
+    order(world, "13:00", "cen-1")
+    world.lift("cen-1", "14:00")
+    world.until("14:30")
+    answer(world, "14:31")
+    notices = world.asked("reassignment_over")
+    assert {notice.barred_homes for notice in notices} == {"cen-1"}
+    assert len(notices) == len({notice.site for notice in notices}) > 1, "each site hears it once"

@@ -496,6 +496,30 @@ def test_both_managers_learn_of_returning_agents(
     )
 
 
+@pytest.mark.parametrize(
+    ("template", "calls_back"),
+    [
+        ("reassignment_void", "faites-les revenir"),
+        ("reassignment_stopped", "faites revenir"),
+        ("reassignment_resumed", "Organisez leur départ dès maintenant"),
+        ("reassignment_over", "Organisez leur retour"),
+        ("reassignment_recalled", "Organisez leur retour"),
+    ],
+)
+def test_no_message_calls_agents_back_to_a_site_under_an_order(
+    template: str, calls_back: str
+) -> None:
+    values = {"site": "cen-1", "barred": "cen-2", "agents": 120}
+    text = said(template=template, role="responsable_site", values=values)
+    assert calls_back in text.sms
+    warning = said(
+        template=template, role="responsable_site", values=values | {"barred_homes": "cen-1"}
+    )
+    assert calls_back.lower() not in every_text(warning).lower()
+    assert "consigne" in warning.sms
+    assert count_septets(warning.sms) <= SMS_MAX_SEPTETS
+
+
 def test_a_lowered_level_is_sent_as_information() -> None:
     text = said(template="information", values=POWER | {"from": 2, "lowered": 1})
     assert "Le niveau passe de N2 à N1." in text.sms
