@@ -650,6 +650,7 @@ def on_report_due(draft: AlertsDecision, report: str) -> None:
     row = copy_with(report_row, {"flags": tuple(f for f in report_row.flags if f != "planned")})
     draft.emit(ReportChanged(row=row))
     _count_current_report(draft, row)
+    draft.touch("incidents")
 
 
 def _count_current_report(draft: AlertsDecision, row: ReportRow) -> None:

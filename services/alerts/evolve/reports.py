@@ -37,6 +37,8 @@ KEPT_RETURNS: Final = 50
 """Most restorations kept per thing; a report older than all of them ends at the first one left."""
 _KEPT_FORECASTS: Final = 31
 _NO_SEVERITIES: Final[Map[str, tuple[int, str]]] = Map()
+_FIGURES: Final = frozenset({"absence_rate", "customers_cut", "forecast_absence"})
+"""Measures that speak of the day that they name, also when it has come."""
 _NOT_COUNTING_FLAGS: Final = frozenset({"cancelled", "superseded", "planned"})
 
 
@@ -82,7 +84,7 @@ def evolve_report(s: State, row: ReportRow) -> State:
     if s.forget_at is None and is_live(s.realm):
         d["forget_at"] = row.recorded_at + REPORT_MEMORY_MS + DAY_MS
         d["agenda"] = s.agenda.arm(HistoryDue(), d["forget_at"])
-    if row.effective and row.type in CAUSELESS_TYPES:
+    if row.effective and (row.type in CAUSELESS_TYPES or _is_announced_warning(row)):
         d["agenda"] = d.get("agenda", s.agenda).arm(ReportDue(row.id), _find_start(row))
     if (old.incident if old else None) != row.incident:
         d["incident_reports"] = _move_report(
@@ -139,6 +141,18 @@ def evolve_read_report(s: State, fact: ReportRead) -> State:
     if row is None:
         return s
     return s.put(reports=s.reports.set(row.id, copy_with(row, {"read_at": fact.row.read_at})))
+
+
+def _is_announced_warning(row: ReportRow) -> bool:
+    """Return whether an information speaks of its incident, by more than a figure of a day.
+
+    Otherwise a warning or a restriction that was announced would never begin. Rule D9.
+    """
+    return (
+        row.type is EventType.INFO
+        and row.incident is not None
+        and get_measure_name(row) not in _FIGURES
+    )
 
 
 def _find_start(row: ReportRow) -> Instant | None:

@@ -469,6 +469,41 @@ def test_an_absence_joins_one_of_snow_and_strike_and_opens_nothing(
     assert len(scene.incidents()) == 2
 
 
+@pytest.mark.parametrize("days", list(permutations((0, 1, 2))))
+def test_each_strike_notice_calls_whichever_came_before(
+    scene: Scene, days: tuple[int, ...]
+) -> None:
+    """D28: the second notice stayed at N0, also on its day, and nobody was called."""
+    for minute, day in enumerate(days):
+        begin = scene.at(0) + day * DAY_MS
+        window = Window(start=begin, end=begin + HOUR_MS)
+        scene.report(10 + minute, "info", occurred=day, **STRIKE, effective=(window,))
+    assert [i.level for i in scene.incidents()] == [1, 1, 1]
+    called = {id for row in scene.state.escalations.values() for id in row.incidents}
+    assert called == set(scene.state.open_incidents)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"severity": 5, "site": PMI},
+        {"severity": 3, "measure": _measure("water_alert", True, object="network:sedif")},
+    ],
+    ids=["danger", "a second network"],
+)
+def test_an_announced_warning_counts_from_its_window_on(scene: Scene, said: dict[str, Any]) -> None:
+    """D9: it stayed announced for ever, at N0."""
+    first = _measure("water_alert", True, object="network:nord")
+    scene.report(0, "info", source="prefecture", commune="92004", measure=first)
+    window = Window(start=scene.at(60), end=scene.at(120))
+    values = {"source": "prefecture", "commune": "92050", "effective": (window,)} | said
+    report = scene.report(1, "info", **values)
+    scene.step(59)
+    assert (scene.incident_of(report).level, scene.state.reports[report].flags) == (0, ("planned",))
+    scene.step(60)
+    assert (scene.incident_of(report).level, scene.state.reports[report].flags) == (1, ())
+
+
 SEDIF = {"measure": Measure(object="network:sedif")}
 
 

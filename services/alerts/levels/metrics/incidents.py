@@ -175,9 +175,9 @@ def make_open_incidents(of: MetricRequest) -> BoundMetric:
 def _is_current(draft: MetricContext, row: IncidentRow) -> bool:
     """Return whether an incident holds more than planned works and announcements.
 
-    Rules D9 and D64.
+    A strike notice counts at once, of whatever day it is. Rules D9, D28 and D64.
     """
-    if row.quiet == "maintenance" or row.severity:
+    if row.quiet == "maintenance" or row.severity or row.kind == "strike":
         return row.quiet != "maintenance"
     return not any(
         "planned" in draft.state.reports[r].flags
