@@ -15,6 +15,7 @@ from services.cli.client import print_error
 from services.cli.lists import AsOf, Realm, TerritoryFolder, fetch_list
 from services.cli.output import open_console, print_json
 from services.console.i18n import get_translator
+from services.console.logbook.facts.reassignment import format_small_count
 from services.continuity.contingency.current_crisis import PAIRED_SITES, CrisisContingency
 from services.continuity.contingency.ranking import (
     ContingencyRanking,
@@ -298,7 +299,8 @@ def _show_losses(worst: list[dict[str, Any]]) -> None:
         table.add_column(column)
     for loss in worst:
         missing = ", ".join(
-            f"{g['count']} {g['metier_name']} ({g['activity']})" for g in loss["gaps"][:4]
+            f"{format_small_count(g['count'])} {g['metier_name']} ({g['activity']})"
+            for g in loss["gaps"][:4]
         )
         more = f" et {len(loss['gaps']) - 4} de plus" if len(loss["gaps"]) > 4 else ""
         table.add_row(

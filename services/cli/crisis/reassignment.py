@@ -15,6 +15,7 @@ from services.cli.crisis.decide import Reason as Given
 from services.cli.lists import AsJson, Realm, TerritoryFolder
 from services.cli.output import create_group, open_console, print_json
 from services.console.i18n import get_translator
+from services.console.logbook.facts.reassignment import format_small_count
 from services.console.reassignment.texts import describe_reassignment_reason
 from services.console.texts.names import TerritoryNames
 from services.continuity.reassignment.model.files import (
@@ -217,7 +218,7 @@ def _show_proposal(name: str, document: dict[str, Any], names: TerritoryNames) -
             f"{source['site']} {source['activity']}",
             f"{target['site'] or 'télétravail'} {target['activity']}",
             names.metier(line["metier"], "fr"),
-            str(line["count"]),
+            format_small_count(line["count"]),
             str(line["score"]["minutes"]),
             _describe_reasons(line["why"], names),
         )
@@ -233,6 +234,6 @@ def _show_proposal(name: str, document: dict[str, Any], names: TerritoryNames) -
             else ""
         )
         console.print(
-            f"manque\u00a0: {gap['count']} {names.metier(gap['metier'], 'fr')} pour {gap['activity']} à {gap['site']}, faute {MISSING_LABELS[gap['missing']]} ({_describe_reasons(gap['why'], names)}){help_text}",
+            f"manque\u00a0: {format_small_count(gap['count'])} {names.metier(gap['metier'], 'fr')} pour {gap['activity']} à {gap['site']}, faute {MISSING_LABELS[gap['missing']]} ({_describe_reasons(gap['why'], names)}){help_text}",
             style="red",
         )
