@@ -342,21 +342,20 @@ def _is_in_zone(incident: IncidentRow, row: ReportRow, draft: AlertsDecision) ->
 def _absorb_in_water(
     incident: IncidentRow, row: ReportRow, draft: AlertsDecision
 ) -> Proximity | None:
-    """Absorb illness in the incident's communes, and water cuts without a named network.
+    """Absorb illness in the incident's communes, and trouble of a network that either leaves open.
 
-    Such a cut joins in its area, or anywhere if this is the only water incident.
+    A cut without a named network joins in its area, or anywhere if this is the only water incident;
+    so does the first report that names the network, whichever of both comes first.
     """
     if is_ill(row):
         return Proximity.AREA if _is_in_area(incident, row, draft) else None
-    if find_own_key(row, draft) is None or row.type is not T.OUTAGE_WATER:
+    key = find_own_key(row, draft)
+    if key is None or key[0] != "water" or UNKNOWN_NETWORK not in (key[1], incident.key):
         return None
     if _is_in_area(incident, row, draft):
-        return (
-            Proximity.AREA
-            if not list_named(row, "network:") or incident.key == UNKNOWN_NETWORK
-            else None
-        )
-    return Proximity.TERRITORY if not list_named(row, "network:") else None
+        return Proximity.AREA
+    is_only = sum(i.kind == "water" for i in draft.incidents(draft.open_incidents)) == 1
+    return Proximity.TERRITORY if is_only else None
 
 
 def _absorb_in_kitchen(

@@ -17,7 +17,11 @@ from services.alerts.decision import AlertsDecision
 from services.alerts.evolve import OPEN
 from services.alerts.incidents import zones
 from services.alerts.incidents.correlation import Placement
-from services.alerts.incidents.families import build_fallback_key, find_own_key
+from services.alerts.incidents.families import (
+    UNKNOWN_NETWORK,
+    build_fallback_key,
+    find_own_key,
+)
 from services.alerts.levels.levels import CRISIS, TERRITORY, Rises
 from services.alerts.reference.territory import CAUSELESS_TYPES, SILENT_REPORT_TYPES, format_day
 from services.alerts.reports.report_facts import (
@@ -168,12 +172,8 @@ def _apply_report(
         values["communes"] = _add_communes(
             incident_row.communes, list_added_communes(draft, incident_row.kind, (row,))
         )
-    if (
-        incident_row.kind == "it"
-        and incident_row.key != "*"
-        and find_own_key(row, draft) == ("it", "*")
-    ):
-        values["key"] = "*"
+    if (key := _find_wider_key(draft, row, incident_row)) is not None:
+        values["key"] = key
     if _announces_end(row):
         is_newest = row.occurred_at >= (incident_row.last_at or 0)
         values["estimated_end"] = (
@@ -188,6 +188,17 @@ def _apply_report(
         return "report"
     values |= _build_member_values(draft, incident_row, site)
     return "member"
+
+
+def _find_wider_key(draft: AlertsDecision, row: ReportRow, incident_row: IncidentRow) -> str | None:
+    """Return the key that a report gives its incident: an isolation, or the network of a cut."""
+    family, key = find_own_key(row, draft) or ("", "")
+    if family != incident_row.kind or key == incident_row.key:
+        return None
+    is_wider = (family == "it" and key == "*") or (
+        family == "water" and incident_row.key == UNKNOWN_NETWORK
+    )
+    return key if is_wider else None
 
 
 def add_member(draft: AlertsDecision, incident: str, site: str) -> None:

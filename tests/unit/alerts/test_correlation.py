@@ -532,6 +532,27 @@ def test_water_cuts_without_a_network_join_the_open_incident(
     assert scene.incident_of(other) != scene.incident_of(a), "another network is another matter"
 
 
+@pytest.mark.parametrize("where", ["92050", "92073"], ids=["same commune", "another one"])
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_a_water_cut_and_its_network_are_one_incident_in_any_order(
+    scene: Scene, order: tuple[int, ...], where: str
+) -> None:
+    """D24: a restriction after the cut of a site opened an incident of its own, and called again."""
+    restriction = _measure("water_restriction", True, object="network:sedif")
+    reports: list[tuple[str, str | None, dict[str, Any]]] = [
+        ("outage_water", PMI, {}),
+        ("outage_water", "sst-07", {}),
+        ("info", None, {"source": "prefecture", "commune": where, "measure": restriction}),
+    ]
+    for minute, n in enumerate(order):
+        type, site, values = reports[n]
+        scene.report(10 + minute, type, site, occurred=5, **values)
+    assert _kinds(scene) == [("water", "sedif")]
+    assert scene.incidents()[0].members == (PMI, "sst-07")
+    other = scene.report(20, "outage_water", "sst-13", measure=_measure(object="network:eau-sud"))
+    assert scene.incident_of(other).key == "eau-sud"
+
+
 def test_a_failed_supplier_of_a_site_is_the_kitchen_of_that_site(scene: Scene) -> None:
     for n, site in enumerate(KITCHEN[:3]):
         scene.report(n, "supplier_failure", site)
