@@ -471,7 +471,7 @@ def _build_order_step(
         title=_(title, what=order.direction_text, n=order.agents_text),
         due_at=None,
         late=False,
-        consequence=_(consequence),
+        consequence=order.warning or _(consequence),
         path="/mes-sites",
         anchor=f"ordres-{site}",
         button=_("Lire l’ordre"),

@@ -29,6 +29,7 @@ from services.console.read_model.query_base import (
     OpenedRealm,
     QueryBase,
     find_barred_sites,
+    find_sheltering_sites,
 )
 from services.console.read_model.reference_index import IndexedReference
 from services.console.read_model.shapes import OPEN_STATES
@@ -179,6 +180,10 @@ class IncidentQueries(QueryBase):
     async def barred_sites(self) -> frozenset[str]:
         """Return the sites that nobody is sent to. Rules D78 and D102."""
         return await find_barred_sites((await self.read()).picture)
+
+    async def sheltering_sites(self) -> frozenset[str]:
+        """Return the sites that nobody leaves: they shelter, or have to. Rules D78 and D102."""
+        return await find_sheltering_sites((await self.read()).picture)
 
     async def area_order_of(self, task: r.Task) -> AreaOrderRow | None:
         """Return the order that a task asks about."""

@@ -17,6 +17,7 @@ from schemas.base import Instant
 from schemas.callouts import headcount_text_id
 from schemas.crisis.area_orders import AreaOrderRow, list_barred_sites
 from schemas.topics import PARTITION_COUNT, is_live, log_topic, partition_of
+from schemas.words import SiteStatus
 from services.console import resources as r
 from services.console.http.problems import NotFound, RealmUnknown, Rebuilding
 from services.console.logbook.lines import LineRecord, build_key_after
@@ -72,6 +73,19 @@ async def find_barred_sites(picture: RealmSnapshot) -> frozenset[str]:
     sites = await picture.rows(SiteRow)
     own_orders = (row.id for row in sites.values() if row.is_barred)
     return list_barred_sites(orders.values()).union(own_orders)
+
+
+async def find_sheltering_sites(picture: RealmSnapshot) -> frozenset[str]:
+    """Return the sites with an order to shelter, of their own or for their area.
+
+    Rules D78 and D102.
+    """
+    orders = (await picture.rows(AreaOrderRow)).values()
+    sites = await picture.rows(SiteRow)
+    own_orders = (row.id for row in sites.values() if row.confinement == "sheltering")
+    return list_barred_sites(
+        order for order in orders if order.order is SiteStatus.SHELTERING
+    ).union(own_orders)
 
 
 def build_realm_now(picture: RealmSnapshot) -> r.Realm:

@@ -268,6 +268,7 @@ class DecisionGroup:
     sources_more: int
     site_ids: list[str]
     """Sites with an order: those that agents leave, and the one that they come to."""
+    source_ids: list[str]
     place: str
     place_name: str
     agents: int
@@ -360,6 +361,7 @@ def _build_group(lines: list[ReassignmentLine], _: Translator) -> DecisionGroup:
         criticality=first.criticality,
         sources=names[:1],
         sources_more=len(names) - 1,
+        source_ids=sorted({line.source.site for line in lines}),
         site_ids=sorted({line.source.site for line in lines} | {first.target.site} - {TELEWORK}),
         place=first.target.site,
         place_name=_("Télétravail")
@@ -428,8 +430,8 @@ class SiteOrder:
     agents: int
     agents_text: str
     places: list[str]
-    barred_places: list[str]
-    """Places among them that nobody is sent to: an order stands there. Rules D78 and D102."""
+    warning: str
+    """Sentence that keeps agents where they are while an order stands; empty without one."""
     state_text: str
     icon: str
     still: str
@@ -455,10 +457,12 @@ def list_site_orders(
     lines: Iterable[ReassignmentLine],
     _: Translator,
     barred_sites: Collection[str] = (),
+    sheltering_sites: Collection[str] = (),
 ) -> list[SiteOrder]:
     """List the orders under way of a site by direction, those that need an answer first.
 
-    Agents without further need have their own entry. Nobody is sent to `barred_sites`.
+    Agents without further need have their own entry. Nobody is sent to `barred_sites`, and nobody
+    leaves `sheltering_sites`.
     """
     orders: dict[tuple[int, OrderDirection, bool], list[ReassignmentLine]] = {}
     for line in lines:
@@ -472,16 +476,61 @@ def list_site_orders(
                 [],
             ).append(line)
     return [
-        _build_site_order(way, orders[place, way, over], _, barred_sites)
+        _build_site_order(
+            way,
+            orders[place, way, over],
+            _,
+            _warn_of_order(way, orders[place, way, over], _, barred_sites, sheltering_sites),
+        )
         for place, way, over in sorted(orders)
     ]
 
 
-def _build_site_order(
+def _warn_of_order(
     way: OrderDirection,
-    lines: list[ReassignmentLine],
+    lines: Sequence[ReassignmentLine],
     _: Translator,
     barred_sites: Collection[str],
+    sheltering_sites: Collection[str],
+) -> str:
+    """Say where agents neither go, leave nor go back while an order stands; empty without one.
+
+    Rules D78 and D102.
+    """
+    homes = {line.source.site: line.source.name for line in lines}
+    places = {line.target.site: line.target.name for line in lines}
+    if lines[0].needed == 0:
+        barred_homes = [name for site, name in homes.items() if site in barred_sites]
+        return _name_barred(_(_NO_RETURN), barred_homes, _)
+    if lines[0].state is LineState.ARRIVED or way is OrderDirection.STAY:
+        return ""
+    if way is not OrderDirection.COME and not homes.keys().isdisjoint(sheltering_sites):
+        return _(_NO_DEPARTURE)
+    barred_places = [name for site, name in places.items() if site in barred_sites]
+    if way is OrderDirection.COME:
+        return _(_NO_ARRIVAL_HERE) if barred_places else ""
+    return _name_barred(_(_NO_ARRIVAL), barred_places, _)
+
+
+def _name_barred(text: str, names: Iterable[str], _: Translator) -> str:
+    short_names = ", ".join(shorten_site_name(name) for name in names)
+    return text.format(places=short_names) if short_names else ""
+
+
+_NO_ARRIVAL: Final = N_(
+    "N’envoyez personne à {places} : une consigne d’évacuation ou de confinement y tient."
+)
+_NO_ARRIVAL_HERE: Final = N_(
+    "Personne ne vient : une consigne d’évacuation ou de confinement tient au site."
+)
+_NO_DEPARTURE: Final = N_("Personne ne part : une consigne de confinement tient au site.")
+_NO_RETURN: Final = N_(
+    "Personne ne revient à {places} : une consigne d’évacuation ou de confinement y tient."
+)
+
+
+def _build_site_order(
+    way: OrderDirection, lines: list[ReassignmentLine], _: Translator, warning: str
 ) -> SiteOrder:
     state, agents = lines[0].state, sum(line.count for line in lines)
     others = (
@@ -489,10 +538,6 @@ def _build_site_order(
         if way in (OrderDirection.LEAVE, OrderDirection.COME)
         else []
     )
-    is_on_the_way = way is OrderDirection.LEAVE and state is not LineState.ARRIVED
-    barred_places = [
-        line.target.name for line in lines if is_on_the_way and line.target.site in barred_sites
-    ]
     needed_count = sum(line.count if line.needed is None else line.needed for line in lines)
     step, step_label = _get_next_step(state, needed_count)
     return SiteOrder(
@@ -504,7 +549,7 @@ def _build_site_order(
         agents=agents,
         agents_text=format_small_count(agents),
         places=[shorten_site_name(name) for name in dict.fromkeys(others)],
-        barred_places=[shorten_site_name(name) for name in dict.fromkeys(barred_places)],
+        warning=warning,
         state_text=_(STATE_LABELS[state]),
         icon=_STATE_ICONS[state],
         still=describe_need(agents, needed_count, _),

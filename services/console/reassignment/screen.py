@@ -60,6 +60,7 @@ async def build_reassignment_page(x: ScreenData) -> dict[str, Any]:
     return {
         "view": view,
         "barred_sites": await x.queries.barred_sites(),
+        "sheltering_sites": await x.queries.sheltering_sites(),
         "facts": reassignment_page.list_quality_figures(proposal, x._)
         if proposal is not None
         else [],

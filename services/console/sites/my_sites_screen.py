@@ -167,10 +167,12 @@ def list_my_sites(
     reassigned_lines: Sequence[ReassignmentLine],
     _: Translator,
     barred_sites: Collection[str] = (),
+    sheltering_sites: Collection[str] = (),
 ) -> list[MySite]:
     """List the sites of the scope, or of its pôles.
 
-    The list is empty without a scope: the cell has its own table. Nobody is sent to `barred_sites`.
+    The list is empty without a scope: the cell has its own table. Nobody is sent to `barred_sites`,
+    and nobody leaves `sheltering_sites`.
     """
     own_sites = [
         s for s in sites if s.id in scope.sites or (not scope.sites and s.pole in scope.poles)
@@ -181,7 +183,7 @@ def list_my_sites(
             s,
             [c for c in clocks if c.site == s.id],
             [t for t in waiting if t.site == s.id],
-            list_site_orders(s.id, reassigned_lines, _, barred_sites),
+            list_site_orders(s.id, reassigned_lines, _, barred_sites, sheltering_sites),
         )
         for s in own_sites
     ]
@@ -207,10 +209,11 @@ class OwnCards:
 
 async def build_my_sites_page(x: ScreenData) -> dict[str, Any]:
     """Build `my_sites.html`: the sites in the scope of the account."""
-    tasks, reassignments, barred_sites = await asyncio.gather(
+    tasks, reassignments, barred_sites, sheltering_sites = await asyncio.gather(
         x.queries.tasks(state=(TaskState.OPEN, TaskState.TAKEN)),
         x.queries.reassignments(state=ACTIVE_LINE_STATES, limit=LINE_LIMIT),
         x.queries.barred_sites(),
+        x.queries.sheltering_sites(),
     )
     my_sites = list_my_sites(
         x.shell.reader.principal.scope,
@@ -220,6 +223,7 @@ async def build_my_sites_page(x: ScreenData) -> dict[str, Any]:
         reassignments.items,
         x._,
         barred_sites,
+        sheltering_sites,
     )
     cards = await _load_site_cards(x, [m.site.id for m in my_sites])
     mine = site_card_page.group_my_cards(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
+
 from tests.unit.console.held import Browser, Held, browsing
 from tests.unit.console.test_every_screen import NOW, REALM, START, realm, shown
 
@@ -93,3 +95,65 @@ async def test_the_page_of_a_site_names_the_order_for_its_area_first() -> None:
     assert order < page.index("Pourquoi cet état")
     browser, _ = browsing(ordered(FALLBACK, outside=(FALLBACK,)))
     assert "n’y envoyez personne" not in await shown(browser, f"/sites/{FALLBACK}")
+
+
+def _line(state: str = "dispatched", needed: int = 4) -> dict[str, Any]:
+    """Return an order to four agents of pmi-01 to work at sst-01."""
+    return {
+        "id": "l-1",
+        "site": "pmi-01",
+        "activity": "SOL-01",
+        "metier": "agent_accueil",
+        "supply": "releasable",
+        "need_site": "sst-01",
+        "need_activity": "SOL-01",
+        "need_metier": "agent_accueil",
+        "place": "sst-01",
+        "count": 4,
+        "criticality": 1,
+        "proposal": "p-1",
+        "decision": "d-1",
+        "state": state,
+        "needed": needed,
+        "approved_by": "dgs",
+        "approved_role": "director",
+        "approved_at": START,
+        "dispatched_at": START,
+        "rules": ["D49"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("manager", "line", "inside", "order", "warning"),
+    [
+        ("pmi-01", _line(), "sst-01", "evacuated", "N’envoyez personne à "),
+        ("sst-01", _line(), "sst-01", "evacuated", "Personne ne vient : une consigne"),
+        ("pmi-01", _line(), "pmi-01", "sheltering", "Personne ne part : une consigne"),
+        ("pmi-01", _line("arrived", 0), "pmi-01", "evacuated", "Personne ne revient à "),
+        ("sst-01", _line("arrived", 0), "pmi-01", "evacuated", "Personne ne revient à "),
+    ],
+)
+async def test_an_order_keeps_agents_where_they_are_on_the_page_of_both_managers(
+    manager: str, line: dict[str, Any], inside: str, order: str, warning: str
+) -> None:
+    """Only the manager of the agents read it, and only about the place where they go."""
+    realm_state = realm()
+    realm_state.put("reassignments", line)
+    realm_state.put("area_orders", area_order(inside, order=order))
+    browser, _ = browsing(realm_state)
+    page = await shown(browser, "/mes-sites", role=f"site_manager@{manager}")
+    assert page.count(warning) == 2, "in the strip «Et maintenant ?», and in the order"
+    realm_state.put("area_orders", area_order(inside, order=order, ended_at=NOW))
+    browser, _ = browsing(realm_state)
+    assert warning not in await shown(browser, "/mes-sites", role=f"site_manager@{manager}")
+
+
+async def test_agents_of_a_sheltering_site_do_not_leave_on_the_page_of_the_cell() -> None:
+    realm_state = realm()
+    realm_state.put("reassignments", _line())
+    realm_state.put("area_orders", area_order("pmi-01", order="sheltering"))
+    browser, _ = browsing(realm_state)
+    assert "confinement : personne ne part" in await shown(browser, "/reaffectation")
+    realm_state.put("area_orders", area_order("pmi-01"))
+    browser, _ = browsing(realm_state)
+    assert "personne ne part" not in await shown(browser, "/reaffectation"), "they have to leave"

@@ -149,7 +149,7 @@ def test_a_card_of_a_site_is_reached_by_its_anchor() -> None:
 @pytest.mark.parametrize("is_asked", [True, False])
 def test_an_order_of_reassignment_is_asked_until_it_is_answered(*, is_asked: bool) -> None:
     """The first page said that nothing was asked, above the order."""
-    order: Any = SimpleNamespace(key="come-dispatched", agents_text="37")
+    order: Any = SimpleNamespace(key="come-dispatched", warning="", agents_text="37")
     order.direction_text = "Viennent travailler ici"
     order.is_asked, order.is_over = is_asked, False
     step = build_site_step(
@@ -165,7 +165,9 @@ def test_an_order_of_reassignment_is_asked_until_it_is_answered(*, is_asked: boo
 
 def test_the_end_of_a_reassignment_asks_for_the_return() -> None:
     """It was announced as an order that waited for an answer."""
-    order: Any = SimpleNamespace(key="come-arrived-over", agents_text="37", is_asked=True)
+    order: Any = SimpleNamespace(
+        key="come-arrived-over", warning="", agents_text="37", is_asked=True
+    )
     order.direction_text, order.is_over = "Travaillent à domicile", True
     step = build_site_step([], {"pmi-01"}, HERE, get_translator("fr"), orders={"pmi-01": [order]})
     assert step is not None
