@@ -14,7 +14,8 @@ from schemas.callouts import HEADCOUNT_KEYS, HeadcountAnswer
 from schemas.crisis.area_orders import AREA_ORDER
 from schemas.people.attendance import AttendanceMode
 from schemas.topics import is_live, parse_realm
-from schemas.words import Answer, NotificationState
+from schemas.words import Answer, IncidentState, NotificationState
+from services.console.directory.view import build_phone_link
 from services.console.http.decisions import StatedAttendance
 from services.console.http.problems import NotFound
 from services.console.i18n import N_, get_translator
@@ -28,7 +29,7 @@ from services.messages import MessageNames, load_phrases
 from services.messages.composition import ACTION_DUE
 from services.messages.names import TERRITORY
 from services.messages.values import describe_place
-from services.runtime.http.problems import ProblemError
+from services.runtime.http.problems import Language, ProblemError
 from services.runtime.identity.signed_links import (
     AnswerLink,
     AnswerLinks,
@@ -143,12 +144,12 @@ class AnswerPage:
     def link(self, token: str) -> AnswerLink:
         """Read the token.
 
-        Raises ProblemError `link_invalid` if it is forged or truncated, `link_expired`.
+        Raises ProblemError `link_invalid` if it is forged or truncated, and LinkExpired.
         """
         try:
             return self._links.read(token, times.to_ms(datetime.now(UTC)))
-        except LinkExpired as error:
-            raise ProblemError("link_expired") from error
+        except LinkExpired:
+            raise
         except LinkInvalid as error:
             raise ProblemError("link_invalid") from error
 
@@ -169,6 +170,30 @@ class AnswerPage:
                 **_build_link_context(link, token),
                 "simulated": not is_live(link.realm),
             }
+
+    async def build_expired_page(self, request: Request, link: AnswerLink) -> dict[str, Any]:
+        """Return the context of `message.html` for an expired link, with the telephone of the cell.
+
+        The page gives no telephone while the read model is unavailable.
+        """
+        choice, problem = DisplayChoice.of(request), ProblemError("link_expired").problem
+        try:
+            reference = await self._queries.of(link.realm, choice.lang).reference()
+            phone = reference.message_names.cell_phone
+        except ProblemError as unread:
+            if unread.problem.code not in UNREADABLE_CODES:
+                raise
+            phone = None
+        language: Language = "en" if choice.lang == "en" else "fr"
+        return {
+            "template": "message.html",
+            "status": problem.status,
+            "title": problem.kind.title[language],
+            "detail": problem.sentence(language),
+            "phone": None if phone is None else build_phone_link(phone),
+            "link": None,
+            "link_label": "",
+        }
 
     async def _build_context(
         self, link: AnswerLink, token: str, choice: DisplayChoice, *, refusal: str = ""
@@ -221,7 +246,11 @@ class AnswerPage:
             else None,
             "answered": answer,
             "answered_at": notification.acknowledged_at,
-            "over": None if over is None else _(withdrawal_texts.get(over, NOTHING_TO_DO)),
+            "over": None
+            if over is None
+            else _(
+                withdrawal_texts.get(await _explain_end(queries, notification, over), NOTHING_TO_DO)
+            ),
             "facts": collect_call_facts(
                 notification, calls, reference.message_names, names, _, now
             ),
@@ -261,7 +290,7 @@ class AnswerPage:
 
         It has `is_settled` if the page of the link says the same by now: show that one, because a
         phone that restores the answer to a form shows an error instead. If the read model is
-        unavailable, it is that of `message.html` (`template`). Raises ProblemError.
+        unavailable, it is that of `message.html` (`template`). Raises ProblemError and LinkExpired.
         """
         link = self.link(token)
         if answer_code in tuple(AttendanceMode):
@@ -391,6 +420,19 @@ class AnswerPage:
             if unread.problem.code not in UNREADABLE_CODES:
                 raise
             return True
+
+
+async def _explain_end(queries: Queries, notification: Notification, over: str) -> str:
+    """Return the reason of a call that ended with its escalation: the incident changed."""
+    if over != "ended" or notification.incident is None:
+        return over
+    try:
+        incident = await queries.incident(notification.incident)
+    except NotFound:
+        return over
+    if incident.state in (IncidentState.CLOSED, IncidentState.MERGED):
+        return incident.state.value
+    return "level_lowered" if incident.level < notification.level else over
 
 
 def _describe_area_question(

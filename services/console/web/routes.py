@@ -52,6 +52,7 @@ from services.console.web.static_pages import PATH as GUIDE
 from services.console.web.static_pages import find_screenshot, load_glossary, load_guide_page
 from services.runtime.http.problems import ProblemError
 from services.runtime.identity.permissions import Role
+from services.runtime.identity.signed_links import LinkExpired
 
 LIFE_S: Final = 5.0
 MAX_RENDERS: Final = 64
@@ -256,12 +257,21 @@ def _add_answer_pages(router: APIRouter) -> None:
 
     def shown_as(request: Request, context: dict[str, Any]) -> Response:
         return _mark_private(
-            render_response(context.get("template", "ack.html"), context, DisplayChoice.of(request))
+            render_response(
+                context.get("template", "ack.html"),
+                context,
+                DisplayChoice.of(request),
+                status=context.get("status", 200),
+            )
         )
 
     @router.get("/a/{token}")
     async def show_answer_page(request: Request, token: str) -> Response:
-        return shown_as(request, await answering(request).page(request, token))
+        try:
+            context = await answering(request).page(request, token)
+        except LinkExpired as expired:
+            context = await answering(request).build_expired_page(request, expired.link)
+        return shown_as(request, context)
 
     @router.post("/a/{token}")
     async def record_answer(
@@ -272,7 +282,10 @@ def _add_answer_pages(router: APIRouter) -> None:
         eta_min: Annotated[int | None, Form(ge=0, le=MAX_ETA_MIN)] = None,
     ) -> Response:
         page = answering(request)
-        context = await page.answer(request, token, answer, instead, eta_min)
+        try:
+            context = await page.answer(request, token, answer, instead, eta_min)
+        except LinkExpired as expired:
+            context = await page.build_expired_page(request, expired.link)
         if context.get("is_settled"):
             return _mark_private(RedirectResponse(f"/a/{token}", 303))
         return shown_as(request, context)

@@ -42,6 +42,10 @@ class LinkInvalid(ValueError):
 class LinkExpired(LinkInvalid):
     """A genuine token that has expired. Ask the person to call the crisis cell."""
 
+    def __init__(self, link: "AnswerLink") -> None:
+        super().__init__("the time of this link is over")
+        self.link: Final = link
+
 
 @dataclass(frozen=True, slots=True)
 class AnswerLink:
@@ -109,7 +113,7 @@ class AnswerLinks:
             expires_s * 1000,
         )
         if now > link.expires_at:
-            raise LinkExpired("the time of this link is over")
+            raise LinkExpired(link)
         return link
 
     def _mac(self, body: bytes) -> bytes:

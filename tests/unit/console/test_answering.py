@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from time import time
 from typing import Any
 from uuid import UUID
@@ -154,6 +155,54 @@ async def test_an_answer_leads_back_to_the_page_of_the_link() -> None:
     other = await browser.post(f"/a/{token()}", {"answer": "decline"})
     assert not other.history, "the page of the link does not say why this answer does not count"
     assert "Vous avez déjà accepté" in words(other.text)
+
+
+def _with_phone(held: Held) -> Held:
+    names = replace(held.reference.message_names, cell_phone="01 23 45 67 89")
+    held.reference = replace(held.reference, message_names=names)
+    return held
+
+
+async def test_an_ended_call_gives_the_telephone_of_the_cell() -> None:
+    """The page of a closed, merged or lowered incident named nobody to call."""
+    browser, _ = answering(_with_phone(called("superseded", withdrawn="merged")), "applied")
+    page = (await browser.get(f"/a/{token()}")).text
+    assert "L’incident est rattaché à un autre" in page
+    assert 'href="tel:0123456789"' in page
+    assert 'href="/incidents/i-1?' in page
+    assert "18 ou 112" in page
+
+
+@pytest.mark.parametrize("method", ["get", "post"])
+async def test_an_expired_link_gives_the_telephone_of_the_cell(method: str) -> None:
+    browser, _ = answering(_with_phone(called()), "applied")
+    expired = LINKS.token(AnswerLink(REALM, CALL, "p-1", int(time() - 60) * 1000))
+    page = (
+        await browser.get(f"/a/{expired}")
+        if method == "get"
+        else await browser.post(f"/a/{expired}", {"answer": "ack"})
+    )
+    assert page.status_code == 410
+    assert 'href="tel:0123456789"' in page.text
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"state": "closed"}, "L’incident est clos."),
+        ({"state": "merged", "merged_into": "i-2"}, "L’incident est rattaché à un autre"),
+        ({"level": 1}, "Le niveau a été abaissé."),
+    ],
+)
+async def test_a_call_that_ended_with_its_escalation_says_why(
+    changes: dict[str, Any], reason: str
+) -> None:
+    """An answered call read «il n’y a plus rien à faire ici»."""
+    realm_state = called("answered", answer="ack", escalation="e-1", wave=1, cycle=1)
+    realm_state.put("incidents", incident(**changes))
+    realm_state.put("escalations", ladder("e-1", "N2", "i-1", "ended", START))
+    browser, _ = answering(realm_state, "applied")
+    assert reason in words((await browser.get(f"/a/{token()}")).text)
 
 
 @pytest.mark.parametrize("method", ["get", "post"])
