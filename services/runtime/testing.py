@@ -6,6 +6,7 @@ conductor compose them on Kafka. So they give the same facts per service.
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Generic, TypeVar
@@ -242,6 +243,17 @@ class MemorySystem:
         self.conductor = Conductor(responder, planner)
         self._waiting: deque[tuple[str, StoredRecord, int]] = deque()
         self._steps = 0
+
+    def copy(self, *, check: bool = True) -> "MemorySystem":
+        """Return an independent copy that continues from here; `check` applies to the copy."""
+        deciders = {name: service.machine.decider for name, service in self.services.items()}
+        system = MemorySystem(deciders, check=check)
+        system.services = {
+            name: service.copy(check=check) for name, service in self.services.items()
+        }
+        system.conductor = deepcopy(self.conductor)
+        system._waiting, system._steps = self._waiting.copy(), self._steps
+        return system
 
     def feed(
         self,

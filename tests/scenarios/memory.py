@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from copy import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import orjson
 
@@ -77,6 +78,12 @@ class MemoryPlayer:
             territory(), realm, "system:reference", "admin"
         ):
             self.system.feed("alerts", realm, command, id=input_id)
+
+    def copy(self) -> Self:
+        """Return a player of its own that continues from here."""
+        copied = copy(self)
+        copied.system, copied._reports = self.system.copy(check=False), self._reports.copy()
+        return copied
 
     def report(self, event_id: str, body: dict[str, Any], at: int) -> None:
         """Send one report under the player's key, as intake writes it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final
 from weakref import WeakKeyDictionary
@@ -22,8 +23,20 @@ from tests.scenarios.memory import MemoryPlayer
 from tests.shipped import FOLDER
 
 OUTLINES = cache(load_outlines)
-_CHRONICLES: Final[WeakKeyDictionary[MemoryPlayer, tuple[int, Chronicle]]] = WeakKeyDictionary()
-"""Last chronicle of each player with the number of its records: tests read one many times."""
+
+
+@dataclass(frozen=True)
+class _Memory:
+    """All that a player has played so far; a later record makes another."""
+
+    record_count: int
+    chronicle: Chronicle
+    snapshots: dict[tuple[str, Instant], PastSnapshot] = field(default_factory=dict)
+    """By realm and time. To read the reference data for each question takes a tenth of a second."""
+
+
+_MEMORIES: Final[WeakKeyDictionary[MemoryPlayer, _Memory]] = WeakKeyDictionary()
+"""Newest memory of each player: tests read one many times."""
 
 
 class Remembered(DocumentQueries):
@@ -40,18 +53,21 @@ class Remembered(DocumentQueries):
             if self._moment is not None
             else max(s.transaction.at for s in self._stored(realm))
         )
-        past = PastSnapshot(realm, Fold(self._chronicle(realm), realm, at), at)
+        memory = self._remember(realm)
+        if (past := memory.snapshots.get((realm, at))) is None:
+            past = PastSnapshot(realm, Fold(memory.chronicle, realm, at), at)
+            memory.snapshots[realm, at] = past
         return OpenedRealm(past, Shaper(realm, past.reference, self._outlines, self._lang))
 
     async def realms(self, *, as_of: Instant | None = None) -> list[Realm]:  # noqa: ARG002  no exercise is closed here
         return []
 
-    def _chronicle(self, realm: str) -> Chronicle:
-        """Return the chronicle of the whole realm as played so far."""
-        many = len(self._stored(realm))
-        cache_entry = _CHRONICLES.get(self._player)
-        if cache_entry is not None and cache_entry[0] == many:
-            return cache_entry[1]
+    def _remember(self, realm: str) -> _Memory:
+        """Return the whole realm as played so far."""
+        record_count = len(self._stored(realm))
+        memory = _MEMORIES.get(self._player)
+        if memory is not None and memory.record_count == record_count:
+            return memory
         made, partition = Chronicle.in_memory(), partition_of(realm, PARTITION_COUNT)
         for name, service in self._player.system.services.items():
             stored = service.log.of(realm)
@@ -61,8 +77,8 @@ class Remembered(DocumentQueries):
                 for v in list_versions(record.transaction, offset)
             )
             made.add(name, partition, versions, Position(next=len(stored)))
-        _CHRONICLES[self._player] = many, made
-        return made
+        memory = _MEMORIES[self._player] = _Memory(record_count, made)
+        return memory
 
     async def _read_incident_lines(
         self, picture: RealmSnapshot, incident: str | None

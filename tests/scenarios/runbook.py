@@ -6,7 +6,6 @@ on a device; an unexpected one fails the test at the next `time_passes`, and at 
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -74,14 +73,6 @@ def _opened(realm: str, at: Instant) -> MemorySystem:
     return system
 
 
-def _copied(made: MemorySystem) -> MemorySystem:
-    """Return a system of its own on the same immutable views."""
-    system = MemorySystem(_deciders(), check=False)
-    system.conductor = copy.deepcopy(made.conductor)
-    system.services = {name: service.copy(check=False) for name, service in made.services.items()}
-    return system
-
-
 TO_MANAGERS = ("site_order", "verify_request")
 """Messages to managers about their own site, which no runbook is about."""
 
@@ -110,7 +101,7 @@ class Runbook:
     ) -> None:
         self.realm, self.start = realm, paris(start)
         self.now = self.start
-        self.system = _copied(_opened(realm, self.start)) if world is None else world
+        self.system = _opened(realm, self.start).copy(check=False) if world is None else world
         self._responders: tuple[Responder, ...] = ()
         self.system.conductor._responder = self._respond
         self._seen: set[str] = set()

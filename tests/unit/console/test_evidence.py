@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Mapping
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -98,11 +99,17 @@ async def read_plans(played: MemoryPlayer, incident: str) -> set[str]:
     return plans
 
 
+@cache
+def crisis() -> MemoryPlayer:
+    """Return S04, a quarter of an hour after the cut; tests that change it take a copy."""
+    return played_to("S04", 15, realm="92~ex-evidence", whole=False)
+
+
 async def test_a_bundle_holds_the_incidents_that_were_merged_into_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The calls and lines before a merge stood in the bundle of neither incident."""
-    played = played_to("S04", 15, realm="92~ex-merged-evidence", whole=False)
+    played = crisis().copy()
     now = played.played.start + 20 * MINUTE
     (before,) = played.system.services["alerts"].state(played.realm).incidents.values()
     fire = {"site_id": "cen-4", "type": "fire", "severity": 4, "certainty": "confirmed"}
@@ -130,7 +137,7 @@ async def test_the_manifest_names_the_incident_beside_photos(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A photo of a card put its own id in the place of the incident."""
-    played = played_to("S04", 15, realm="92~ex-photo", whole=False)
+    played = crisis()
     (incident,) = played.system.services["alerts"].state(played.realm).incidents
 
     async def read_photos(*_: object) -> list[tuple[str, TextItem]]:

@@ -122,6 +122,12 @@ def worked_crisis() -> MemoryPlayer:
     return played
 
 
+@cache
+def undecided_crisis() -> MemoryPlayer:
+    """Return S04 to its end, without decisions of people; tests that change it take a copy."""
+    return played_to("S04", 0, realm="92~ex-undecided")
+
+
 def moved() -> list[ReassignmentRow]:
     return list(
         worked_crisis().system.services["continuity"].state(worked_crisis().realm).moved.values()
@@ -326,7 +332,7 @@ def test_the_retex_of_an_incident_has_the_lines_of_the_whole_cell() -> None:
 
 def test_the_retex_of_an_incident_includes_those_merged_into_it() -> None:
     """D53: alarms, plans, calls and lines of the merged incident stood in no RETEX at all."""
-    played = played_to("S04", 30, realm="92~ex-merged")
+    played = undecided_crisis().copy()
     now = played.played.start + 40 * MINUTE
     (before,) = played.system.services["alerts"].state(played.realm).incidents.values()
     author = {"author": "p-dgs", "role": "dgs_directeur_de_crise", "reason": "text:t-0"}
@@ -480,7 +486,7 @@ def ended_crisis() -> MemoryPlayer:
     Two plans were activated and stood down an hour later, one was refused, the incident was
     closed. Then 23 hours passed, one less than bring a refused plan back.
     """
-    played = played_to("S04", 30, realm="92~ex-ended")
+    played = undecided_crisis().copy()
     author = {"author": "p-dgs", "role": "dgs_directeur_de_crise"}
     continuity, now = played.system.services["continuity"], played.played.end + MINUTE
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import pytest
@@ -22,11 +23,17 @@ SCHOOLS = ("clg-0921353W", "pmi-04", "sst-05", "cen-2", "bib-01")
 CELL: dict[str, Any] = {"author": "coord", "role": "coordinateur_pca"}
 
 
+@cache
+def opened() -> MemoryPlayer:
+    """Return an exercise without reports, which each test copies."""
+    return MemoryPlayer(scenario("S04"), "92~ex-order")
+
+
 class Crisis:
     """One exercise with reports of its own."""
 
     def __init__(self) -> None:
-        self.player = MemoryPlayer(scenario("S04"), "92~ex-order")
+        self.player = opened().copy()
         self.start = self.player.played.start
 
     def at(self, minute: float) -> int:
