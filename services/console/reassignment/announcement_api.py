@@ -6,8 +6,9 @@ how many leave the site, work at home or come, and that the manager names the pe
 While an order to leave or to shelter stands at one end, the agents of both ends read nothing.
 """
 
+from collections import Counter
 from collections.abc import Container, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from fastapi.responses import Response
@@ -30,6 +31,7 @@ from services.console.messages.callouts_api import (
     group_staff_by_site,
     split_draft,
 )
+from services.console.read_model.shapes import TELEWORK
 from services.console.reassignment.texts import describe_order_period
 from services.console.resource_base import to_datetime
 from services.console.texts.names import shorten_site_name
@@ -41,6 +43,8 @@ NO_RECIPIENT: Final = (
     "nobody in the directory works there: the site managers inform the agents",
 )
 DRAFT_STATE: Final = "draft"
+Move = tuple[str, str]
+"""Decision, and site at one end of its orders."""
 MAX_CALLOUTS: Final = 10_000
 
 
@@ -167,6 +171,45 @@ def drop_stopped_announcements(
     ]
 
 
+def subtract_ended_lines(
+    announcements: Iterable[SiteAnnouncement], lines: Iterable[ReassignmentRow]
+) -> list[SiteAnnouncement]:
+    """Subtract orders that a site refused, or that are over; drop sites without any other.
+
+    Rule D101.
+    """
+    leave, stay_home, come = Counter[Move](), Counter[Move](), Counter[Move]()
+    for line in lines:
+        if line.ended_at is None or line.place == line.site:
+            continue
+        leave[line.decision, line.site] += line.count
+        if line.place == TELEWORK:
+            stay_home[line.decision, line.site] += line.count
+        else:
+            come[line.decision, line.place] += line.count
+    remaining = [
+        replace(
+            one,
+            leave=max(0, one.leave - leave[one.decision, one.site]),
+            stay_home=max(0, one.stay_home - stay_home[one.decision, one.site]),
+            come=max(0, one.come - come[one.decision, one.site]),
+        )
+        for one in announcements
+    ]
+    return [one for one in remaining if one.leave or one.come]
+
+
+def find_last_ends(lines: Iterable[ReassignmentRow]) -> dict[Move, Instant]:
+    """Return decision and site → the time of the last order there that was refused or is over."""
+    ends: dict[Move, Instant] = {}
+    for line in lines:
+        if line.ended_at is not None:
+            for site in (line.site, line.place):
+                key = (line.decision, site)
+                ends[key] = max(ends.get(key, line.ended_at), line.ended_at)
+    return ends
+
+
 @router.decision(
     "/reassignments/{proposal}/announce",
     "Announce reassignments to the agents of the sites, by count: first as drafts, then "
@@ -182,10 +225,15 @@ async def announce_reassignments(
     announcements = merge_orders(await author.model.orders(proposal_row.id))
     if not announcements:
         raise build_conflict("Aucun ordre n’est parti.", "No order went out.")
+    lines = await author.model.lines_of(proposal_row.id)
+    announcements = subtract_ended_lines(announcements, lines)
+    if not announcements:
+        raise build_conflict(
+            "Tous les ordres sont refusés ou terminés : personne n’est à prévenir.",
+            "All orders are refused or over: there is nobody to inform.",
+        )
     announcements = drop_stopped_announcements(
-        announcements,
-        await author.model.lines_of(proposal_row.id),
-        await author.model.barred_sites(),
+        announcements, lines, await author.model.barred_sites()
     )
     if not announcements:
         raise build_conflict(
@@ -195,15 +243,27 @@ async def announce_reassignments(
             "before its end.",
         )
     await check_sites(author, {one.site for one in announcements})
-    callout_states = {
-        row.id: row.state
-        for row in (await author.model.callouts(limit=MAX_CALLOUTS)).items
-        if row.decision
-    }
+    callouts = [r for r in (await author.model.callouts(limit=MAX_CALLOUTS)).items if r.decision]
+    callout_states = {row.id: row.state for row in callouts}
     waiting = [
         one for one in announcements if callout_states.get(one.callout, DRAFT_STATE) == DRAFT_STATE
     ]
     if request.start:
+        ends = find_last_ends(lines)
+        ended = {one.callout: ends.get((one.decision, one.site)) for one in waiting}
+        outdated = {
+            row.id
+            for row in callouts
+            if (at := ended.get(row.id)) is not None and to_datetime(at) >= row.drafted_at
+        }
+        waiting = [one for one in waiting if one.callout not in outdated]
+        if outdated and not any(one.callout in callout_states for one in waiting):
+            raise build_conflict(
+                "Un ordre a été refusé ou a pris fin depuis la préparation : le message compterait "
+                "ces agents. Les responsables de site préviennent.",
+                "An order was refused or ended since the draft: the message would count these "
+                "agents. The site managers inform them.",
+            )
         commands = _make_starts(author, [one for one in waiting if one.callout in callout_states])
     else:
         commands = await _make_drafts(author, waiting, request.channels, proposal_row.incident)

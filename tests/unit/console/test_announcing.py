@@ -14,7 +14,9 @@ from services.console.reassignment.announcement_api import (
     SiteAnnouncement,
     compose_message,
     drop_stopped_announcements,
+    find_last_ends,
     merge_orders,
+    subtract_ended_lines,
 )
 from services.console.reassignment.screen import AnnouncementState, sum_announcements
 from services.console.resources import CallOut, Estimate, Proposal, ProposalDecision
@@ -50,6 +52,24 @@ def test_agents_read_nothing_of_a_move_to_or_from_a_site_under_an_order() -> Non
     assert list_sites() == ["cen-1", "cen-2", "cen-3"]
     assert list_sites("cen-2") == ["cen-3"]
     assert list_sites("cen-3") == ["cen-1", "cen-2"]
+
+
+def test_a_refused_order_is_in_no_message_to_the_agents() -> None:
+    """Agents of both sites read a number with the agents of a refused order."""
+    announcements = merge_orders(
+        [order("cen-1", leave=45, stay_home=5), order("cen-2", come=30), order("cen-3", come=10)]
+    )
+    home = ("cen-1", "secretaire")
+    moves = [
+        line(home, 30, "cen-2", decision="d-1", state="refused", ended_at=60),
+        line(home, 5, "telework", decision="d-1", state="refused", ended_at=50),
+        line(home, 10, "cen-3", decision="d-1"),
+    ]
+    assert subtract_ended_lines(announcements, moves) == [
+        SiteAnnouncement("d-1", "cen-1", 10, 0, 0),
+        SiteAnnouncement("d-1", "cen-3", 0, 0, 10),
+    ]
+    assert find_last_ends(moves)["d-1", "cen-1"] == 60, "an older draft is not sent"
 
 
 def test_the_parts_of_an_order_are_one_message_about_moving_agents() -> None:
