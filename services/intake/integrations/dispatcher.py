@@ -230,8 +230,11 @@ class Dispatcher:
         if isinstance(dialect, CustomIntegration):
             return await dialect.accept_request(self, principal, source, request)
         signals = dialect.signals(request, source)
-        await self.take_all(principal, source, dialect.NAME, request, signals)
-        return signals
+        results = await self.take_all(principal, source, dialect.NAME, request, signals)
+        problems = [result for result in results if isinstance(result, ProblemError)]
+        good = [signal for signal in signals if not isinstance(signal, ProblemError)]
+        # Replies to several signals count them: a refused one is not accepted.
+        return [*good[: len(signals) - len(problems)], *problems]
 
     async def _sender(self, request: IntegrationRequest, keys: Sequence[str]) -> Principal | None:
         """Return the principal of the first valid key, and record its sign of life.

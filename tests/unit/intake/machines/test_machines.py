@@ -551,6 +551,31 @@ async def test_a_native_report_travels_in_a_cloudevent(door: Door, mode: str) ->
     assert (last(door).occurred_at, last(door).dialect) == (1_795_507_200_000, "cloudevents")
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"type": "info", "measure": {"name": "total_isolation", "value": True}},
+        {"type": "info", "measure": {"value": 46, "unit": "m"}},
+        {"type": "weather_alert", "colour": "violet"},
+    ],
+    ids=["reserved measure", "figure without name", "colour"],
+)
+async def test_a_refused_event_of_a_batch_is_not_counted_as_accepted(
+    door: Door, wrong: dict[str, Any]
+) -> None:
+    """D76: the reply counted events that the front had refused for a measure or a colour."""
+    await source(door, dialect="cloudevents", key=KEY)
+    body = {"severity": 3, "occurred_at": "2027-02-11T09:40:00+01:00"}
+    attributes = {"specversion": "1.0", "source": "/x", "type": "t"}
+    right = attributes | {"id": "1", "data": body | {"type": "outage_power"}}
+    events = [right, attributes | {"id": "2", "data": body | wrong}]
+    headers = {"content-type": "application/cloudevents-batch+json"}
+    async with door.client(Authorization=f"Bearer {KEY}") as http:
+        answer = await http.post("/api/v1/events", content=orjson.dumps(events), headers=headers)
+    assert (answer.status_code, answer.json()) == (202, {"accepted": 1})
+    assert len(door.inputs.appended) == 1
+
+
 async def test_other_data_is_read_by_the_mapping_with_its_subject_as_key(door: Door) -> None:
     rules = [{"when": {"ce.type": r"fr\.example\..*"}, "type": "outage_power"}]
     key = (await source(door, dialect="cloudevents", rules=rules))["key"]
