@@ -239,7 +239,9 @@ def _list_dependency_states(
         id = build_supplier_flag(supplier, draft.territory)
         if row.type is T.SUPPLIER_FAILURE:
             loss_pct = 100.0 if row.capacity_lost_pct is None else row.capacity_lost_pct
-            yield id, "down" if loss_pct >= 100 else 100.0 - loss_pct
+            served_pct = None if supplier in draft.territory.kitchens else _get_fed_pct(draft, row)
+            all_lost = "down" if served_pct is None else served_pct
+            yield id, all_lost if loss_pct >= 100 else 100.0 - loss_pct
         elif (
             m is not None
             and name == "colleges_served"
@@ -277,6 +279,18 @@ def _list_dependency_states(
                 f"network:{network}",
                 "down" if (row.capacity_lost_pct or 0.0) >= _DOWN_PCT else "degraded",
             )
+
+
+def _get_fed_pct(draft: AlertsDecision, row: ReportRow) -> float | None:
+    """Return the share of the sites with a kitchen that still get meals, in per cent.
+
+    None: the report does not say how many get none. Rules D13 and D40.
+    """
+    fed_sites = draft.territory.fed_sites
+    if row.measure is None or get_measure_name(row) != "sites_not_delivered" or not fed_sites:
+        return None
+    missing = parse_number(row.measure.value)
+    return None if missing is None else round(100 * max(fed_sites - missing, 0) / fed_sites, 1)
 
 
 def _get_transit_state(draft: AlertsDecision, row: ReportRow) -> str | None:

@@ -253,6 +253,8 @@ class TerritoryIndex:
             k: kitchen_sites for k, kitchen_sites in kitchens.items() if len(kitchen_sites) > 1
         }
         """Shared kitchen → sites that it serves."""
+        self.fed_sites = sum(bool(s.kitchen) for s in sites)
+        """Number of sites with a kitchen: the whole of the meals. Rule D40."""
         self.flood_plan = frozenset(c.insee for c in communes if c.seine_flood_plan)
         thresholds = {k: v for p in self.plans for k, v in p.zone_by_threshold_m.items()}
         self.flooded_from = {

@@ -524,6 +524,22 @@ def test_the_end_of_an_undeclared_flag_opens_nothing(scene: Scene) -> None:
     assert not scene.incidents()
 
 
+def test_a_caterer_that_fails_leaves_the_meals_of_the_sites_it_does_not_serve(
+    scene: Scene,
+) -> None:
+    """D40: 64 of 88 sites got no meals, and the activity stayed at 100 %."""
+    caterer = "supplier:concessionnaire_restauration"
+    failing = {"source": "concessionnaire_restauration", "severity": 3, "capacity_lost_pct": 100}
+    scene.report(0, "supplier_failure", measure=Measure(object=caterer), **failing)
+    assert scene.state.flags[caterer].value == "down", "it does not say how many"
+    missing = Measure(name="sites_not_delivered", value=64.0, object=caterer)
+    scene.report(5, "supplier_failure", measure=missing, **failing)
+    assert scene.state.flags[caterer].value == 27.3
+    kitchen = Measure(name="sites_not_delivered", value=10.0, object="supplier:cuisine-relais-nord")
+    scene.report(6, "supplier_failure", measure=kitchen, **failing)
+    assert scene.state.flags["kitchen:cuisine-relais-nord"].value == "down", "its sites are known"
+
+
 def test_the_report_of_an_isolation_ends_with_it(scene: Scene) -> None:
     """D40: the isolated systems were back, and the incident could not be closed."""
     common_fields = {"source": "rssi", "severity": 5}
