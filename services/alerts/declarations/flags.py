@@ -25,6 +25,7 @@ from services.alerts.reference.territory import (
     CLOSED_BY_POWER_PCT,
     COLOURS,
     RESTORATION_MEASURES,
+    RESTORED_MEASURE,
     TRANSIT_RUNS,
     TRANSIT_STOPS,
     build_supplier_flag,
@@ -252,9 +253,9 @@ def _list_dependency_states(
         elif row.type is T.REOPENING:
             yield id, "up"
     if m is not None and name in RESTORATION_MEASURES:
-        yield from (
-            (thing, "up" if parse_truth(m.value) else "down") for thing in list_services(row)
-        )
+        is_up = parse_truth(m.value)
+        if name == RESTORED_MEASURE or not is_up:
+            yield from ((thing, "up" if is_up else "down") for thing in list_services(row))
         return
     for system in list_named(row, "system:"):
         if (
@@ -648,7 +649,7 @@ def _end_restored_causes(draft: AlertsDecision, row: ReportRow) -> None:
     m, name = row.measure, get_measure_name(row)
     if m is None or "planned" in row.flags:
         return
-    if name == "system_restored" and parse_truth(m.value):
+    if name == RESTORED_MEASURE and parse_truth(m.value):
         end_system_outages(draft, row)
     if name == "colleges_served" and m.value_of and (parse_number(m.value) or 0.0) >= m.value_of:
         for supplier in list_named(row, "supplier:"):

@@ -157,8 +157,9 @@ READ_MEASURES: Final = frozenset(
     }
 )
 """Measures that a rule reads, beside the flags of predicates; others are only shown."""
-RESTORATION_MEASURES: Final = ("system_restored", "system_healthy")
-"""Measures that report whether a system or a network works."""
+RESTORED_MEASURE: Final = "system_restored"
+RESTORATION_MEASURES: Final = (RESTORED_MEASURE, "system_healthy")
+"""Measures that report whether a system or a network works; a healthy one may still be cut off."""
 COLD_CHAIN_MEASURE: Final = "vaccine_fridge_temperature"
 HEAT_HAZARD: Final = "hazard:heat"
 PARIS: Final = ZoneInfo("Europe/Paris")

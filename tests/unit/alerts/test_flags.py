@@ -524,6 +524,19 @@ def test_the_end_of_an_undeclared_flag_opens_nothing(scene: Scene) -> None:
     assert not scene.incidents()
 
 
+@pytest.mark.parametrize(("name", "value"), [("system_healthy", "down"), ("system_restored", "up")])
+def test_a_healthy_system_is_not_restored(scene: Scene, name: str, value: str) -> None:
+    """D40: a system that was cut off was back as soon as a division called it sound."""
+    outage = Measure(object="system:si_finances")
+    scene.report(
+        0, "outage_it", source="supervision", severity=3, capacity_lost_pct=100, measure=outage
+    )
+    sound = Measure(name=name, value=True, object="system:si_finances")
+    scene.report(30, "info", source="cellule_si", severity=1, measure=sound)
+    assert scene.state.flags["system:si_finances"].value == value
+    assert len(scene.state.placeless) == (1 if value == "down" else 0)
+
+
 def test_a_caterer_that_fails_leaves_the_meals_of_the_sites_it_does_not_serve(
     scene: Scene,
 ) -> None:
