@@ -258,8 +258,8 @@ def _find_absorbing_incident(
 ) -> tuple[Proximity | None, IncidentRow | None]:
     """Return the nearest open incident that absorbs the report, and how near it is.
 
-    Several hazards of the whole territory do not absorb it, but one of them an absence. Rule D23,
-    site causes.
+    Several hazards of the whole territory do not absorb it, unless one of them is a strike. Rule
+    D23, site causes.
     """
     site = get_site(row)
     absorbers: list[tuple[Proximity, IncidentRow]] = []
@@ -274,18 +274,25 @@ def _find_absorbing_incident(
     nearest = max(reach for reach, _ in absorbers)
     candidates = [i for reach, i in absorbers if reach is nearest]
     if nearest is Proximity.TERRITORY and len(candidates) > 1:
-        hazard = _choose_hazard_of_absence(row, candidates)
+        hazard = _choose_strike_or_hazard(row, candidates)
         return (None, None) if hazard is None else (nearest, hazard)
     return nearest, max(candidates, key=lambda i: (i.opened_at, i.id))
 
 
-def _choose_hazard_of_absence(row: ReportRow, incidents: list[IncidentRow]) -> IncidentRow | None:
-    """Return the strike of the day of an absence, else the snow. Rule D22, absences."""
-    if row.type is not EventType.STAFF_SHORTAGE:
+def _choose_strike_or_hazard(row: ReportRow, incidents: list[IncidentRow]) -> IncidentRow | None:
+    """Return the strike of the day of a report, else the only other hazard; of an absence the snow.
+
+    Violence keeps what may be its own. Rule D22, strikes.
+    """
+    day = format_day(row.effective[0].start if row.effective else row.occurred_at)
+    strikes = [i for i in incidents if i.kind == "strike"]
+    others = [i for i in incidents if i.kind != "strike"]
+    if row.type is EventType.STAFF_SHORTAGE:
+        others = [i for i in others if i.kind == "snow"]
+    elif not strikes or len(others) > 1 or any(i.kind == "security" for i in others):
         return None
-    strikes = [i for i in incidents if i.kind == "strike" and i.key == format_day(row.occurred_at)]
-    snow = [i for i in incidents if i.kind == "snow"]
-    return max(strikes or snow, key=lambda i: (i.opened_at, i.id), default=None)
+    of_day = [i for i in strikes if i.key == day]
+    return max(of_day or others, key=lambda i: (i.opened_at, i.id), default=None)
 
 
 def _place_without_opening(row: ReportRow, draft: AlertsDecision) -> Placement:

@@ -504,6 +504,39 @@ def test_an_announced_warning_counts_from_its_window_on(scene: Scene, said: dict
     assert (scene.incident_of(report).level, scene.state.reports[report].flags) == (1, ())
 
 
+@pytest.mark.parametrize(("strike_day", "kind"), [(0, "strike"), (1, "snow")])
+def test_snow_and_a_strike_share_roads_parks_and_deliveries_by_the_day(
+    scene: Scene, strike_day: int, kind: str
+) -> None:
+    """D22: each closed park had an incident of its own, and called."""
+    begin = scene.at(0) + strike_day * DAY_MS
+    scene.report(0, "weather_alert", **SNOW)
+    notice = STRIKE | {"effective": (Window(start=begin, end=begin + HOUR_MS),)}
+    scene.report(1, "info", **notice)
+    reports = [
+        scene.report(5, "transport_disruption", commune="92048"),
+        scene.report(6, "closure", "par-01", severity=2),
+        scene.report(7, "supplier_failure", measure=_measure(object="supplier:grossistes")),
+    ]
+    assert [scene.incident_of(report).kind for report in reports] == [kind] * 3
+    tomorrow = begin + (1 - strike_day) * DAY_MS
+    announced = (Window(start=tomorrow, end=tomorrow + HOUR_MS),)
+    closing = scene.report(8, "closure", "par-02", severity=2, effective=announced)
+    assert scene.incident_of(closing).kind == ("snow" if kind == "strike" else "strike")
+    assert len(scene.incidents()) == 2
+
+
+def test_two_vigilances_beside_a_strike_of_another_day_take_no_closure(scene: Scene) -> None:
+    """D23: it stays unknown which of the two closed the park."""
+    begin = scene.at(0) + DAY_MS
+    scene.report(0, "weather_alert", **SNOW)
+    scene.report(1, "weather_alert", **SNOW | {"phenomenon": "vent"})
+    notice = STRIKE | {"effective": (Window(start=begin, end=begin + HOUR_MS),)}
+    scene.report(2, "info", **notice)
+    closing = scene.report(5, "closure", "par-01", severity=2)
+    assert scene.incident_of(closing).kind == "site"
+
+
 SEDIF = {"measure": Measure(object="network:sedif")}
 
 
