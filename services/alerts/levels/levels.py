@@ -117,14 +117,15 @@ def _evaluate_levels(
             continue
         why = tuple(w for branch in crossed_branches for w in branch.node.why(draft, scope))
         if scope is not None:
-            _raise_incident(draft, scope, rule.level, why, rises)
+            raise_incident(draft, scope, rule.level, why, rises)
         if scope not in draft.regrouped:
             raise_territory(draft, rule.level, why, rises)
 
 
-def _raise_incident(
+def raise_incident(
     draft: AlertsDecision, incident: str, level: Level, why: tuple[Why, ...], rises: Rises
 ) -> None:
+    """Raise the level of an incident, with its reasons."""
     incident_row = draft.incident(incident)
     if level <= incident_row.level:
         return
@@ -262,7 +263,7 @@ def _hold_trigger(
             (Why(code="trigger", args={"plan": rule.plan}, at=draft.now), *why),
         )
         if incident is not None and draft.incident(incident).state in OPEN:
-            _raise_incident(draft, incident, level, reason, rises)
+            raise_incident(draft, incident, level, reason, rises)
         raise_territory(draft, level, reason, rises)
 
 

@@ -374,6 +374,21 @@ def _is_heard_after_departure(draft: AlertsDecision, row: ReportRow) -> bool:
     )
 
 
+def _is_danger_beside_lapse(draft: AlertsDecision, row: ReportRow, ended_at: Instant) -> bool:
+    """Return whether a report tells of a danger that only a lapsed alert of others ended.
+
+    An alert that its sender stopped to renew says nothing about what others saw. Rule D66, leases.
+    """
+    return endangers_people(row.type, row.severity) and any(
+        lease.state == "lapsed"
+        and lease.until == ended_at
+        and lease.source_key != row.source_key
+        and (alert := draft.state.reports[lease.claim]).type is row.type
+        and alert.site == row.site
+        for lease in draft.state.leases.values()
+    )
+
+
 def find_superseding_event(
     draft: AlertsDecision, row: ReportRow, incident: str | None, cause: Cause | None
 ) -> tuple[Instant, str] | None:
@@ -386,6 +401,7 @@ def find_superseding_event(
         newest_end is not None
         and is_superseded_by(row, newest_end)
         and not _is_heard_after_departure(draft, row)
+        and not _is_danger_beside_lapse(draft, row, newest_end[0])
         and not is_ahead(row.effective, newest_end[0])
     ):
         return newest_end[0], NEWER_WORD
@@ -405,6 +421,7 @@ def find_superseding_event(
         stands = (
             last.lifted_by == DENIED + row.id  # a person confirms it now
             or find_withdrawal_by_others(draft, row) is not None
+            or _is_danger_beside_lapse(draft, row, last.lifted_at)
         )
         if not stands and last.lifted_by != "end_of_day" and row.occurred_at < last.lifted_at:
             return last.lifted_at, last.lifted_by or "lifted"

@@ -249,6 +249,28 @@ def test_a_lapse_ends_no_danger_that_somebody_else_reported(
     assert scene.status(COLLEGE) == "normal", "its end is a statement about the fire"
 
 
+def test_a_danger_reported_late_holds_after_a_lapse(scene: Scene) -> None:
+    """A fire seen at 2 min and told at 10 min was over, by the lapse at 4 min."""
+    scene.report(
+        0,
+        "fire",
+        COLLEGE,
+        id="alert",
+        source="supervision",
+        source_key="src-1",
+        lease=Lease(until=scene.at(4), explicit=False),
+    )
+    scene.step(6)
+    assert scene.status(COLLEGE) == "normal"
+    scene.report(10, "fire", COLLEGE, id="manager", source="site_manager", occurred=2)
+    (cause,) = scene.site(COLLEGE).causes
+    assert (cause.type, cause.reports) == (EventType.FIRE, ("manager",))
+    _end(scene, 12, "alert", lifts=EventType.FIRE)
+    assert scene.status(COLLEGE) == "normal"
+    scene.report(14, "fire", COLLEGE, source="site_manager", occurred=3)
+    assert scene.status(COLLEGE) == "normal", "somebody told of the end in the meantime"
+
+
 def test_an_alert_without_a_site_ends_too(scene: Scene) -> None:
     report = _alert(scene, 0, 30, site=None)
     _end(scene, 2, report, site=None)

@@ -116,6 +116,18 @@ def test_three_sites_of_one_pole_are_n2_and_two_poles_with_three_out_are_n3(scen
     )
 
 
+def test_three_incidents_at_sites_of_one_pole_call_its_director(scene: Scene) -> None:
+    """D32: the territory rose to N2 and no incident did, so that nobody was called."""
+    ids = [scene.report(n, "closure", site) for n, site in enumerate(COLLEGES[:3])]
+    incidents = [scene.incident_of(id) for id in ids]
+    assert len({i.id for i in incidents}) == 3
+    assert [i.level for i in incidents] == [Level.N2, Level.N1, Level.N1]
+    assert incidents[0].why[-1].metric == "sites_hit"
+    scene.step(60)
+    called = {call.role for call in scene.named(NotificationPlanned)}
+    assert "directeur_pole" in called
+
+
 def test_preventive_closures_of_severity_two_are_not_out(scene: Scene) -> None:
     for n in range(1, 9):
         scene.report(n, "closure", f"par-0{n}", severity=2)
