@@ -73,6 +73,11 @@ class AgentsSite(Model):
         exclude_if=lambda is_barred: not is_barred,
         description="nobody comes now: an order stands, and no confirmed word closes the site",
     )
+    shelters: bool = Field(
+        default=False,
+        exclude_if=lambda shelters: not shelters,
+        description="people on site stay inside: an order to shelter stands there, or for its area",
+    )
     groups: tuple[AgentsGroup, ...]
 
 
@@ -105,11 +110,12 @@ def build_agents_document(
     lines: Iterable[ReassignmentRow],
     plans: Iterable[PlanRow],
     barred_sites: Collection[str] = (),
+    sheltering_sites: Collection[str] = (),
     **about: Any,
 ) -> AgentsDocument:
     """Build the document from ordered lines, confirmed closures and active plans.
 
-    The document sends nobody to `barred_sites`.
+    The document sends nobody to `barred_sites`, and nobody away from `sheltering_sites`.
     """
     staff: Counter[tuple[str, str]] = Counter()
     for section in sections:
@@ -132,6 +138,7 @@ def build_agents_document(
             staff,
             names,
             barred_sites,
+            shelters=site.id in sheltering_sites,
         )
         if one.status is not PublicStatus.OPEN or one.plan_active or one.is_moved:
             concerned.append(one)
@@ -166,6 +173,8 @@ def _build_site(
     staff: Mapping[tuple[str, str], int],
     names: TerritoryNames,
     barred_sites: Collection[str],
+    *,
+    shelters: bool,
 ) -> AgentsSite:
     lines = [line for line in lines if line.place != site.id]
     by_metier: dict[str, list[ReassignmentRow]] = {}
@@ -194,6 +203,7 @@ def _build_site(
         plan_active=plan_active,
         is_moved=sum(line.count for line in lines) >= SMALLEST_GROUP,
         is_barred=status is None and site.id in barred_sites,
+        shelters=shelters,
         groups=tuple(groups),
     )
 
@@ -227,6 +237,15 @@ def _list_destinations(
 def _name_place(site: str, names: TerritoryNames) -> str:
     commune = names.sites[site].commune_name if site in names.sites else ""
     return f"{names.site(site)}, {commune}"
+
+
+def lets_agents_leave_shelter(
+    published: AgentsDocument, sheltering_sites: AbstractSet[str]
+) -> bool:
+    """Tell whether a published page sends agents away from a site that nobody leaves."""
+    return any(
+        one.groups and not one.shelters for one in published.concerned if one.id in sheltering_sites
+    )
 
 
 def sends_to_barred_site(

@@ -13,6 +13,7 @@ from services.console.communication.queries import Signed
 from services.console.public.agents import (
     AgentsDocument,
     build_agents_document,
+    lets_agents_leave_shelter,
     list_changed_sites,
     sends_to_barred_site,
 )
@@ -31,6 +32,7 @@ from services.console.public.render import PublishedVersion
 from services.console.read_model.query_base import (
     QueryBase,
     find_barred_sites,
+    find_sheltering_sites,
     get_snapshot_time,
 )
 from services.console.resource_base import Resource, Time
@@ -110,6 +112,7 @@ class PublicationQueries(QueryBase):
         view = await self.read()
         rows = (await view.picture.rows(PublicationRow)).values()
         barred_sites = await find_barred_sites(view.picture)
+        sheltering_sites = await find_sheltering_sites(view.picture)
         stale_pages = {}
         for row in rows:
             published = self._read_document(row)
@@ -121,7 +124,8 @@ class PublicationQueries(QueryBase):
                     row.published.at,
                     names_barred_place(published, barred_sites, names)
                     if isinstance(published, ServicesDocument)
-                    else sends_to_barred_site(published, barred_sites, names),
+                    else sends_to_barred_site(published, barred_sites, names)
+                    or lets_agents_leave_shelter(published, sheltering_sites),
                 )
         return stale_pages
 
@@ -147,6 +151,7 @@ class PublicationQueries(QueryBase):
             (await picture.rows(g.ReassignmentRow)).values(),
             (await picture.rows(c.PlanRow)).values(),
             barred_sites,
+            await find_sheltering_sites(picture),
             **about,
         )
 

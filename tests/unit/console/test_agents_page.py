@@ -19,6 +19,7 @@ from services.console.public.agents import (
     SMALLEST_GROUP,
     AgentsDocument,
     build_agents_document,
+    lets_agents_leave_shelter,
     list_changed_sites,
     render_agents_page,
     render_answered_page,
@@ -143,6 +144,18 @@ def test_agents_of_a_site_in_the_area_of_an_order_do_not_work_as_usual(moved: in
     assert "N’allez pas à votre site. Attendez l’appel de votre responsable de site." in text
     assert "Rien n’est annoncé" not in text
     assert "rien ne change pour vous" not in text
+
+
+def test_agents_of_a_sheltering_site_are_not_sent_away_from_it() -> None:
+    """They read «vous travaillez ailleurs, dès maintenant» in the shelter."""
+    moves = line(BIG, STAFF[BIG])
+    before = document(moves)
+    inside = frozenset({BIG[0]})
+    after = document(moves, barred=inside, sheltering_sites=inside)
+    assert "restez à l’abri, ne partez pas avant la fin du confinement" in read(after, BIG)
+    assert "restez à l’abri" not in read(before, BIG)
+    assert lets_agents_leave_shelter(before, inside)
+    assert not lets_agents_leave_shelter(after, inside)
 
 
 def test_a_published_page_that_lets_agents_go_to_a_place_under_an_order_is_found() -> None:
