@@ -26,7 +26,7 @@ from services.alerts.escalation import escalations, notifications
 from services.alerts.evolve import OPEN
 from services.alerts.incidents import incident_lifecycle, zones
 from services.alerts.incidents.correlation import Placement, choose_incident
-from services.alerts.incidents.incident_lifecycle import give_level_to_incident
+from services.alerts.incidents.incident_lifecycle import open_level_incident
 from services.alerts.levels import levels
 from services.alerts.reference.territory import (
     ALL_CLEAR_MEASURE,
@@ -554,7 +554,7 @@ def update_derived_state(
     draft.doubtful.clear()
     draft.words.clear()
     rises = levels.evaluate_rules(draft, draft.list_changed_parts() | touched_topics)
-    give_level_to_incident(draft, rises)
+    open_level_incident(draft, rises)
     levels.propose_lowering(draft, ended_causes)
     changed_incidents = draft.changed_incidents
     draft.flush()

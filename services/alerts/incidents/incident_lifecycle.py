@@ -22,13 +22,7 @@ from services.alerts.incidents.families import (
     build_fallback_key,
     find_own_key,
 )
-from services.alerts.levels.levels import (
-    CRISIS,
-    TERRITORY,
-    Rises,
-    find_main_incident,
-    raise_incident,
-)
+from services.alerts.levels.levels import CRISIS, TERRITORY, Rises
 from services.alerts.reference.territory import CAUSELESS_TYPES, SILENT_REPORT_TYPES, format_day
 from services.alerts.reports.report_facts import (
     are_windows_over,
@@ -589,12 +583,10 @@ def _is_at_same_place(draft: AlertsDecision, row: ReportRow, cause: Cause, other
     return any(r.id in row.references or is_same_sender(r, row) for r in reports)
 
 
-def give_level_to_incident(draft: AlertsDecision, rises: Rises) -> None:
-    """Give an incident the level below N3 that the territory has risen to, if none has it.
+def open_level_incident(draft: AlertsDecision, rises: Rises) -> None:
+    """Open an incident for a level below N3 that rose by reports without one.
 
-    Reports without an incident open one; otherwise the incident behind most reports rises (three
-    sites of one pôle in three incidents). Without it nobody is called: from N3 on the territory has
-    an escalation of its own. Rules D32 and D76.
+    From N3 on the territory has an escalation of its own.
     """
     if rises.territory is None or not Level.N0 < draft.level < CRISIS:
         return
@@ -603,9 +595,6 @@ def give_level_to_incident(draft: AlertsDecision, rises: Rises) -> None:
     row = draft.state.levels[TERRITORY]
     reports = _list_reports_without_incident(draft, row.why)
     if not reports:
-        main = find_main_incident(draft, row.why) if any(w.reports for w in row.why) else None
-        if main is not None and draft.incident(main).state in OPEN:
-            raise_incident(draft, main, draft.level, row.why, rises)
         return
     incident = open_or_join(
         draft, reports[0], Placement("D76", opens=build_fallback_key(reports[0], draft))

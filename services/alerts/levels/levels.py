@@ -117,15 +117,31 @@ def _evaluate_levels(
             continue
         why = tuple(w for branch in crossed_branches for w in branch.node.why(draft, scope))
         if scope is not None:
-            raise_incident(draft, scope, rule.level, why, rises)
+            _raise_incident(draft, scope, rule.level, why, rises)
+        elif rule.level < CRISIS and draft.level < CRISIS:
+            _raise_main_incident(draft, rule.level, why, rises)
         if scope not in draft.regrouped:
             raise_territory(draft, rule.level, why, rises)
 
 
-def raise_incident(
+def _raise_main_incident(
+    draft: AlertsDecision, level: Level, why: tuple[Why, ...], rises: Rises
+) -> None:
+    """Raise the incident behind most reports of a level below N3 that several reach together.
+
+    The oldest of equals rises, and none if one of them has the level. Without an incident nobody is
+    called: from N3 on the territory has an escalation of its own. Rule D32, escalations.
+    """
+    counts = Counter(i for w in why for r in w.reports if (i := draft.incident_of(r)) is not None)
+    rows = [row for row in draft.incidents(counts) if row.state in OPEN]
+    if rows and all(row.level < level for row in rows):
+        main = min(rows, key=lambda row: (-counts[row.id], row.opened_at, row.kind, row.key))
+        _raise_incident(draft, main.id, level, why, rises)
+
+
+def _raise_incident(
     draft: AlertsDecision, incident: str, level: Level, why: tuple[Why, ...], rises: Rises
 ) -> None:
-    """Raise the level of an incident, with its reasons."""
     incident_row = draft.incident(incident)
     if level <= incident_row.level:
         return
@@ -263,7 +279,7 @@ def _hold_trigger(
             (Why(code="trigger", args={"plan": rule.plan}, at=draft.now), *why),
         )
         if incident is not None and draft.incident(incident).state in OPEN:
-            raise_incident(draft, incident, level, reason, rises)
+            _raise_incident(draft, incident, level, reason, rises)
         raise_territory(draft, level, reason, rises)
 
 
