@@ -4,6 +4,7 @@ Finds the address and the token, goes on with another machine if one is away, an
 one sentence.
 """
 
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,9 @@ CONNECT_TIMEOUT_S: Final = 3.0
 """Longest wait for a connection while other addresses are left to try."""
 HEDGE_S: Final = 2.0
 """Wait for an answer after which the next address is asked, too."""
+BROKER_AWAY: Final = (
+    "the broker at {broker} does not answer: see `vigie status`, then `vigie doctor`"
+)
 _UNAVAILABLE: Final = frozenset({502, 503, 504})
 _NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout)
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
@@ -364,18 +368,43 @@ def print_error(exc: Exception | str) -> typer.Exit:
     if isinstance(exc, ApiRefused):
         errors = exc.problem.get("errors")
         for error in (e for e in errors if isinstance(e, dict)) if isinstance(errors, list) else ():
-            if (line := f"{error.get('field', '')}: {error.get('detail', '')}") not in sentence:
-                typer.secho(f"  {line}", err=True)
+            detail = str(error.get("detail", ""))
+            if detail.casefold() not in sentence.casefold():
+                typer.secho(f"  {error.get('field', '')}: {detail}", err=True)
         if exc.remedy:
             typer.secho(f"  {exc.remedy}", err=True)
     return typer.Exit(1)
 
 
 def error_text(exc: Exception) -> str:
-    """Return the text of an error; for a file or folder, its name and the reason."""
+    """Return the text of an error, with the next step if it has one.
+
+    For a file or folder, it is the name and the reason.
+    """
     if isinstance(exc, OSError) and exc.filename is not None and exc.strerror:
         return f"{exc.filename}: {exc.strerror}"
+    if isinstance(exc, UnicodeDecodeError):
+        return "this file is not UTF-8: save it again as « CSV UTF-8 »"
+    if type(exc).__name__ == "KafkaConnectionError":
+        return BROKER_AWAY.format(broker=Settings().kafka)
     return str(exc) or type(exc).__name__
+
+
+def ask_to_go_on(question: str, without_asking: str) -> None:
+    """Ask a question, and end the command unless the answer is yes.
+
+    Without anybody to answer, as in a script, the option `without_asking` is named, and the command
+    ends with 1. Raises typer.Abort and typer.Exit.
+    """
+    try:
+        is_yes = typer.confirm(question, err=True)
+    except typer.Abort:
+        if sys.stdin.isatty():
+            raise
+        typer.echo(err=True)
+        raise print_error(f"nobody to ask: nothing was done. {without_asking}") from None
+    if not is_yes:
+        raise typer.Abort
 
 
 def require_broker(settings: Settings) -> Settings:

@@ -66,7 +66,12 @@ def parse_time(text: str) -> str:
 
 def format_local_time(text: str | None) -> str:
     """Format a time of the API as local time."""
-    return datetime.fromisoformat(text).astimezone(PARIS).strftime("%d/%m %H:%M:%S") if text else ""
+    return format_moment(datetime.fromisoformat(text)) if text else ""
+
+
+def format_moment(at: datetime) -> str:
+    """Format a moment as Paris time; the zone of this machine does not matter."""
+    return at.astimezone(PARIS).strftime("%d/%m %H:%M:%S")
 
 
 def format_dated_time(text: str | None) -> str:

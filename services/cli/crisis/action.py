@@ -10,7 +10,7 @@ from services.cli.lists import (
     Filters,
     OfIncident,
     Realm,
-    format_local_time,
+    format_dated_time,
     listing,
     parse_time,
     resolve_incident,
@@ -53,7 +53,7 @@ def ask(
     "/api/v1/actions",
     "Actions",
     (
-        ("Avant", lambda a: format_local_time(a["due_at"])),
+        ("Avant", lambda a: format_dated_time(a["due_at"])),
         ("Quoi", lambda a: a["title"] or ""),
         ("À qui", lambda a: a["assignee"] or ""),
         ("État", lambda a: ACTION_STATE[a["state"]] + (", en retard" if a["late"] else "")),

@@ -13,7 +13,13 @@ from urllib.parse import quote, urlencode
 import typer
 
 from schemas.words import Answer, Certainty, Channel, LineKind
-from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error
+from services.cli.client import (
+    ApiClient,
+    ApiRefused,
+    VigieUnreachable,
+    ask_to_go_on,
+    print_error,
+)
 from services.cli.lists import (
     NO_LIMIT,
     AsJson,
@@ -54,6 +60,12 @@ _OPTIONS: Final[dict[str, Option]] = {
     "as_json": (AsJson, False),
 }
 """Options of all decisions, with their defaults."""
+
+_REMEDIES: Final = dict.fromkeys(
+    ("causes_open", "predicate_holds", "stand_down_not_held"),
+    'to decide all the same: --force --reason "…"',
+) | dict.fromkeys(("reason_required", "people_missing"), 'add --reason "…"')
+"""Option that the sentence of a refusal asks for, by its code."""
 
 
 def quote_path(id: str) -> str:
@@ -107,6 +119,8 @@ def post_decision(
         )
     else:
         typer.secho(result["detail"] or result["code"] or "refused", err=True, fg="red")
+        if (remedy := _REMEDIES.get(result["code"])) is not None:
+            typer.secho(f"  {remedy}", err=True)
     raise typer.Exit(1)
 
 
@@ -306,7 +320,7 @@ def resend(
     if dead and notification_ids and not yes:
         count = len(notification_ids)
         what = "1 message" if count == 1 else f"{count} messages"
-        typer.confirm(f"Renvoyer {what} ?", abort=True, err=True)
+        ask_to_go_on(f"Renvoyer {what} ?", "Add --yes to resend without asking.")
     refusal_count = 0
     for id in notification_ids:
         try:

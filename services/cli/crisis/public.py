@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from services.cli.client import open_api
+from services.cli.client import ask_to_go_on, open_api
 from services.cli.crisis.decide import Body, Reason, decision, quote_path
 from services.cli.lists import (
     AsJson,
@@ -108,8 +108,9 @@ def _confirm_draft(page: str, realm: str | None) -> str:
     with open_api() as client:
         publication = client.get(PATH + quote_path(page) + build_query(realm, None))
     _print_publication(publication, stderr=True)
-    typer.confirm("Publier ?", abort=True, err=True)
-    return str(publication["draft"])
+    draft = str(publication["draft"])
+    ask_to_go_on("Publier ?", f"To publish exactly this: --draft {draft}")
+    return draft
 
 
 @app.command("retract")

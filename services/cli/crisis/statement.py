@@ -10,6 +10,7 @@ from services.cli.crisis.decide import Body, Reason, decision
 from services.cli.lists import (
     Filters,
     Realm,
+    format_dated_time,
     format_local_time,
     listing,
     parse_time,
@@ -182,7 +183,7 @@ def retract(statement: Statement, reason: Reason = None) -> None:
         ("État", lambda q: str(_STATE.get(q["state"], q["state"]))),
         ("De", lambda q: str(_AUDIENCE.get(q["asker"], q["asker"]))),
         ("Reçue", lambda q: format_local_time(q["asked_at"])),
-        ("Attendue", lambda q: format_local_time(q["due_at"]) if q["due_at"] else ""),
+        ("Attendue", lambda q: format_dated_time(q["due_at"])),
         ("Question", lambda q: str(q["text"] or "")[:80]),
     ),
 )

@@ -16,7 +16,7 @@ from schemas.base import Command, UnknownType, message_class
 from schemas.reports import ReportReceived
 from schemas.wire import CE_SOURCE, CE_TYPE
 from schemas.words import Certainty
-from services.cli.client import describe_no_answer, find_token
+from services.cli.client import ask_to_go_on, describe_no_answer, error_text, find_token
 from services.cli.output import create_group, print_json
 from services.console.logbook.lines import build_author_source
 from services.intake.dead_letters.dead_letter_store import CORRECTOR_HEADER
@@ -84,7 +84,7 @@ def _run(coroutine: Any) -> Any:
     try:
         return asyncio.run(coroutine)
     except (DlqFailed, BrokerAway, KafkaError, OSError) as error:
-        typer.secho(f"vigie dlq: {error}", err=True, fg="red")
+        typer.secho(f"vigie dlq: {error_text(error)}", err=True, fg="red")
         raise typer.Exit(1) from error
 
 
@@ -116,6 +116,7 @@ def list_letters(
         return
     from rich.table import Table
 
+    from services.cli.lists import format_moment
     from services.cli.output import open_console, strip_controls
 
     table = Table()
@@ -124,10 +125,9 @@ def list_letters(
             column, overflow="fold" if column == "why" else "ellipsis", no_wrap=column != "why"
         )
     for x in letters:
-        at = get_time(x).astimezone().strftime("%d/%m %H:%M:%S")
         table.add_row(
             x.id[:13],
-            at,
+            format_moment(get_time(x)),
             x.realm or "-",
             x.lane.value,
             x.input_type or "",
@@ -208,7 +208,9 @@ def replay(
         return
     if service is not None and not yes:
         kinds = ", ".join(f"{n} {code}" for code, n in Counter(x.code for x in letters).items())
-        typer.confirm(f"Replay {len(letters)} dead letters ({kinds})?", abort=True, err=True)
+        ask_to_go_on(
+            f"Replay {len(letters)} dead letters ({kinds})?", "Add --yes to replay them unasked."
+        )
     failures = 0
     for letter in letters:
         try:

@@ -80,30 +80,26 @@ def snapshot(
     try:
         starts = asyncio.run(read_starts(settings.kafka))
     except (KafkaError, OSError) as error:
-        raise print_error(f"the broker at {settings.kafka} does not answer: {error}") from error
+        raise print_error(error) from error
     if as_json:
         typer.echo(json.dumps({"items": [asdict(s) | {"to_fold": s.to_fold} for s in starts]}))
         return
     from rich.table import Table
 
+    from services.cli.lists import format_local_time
     from services.cli.output import open_console
 
     table = Table()
     for column in ("log", "partition", "records", "snapshot at", "to fold", "taken", "realms"):
         table.add_column(column, justify="left" if column in ("log", "taken") else "right")
     for s in starts:
-        snapshot_time = (
-            ""
-            if s.taken_at is None
-            else datetime.fromisoformat(s.taken_at).astimezone().strftime("%d/%m %H:%M:%S")
-        )
         table.add_row(
             s.service,
             str(s.partition),
             str(s.log_seq),
             str(s.snapshot_seq or ""),
             str(s.to_fold),
-            snapshot_time,
+            format_local_time(s.taken_at),
             str(s.realms or ""),
         )
     open_console().print(table)

@@ -154,7 +154,7 @@ def verify(
     try:
         findings, evidence = asyncio.run(judge_logs(settings, patience))
     except (KafkaError, OSError) as exc:
-        raise print_error(f"the broker at {settings.kafka} does not answer: {exc}") from exc
+        raise print_error(exc) from exc
     counts = {
         "inputs": sum(len(i) for i in (*evidence.inputs.values(), *evidence.urgent.values())),
         "transactions": sum(log.accepted_count for log in evidence.logs.values()),

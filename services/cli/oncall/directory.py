@@ -207,7 +207,8 @@ def _read_source(file: Path | None) -> tuple[DirectorySource, list[str], float]:
     except ValidationError as error:
         raise print_error(error) from error
     except (OSError, UnicodeDecodeError, DirectoryInvalid) as error:
-        text = error_text(error) if isinstance(error, OSError) else f"{file}: {error}"
+        text = error_text(error)
+        text = text if isinstance(error, OSError) else f"{file}: {text}"
         raise print_error(text) from error
     return source, [f"{one.dn} : {one.reason}" for one in faults], settings.ldap_max_share
 
@@ -270,10 +271,8 @@ def import_file(
         with file.open(encoding="utf-8-sig", newline="") as lines:
             contacts = read_contacts(lines)
     except (OSError, UnicodeDecodeError, DirectoryInvalid) as exc:
-        typer.secho(
-            error_text(exc) if isinstance(exc, OSError) else f"{file}: {exc}", err=True, fg="red"
-        )
-        raise typer.Exit(1) from exc
+        text = error_text(exc)
+        raise print_error(text if isinstance(exc, OSError) else f"{file}: {text}") from exc
     settings = require_broker(Settings())
     territory = choose_realm(settings, realm)
     run(write_contacts(settings, territory, contacts))

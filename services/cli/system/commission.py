@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from services.cli.client import call_api
-from services.cli.lists import AsJson, Realm, build_query
+from services.cli.lists import PARIS, AsJson, Realm, build_query
 from services.cli.output import open_console, print_json, strip_controls
 
 _STATES: Final = {
@@ -58,7 +58,9 @@ def _print_conditions(conditions: dict[str, Any]) -> None:
             item["title"],
             Text(f"{word} !" if item["grave"] else word, style),
             strip_controls(item["text"]),
-            f"{datetime.fromisoformat(item['at']):%d/%m/%Y}" if item["at"] else "",
+            f"{datetime.fromisoformat(item['at']).astimezone(PARIS):%d/%m/%Y}"
+            if item["at"]
+            else "",
             "" if is_done else item["command"] or "",
         )
     console = open_console()

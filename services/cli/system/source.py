@@ -3,7 +3,7 @@
 The key is printed once and not kept.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode
@@ -16,9 +16,14 @@ from ruamel.yaml.error import YAMLError
 
 from schemas.words import EventType
 from services.cli.client import call_api, open_api, print_error
-from services.cli.lists import NO_LIMIT, AsJson, fetch_list
+from services.cli.lists import NO_LIMIT, AsJson, fetch_list, format_moment
 from services.cli.output import create_group, open_console, print_json, strip_controls
-from services.cli.system.token import Several, wait_until_accepted
+from services.cli.system.token import (
+    Several,
+    SeveralTypes,
+    check_places,
+    wait_until_accepted,
+)
 from services.runtime.process.settings import Settings
 from services.runtime.secrets.files import describe_wrong_variables
 from services.watch.mail_reader import MailPosition
@@ -41,7 +46,7 @@ def add(
         str | None, typer.Option(help="Existing key (a routing key); default: a new key")
     ] = None,
     sites: Several = None,
-    types: Several = None,
+    types: SeveralTypes = None,
     site: Annotated[
         str | None, typer.Option(help="Site of its signals if nothing else names one")
     ] = None,
@@ -120,6 +125,7 @@ def add(
     except (OSError, ValueError, YAMLError) as exc:
         raise print_error(f"{map or 'certificate'}: {exc}") from exc
     with open_api(settings) as client:
+        check_places(client, [*(sites or ()), *([site] if site else ())], realms=realm or ())
         _, answer = client.post("/api/v1/sources", body)
         if dialect != "poster":  # The key of a poster may only post its form.
             wait_until_accepted(settings, answer["key"])
@@ -184,6 +190,7 @@ def change(
     if not body:
         raise typer.BadParameter("nothing to change")
     call_api("PATCH", f"/api/v1/sources/{quote(name, safe='')}", body)
+    typer.echo(f"{name} changée")
 
 
 def _read_mapping(file: Path) -> dict[str, Any]:
@@ -213,7 +220,7 @@ def list_(as_json: AsJson = False) -> None:
     )
     for s in source_page["items"]:
         last_contact = (
-            datetime.fromtimestamp(s["last_seen"] / 1000).astimezone().strftime("%d/%m %H:%M:%S")
+            format_moment(datetime.fromtimestamp(s["last_seen"] / 1000, UTC))
             if s["last_seen"]
             else ""
         )
@@ -242,12 +249,14 @@ def list_(as_json: AsJson = False) -> None:
 def disable(name: Name) -> None:
     """Disable a source; its keys stop at once."""
     call_api("POST", f"/api/v1/sources/{quote(name, safe='')}/disable", {})
+    typer.echo(f"{name} arrêtée")
 
 
 @app.command()
 def enable(name: Name) -> None:
     """Enable a source; its keys count again."""
     call_api("POST", f"/api/v1/sources/{quote(name, safe='')}/enable", {})
+    typer.echo(f"{name} remise en marche")
 
 
 @app.command()
@@ -273,7 +282,7 @@ def mailbox() -> None:
     typer.echo(f"{address.name} : dernier courriel n° {newest}, courriels non lus : {unread}")
     position = MailPosition.read(settings.data.mail_position)
     if position is not None and position.mailbox == address.name:
-        looked_at = position.looked_at.astimezone().strftime("%d/%m %H:%M:%S")
+        looked_at = format_moment(position.looked_at)
         typer.echo(f"relevé jusqu’au n° {position.number}, le {looked_at}")
     else:
         typer.echo("pas encore relevé : les courriels non lus seront pris")

@@ -5,14 +5,17 @@ A token is printed once and not kept.
 
 import json
 import time
+from collections.abc import Collection
+from datetime import datetime
 from typing import Annotated, Any
 from urllib.parse import quote
 
 import typer
 from rich.table import Table
 
-from services.cli.client import ApiClient, ApiRefused, call_api, open_api
-from services.cli.lists import NO_LIMIT, AsJson, fetch_list
+from schemas.words import EventType
+from services.cli.client import ApiClient, ApiRefused, call_api, open_api, print_error
+from services.cli.lists import NO_LIMIT, PARIS, AsJson, build_query, fetch_list
 from services.cli.output import create_group, open_console, strip_controls
 from services.runtime.identity.accounts import LOCAL_ADMIN
 from services.runtime.identity.permissions import Role
@@ -22,6 +25,9 @@ from services.runtime.secrets.keyring import write_private
 app = create_group("Bearer tokens: create, list, rotate, revoke.")
 ACCEPTANCE_TIMEOUT_S = 10.0
 
+SeveralTypes = Annotated[
+    list[EventType] | None, typer.Option(help="May be repeated; default: no limit")
+]
 Several = Annotated[list[str] | None, typer.Option(help="May be repeated; default: no limit")]
 
 
@@ -42,6 +48,39 @@ def wait_until_accepted(settings: Settings, token: str) -> None:
             time.sleep(0.1)
 
 
+def check_places(
+    client: ApiClient,
+    sites: Collection[str],
+    poles: Collection[str] = (),
+    realms: Collection[str] = (),
+) -> None:
+    """Check that the territory has these sites and pôles: a limit to another one bars everything.
+
+    Without the list of sites, as while the console is down, they are accepted. Raises typer.Exit.
+    """
+    if not (sites or poles):
+        return
+    known_sites, known_poles = set[str](), set[str]()
+    live_realms: list[str | None] = [realm for realm in realms if "~" not in realm]
+    for realm in live_realms or [None]:
+        try:
+            rows = client.get(f"/api/v1/reference/sites{build_query(realm, None)}")["sites"]
+        except ApiRefused:
+            return
+        known_sites |= {row["id"] for row in rows}
+        known_poles |= {row["pole"] for row in rows}
+    unknown_sites = sorted(set(sites) - known_sites)
+    unknown_poles = sorted(set(poles) - known_poles)
+    if unknown_sites:
+        raise print_error(
+            f"no site {', '.join(unknown_sites)}: nothing was made. List the sites with `vigie sites`."
+        )
+    if unknown_poles:
+        raise print_error(
+            f"no pôle {', '.join(unknown_poles)}: nothing was made. There are {', '.join(sorted(known_poles))}."
+        )
+
+
 @app.command()
 def create(
     role: Annotated[Role, typer.Option(help="Role of the bearer")],
@@ -54,7 +93,7 @@ def create(
     ] = None,
     principal: Annotated[str | None, typer.Option(help="Add a token to this principal")] = None,
     site: Several = None,
-    type: Several = None,
+    type: SeveralTypes = None,
     realm: Several = None,
     days: Annotated[
         int | None, typer.Option(help="Days of validity; 0 = until revoked; default: 365", min=0)
@@ -85,6 +124,7 @@ def create(
     }
     body |= {"principal": principal} if principal else {"role": role}
     with open_api(settings) as client:
+        check_places(client, site or (), realms=realm or ())
         _, answer = client.post("/api/v1/tokens", body)
         wait_until_accepted(settings, answer["token"])
     if as_json:
@@ -116,10 +156,14 @@ def list_tokens(as_json: AsJson = False) -> None:
             t["principal"],
             t["role"] or "?",
             strip_controls(t["label"] or ""),
-            time.strftime("%Y-%m-%d", time.localtime(t["created_at"] / 1000)),
+            _day(t["created_at"]),
             state,
         )
     open_console().print(table)
+
+
+def _day(at_ms: int) -> str:
+    return f"{datetime.fromtimestamp(at_ms / 1000, PARIS):%Y-%m-%d}"
 
 
 def _state(token: dict[str, Any]) -> str:
@@ -128,7 +172,7 @@ def _state(token: dict[str, Any]) -> str:
         return "révoqué"
     if token["expires_at"] is None:
         return "valable"
-    day = time.strftime("%Y-%m-%d", time.localtime(token["expires_at"] / 1000))
+    day = _day(token["expires_at"])
     return f"jusqu’au {day}" if token["expires_at"] > time.time() * 1000 else f"expiré le {day}"
 
 

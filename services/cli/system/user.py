@@ -15,6 +15,7 @@ from rich.table import Table
 from services.cli.client import call_api, open_api, print_error
 from services.cli.lists import NO_LIMIT, AsJson, build_query, fetch_list
 from services.cli.output import create_group, open_console
+from services.cli.system.token import check_places
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.sessions import create_totp_secret
 
@@ -45,11 +46,10 @@ def add(
 ) -> None:
     """Add an account and print its one-time code, valid for two days."""
     scope = {"sites": site or [], "poles": pole or [], "realms": realm or []}
-    answer = call_api(
-        "POST",
-        "/api/v1/users",
-        {"login": login, "role": role, "duty": duty, "person": person, "scope": scope},
-    )
+    body = {"login": login, "role": role, "duty": duty, "person": person, "scope": scope}
+    with open_api() as client:
+        check_places(client, site or (), pole or (), realm or ())
+        _, answer = client.post("/api/v1/users", body)
     typer.echo(f"{answer['id']} ({answer['role']})\n{answer['code']}")
 
 

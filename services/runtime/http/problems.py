@@ -84,7 +84,13 @@ class Problem:
         return self.kind.status
 
     def sentence(self, language: Language) -> str:
-        """Return the detail, with the first faulty field if there is one."""
+        """Return the detail, with the first faulty field if there is one.
+
+        An object that does not exist is named alone: the address of the request was right.
+        """
+        if self.code == "not_found" and self.faults:
+            missing = self.faults[0].message[language]
+            return f"{missing[:1].upper()}{missing[1:]}."
         values = {
             name: value[language] if isinstance(value, Mapping) else value
             for name, value in self.values.items()

@@ -135,10 +135,10 @@ async def test_an_account_from_its_code_to_its_second_factor(door: Door) -> None
 @pytest.mark.parametrize(
     ("method", "path", "said"),
     [
-        ("DELETE", "tokens/nix", "aucun jeton"),
-        ("POST", "users/nix/code", "aucun compte"),
-        ("POST", "users/nix/disable", "aucun compte"),
-        ("POST", "sources/nix/disable", "aucune source"),
+        ("DELETE", "tokens/nix", "Aucun jeton"),
+        ("POST", "users/nix/code", "Aucun compte"),
+        ("POST", "users/nix/disable", "Aucun compte"),
+        ("POST", "sources/nix/disable", "Aucune source"),
     ],
 )
 async def test_an_unknown_name_is_reported_as_such(
