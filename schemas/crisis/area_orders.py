@@ -1,12 +1,12 @@
 """Orders to leave or to shelter that name communes or an area, and the sites inside. Rule D102."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import ClassVar, Final
 
 from pydantic import Field
 
 from schemas.base import Instant, Model, RowFact, optional, register_message
-from schemas.words import SiteStatus
+from schemas.words import EventType, SiteStatus
 
 AREA_ORDER: Final = "area_order"
 """Kind of the task that asks a site whether an order concerns it, and template of its message."""
@@ -14,6 +14,11 @@ CONCERNED: Final = "concerned"
 """Outcome of that task: the order holds at the site, as if it had been named."""
 NOT_CONCERNED: Final = "not_concerned"
 """Outcome of that task: the order does not hold at the site."""
+AREA_ORDERS: Final[Mapping[EventType, SiteStatus]] = {
+    EventType.EVACUATION: SiteStatus.EVACUATED,
+    EventType.SHELTER_IN_PLACE: SiteStatus.SHELTERING,
+}
+"""Type of a report that gives an order → the order."""
 
 
 class AreaOrderRow(Model):

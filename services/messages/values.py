@@ -8,6 +8,7 @@ from typing import Final
 from schemas.base import Instant
 from schemas.callouts import AGENT
 from schemas.continuity import CardReference
+from schemas.crisis.area_orders import AREA_ORDER
 from schemas.delivery import NotificationRow
 from services.messages.names import MessageNames
 from services.messages.phrases import Phrases, cut_words, describe_reason
@@ -112,7 +113,12 @@ class PlaceText:
 
 
 def describe_incident(facts: Facts, phrases: Phrases) -> str:
-    """Return the kind of an incident in words, or "" without a known incident."""
+    """Return the kind of an incident in words, or "" without a known incident.
+
+    An incident without a kind of its own is called after its event, or its order for an area.
+    """
+    if order := phrases.term("area_orders", facts.get("area_order")):
+        return order
     kind = phrases.term("kinds", facts.get("kind"))
     event = phrases.term("events", facts.get("event"))
     if kind is None:
@@ -202,9 +208,7 @@ class MessageValues:
         """Return every value that a template may use."""
         row, names, phrases, facts = self.row, self.names, self.phrases, self.row.values
         level, place = int(row.level), describe_place(facts, names, phrases)
-        what = describe_incident(facts, phrases) or (
-            phrases.word("incident") if row.template in CALL_TEMPLATES else ""
-        )
+        what = self._describe_incident()
         where = place.counted if brevity >= Brevity.COUNTED else place.where
         if brevity is Brevity.SHORTEST:
             where = place.shortest or where
@@ -327,6 +331,14 @@ class MessageValues:
             else "",
             "at": self.time(row.planned_at),
         }
+
+    def _describe_incident(self) -> str:
+        """Return the incident in words; "" in a question about the order that it is called after."""
+        if self.row.template == AREA_ORDER and "area_order" in self.row.values:
+            return ""
+        what = describe_incident(self.row.values, self.phrases)
+        is_call = self.row.template in CALL_TEMPLATES
+        return what or (self.phrases.word("incident") if is_call else "")
 
     def _level_before(self) -> int | None:
         lowered_from = self.row.values.get("from")

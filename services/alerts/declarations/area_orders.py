@@ -13,13 +13,14 @@ from schemas.base import Instant, copy_with
 from schemas.calling import NotificationPlanned, NotificationWithdrawn, RoleUncovered
 from schemas.crisis.area_orders import (
     AREA_ORDER,
+    AREA_ORDERS,
     CONCERNED,
     NOT_CONCERNED,
     AreaOrderChanged,
     AreaOrderRow,
 )
 from schemas.crisis.causes import Cause
-from schemas.words import Answer, EventType, SiteStatus, TaskState
+from schemas.words import Answer, SiteStatus, TaskState
 from services.alerts.causes import cause_lifecycle, restoration
 from services.alerts.causes.site_status import LIFTED
 from services.alerts.decision import (
@@ -49,10 +50,6 @@ GATHER_MS: Final = 10_000
 Channels fail for many sites at once, and a short answer to one of many calls would hit any of them.
 """
 """Sites that one input asks or tells: their effects must fit into one Transaction."""
-_STATUS_BY_TYPE: Final = {
-    EventType.EVACUATION: SiteStatus.EVACUATED,
-    EventType.SHELTER_IN_PLACE: SiteStatus.SHELTERING,
-}
 _OPEN_TASKS: Final = (TaskState.OPEN, TaskState.TAKEN)
 
 
@@ -74,7 +71,7 @@ def update_area_orders(draft: AlertsDecision) -> None:
     """
     for id in tuple(draft.stirred):
         cause = draft.state.causes[id]
-        if cause.site is None and cause.type in _STATUS_BY_TYPE:
+        if cause.site is None and cause.type in AREA_ORDERS:
             _review_order(draft, cause)
     for row in tuple(draft.state.area_orders.values()) if draft.reopened else ():
         if row.ended_at is None and draft.resolve_incident(row.incident) in draft.reopened:
@@ -144,7 +141,7 @@ def _build_row(
     return AreaOrderRow(
         id=cause.id,
         incident=cause.incident,
-        order=_STATUS_BY_TYPE[cause.type],
+        order=AREA_ORDERS[cause.type],
         report=report.id,
         source=report.source,
         ordered_at=report.occurred_at,

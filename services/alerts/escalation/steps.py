@@ -18,8 +18,9 @@ from schemas.calling import (
     WaveRow,
 )
 from schemas.crisis.actions import ActionRow
+from schemas.crisis.area_orders import AREA_ORDERS
 from schemas.reference import Wave
-from schemas.words import ActionPriority, Channel, IncidentState
+from schemas.words import ActionPriority, Channel, EventType, IncidentState
 from services.alerts.causes.cause_lifecycle import list_placeless_causes
 from services.alerts.decision import AlertsDecision
 from services.alerts.escalation.oncall import (
@@ -372,16 +373,17 @@ def build_message_values(
         "since": row.opened_at,
         "places": ",".join(row.communes[:MAX_NAMED_COMMUNES]) or None,
     }
-    orders = draft.state.area_orders.values()
-    is_for_area = any(o.ended_at is None and o.incident == row.id for o in orders)
-    if len(row.members) == 1 and not is_for_area:
+    orders = [o for o in draft.state.area_orders.values() if o.incident == row.id]
+    if len(row.members) == 1 and all(o.ended_at is not None for o in orders):
         values["only_site"] = row.members[0]
     if (event := _find_gravest_event(draft, row)) is not None:
-        values["event"] = event
+        values["event"] = event.value
+        if "only_site" not in values and AREA_ORDERS.get(event) in {o.order for o in orders}:
+            values["area_order"] = AREA_ORDERS[event].value
     return values
 
 
-def _find_gravest_event(draft: AlertsDecision, row: IncidentRow) -> str | None:
+def _find_gravest_event(draft: AlertsDecision, row: IncidentRow) -> EventType | None:
     """Return the gravest event of an incident with a family that does not tell the event."""
     if row.kind != UNSPECIFIC_KIND:
         return None
@@ -399,7 +401,7 @@ def _find_gravest_event(draft: AlertsDecision, row: IncidentRow) -> str | None:
         if is_confirmed(r) and is_current_word(r) and r.type not in SILENT_REPORT_TYPES
     ]
     gravest = max(causes or placeless or reports, default=None)
-    return None if gravest is None else gravest[2].value
+    return None if gravest is None else gravest[2]
 
 
 def list_called_people(

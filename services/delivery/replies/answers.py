@@ -54,6 +54,7 @@ COPIED_VALUES: Final = (
     "since",
     "site",
     "order",
+    "area_order",
     "task",
 )
 """Values that the help copies from the call, to show which call it is about."""

@@ -620,3 +620,21 @@ def test_calls_name_the_communes_of_the_order_after_the_first_yes(scene: Scene) 
     assert later
     assert {f.values.get("only_site") for f in later} == {None}
     assert {f.values["places"] for f in later} == {COMMUNE}
+
+
+@pytest.mark.parametrize(
+    ("type", "event"), [("evacuation", "evacuated"), ("shelter_in_place", "sheltering")]
+)
+def test_calls_for_an_order_say_that_it_is_for_an_area(scene: Scene, type: str, event: str) -> None:
+    """They spoke of an incident at a site, and the officer asked which one."""
+    order(scene, 1, type)
+    waves = [f for f in scene.named(NotificationPlanned) if f.template == "incident_wave"]
+    assert waves
+    assert {f.values.get("area_order") for f in (*waves, *calls(scene))} == {event}
+
+
+def test_a_call_for_an_order_at_a_site_is_for_no_area(scene: Scene) -> None:
+    scene.report(1, "evacuation", "cen-1", severity=5, source="pompiers")
+    waves = [f for f in scene.named(NotificationPlanned) if f.template == "incident_wave"]
+    assert waves
+    assert {f.values.get("area_order") for f in waves} == {None}

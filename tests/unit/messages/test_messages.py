@@ -201,6 +201,43 @@ def test_an_incident_of_a_site_names_its_event() -> None:
     assert "Incident sur un site : évacuation, Siège, Nanterre" in said(values=values).sms
 
 
+def test_a_call_for_an_order_in_an_area_says_so_on_every_channel() -> None:
+    values = POWER | {
+        "kind": "site",
+        "event": "evacuation",
+        "area_order": "evacuated",
+        "members": 0,
+        "communes": 1,
+        "places": "92050",
+    }
+    text = said(values=values)
+    assert text.sms.startswith("Vigie N3 : Consigne d'évacuation, Nanterre, depuis 09:40.")
+    assert "Consigne d’évacuation, Nanterre" in text.voice
+    assert text.subject.startswith("Vigie N3 – Consigne d’évacuation, Nanterre")
+    assert "Quoi\u00a0: Consigne d’évacuation\n" in text.plain()
+    assert text.push_title.startswith("N3 – Consigne d’évacuation")
+    assert "Incident sur un site" not in every_text(text)
+    sheltering = said(values=values | {"event": "shelter_in_place", "area_order": "sheltering"})
+    assert "Consigne de confinement, Nanterre" in sheltering.sms
+
+
+def test_the_question_about_an_order_names_it_once() -> None:
+    values = POWER | {
+        "kind": "site",
+        "event": "evacuation",
+        "area_order": "evacuated",
+        "places": "92050",
+        "communes": 1,
+        "site": "cen-1",
+        "order": "evacuated",
+        "ordered_at": T0,
+        "task": "t1",
+    }
+    text = said(template="area_order", role="responsable_site", values=values)
+    assert "Siège : évacuation, Nanterre, depuis 09:42. Votre site" in text.sms
+    assert "ncident sur un site" not in every_text(text)
+
+
 def test_a_fourth_commune_is_counted() -> None:
     values = POWER | {"communes": 7, "places": "92026,92050,92062,92004"}
     assert "Courbevoie, Nanterre, Puteaux et 4 autres communes" in said(values=values).sms
