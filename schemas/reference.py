@@ -535,6 +535,13 @@ class Request(Model):
     text_en: str | None = Field(default=None, max_length=80)
 
 
+class MeetingPoint(Model):
+    """A place where the crisis cell meets."""
+
+    name: str = Field(min_length=1, max_length=120)
+    site: str | None = optional("site in which it lies: nobody meets there while that is barred")
+
+
 class Reaching(Model):
     """Contact points of the crisis cell, for messages and the answer page.
 
@@ -542,7 +549,12 @@ class Reaching(Model):
     """
 
     cell_phone: str | None = None
-    meeting_point: str | None = None
+    meeting_point: str | None = Field(default=None, description="the only one, without a site")
+    meeting_points: tuple[MeetingPoint, ...] = Field(
+        default=(),
+        exclude_if=lambda points: not points,
+        description="several, the usual one first; absent with a single one without a site",
+    )
     bridges: dict[int, str] = Field(
         default_factory=dict, description="level → number and code of the conference bridge"
     )

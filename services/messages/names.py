@@ -56,7 +56,8 @@ class MessageNames:
     bridges: Mapping[int, str] = field(default_factory=dict)
     """Level → conference bridge."""
     cell_phone: str | None = None
-    meeting_point: str | None = None
+    meeting_points: tuple[ref.MeetingPoint, ...] = ()
+    """Places where the cell meets, the usual one first."""
     territory: str = ""
 
     @classmethod
@@ -111,7 +112,7 @@ class MessageNames:
                     asks=asks,
                     bridges=policy.reach.bridges,
                     cell_phone=policy.reach.cell_phone,
-                    meeting_point=policy.reach.meeting_point,
+                    meeting_points=_list_meeting_points(policy.reach),
                 )
             case _:
                 return self
@@ -141,7 +142,7 @@ class MessageNames:
             "asks": {key: list(ask) for key, ask in self.asks.items()},
             "bridges": {str(level): bridge for level, bridge in self.bridges.items()},
             "cell_phone": self.cell_phone,
-            "meeting_point": self.meeting_point,
+            "meeting_points": [one.model_dump() for one in self.meeting_points],
             "territory": self.territory,
         }
 
@@ -149,7 +150,8 @@ class MessageNames:
     def load(cls, dump: Any) -> Self:
         """Load the result of `dump`.
 
-        Also accepts the pair of roles and levels of earlier versions.
+        Also accepts the pair of roles and levels of earlier versions, and their single place of
+        meeting.
         """
         if isinstance(dump, list):
             roles, levels = dump
@@ -161,7 +163,20 @@ class MessageNames:
             name: {int(level): text for level, text in dump[name].items()}
             for name in ("levels", "bridges")
         }
-        return cls(**(dump | pairs | by_level))
+        fields = dict(dump)
+        single_place = fields.pop("meeting_point", None)
+        points = fields.get("meeting_points", ())
+        if single_place is not None:
+            points = ({"name": single_place},)
+        places = {"meeting_points": tuple(ref.MeetingPoint.model_validate(one) for one in points)}
+        return cls(**(fields | pairs | by_level | places))
+
+
+def _list_meeting_points(reach: ref.Reaching) -> tuple[ref.MeetingPoint, ...]:
+    """Return the places where the cell meets, of a list or of a single text."""
+    if reach.meeting_points or reach.meeting_point is None:
+        return reach.meeting_points
+    return (ref.MeetingPoint(name=reach.meeting_point),)
 
 
 _PAIRS: Final = ("sites", "poles", "activities", "asks", "resources", "obligations")

@@ -100,7 +100,10 @@ def load_territory(folder: Path) -> Territory:
 
     try:
         communes = read_communes(source("communes.csv"))
-        kinds = {r["kind"] for _, r in SourceFile(folder, "sites.csv", []).rows()}
+        kinds_by_site = {
+            r["site_id"]: r["kind"] for _, r in SourceFile(folder, "sites.csv", []).rows()
+        }
+        kinds = {*kinds_by_site.values()}
         activity_section = read_activities(source("activities.yaml"), kinds)
         activities = activity_section.activities
         pole_ids = {p.id for p in activity_section.poles}
@@ -116,7 +119,7 @@ def load_territory(folder: Path) -> Territory:
                 ladders,
                 spared_systems,
                 {a.id for a in activities},
-                kinds,
+                kinds_by_site,
                 source("vacances_scolaires.csv"),
             )
             if ladders

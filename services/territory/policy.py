@@ -1,6 +1,6 @@
 """Read levels, escalations, calendars and time limits of `escalade.yaml`, and `canaux.yaml`."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from holidays import country_holidays
@@ -226,9 +226,10 @@ def read_policy(
     doc: Any,
     spared_systems: list[str],
     activities: set[str],
-    kinds: set[str],
+    sites: Mapping[str, str],
     school: SourceFile,
 ) -> ref.Escalation | None:
+    """Read the policy; `sites` gives the kind of each site."""
     groups = {
         name: tuple(to_plain_value(who)) if not isinstance(who, str) else ()
         for name, who in doc.get("groupes", {}).items()
@@ -253,7 +254,7 @@ def read_policy(
                 find_line(doc["horloges_locales"], k),
                 f"local clock of {activity!r}: no such activity",
             )
-    for kind in sorted({*to_plain_value(doc.get("fermeture_ordinaire", []))} - kinds):
+    for kind in sorted({*to_plain_value(doc.get("fermeture_ordinaire", []))} - {*sites.values()}):
         f.fault(
             find_line(doc, "fermeture_ordinaire"), f"ordinary closures: no site is of kind {kind!r}"
         )
@@ -333,7 +334,7 @@ def read_policy(
         working_time=_read_working_time(doc),
         **_read_reassignment(doc),
         asks=_read_requests(f, doc, roles),
-        reach=_read_contact_points(doc),
+        reach=_read_contact_points(f, doc, sites),
         stale_answer={"after_min": to_plain_value(doc["accuse_perime"]["apres_min"])}
         if "accuse_perime" in doc
         else None,
@@ -390,7 +391,7 @@ def _read_requests(f: SourceFile, doc: Any, roles: Collection[str]) -> list[dict
     ]
 
 
-def _read_contact_points(doc: Any) -> dict[str, Any]:
+def _read_contact_points(f: SourceFile, doc: Any, sites: Collection[str]) -> dict[str, Any]:
     """Read the contact points of the crisis cell, without those that are not filled in."""
     contact_fields = doc.get("joindre", {})
     bridges = {
@@ -398,9 +399,31 @@ def _read_contact_points(doc: Any) -> dict[str, Any]:
     }
     return {
         "cell_phone": _read_text_or_none(contact_fields.get("telephone_cellule")),
-        "meeting_point": _read_text_or_none(contact_fields.get("lieu")),
+        **_read_meeting_points(f, contact_fields, sites),
         "bridges": {level: text for level, text in bridges.items() if text is not None},
     }
+
+
+def _read_meeting_points(
+    f: SourceFile, contact_fields: Any, sites: Collection[str]
+) -> dict[str, Any]:
+    """Read the places where the cell meets: one text, or a list of texts and of sites by name."""
+    places = contact_fields.get("lieu")
+    if not isinstance(places, list):
+        return {"meeting_point": _read_text_or_none(places)}
+    points = []
+    for k, place in enumerate(places):
+        fields = place if isinstance(place, dict) else {"nom": place}
+        name, site = _read_text_or_none(fields.get("nom")), fields.get("site")
+        if site is not None and site not in sites:
+            f.fault(find_line(places, k), f"meeting point: no such site {str(site)!r}")
+        if unknown_keys := fields.keys() - {"nom", "site"}:
+            f.fault(find_line(places, k), f"meeting point: unknown {', '.join(unknown_keys)}")
+        if name is not None:
+            points.append({"name": name, "site": site})
+        elif "nom" not in fields:
+            f.fault(find_line(places, k), "meeting point: `nom` is missing")
+    return {"meeting_points": points}
 
 
 def _read_text_or_none(text: Any) -> str | None:

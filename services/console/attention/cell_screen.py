@@ -157,7 +157,7 @@ async def build_cell_page(x: ScreenData) -> dict[str, Any]:
         "unready": await _list_unready(x),
         "own_function": find_shell_function(x, staffing),
         "functions": list_functions(x, staffing),
-        "reach": build_reaching_points(x.reference.message_names),
+        "reach": build_reaching_points(x.reference.message_names, await x.queries.meeting_place()),
         "doubts": doubts,
         "first_words": first,
         "read_reports": (first.report,) if first else (),

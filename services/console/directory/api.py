@@ -45,7 +45,7 @@ async def get_directory(
     return DirectoryState(
         realm=reader.realm,
         at=to_datetime(at),
-        cell=build_reaching_points(reference.message_names),
+        cell=build_reaching_points(reference.message_names, await reader.model.meeting_place()),
         items=list_role_holders(schedule, at, role),
         partners=[p for p in partners if domain in (None, p.domain)],
     )

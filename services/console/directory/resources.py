@@ -1,6 +1,7 @@
 """Resources of the directory. Rule D89."""
 
 from datetime import date
+from typing import Literal, TypeAlias
 
 from pydantic import Field
 
@@ -58,11 +59,32 @@ class LevelBridge(Resource):
     bridge: PhoneLink | None
 
 
+SiteBar: TypeAlias = Literal[
+    "closed", "evacuated", "sheltering", "area_evacuated", "area_sheltering"
+]
+"""Reason why nobody meets at a site; `area_…` is an order for the area around it."""
+
+
+class PassedOverPoint(Resource):
+    """A meeting point in a site that is barred now."""
+
+    name: str
+    why: SiteBar
+
+
+class MeetingPlace(Resource):
+    """The first meeting point that nothing bars; no name if there is none, or none is known."""
+
+    name: str | None
+    passed_over: list[PassedOverPoint]
+
+
 class ReachingPoints(Resource):
     """Ways to reach the crisis cell."""
 
     phone: PhoneLink | None
-    meeting_point: str | None
+    meeting_point: str | None = Field(description="the first that nothing bars")
+    passed_over: list[PassedOverPoint] = Field(description="meeting points before it")
     bridges: list[LevelBridge]
 
 

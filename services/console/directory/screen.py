@@ -114,7 +114,7 @@ async def build_directory_page(x: ScreenData) -> dict[str, Any]:
     return {
         "q": q,
         "domain": domain,
-        "cell": build_reaching_points(x.reference.message_names),
+        "cell": build_reaching_points(x.reference.message_names, await x.queries.meeting_place()),
         "view": build_directory_view(items, partners, x.reference.poles, x.sites, q, domain),
         "shown": person,
         "unknown": bool(person_token) and person is None,

@@ -11,6 +11,7 @@ from schemas.people.directory import Contact, ContactPoint
 from schemas.words import Channel, Level
 from services.console.directory.resources import (
     LevelBridge,
+    MeetingPlace,
     Partner,
     PersonEntry,
     PersonPoint,
@@ -46,12 +47,13 @@ def build_address_link(point: ContactPoint) -> PhoneLink:
     return build_phone_link(point.address)
 
 
-def build_reaching_points(names: MessageNames) -> ReachingPoints:
+def build_reaching_points(names: MessageNames, meeting: MeetingPlace) -> ReachingPoints:
     """Return how to reach the cell, with the bridge of each level."""
     levels = [int(level) for level in Level if level]
     return ReachingPoints(
         phone=None if names.cell_phone is None else build_phone_link(names.cell_phone),
-        meeting_point=names.meeting_point,
+        meeting_point=meeting.name,
+        passed_over=meeting.passed_over,
         bridges=[
             LevelBridge(
                 level=level,

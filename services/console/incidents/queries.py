@@ -16,6 +16,8 @@ from schemas.crisis.area_orders import (
 )
 from schemas.words import EventType, TaskState
 from services.console import resources as r
+from services.console.directory.meeting import read_meeting_place
+from services.console.directory.resources import MeetingPlace
 from services.console.incidents.cap import CapWriter
 from services.console.incidents.merging import (
     find_standing_incident,
@@ -184,6 +186,12 @@ class IncidentQueries(QueryBase):
     async def sheltering_sites(self) -> frozenset[str]:
         """Return the sites that nobody leaves: they shelter, or have to. Rules D78 and D102."""
         return await find_sheltering_sites((await self.read()).picture)
+
+    async def meeting_place(self) -> MeetingPlace:
+        """Return where the crisis cell meets now. Rule D89."""
+        picture = (await self.read()).picture
+        points = picture.reference.message_names.meeting_points
+        return await read_meeting_place(picture, points)
 
     async def area_order_of(self, task: r.Task) -> AreaOrderRow | None:
         """Return the order that a task asks about."""

@@ -254,6 +254,7 @@ class AnswerPage:
             "facts": collect_call_facts(
                 notification, calls, reference.message_names, names, _, now
             ),
+            "meeting": await queries.meeting_place(),
             "safety": self._queries.headcount_answer(notification.id) if answer else None,
             "ended_at": await self._find_end(queries, notification),
             "refusal": refusal,

@@ -47,7 +47,6 @@ class CallFacts:
     answered: tuple[CallAnswer, ...]
     phone: PhoneLink | None
     bridge: PhoneLink | None
-    meeting_point: str | None
     incident: str | None
     """Address of the incident; reading it needs a login."""
     colleagues: tuple[tuple[str, str], ...]
@@ -108,7 +107,6 @@ def collect_call_facts(
         bridge=build_phone_link(message_names.bridges[notification.level])
         if notification.level in message_names.bridges
         else None,
-        meeting_point=message_names.meeting_point,
         incident=_build_incident_address(notification),
         colleagues=_list_colleagues(notification, names, _),
     )

@@ -30,6 +30,14 @@ SITE_STATUS = {
     SiteStatus.SHELTERING: N_("Confiné"),
     SiteStatus.UNKNOWN: N_("Sans nouvelles"),
 }
+SITE_BAR = {
+    "closed": N_("site fermé"),
+    "evacuated": N_("site évacué"),
+    "sheltering": N_("site confiné"),
+    "area_evacuated": N_("zone à évacuer"),
+    "area_sheltering": N_("zone confinée"),
+}
+"""Reason why nobody meets at a site. Rule D89."""
 ACTIVITY_STATE = {
     ActivityState.NOMINAL: N_("Nominale"),
     ActivityState.THREATENED: N_("Menacée"),

@@ -163,6 +163,17 @@ def _with_phone(held: Held) -> Held:
     return held
 
 
+async def test_an_answer_leads_to_the_first_meeting_point_that_nothing_bars() -> None:
+    """The page sent people into an evacuated building."""
+    realm_state = called("answered", answer="ack")
+    closed = {"id": "cen-1", "status": "closed", "since": 0, "capacity_pct": 0}
+    realm_state.put("sites", closed)
+    browser, _ = answering(realm_state, "applied")
+    page_text = words((await browser.get(f"/a/{token()}")).text)
+    assert "Lieu de réunion : Salle de repli, Rueil-Malmaison" in page_text
+    assert "Écarté : Siège, Nanterre, salle de crise (site fermé)" in page_text
+
+
 async def test_an_ended_call_gives_the_telephone_of_the_cell() -> None:
     """The page of a closed, merged or lowered incident named nobody to call."""
     browser, _ = answering(_with_phone(called("superseded", withdrawn="merged")), "applied")

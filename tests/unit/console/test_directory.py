@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 
 from schemas import reference as ref
+from schemas.alerts import SiteRow
 from schemas.base import DAY_MS
+from schemas.crisis.area_orders import AreaOrderRow
 from schemas.people.directory import Contact, ContactPoint
-from schemas.words import Channel
+from schemas.words import Channel, SiteStatus
+from services.console.directory.meeting import choose_meeting_place, list_site_bars
+from services.console.directory.resources import MeetingPlace
 from services.console.directory.view import build_phone_link, build_reaching_points, list_partners
 from services.console.i18n import get_translator
 from services.messages import MessageNames
@@ -167,9 +172,82 @@ def test_the_code_of_a_bridge_stays_out_of_its_link() -> None:
 
 def test_every_level_has_a_bridge_or_waits_for_one() -> None:
     names = MessageNames(bridges={3: "01 40 00 00 00"})
-    points = build_reaching_points(names)
+    points = build_reaching_points(names, MeetingPlace(name=None, passed_over=[]))
     assert [b.level for b in points.bridges if b.bridge is not None] == [3]
     assert [b.level for b in points.bridges] == [1, 2, 3, 4]
+
+
+HEADQUARTERS = ref.MeetingPoint(name="Siège", site="cen-1")
+FALLBACK = ref.MeetingPoint(name="Salle de repli", site="sit-02")
+CAFE = ref.MeetingPoint(name="Mairie de Nanterre")
+
+
+def _site(id: str, status: SiteStatus, **changes: Any) -> SiteRow:
+    return SiteRow(id=id, status=status, since=NOW, capacity_pct=0, **changes)
+
+
+def _area_order(*sites: str, order: SiteStatus, **changes: Any) -> AreaOrderRow:
+    return AreaOrderRow(
+        id="o-1",
+        incident=None,
+        order=order,
+        report="r-1",
+        source="prefecture",
+        ordered_at=NOW,
+        sites=sites,
+        **changes,
+    )
+
+
+@pytest.mark.parametrize(
+    ("site", "why"),
+    [
+        (_site("cen-1", SiteStatus.CLOSED), "closed"),
+        (_site("cen-1", SiteStatus.EVACUATED), "evacuated"),
+        (_site("cen-1", SiteStatus.CLOSED, left_at=NOW), "evacuated"),
+        (_site("cen-1", SiteStatus.SHELTERING), "sheltering"),
+        (_site("cen-1", SiteStatus.EVACUATED, all_clear_at=NOW), None),
+        (_site("cen-1", SiteStatus.DEGRADED), None),
+        (_site("cen-2", SiteStatus.CLOSED), None),
+    ],
+)
+def test_the_cell_meets_at_the_first_place_that_nothing_bars(
+    site: SiteRow, why: str | None
+) -> None:
+    place = choose_meeting_place((HEADQUARTERS, FALLBACK), list_site_bars([site], []))
+    assert place.name == ("Siège" if why is None else "Salle de repli")
+    assert [one.why for one in place.passed_over] == ([] if why is None else [why])
+
+
+@pytest.mark.parametrize("order", [SiteStatus.EVACUATED, SiteStatus.SHELTERING])
+def test_the_cell_meets_in_no_area_of_an_order(order: SiteStatus) -> None:
+    bars = list_site_bars([], [_area_order("cen-1", "sit-02", order=order)])
+    place = choose_meeting_place((HEADQUARTERS, FALLBACK), bars)
+    assert place.name is None
+    assert {one.why for one in place.passed_over} == {f"area_{order}"}
+    assert choose_meeting_place((HEADQUARTERS, CAFE), bars).name == CAFE.name
+    ended = list_site_bars([], [_area_order("cen-1", order=order, ended_at=NOW)])
+    outside = list_site_bars([], [_area_order("cen-1", order=order, outside=("cen-1",))])
+    assert ended == outside == {}
+
+
+async def test_the_pages_say_where_the_cell_meets_and_why_not_at_its_usual_place() -> None:
+    closed = realm()
+    closed.put("sites", _site("cen-1", SiteStatus.EVACUATED).model_dump(mode="json"))
+    for realm_state, text in (
+        (realm(), "Siège, Nanterre, salle de crise"),
+        (
+            closed,
+            "Salle de repli, Rueil-Malmaison Écarté : Siège, Nanterre, salle de crise (site évacué)",
+        ),
+    ):
+        realm_state.put("levels", {"id": "territory", "level": 3, "since": NOW, "version": 2})
+        browser, _ = browsing(realm_state)
+        for path in ("/annuaire", "/"):
+            assert f"Lieu de réunion {text}" in await shown(browser, path), path
+        cell = (await browser.get(f"/api/v1/directory?realm={REALM}")).json()["cell"]
+        assert text.startswith(cell["meeting_point"])
+        assert len(cell["passed_over"]) == int(realm_state is closed)
 
 
 def test_the_shipped_partners_hold_no_number() -> None:

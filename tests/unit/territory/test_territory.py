@@ -14,8 +14,10 @@ from schemas.base import parse_closed
 from schemas.predicates import list_measured
 from schemas.reference import (
     EscalationPolicy,
+    MeetingPoint,
     Plans,
     PublishReference,
+    Reaching,
     ReferencePublished,
     collect_plan_contents,
 )
@@ -132,6 +134,18 @@ def test_arguments_of_a_metric_are_not_confused_with_operator_and_value() -> Non
             "canaux: [sms, voix], accuse_min: 10",
             "canaux: [sms, vocal], accuse_min: 10",
             "'vocal' is not a channel",
+        ),
+        (
+            "escalade.yaml",
+            'salle de crise", site: cen-1}',
+            'salle de crise", site: cen-99}',
+            "meeting point: no such site 'cen-99'",
+        ),
+        (
+            "escalade.yaml",
+            "site: sit-02}",
+            "lieu: sit-02}",
+            "meeting point: unknown lieu",
         ),
         (
             "plans.yaml",
@@ -605,3 +619,23 @@ def test_an_obligation_that_cannot_run_is_refused(
 def test_a_territory_needs_no_obligations(folder: Path) -> None:
     (folder / "obligations.yaml").unlink()
     assert "obligations" not in {section.section for section in load_territory(folder).sections}
+
+
+def test_one_meeting_point_may_be_a_text_alone(folder: Path) -> None:
+    path = folder / "escalade.yaml"
+    text = path.read_text(encoding="utf-8")
+    start, end = text.index("  lieu: "), text.index("  ponts: ")
+    for lieu, expected in (
+        ("Salle A", Reaching(meeting_point="Salle A")),
+        ("À COMPLÉTER", Reaching()),
+        (
+            '["Salle A", {nom: "À COMPLÉTER", site: cen-1}]',
+            Reaching(meeting_points=(MeetingPoint(name="Salle A"),)),
+        ),
+    ):
+        path.write_text(f"{text[:start]}  lieu: {lieu}\n{text[end:]}", encoding="utf-8")
+        reach = load_territory(folder).policy.reach
+        assert (reach.meeting_point, reach.meeting_points) == (
+            expected.meeting_point,
+            expected.meeting_points,
+        )
