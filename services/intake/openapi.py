@@ -52,8 +52,8 @@ _RECEIPT_FIELDS: Final[dict[str, Any]] = {
 _WARNINGS: Final[dict[str, Any]] = {
     "type": "array",
     "description": (
-        "what is unknown about the place: the report is accepted all the same, and a person "
-        "links it or asks its sender"
+        "what is unknown about the place, or a value: the report is accepted all the same, and a "
+        "person links it or asks its sender"
     ),
     "items": {
         "type": "object",

@@ -49,6 +49,8 @@ def cap(
         return
     for report in answer["reports"]:
         typer.echo(report["report_id"])
+    for warning in answer.get("warnings", ()):
+        typer.secho(f"accepted, but {warning['field']}: {warning['detail']}", err=True)
     if not answer["reports"]:
         typer.echo(answer["detail"])
 

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from codecs import BOM_UTF8
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -53,6 +54,7 @@ from services.intake.reports.native import (
     prepare_report,
 )
 from services.runtime.http.problems import (
+    FieldFault,
     Language,
     Problem,
     ProblemError,
@@ -101,12 +103,17 @@ def check_content_type(scope: Scope) -> str:
     return JSON
 
 
+def list_warnings(warnings: Iterable[FieldFault], language: Language) -> dict[str, Any]:
+    """Return the `warnings` of a 202, or nothing without any."""
+    documents = [
+        {"field": w.field, "code": w.code, "detail": w.message[language]} for w in warnings
+    ]
+    return {"warnings": documents} if documents else {}
+
+
 def describe_receipt(receipt: AcceptanceReceipt, language: Language = "fr") -> dict[str, Any]:
     """Return the body of a 202."""
-    warnings = [
-        {"field": w.field, "code": w.code, "detail": w.message[language]} for w in receipt.warnings
-    ]
-    return ({"warnings": warnings} if warnings else {}) | {
+    return list_warnings(receipt.warnings, language) | {
         "report_id": receipt.report_id,
         "realm": receipt.realm,
         "recorded_at": format_time(receipt.recorded_at),

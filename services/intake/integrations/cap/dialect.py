@@ -5,7 +5,7 @@ An Update or Cancel affects the reports of earlier messages (rule D3, updates an
 
 import asyncio
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -30,8 +30,8 @@ from services.intake.integrations.signals import ForwardedReport, shorten_key
 from services.intake.reports.acceptance import RETRY_S, AcceptanceReceipt, RawBody
 from services.intake.reports.deduplication import AnswerIndex, KnownReport
 from services.intake.reports.geography import Location, TerritoryMap, build_circle, build_polygon
-from services.intake.reports.reports_api import describe_receipt
-from services.runtime.http.problems import Problem, ProblemError, build_fault
+from services.intake.reports.reports_api import describe_receipt, list_warnings
+from services.runtime.http.problems import FieldFault, Problem, ProblemError, build_fault
 from services.runtime.http.request_headers import choose_language
 from services.runtime.identity.permissions import Permission
 from services.runtime.identity.principals import Principal, Source
@@ -64,6 +64,8 @@ class CapResult:
     """Receipts of a message, or the reason why there are none."""
 
     receipts: list[AcceptanceReceipt]
+    warnings: tuple[FieldFault, ...] = ()
+    """Values that Vigie does not know; the reports carry them in their text."""
     nothing: tuple[str, str] = (
         "rien dans ce message ne concerne le territoire",
         "this message does not concern the territory",
@@ -121,19 +123,20 @@ class CapIntegration:
         ).realm
         realm = self._realm(message, source, request.query.get("realm") or own)
         if (why := _UNREPORTED_STATUSES.get(message.status)) is not None:
-            return CapResult([], why)
+            return CapResult([], nothing=why)
         telling = _MessageConversion(
             message, verdict, source, realm, self._ledger, datetime.now(UTC)
         )
         if telling.came_too_late():
-            return CapResult([], _TOO_LATE)
+            return CapResult([], nothing=_TOO_LATE)
         unheard, reports = telling.unheard(), telling.build_reports(places)
         results = await machines.take_all(principal, source, self.NAME, request, reports)
         try:
             self._ledger.outdate(realm, source.id, unheard)
         except sqlite3.Error as error:
             raise ProblemError("storage", retry_after_s=RETRY_S) from error
-        return CapResult([r for r in results if isinstance(r, AcceptanceReceipt)])
+        receipts = [r for r in results if isinstance(r, AcceptanceReceipt)]
+        return CapResult(receipts, _list_warnings(event for event, _ in places))
 
     def _read(
         self, body: bytes, source: Source
@@ -178,27 +181,36 @@ class CapIntegration:
 
     def build_reply(self, request: IntegrationRequest, outcome: CapResult) -> Reply:
         """Answer 202 with the first receipt and all of them, or with the reason for none."""
+        language = choose_language(request.headers.get("accept-language"))
+        warnings = list_warnings(outcome.warnings, language)
         if not outcome.receipts:
-            return Reply(
-                202,
-                {
-                    "reports": [],
-                    "detail": outcome.nothing[
-                        choose_language(request.headers.get("accept-language")) == "en"
-                    ],
-                },
-            )
+            detail = outcome.nothing[language == "en"]
+            return Reply(202, {"reports": [], "detail": detail} | warnings)
         documents = [describe_receipt(r) for r in outcome.receipts]
         headers = (
             ((b"idempotency-replayed", b"true"),)
             if all(r.is_replay for r in outcome.receipts)
             else ()
         )
-        return Reply(202, documents[0] | {"reports": documents}, headers)
+        return Reply(202, documents[0] | {"reports": documents} | warnings, headers)
 
     def build_refusal(self, problem: Problem) -> Reply | None:  # noqa: ARG002
         """Use the standard problem document."""
         return None
+
+
+def _list_warnings(events: Iterable[CapEvent]) -> tuple[FieldFault, ...]:
+    """Return one warning per code of Vigie with a value that it does not know."""
+    values = dict.fromkeys(pair for event in events for pair in event.unread)
+    return tuple(
+        build_fault(
+            name,
+            "unknown",
+            f"valeur inconnue : {value} ; le signalement est pris sans elle, et la porte en texte",
+            f"unknown value: {value}; the report is taken without it and carries it as text",
+        )
+        for name, value in values
+    )
 
 
 _TOO_LATE: Final = (
@@ -341,7 +353,7 @@ class _MessageConversion:
         references = [e.report_id for e in earlier]
         if not references and type_ is MsgType.UPDATE:
             references = [shorten_key(f"{r.key},{r.sent_ms}") for r in self._message.references]
-        body = self._body(event.type, event.severity, type_, info) | build_time_fields(
+        body = self._body(event.type, event.severity, type_, event) | build_time_fields(
             info, self._message.identity.sent_at, self._now
         )
         alias = self._alias(event.type, event.name) + (WITHDRAWN_SUFFIX if event.over else "")
@@ -361,7 +373,7 @@ class _MessageConversion:
         )
 
     def _body(
-        self, type_: str, severity: int, msg_type: MsgType, info: Info | None
+        self, type_: str, severity: int, msg_type: MsgType, event: CapEvent | None
     ) -> dict[str, Any]:
         body: dict[str, Any] = {
             "realm": self._realm,
@@ -369,14 +381,15 @@ class _MessageConversion:
             "severity": severity,
             "msg_type": msg_type,
         }
-        if info is not None:
+        if event is not None:
+            info = event.info
             certainty = (
                 "Possible"
                 if self._doubted and info.certainty in ("Observed", "Likely")
                 else info.certainty
             )
             body |= {"certainty": certainty, "urgency": info.urgency} | build_text_fields(
-                info, self._message.identity.sender
+                info, self._message.identity.sender, event.unread
             )
         elif self._doubted:
             body["certainty"] = "Possible"
@@ -438,7 +451,7 @@ class _MessageConversion:
         A calm colour in it applies. Otherwise, a person finds the event. Rule D3, updates and
         withdrawals.
         """
-        body = self._body(event.type, event.severity, MsgType.CANCEL, event.info) | {
+        body = self._body(event.type, event.severity, MsgType.CANCEL, event) | {
             "occurred_at": self._message.identity.sent_at.isoformat()
         }
         body |= {"alias": self._alias(event.type, event.name)} | self._place(event, location)

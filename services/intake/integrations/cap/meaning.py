@@ -4,8 +4,8 @@ Rules D1 to D3 (reports) and D9 (planned effects).
 """
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import blake2b
 from itertools import chain
@@ -20,6 +20,10 @@ from services.runtime.identity.principals import Rule, Source
 
 TYPE_CODE: Final = "vigie:type"
 """valueName of an eventCode with one of Vigie's event types, as Vigie emits it."""
+COLOUR_CODE: Final = "vigie:colour"
+"""valueName of a parameter with the colour of a vigilance."""
+MAX_UNREAD_CHARACTERS: Final = 64
+"""Characters of an unknown value that are shown."""
 _TYPES: Final = frozenset(t.value for t in EventType)
 _BY_CATEGORY: Final = {
     "Met": EventType.WEATHER_ALERT,
@@ -67,6 +71,8 @@ class CapEvent:
     phenomenon: str | None
     colour: str | None
     drop: bool
+    unread: tuple[tuple[str, str], ...] = ()
+    """Codes of Vigie with a value that it does not know, as (name, value)."""
 
     @property
     def info(self) -> Info:
@@ -94,16 +100,7 @@ def interpret_message(message: CapMessage, source: Source) -> list[CapEvent]:
         place = event.type.value, event.name
         names[place] = names.get(place, 0) + 1
         if (n := names[place]) > 1:
-            event = CapEvent(
-                event.infos,
-                event.type,
-                f"{event.name}-{n}",
-                event.site,
-                event.severity,
-                event.phenomenon,
-                event.colour,
-                event.drop,
-            )
+            event = replace(event, name=f"{event.name}-{n}")
         events.append(event)
     return events
 
@@ -196,6 +193,7 @@ def _build_event(message: CapMessage, blocks: tuple[Info, ...], source: Source) 
         phenomenon if weather else None,
         colour if weather else None,
         rule.drop,
+        tuple(_list_unread_codes(codes, rule)),
     )
 
 
@@ -211,7 +209,7 @@ def _hash_event_name(info: Info) -> str:
 def _choose_type(
     info: Info, codes: Mapping[str, str], vigilance: str | None, source: Source
 ) -> EventType:
-    if (own := codes.get(TYPE_CODE)) in _TYPES:
+    if (own := codes.get(TYPE_CODE, "").casefold()) in _TYPES:
         return EventType(own)
     if vigilance:
         return EventType.WEATHER_ALERT
@@ -230,8 +228,23 @@ def _read_phenomenon(codes: Mapping[str, str]) -> str | None:
 
 
 def _read_colour(codes: Mapping[str, str]) -> str | None:
-    parts = codes.get("vigie:colour", codes.get("awareness_level", "")).casefold().split(";")
-    return next((_COLOURS[p.strip()] for p in parts if p.strip() in _COLOURS), None)
+    own_colour = _parse_colour(codes.get(COLOUR_CODE, ""))
+    return own_colour or _parse_colour(codes.get("awareness_level", ""))
+
+
+def _parse_colour(text: str) -> str | None:
+    """Return the colour in a text such as `orange` or `3; orange; Severe`."""
+    parts = (part.strip() for part in text.casefold().split(";"))
+    return next((_COLOURS[part] for part in parts if part in _COLOURS), None)
+
+
+def _list_unread_codes(codes: Mapping[str, str], rule: Rule) -> Iterator[tuple[str, str]]:
+    """Yield codes of Vigie with an unknown value that no rule of the source replaces."""
+    own_type, own_colour = codes.get(TYPE_CODE, ""), codes.get(COLOUR_CODE, "")
+    if own_type and rule.type is None and own_type.casefold() not in _TYPES:
+        yield TYPE_CODE, own_type[:MAX_UNREAD_CHARACTERS]
+    if own_colour and rule.colour is None and _parse_colour(own_colour) is None:
+        yield COLOUR_CODE, own_colour[:MAX_UNREAD_CHARACTERS]
 
 
 def build_labels(message: CapMessage, info: Info) -> dict[str, str]:
@@ -285,13 +298,16 @@ def is_expired(info: Info, now: datetime) -> bool:
     return info.expires is not None and info.expires <= now
 
 
-def build_text_fields(info: Info, sender: str) -> dict[str, Any]:
-    """Return the free text of the native report."""
+def build_text_fields(
+    info: Info, sender: str, unread: Iterable[tuple[str, str]] = ()
+) -> dict[str, Any]:
+    """Return the free text of the native report, with the codes that Vigie could not read."""
     paragraphs = (
         info.description,
         info.instruction,
         info.web,
         " · ".join(a.description for a in info.areas if a.description),
+        *(f"Valeur inconnue de Vigie : {name} = {value}" for name, value in unread),
     )
     body: dict[str, Any] = {
         "headline": (info.headline or info.event)[:2_000],

@@ -254,6 +254,36 @@ async def test_rules_of_the_source_complete_the_message(door: Door) -> None:
     assert fire.type == "fire"
 
 
+async def test_the_answer_names_an_unknown_value_of_a_code_of_vigie(door: Door) -> None:
+    """It was dropped without a word, and the sender believed that the red was out."""
+    bulletin = vigilance(
+        eventCode=pair("vigie:type", "tempest"),
+        parameter=[
+            pair("vigie:colour", "violet"),
+            pair("awareness_level", "3; orange; Severe"),
+            pair("awareness_type", "1; Wind"),
+        ],
+    )
+    async with await sending(door) as http:
+        answer = await http.post(
+            "/api/v1/cap", content=message(bulletin), headers={"accept-language": "en"}
+        )
+        plain_answer = await http.post("/api/v1/cap", content=message(identifier="plain"))
+    assert answer.status_code == 202
+    warnings = answer.json()["warnings"]
+    assert [(w["field"], w["code"]) for w in warnings] == [
+        ("vigie:type", "unknown"),
+        ("vigie:colour", "unknown"),
+    ]
+    assert "violet" in warnings[1]["detail"]
+    report = told(door)[0]
+    assert report.type == "weather_alert"
+    assert report.colour == "orange", "the colour of MeteoAlarm counts beside one that is unknown"
+    text_item = await door.intake.vault.texts.get(f"report-{report.report_id}")
+    assert "vigie:colour = violet" in text_item.fields["description"]
+    assert "warnings" not in plain_answer.json()
+
+
 async def test_values_of_cap_are_mapped_to_the_domain(door: Door) -> None:
     words = [
         ({"certainty": "Likely"}, "confirmed", 4),
