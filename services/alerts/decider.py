@@ -50,7 +50,7 @@ from services.alerts.escalation import cell_staffing, notifications, readiness, 
 from services.alerts.escalation.oncall import renew_verification
 from services.alerts.evolve import evolve, rebuild_indexes
 from services.alerts.incidents import incident_lifecycle, zones
-from services.alerts.incidents.merging import merge_bridged_clusters
+from services.alerts.incidents.merging import merge_bridged_incidents
 from services.alerts.levels import levels
 from services.alerts.pipeline import (
     on_cause_due,
@@ -121,7 +121,7 @@ class AlertsDecider:
                     if report.acknowledges:
                         responses.acknowledge_from_source(draft, report)
                     update_derived_state(draft)
-                    merge_bridged_clusters(draft, report.report_id)
+                    merge_bridged_incidents(draft, report.report_id)
             case MetricChanged() as metric:
                 draft.emit(metric)
                 draft.concerned.update(

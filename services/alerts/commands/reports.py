@@ -21,7 +21,7 @@ from services.alerts.causes.cause_lifecycle import (
 from services.alerts.decision import AlertsDecision, get_incident, get_report
 from services.alerts.declarations import area_orders
 from services.alerts.evolve import OPEN
-from services.alerts.incidents.merging import merge_bridged_clusters, merge_into
+from services.alerts.incidents.merging import merge_bridged_incidents, merge_into
 from services.alerts.pipeline import update_derived_state
 from services.alerts.reports import verification
 from services.alerts.reports.report_facts import PLACE_FLAGS
@@ -81,7 +81,7 @@ def confirm_report(draft: AlertsDecision, command: c.ConfirmReport) -> CommandRe
     )
     settle(draft, row, command.author)
     update_derived_state(draft)
-    merge_bridged_clusters(draft, row.id)
+    merge_bridged_incidents(draft, row.id)
     _merge_emptied_incident(draft, before, row.id)
     return {"report": row.id, "incident": draft.state.reports[row.id].incident}
 
@@ -104,7 +104,7 @@ def link_report(draft: AlertsDecision, command: c.LinkReport) -> CommandResult:
     before = draft.incident_of(row.id)
     receive.link_site(draft, row, command.site, command.author)
     update_derived_state(draft)
-    merge_bridged_clusters(draft, row.id)
+    merge_bridged_incidents(draft, row.id)
     _merge_emptied_incident(draft, before, row.id)
     return {"report": row.id, "site": command.site}
 

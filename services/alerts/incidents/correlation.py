@@ -273,6 +273,8 @@ def _find_absorbing_incident(
         return None, None
     nearest = max(reach for reach, _ in absorbers)
     candidates = [i for reach, i in absorbers if reach is nearest]
+    if all(i.kind == "it" for i in candidates):
+        return nearest, min(candidates, key=lambda i: (i.opened_at, i.id))
     if nearest is Proximity.TERRITORY and len(candidates) > 1:
         hazard = _choose_strike_or_hazard(row, candidates)
         return (None, None) if hazard is None else (nearest, hazard)

@@ -13,6 +13,7 @@ from schemas.alerts import IncidentRow, ReportRow
 from schemas.words import EventType as T
 from services.alerts.decision import AlertsDecision
 from services.alerts.reference.territory import (
+    ATTACK_FLAGS,
     CLOSURE_BY_SECURITY_MS,
     CLOSURE_TYPES,
     CLUSTER_MS,
@@ -21,6 +22,7 @@ from services.alerts.reference.territory import (
     FLOODED_MAINS_M,
     HEAT_HAZARD,
     ISOLATION_FLAG,
+    IT_BEFORE_ATTACK_MS,
     IT_BY_FIRE_MS,
     IT_BY_POWER_MS,
     MEALS_ACTIVITY,
@@ -32,6 +34,8 @@ from services.alerts.reference.territory import (
 from services.alerts.reports.report_facts import (
     get_measure_name,
     get_site,
+    is_confirmed,
+    is_current_word,
     is_ill,
     is_wide,
     list_communes,
@@ -133,6 +137,32 @@ def _build_it_key(row: ReportRow, draft: AlertsDecision) -> IncidentKey:
     if "*" in systems or _is_isolation(row) or _is_isolated(draft):
         return "it", "*"
     return "it", systems[0] if systems else get_site(row) or row.commune or "it"
+
+
+def names_system(row: ReportRow) -> bool:
+    """Return whether a report on IT names a system or a network."""
+    return bool(list_named(row, "system:") or list_named(row, "network:"))
+
+
+def is_attack_report(row: ReportRow) -> bool:
+    """Return whether a confirmed report tells of a cyberattack."""
+    return (
+        row.measure is not None
+        and row.measure.name in ATTACK_FLAGS
+        and parse_truth(row.measure.value)
+        and is_confirmed(row)
+        and is_current_word(row)
+    )
+
+
+def _absorb_in_it(incident: IncidentRow, row: ReportRow, draft: AlertsDecision) -> Proximity | None:
+    """Absorb outages without a named system in a cyberattack; other systems are apart."""
+    if row.type is not T.OUTAGE_IT or names_system(row):
+        return None
+    if row.occurred_at < incident.opened_at - IT_BEFORE_ATTACK_MS:
+        return None
+    reports = draft.find_reports(draft.state.incident_reports.get(incident.id, ()))
+    return Proximity.TERRITORY if any(map(is_attack_report, reports)) else None
 
 
 def _is_isolation(row: ReportRow) -> bool:
@@ -458,6 +488,7 @@ _ABSORPTION_RULES: Final[
         T.STAFF_SHORTAGE, T.TRANSPORT_DISRUPTION, T.SUPPLIER_FAILURE, *CLOSURE_TYPES
     ),
     "power": _absorb_in_power,
+    "it": _absorb_in_it,
     "water": _absorb_in_water,
     "kitchen": _absorb_in_kitchen,
     "security": _absorb_in_security,

@@ -1,4 +1,4 @@
-"""Merge incidents that are one: by a person's decision, or because a new power cut bridges them.
+"""Merge incidents that are one: by a person's decision, or because a new report makes them one.
 
 Rules D22, D24 and D25.
 """
@@ -11,9 +11,16 @@ from schemas.words import EventType, IncidentState
 from services.alerts.decision import AlertsDecision
 from services.alerts.escalation import escalations, steps
 from services.alerts.incidents import incident_lifecycle, zones
-from services.alerts.incidents.families import SPLIT_PREFIX, is_in_cluster, is_near_cluster
+from services.alerts.incidents.families import (
+    SPLIT_PREFIX,
+    is_attack_report,
+    is_in_cluster,
+    is_near_cluster,
+    names_system,
+)
 from services.alerts.levels.levels import TERRITORY, Rises, latch_branches, list_latched_branches
 from services.alerts.pipeline import update_derived_state
+from services.alerts.reference.territory import IT_BEFORE_ATTACK_MS
 from services.alerts.reports import verification
 from services.alerts.reports.report_facts import is_confirmed, is_current_word
 
@@ -101,7 +108,43 @@ def merge_into(draft: AlertsDecision, a: IncidentRow, b: IncidentRow) -> None:
     draft.flush()
 
 
-def merge_bridged_clusters(draft: AlertsDecision, report: str) -> None:
+def merge_bridged_incidents(draft: AlertsDecision, report: str) -> None:
+    """Merge the incidents that a report makes one. Rule D24, in any order of arrival."""
+    row = draft.state.reports.get(report)
+    if row is None or not is_confirmed(row):
+        return
+    _merge_bridged_clusters(draft, row)
+    _merge_into_attack(draft, row)
+
+
+def _merge_into_attack(draft: AlertsDecision, row: ReportRow) -> None:
+    """Merge IT incidents without a named system into the cyberattack that a report tells of.
+
+    They began within the 12 hours before it, or later. An incident that a person split off, or of
+    planned works, stays. Rules D22 and D24.
+    """
+    attack = next((i for i in _list_it_incidents(draft) if i.id == row.incident), None)
+    if attack is None or not is_attack_report(row):
+        return
+    for other in _list_it_incidents(draft):
+        reports = draft.find_reports(draft.state.incident_reports.get(other.id, ()))
+        has_begun_before = other.opened_at < attack.opened_at - IT_BEFORE_ATTACK_MS
+        if other.id == attack.id or has_begun_before or any(map(names_system, reports)):
+            continue
+        merge_into(draft, other, draft.incident(attack.id))
+
+
+def _list_it_incidents(draft: AlertsDecision) -> list[IncidentRow]:
+    return [
+        incident
+        for incident in draft.incidents(draft.open_incidents)
+        if incident.kind == "it"
+        and incident.quiet is None
+        and not incident.key.startswith(SPLIT_PREFIX)
+    ]
+
+
+def _merge_bridged_clusters(draft: AlertsDecision, row: ReportRow) -> None:
     """Merge the power incidents that a new cut makes one, directly or by another cut.
 
     The order in which sites report does not decide how many incidents there are: a cut also widens
@@ -109,9 +152,6 @@ def merge_bridged_clusters(draft: AlertsDecision, report: str) -> None:
     smaller one goes into the larger one; an incident that a person split off, or of planned works,
     stays. Rules D22 and D24.
     """
-    row = draft.state.reports.get(report)
-    if row is None or not is_confirmed(row):
-        return
     if row.type is not EventType.OUTAGE_POWER and "D22:power" not in {w.code for w in row.why}:
         return
     clusters = [

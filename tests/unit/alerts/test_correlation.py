@@ -10,7 +10,14 @@ import pytest
 
 from schemas.alerts import IncidentChanged
 from schemas.base import DAY_MS, HOUR_MS
-from schemas.commands import LinkReport, MergeIncidents, ResolveIncident, SetLevel, SplitIncident
+from schemas.commands import (
+    ConfirmReport,
+    LinkReport,
+    MergeIncidents,
+    ResolveIncident,
+    SetLevel,
+    SplitIncident,
+)
 from schemas.reports import Measure, Window
 from schemas.runtime import CommandApplied, CommandRefused
 from schemas.words import EventType, Level
@@ -390,6 +397,41 @@ def test_systems_are_apart_until_an_isolation_makes_them_one(
         measure=_measure(object="system:telephonie"),
     )
     assert scene.incident_of(c) == scene.incident_of(d) == scene.incident_of(a)
+
+
+def _attack(scene: Scene, minute: float, **changes: Any) -> str:
+    measure = _measure("edr_critical", True, object="system:ad")
+    return scene.report(minute, "outage_it", "sit-01", source="edr", measure=measure, **changes)
+
+
+def test_outages_without_a_system_are_one_incident_with_a_cyberattack(scene: Scene) -> None:
+    """They called their people for a second and a third incident."""
+    before = scene.report(0, "outage_it", "clg-0921354X", severity=3)
+    attack = _attack(scene, 5, severity=4)
+    after = scene.report(9, "outage_it", "cen-1", severity=3)
+    assert scene.incident_of(before) == scene.incident_of(after) == scene.incident_of(attack)
+    assert scene.incident_of(attack).key == "ad"
+    (row,) = scene.incidents()
+    assert set(row.members) == {"clg-0921354X", "sit-01", "cen-1"}
+
+
+def test_only_outages_of_its_time_without_a_system_belong_to_a_cyberattack(scene: Scene) -> None:
+    old = scene.report(0, "outage_it", "clg-0921354X")
+    courier = scene.report(1, "outage_it", measure=_measure(object="system:courrier"))
+    rumour = _attack(scene, 13 * 60, certainty="unconfirmed", id="rumour")
+    other = scene.report(13 * 60 + 1, "outage_it", "cen-1")
+    incidents = {scene.incident_of(r).id for r in (old, courier, other)}
+    assert len(incidents) == 3
+    scene.command(_command(ConfirmReport, report=rumour), 13 * 60 + 5)
+    assert scene.incident_of(rumour) == scene.incident_of(other)
+    assert len({scene.incident_of(r).id for r in (old, courier, other)}) == 3
+
+
+def test_a_site_without_power_keeps_its_outage_beside_a_cyberattack(scene: Scene) -> None:
+    attack = _attack(scene, 0)
+    cut = scene.report(5, "outage_power", PMI, capacity_lost_pct=100)
+    outage = scene.report(9, "outage_it", PMI)
+    assert scene.incident_of(outage) == scene.incident_of(cut) != scene.incident_of(attack)
 
 
 def test_security_gas_fire_strike_and_absence_keep_their_keys(scene: Scene) -> None:

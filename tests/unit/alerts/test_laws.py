@@ -586,6 +586,37 @@ def test_the_order_of_arrival_does_not_change_the_incidents_of_any_family(
     assert len(together(messages)) == len(set(names))
 
 
+def _attack(name: str, source: str, object: str | None = None) -> dict[str, Any]:
+    return {"source": source, "measure": Measure(name=name, value=True, object=object)}
+
+
+ATTACK: tuple[tuple[str, str | None, dict[str, Any]], ...] = (
+    ("outage_it", "sit-01", _attack("edr_critical", "edr", "system:ad")),
+    ("outage_it", None, _attack("ciso_declaration", "rssi")),
+    ("outage_it", "sst-12", {}),
+    ("outage_it", None, {"commune": "92050"}),
+    ("outage_it", None, {"measure": Measure(object="system:ad")}),
+)
+"""Reports of a cyberattack, and of outages beside it that name its system or none."""
+
+
+@FEW
+@given(st.permutations(range(len(ATTACK))), st.integers(0, 1))
+def test_the_order_of_arrival_does_not_change_a_cyberattack(order: list[int], courier: int) -> None:
+    """D22, D24: outages without a named system belong to it, another system does not."""
+    scene = Scene()
+    for n in order:
+        type, site, values = ATTACK[n]
+        scene.report(40 + order.index(n), type, site, occurred=float(3 * n), id=f"r{n}", **values)
+        if n == courier:
+            other = Measure(object="system:courrier")
+            scene.report(40 + order.index(n), "outage_it", "ase-04", measure=other, id="other")
+    reports = {scene.incident_of(f"r{n}").id for n in range(len(ATTACK))}
+    assert len(reports) == 1
+    assert scene.incident_of("r0").key == "ad"
+    assert len(scene.incidents()) == 2
+
+
 @given(st.lists(st.tuples(st.sampled_from("abcdefgh"), st.one_of(st.none(), st.integers(0, 20)))))
 def test_the_agenda_gives_the_earliest_deadline_after_any_history(
     steps: list[tuple[str, int | None]],
