@@ -106,12 +106,17 @@ def read_school_days(
 def merge_days(current_days: DaysOff, official_days: DaysOff, today: date) -> DaysOff:
     """Return the days off in force with the official ones.
 
-    Years and times that the files speak of are replaced; the past stays.
+    Days to come of the years, and holidays of the time, that the files speak of are replaced. The
+    past, other years and holidays after the last official one stay.
     """
-    years = {day[:4] for day in official_days.public}
-    public = {*official_days.public, *(day for day in current_days.public if day[:4] not in years)}
-    past = {span for span in current_days.school if span[1] < today.isoformat()}
-    return DaysOff(tuple(sorted(public)), tuple(sorted({*past, *official_days.school})))
+    years, this_day = {day[:4] for day in official_days.public}, today.isoformat()
+    public = {day for day in current_days.public if day[:4] not in years or day < this_day}
+    end = max((last for _, last in official_days.school), default=this_day)
+    school = {span for span in current_days.school if span[1] < this_day or span[0] > end}
+    return DaysOff(
+        tuple(sorted(public.union(official_days.public))),
+        tuple(sorted(school.union(official_days.school))),
+    )
 
 
 def _load(content: bytes) -> Any:

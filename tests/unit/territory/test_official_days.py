@@ -82,6 +82,44 @@ def test_rows_of_other_zones_places_and_of_teachers_do_not_count() -> None:
     assert read([*SCHOOL, *odd, *twice]) == read(SCHOOL)
 
 
+def test_records_that_touch_are_one_holiday() -> None:
+    """Autumn in three records: one inside another, one that begins the day after."""
+    parts = [
+        row("Noël", "2026-12-18T23:00:00+00:00", "2027-01-01T23:00:00+00:00"),
+        row("Noël", "2026-12-20T23:00:00+00:00", "2026-12-24T23:00:00+00:00"),
+        row("Noël", "2027-01-02T00:00:00+01:00", "2027-01-04T00:00:00+01:00"),
+    ]
+    assert read([*SCHOOL[2:], *parts]) == read(SCHOOL)
+
+
+def test_a_school_year_with_fewer_than_four_holidays_ahead_is_refused() -> None:
+    with pytest.raises(OfficialDaysInvalid, match="only 3 ahead"):
+        read([SCHOOL[0], *SCHOOL[2:]])
+
+
+@pytest.mark.parametrize(("day", "accepted"), [("2027-06-18", True), ("2027-06-16", False)])
+def test_a_holiday_lasts_at_most_75_days_after_its_first(day: str, *, accepted: bool) -> None:
+    """A summer without an end, or with one before its begin, lasts to 31 August."""
+    summer = row("Été", f"{day}T00:00:00+02:00", "2027-01-01T00:00:00+01:00")
+    rows = [*SCHOOL[:4], summer]
+    if accepted:
+        assert read(rows)[-1] == (day, "2027-08-31")
+    else:
+        with pytest.raises(OfficialDaysInvalid, match="is no holiday"):
+            read(rows)
+
+
+def test_a_holiday_under_way_is_read_and_kept() -> None:
+    autumn = row("Toussaint", "2027-10-23T00:00:00+02:00", "2027-11-08T00:00:00+01:00")
+    rows = school([*SCHOOL, autumn])
+
+    def read_first(today: date) -> tuple[str, str]:
+        return read_school_days(rows, "C", "Versailles", today)[0]
+
+    assert read_first(date(2027, 1, 3)) == ("2026-12-19", "2027-01-03"), "its last day"
+    assert read_first(date(2027, 1, 4)) == ("2027-02-06", "2027-02-21")
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -127,3 +165,24 @@ def test_the_past_stays_and_the_future_is_replaced() -> None:
     assert after.school[0] == ("2026-10-17", "2026-11-01")
     assert ("2027-02-13", "2027-02-28") not in after.school
     assert merge_days(after, official_days, TODAY) == after
+
+
+def test_a_holiday_under_way_is_replaced_and_one_that_is_over_stays() -> None:
+    wrong = ("2026-12-12", "2027-01-03")
+    official_days = DaysOff((), read(SCHOOL))
+    during = merge_days(DaysOff((), (wrong,)), official_days, date(2027, 1, 3))
+    assert wrong not in during.school, "its last day is today"
+    assert wrong in merge_days(DaysOff((), (wrong,)), official_days, date(2027, 1, 4)).school
+
+
+def test_days_that_no_file_speaks_of_stay() -> None:
+    """A closing day of last week was erased, and so were the holidays of the year after."""
+    earlier_days = DaysOff(
+        ("2026-11-13", "2026-12-04", "2028-05-01"), (("2027-10-23", "2027-11-07"),)
+    )
+    official_days = DaysOff(read_public_days(public(2026)), read(SCHOOL))
+    after = merge_days(earlier_days, official_days, TODAY)
+    assert "2026-11-13" in after.public, "the past of a year that a file speaks of"
+    assert "2026-12-04" not in after.public
+    assert "2028-05-01" in after.public
+    assert after.school[-1] == ("2027-10-23", "2027-11-07")
