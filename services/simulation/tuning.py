@@ -26,6 +26,8 @@ FINALISTS: Final = 5
 """Candidates of the first half that the second half judges."""
 LEAST_RECORDINGS: Final = 4
 """Fewest recordings for a proposal: two to choose, two to judge."""
+DEPUTY_PREFIX: Final = "suppleant_"
+"""Begin of the name of a role that stands in for the role named after it."""
 Ladders = Mapping[str, tuple[Wave, ...]]
 
 
@@ -96,10 +98,47 @@ def list_changes(policy: Escalation, ladders: Iterable[str]) -> list[LadderChang
         candidates = (
             *_list_waits(name, waves),
             *_list_orders(name, waves),
-            *_list_parallels(name, waves, frozenset(policy.never_skipped)),
+            *_list_parallels(name, waves),
         )
-        changes += [change for change in candidates if change.waves != waves]
+        changes += [
+            change
+            for change in candidates
+            if change.waves != waves and _keeps_order(waves, change.waves, policy.never_skipped)
+        ]
     return changes
+
+
+def _keeps_order(
+    before: Sequence[Wave], after: Sequence[Wave], unskippable_roles: Iterable[str]
+) -> bool:
+    """Check that no role that is never skipped goes to a later wave, and that deputies stay behind.
+
+    `suppleants` are the deputies of the first wave: a role that leaves it would lose its own.
+    """
+    places_before, places = _map_places(before), _map_places(after)
+    if any(places[role] > places_before[role] for role in unskippable_roles if role in places):
+        return False
+    if DEPUTIES in places and not set(before[0].who) <= set(after[0].who):
+        return False
+    pairs = [
+        (role.removeprefix(DEPUTY_PREFIX), role)
+        for role in places
+        if role.startswith(DEPUTY_PREFIX)
+    ]
+    return not any(
+        places_before[principal] < places_before[deputy] and places[principal] >= places[deputy]
+        for principal, deputy in pairs
+        if principal in places
+    )
+
+
+def _map_places(waves: Sequence[Wave]) -> dict[str, int]:
+    """Map each role to the place of the first wave that calls it."""
+    places: dict[str, int] = {}
+    for place, wave in enumerate(waves):
+        for role in wave.who:
+            places.setdefault(role, place)
+    return places
 
 
 def _list_waits(name: str, waves: Sequence[Wave]) -> Iterator[LadderChange]:
@@ -133,19 +172,13 @@ def _renumber(wave: Wave, to: Wave) -> Wave:
     return wave.model_copy(update={"wave": to.wave, "after_min": to.after_min})
 
 
-def _list_parallels(
-    name: str, waves: Sequence[Wave], unskippable_roles: frozenset[str]
-) -> Iterator[LadderChange]:
+def _list_parallels(name: str, waves: Sequence[Wave]) -> Iterator[LadderChange]:
     """Yield the moves of one role to the next wave, and of a whole wave into the one before."""
     for place in range(len(waves) - 1):
         first, second = waves[place], waves[place + 1]
         for role in first.who:
             others = tuple(one for one in first.who if one != role)
-            if (
-                role in unskippable_roles
-                or role == DEPUTIES
-                or len(others) < max(first.expected, 1)
-            ):
+            if role == DEPUTIES or len(others) < max(first.expected, 1):
                 continue
             later = _call_roles(second, (*second.who, role), first.only_if)
             text = f"{name} : {role} en vague {second.wave}, pas {first.wave}"

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
+from random import Random
 
 import pytest
 
 from schemas.base import MINUTE_MS
-from schemas.reference import Escalation, EscalationPolicy
+from schemas.reference import Escalation, EscalationPolicy, Wave
 from services.runtime.log.transaction import FactRecord
 from services.simulation import tuning
 from services.simulation.recording import Recording
@@ -76,15 +77,73 @@ def test_changes_are_waits_orders_and_parallel_calls_that_keep_every_role() -> N
     assert {one.kind for one in changes} == {"wait", "order", "parallel"}
     for change in changes:
         waits = [wave.after_min for wave in change.waves]
-        assert waits == sorted(waits)
+        assert waits == sorted(set(waits))
         assert [wave.wave for wave in change.waves] == list(range(1, len(change.waves) + 1))
-        first = {role for role in change.waves[0].who if role in list_policy().never_skipped}
-        old = list_policy().ladders[change.ladder][0].who
-        assert change.kind == "order" or first >= set(list_policy().never_skipped) & set(old)
         called = {role for wave in change.waves for role in wave.who}
         assert called == {r for w in list_policy().ladders[change.ladder] for r in w.who}
     assert change_wait("N2", 2, 12).waves[2].after_min == 22
-    assert not any("suppleants" in one.text for one in changes if one.kind != "wait")
+    delays = {one.waves[1].after_min - 15 for one in changes if "N1, vague 2" in one.text}
+    assert delays == {-5, -2, 2, 5, 10}
+
+
+def find_place(waves: Sequence[Wave], role: str) -> int:
+    return next(n for n, wave in enumerate(waves) if role in wave.who)
+
+
+def test_no_change_calls_a_role_that_is_never_skipped_later() -> None:
+    """An exchange of waves put the coordinator behind the deputy of a director."""
+    for change in list_changes(list_policy(), list_policy().ladders):
+        before = list_policy().ladders[change.ladder]
+        for role in list_policy().never_skipped:
+            if any(role in wave.who for wave in before):
+                assert find_place(change.waves, role) <= find_place(before, role), change.text
+
+
+def wave(n: int, *who: str, expected: int = 1, **given: object) -> Wave:
+    fields = {"wave": n, "after_min": 10 * (n - 1), "who": who, "expected": expected}
+    return present().policy.ladders["N1"][0].model_copy(update=fields | given)
+
+
+def list_texts(*waves: Wave) -> set[str]:
+    policy = list_policy().model_copy(update={"ladders": {"N": waves}, "never_skipped": ("dgs",)})
+    return {one.text.removeprefix("N : ") for one in list_changes(policy, ["N"])} - {
+        one.text for one in list_changes(policy, ["N"]) if one.kind == "wait"
+    }
+
+
+def test_a_role_stays_in_the_first_wave_if_a_later_one_calls_its_deputy() -> None:
+    """`suppleants` are the deputies of the first wave: a role that left it lost its own."""
+    assert list_texts(wave(1, "a", "b"), wave(2, "c"), wave(3, "suppleants")) == {
+        "vague 2 en même temps que la vague 1"
+    }
+    assert list_texts(wave(1, "a"), wave(2, "suppleants"), wave(3, "c")) == {
+        "vague 3 en même temps que la vague 2"
+    }
+
+
+def test_a_named_deputy_stays_behind_the_role_it_stands_in_for() -> None:
+    """A change called the deputy of a director with the director, or alone before."""
+    assert list_texts(wave(1, "chef", "a"), wave(2, "suppleant_chef")) == {"a en vague 2, pas 1"}
+    assert list_texts(wave(1, "suppleant_chef"), wave(2, "chef")) == {
+        "vague 2 avant vague 1",
+        "vague 2 en même temps que la vague 1",
+    }
+
+
+def test_a_wave_keeps_as_many_roles_as_answers_that_it_expects() -> None:
+    assert "a en vague 2, pas 1" in list_texts(wave(1, "a", "b"), wave(2, "c"))
+    assert "a en vague 2, pas 1" not in list_texts(wave(1, "a", "b", expected=2), wave(2, "c"))
+
+
+def test_a_role_that_moves_keeps_its_condition() -> None:
+    """A role that is called only with the COD open would be called in every crisis."""
+    flag = {"b": "cod_active"}
+    policy = list_policy().model_copy(
+        update={"ladders": {"N": (wave(1, "a", "b", only_if=flag), wave(2, "c"))}}
+    )
+    for change in list_changes(policy, ["N"]):
+        (conditional,) = [one for one in change.waves if "b" in one.who]
+        assert conditional.only_if == flag, change.text
 
 
 def test_a_section_with_a_change_passes_the_check_of_its_publication() -> None:
@@ -103,9 +162,17 @@ def test_an_escalation_that_loses_its_answers_is_counted_and_never_holds() -> No
     assert judge_change(change, [CrisisDifference(-4, 0.0, 0)] * 5, 1).holds
 
 
+def test_an_escalation_that_no_longer_starts_has_lost_its_answers() -> None:
+    lost = compare_outcomes(CallOutcome(9, {"N2 INC-1": 4.0}), CallOutcome(0, {}))
+    assert lost == CrisisDifference(-9, 0.0, 1)
+
+
 @pytest.mark.parametrize(
     "differences",
     [
+        [CrisisDifference(-3, 0.0, 0)] * 2 + [CrisisDifference(1, 0.0, 0)],
+        [CrisisDifference(-3, 0.0, 0)] * 7 + [CrisisDifference(-3, 2.0, 0)],
+        [CrisisDifference(-3, 0.6, 0)] * 8,
         [CrisisDifference(-1, 0.0, 0), CrisisDifference(1, 0.0, 0)] * 4,
         [CrisisDifference(-9, 0.0, 0)] * 7 + [CrisisDifference(-9, 20.0, 0)],
         [CrisisDifference(0, 0.0, 0)] * 8,
@@ -156,6 +223,32 @@ def test_changes_chosen_on_one_half_are_judged_on_the_other(
     assert tuning_result.best is not None
     assert tuning_result.best.change is sound
     assert {one.change.text for one in tuning_result.finalists} == {tempting.text, sound.text}
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_seed_draws_the_half_that_chooses_five_changes(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crises = [replace(recorded(), realm=f"92~ex-{n}") for n in range(8)]
+    base = str(present().policy.ladders)
+    judged: list[tuple[str, bool]] = []
+
+    def replay(recording: Recording, changed: Sequence[EscalationPolicy]) -> list[FactRecord]:
+        is_present = str(changed[0].policy.ladders) == base
+        judged.append((recording.realm, is_present))
+        return [FactRecord("present" if is_present else "changed", recording.realm, 0, {})]
+
+    def measure(facts: Sequence[FactRecord]) -> CallOutcome:
+        return CallOutcome(20 if facts[0].type == "present" else 5, {"N3 territory": 4.0})
+
+    monkeypatch.setattr(tuning, "replay_recording", replay)
+    monkeypatch.setattr(tuning, "measure_calls", measure)
+    changes = list_changes(list_policy(), ["N1", "N2", "N3"])[:9]
+    assert len(tune_ladders(crises, present(), changes, seed=seed).finalists) == 5
+    choosing = list(dict.fromkeys(realm for realm, _ in judged))[:4]
+    order = [one.realm for one in crises]
+    Random(seed).shuffle(order)
+    assert choosing == order[:4]
 
 
 def test_too_few_crises_give_no_result() -> None:
