@@ -19,6 +19,7 @@ from services.alerts.escalation.oncall import list_incidents
 from services.alerts.escalation.steps import (
     build_waves,
     call_conditional,
+    call_pole_director,
     call_responders_again,
     clear_acknowledgements,
     find_escalation,
@@ -63,6 +64,10 @@ def update_escalations(draft: AlertsDecision, rises: Rises) -> None:
         else:
             _join_crisis(draft, incident, own)
     draft.reopened.clear()
+    for incident, pole in rises.poles:
+        row, own = draft.incident(incident), find_escalation(draft, incident)
+        if own is not None and row.level < CRISIS and get_suppression_reason(row) is None:
+            call_pole_director(draft, own, pole)
     if (
         "flags" in draft.list_changed_parts()
         and (crisis := find_escalation(draft, TERRITORY)) is not None

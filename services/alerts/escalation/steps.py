@@ -19,6 +19,7 @@ from schemas.calling import (
 )
 from schemas.crisis.actions import ActionRow
 from schemas.crisis.area_orders import AREA_ORDERS
+from schemas.ranks import POLE_DIRECTOR_ROLE
 from schemas.reference import Wave
 from schemas.words import ActionPriority, Channel, EventType, IncidentState
 from services.alerts.causes.cause_lifecycle import list_placeless_causes
@@ -27,6 +28,7 @@ from services.alerts.escalation.oncall import (
     OnCallRole,
     find_quiet_end,
     find_role_of,
+    get_holder_and_deputy,
     list_channels,
     list_incidents,
     resolve_roles,
@@ -144,6 +146,24 @@ def call_conditional(draft: AlertsDecision, row: EscalationRow) -> None:
             notifications=(*wave.notifications, *notifications),
         )
         row = record_escalation(draft, _add_uncovered_roles(row, uncovered_roles), "wave")
+
+
+def call_pole_director(draft: AlertsDecision, row: EscalationRow, pole: str) -> None:
+    """Call the director of a further pôle in the step that called the first, once. Rule D32."""
+    for index, wave in enumerate(row.waves):
+        is_fired = wave.cycle == row.cycle and wave.fired_at is not None
+        if not is_fired or POLE_DIRECTOR_ROLE not in wave.roles:
+            continue
+        excluded_people = {*list_called_people(draft, row), *row.acknowledged_by}
+        now = get_holder_and_deputy(draft, POLE_DIRECTOR_ROLE, pole)
+        post = OnCallRole(POLE_DIRECTOR_ROLE, pole, now.holder, now.deputy)
+        if not excluded_people.isdisjoint((now.holder, now.deputy)):
+            return
+        notifications, uncovered_roles = call_roles(draft, row, wave, (post,), excluded_people)
+        values = {"notifications": (*wave.notifications, *notifications)}
+        row = _add_uncovered_roles(replace_wave(row, index, **values), uncovered_roles)
+        record_escalation(draft, row, "wave")
+        return
 
 
 def call_roles(

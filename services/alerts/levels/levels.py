@@ -42,6 +42,7 @@ from services.alerts.reference.territory import (
     PHENOMENON_KIND,
     rank_colour,
 )
+from services.alerts.state import Threshold
 
 TERRITORY = "territory"
 CRISIS = Level.N3
@@ -59,6 +60,8 @@ class Rises:
     """Incident → its level before."""
     territory: Level | None = None
     """Level of the territory before, if it rose."""
+    poles: dict[tuple[str, str], None] = field(default_factory=dict)
+    """Incidents that had the level before a further pôle reached it, each with that pôle."""
 
 
 def evaluate_rules(draft: AlertsDecision, touched_topics: set[str]) -> Rises:
@@ -82,7 +85,9 @@ def _record_thresholds(
     draft: AlertsDecision, branches: Iterable[Branch], scope: str | None
 ) -> list[Branch]:
     """Return the branches that begin to hold now, and record the thresholds of all given ones."""
-    thresholds, crossed_branches = draft.state.thresholds, list[Branch]()
+    crossed_branches, branches = list[Branch](), list(branches)
+    _split_old_thresholds(draft, branches, scope)
+    thresholds = draft.state.thresholds
     for branch in branches:
         id = branch.id if scope is None else f"{branch.id}@{scope}"
         threshold = thresholds.get(id)
@@ -108,6 +113,23 @@ def _record_thresholds(
     return crossed_branches
 
 
+def _split_old_thresholds(
+    draft: AlertsDecision, branches: Iterable[Branch], scope: str | None
+) -> None:
+    """Record a threshold per holding pôle in place of one that an older log has for all."""
+    old_thresholds = dict[str, Threshold]()
+    for branch in branches:
+        suffix = "" if scope is None else f"@{scope}"
+        old_id = f"{branch.whole}{suffix}"
+        if branch.whole is not None and (old := draft.state.thresholds.get(old_id)) is not None:
+            old_thresholds[old_id] = old
+            if branch.node.holds(draft, scope):
+                id = f"{branch.id}{suffix}"
+                draft.emit(ThresholdChanged(id=id, held=True, since=old.since, incident=scope))
+    for id, old in old_thresholds.items():
+        draft.emit(ThresholdChanged(id=id, held=False, since=old.since, incident=scope))
+
+
 def _evaluate_levels(
     draft: AlertsDecision, rules: tuple[CompiledLevelRule, ...], scope: str | None, rises: Rises
 ) -> None:
@@ -116,27 +138,50 @@ def _evaluate_levels(
         if not crossed_branches:
             continue
         why = tuple(w for branch in crossed_branches for w in branch.node.why(draft, scope))
+        poles = [branch.pole for branch in crossed_branches if branch.pole is not None]
         if scope is not None:
+            rises.poles.update(((scope, pole), None) for pole in poles)
             _raise_incident(draft, scope, rule.level, why, rises)
         elif rule.level < CRISIS and draft.level < CRISIS:
-            _raise_main_incident(draft, rule.level, why, rises)
+            _raise_main_incidents(draft, rule.level, crossed_branches, rises)
         if scope not in draft.regrouped:
             raise_territory(draft, rule.level, why, rises)
 
 
+def _raise_main_incidents(
+    draft: AlertsDecision, level: Level, branches: Iterable[Branch], rises: Rises
+) -> None:
+    """Raise the main incident of the branches that began to hold, and that of each pôle."""
+    why_by_pole: dict[str | None, tuple[Why, ...]] = {}
+    for branch in branches:
+        why = branch.node.why(draft, None)
+        why_by_pole[branch.pole] = (*why_by_pole.get(branch.pole, ()), *why)
+    for pole, why in why_by_pole.items():
+        main = _raise_main_incident(draft, level, why, rises)
+        if pole is not None and main is not None:
+            rises.poles[main, pole] = None
+
+
 def _raise_main_incident(
     draft: AlertsDecision, level: Level, why: tuple[Why, ...], rises: Rises
-) -> None:
+) -> str | None:
     """Raise the incident behind most reports of a level below N3 that several reach together.
 
     The oldest of equals rises, and none if one of them has the level. Without an incident nobody is
-    called: from N3 on the territory has an escalation of its own. Rule D32, escalations.
+    called: from N3 on the territory has an escalation of its own. Returns the incident that has the
+    level then. Rule D32, escalations.
     """
     counts = Counter(i for w in why for r in w.reports if (i := draft.incident_of(r)) is not None)
     rows = [row for row in draft.incidents(counts) if row.state in OPEN]
-    if rows and all(row.level < level for row in rows):
-        main = min(rows, key=lambda row: (-counts[row.id], row.opened_at, row.kind, row.key))
-        _raise_incident(draft, main.id, level, why, rises)
+    main = min(
+        [row for row in rows if row.level >= level] or rows,
+        key=lambda row: (-counts[row.id], row.opened_at, row.kind, row.key),
+        default=None,
+    )
+    if main is None:
+        return None
+    _raise_incident(draft, main.id, level, why, rises)
+    return main.id
 
 
 def _raise_incident(

@@ -253,6 +253,18 @@ def _parse_threshold(metric: BoundMetric, value: Value) -> float:
     return metric.parse(value) if isinstance(value, str) else float(value)
 
 
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """One alternative of a rule."""
+
+    id: str
+    node: PredicateNode
+    pole: str | None = None
+    """Pôle that it measures alone."""
+    whole: str | None = None
+    """Id of the branch of all pôles, under which older logs latched it."""
+
+
 class PredicateCompiler:
     """Compiler for the predicates of one version."""
 
@@ -277,13 +289,17 @@ class PredicateCompiler:
             case _:
                 return ManualNode()
 
-    def _leaf(self, condition: Measured) -> Leaf:
-        if condition.key not in self._metrics:
-            self._metrics[condition.key] = (
+    def _leaf(self, condition: Measured, pole: str | None = None) -> Leaf:
+        """Compile a comparison, of one pôle alone if it is given."""
+        measured = condition
+        if pole is not None:
+            measured = condition.model_copy(update={"args": {**condition.args, "pole": pole}})
+        if measured.key not in self._metrics:
+            self._metrics[measured.key] = (
                 len(self._metrics),
-                bind_metric(condition, self._territory, self._severity_index),
+                bind_metric(measured, self._territory, self._severity_index),
             )
-        number, metric = self._metrics[condition.key]
+        number, metric = self._metrics[measured.key]
         threshold = _parse_threshold(metric, condition.value)
         key = build_reason_key(_build_reason(condition, None, 0))
         return Leaf(condition, metric, threshold, metric.margin(threshold), number, key)
@@ -301,16 +317,20 @@ class PredicateCompiler:
             case _:
                 return (self.compile(predicate),)
 
+    def split_poles(self, branch: Branch, predicate: Predicate) -> tuple[Branch, ...]:
+        """Return a branch per pôle for a comparison of each pôle, else the branch itself.
+
+        Three sites hit of a second pôle are another fact than those of the first. Rule D32.
+        """
+        if not isinstance(predicate, Measured) or predicate.args.get("per") != "pole":
+            return (branch,)
+        return tuple(
+            Branch(f"{branch.id}:{pole}", self._leaf(predicate, pole), pole=pole, whole=branch.id)
+            for pole in self._territory.poles
+        )
+
 
 _CACHED_RULEBOOKS: Final = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Branch:
-    """One alternative of a rule."""
-
-    id: str
-    node: PredicateNode
 
 
 @dataclass(frozen=True, slots=True)
@@ -470,8 +490,14 @@ class Rulebook:
                 Branch(f"{name}#{n}", node) for n, node in enumerate(compiler.branches(predicate))
             )
 
+        def compile_level(name: str, predicate: Predicate) -> tuple[Branch, ...]:
+            branches = compile_branches(name, predicate)
+            parts = predicate.any if isinstance(predicate, AnyOf) else (predicate,)
+            pairs = zip(branches, parts, strict=True)
+            return tuple(chain.from_iterable(compiler.split_poles(b, p) for b, p in pairs))
+
         self.level_rules = tuple(
-            CompiledLevelRule(Level(r.level), compile_branches(f"N{r.level}", r.when))
+            CompiledLevelRule(Level(r.level), compile_level(f"N{r.level}", r.when))
             for r in levels
             if r.when is not None
         )

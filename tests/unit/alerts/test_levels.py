@@ -14,6 +14,9 @@ from schemas.predicates import metric_key
 from schemas.reports import Measure
 from schemas.runtime import CommandApplied, CommandRefused
 from schemas.words import EventType, Level
+from services.alerts.decision import AlertsDecision
+from services.alerts.levels.levels import evaluate_rules
+from services.runtime.decider.protocol import Deadline, Firing
 from services.runtime.process.settings import REPOSITORY
 from tests.unit.alerts.scene import Scene
 
@@ -423,3 +426,53 @@ def test_two_quiet_nights_are_noticed_when_nothing_else_happens(scene: Scene) ->
     assert scene.service.next_due(scene.realm) is None or scene.service.next_due(
         scene.realm
     ) > scene.at(2902)
+
+
+OF_TWO_POLES = {
+    "education": ("spo-01", "spo-02", "spo-03"),
+    "solidarites": ("sst-01", "sst-02", "sst-03"),
+}
+
+
+def _called_directors(scene: Scene) -> list[str]:
+    planned = scene.named(NotificationPlanned)
+    return [str(f.scope) for f in planned if f.role == "directeur_pole"]
+
+
+def test_three_sites_of_each_of_two_poles_in_own_incidents_call_both_directors(
+    scene: Scene,
+) -> None:
+    """The count of the worst pôle was latched: the second director heard nothing."""
+    sites = [site for of_pole in OF_TWO_POLES.values() for site in of_pole]
+    for n, site in enumerate(sites):
+        scene.report(2 * n, "damage_report", site, severity=3)
+    assert _called_directors(scene) == ["education", "solidarites"]
+    assert [i.level for i in scene.incidents()].count(Level.N2) == 2
+
+
+def test_a_second_pole_in_the_same_incident_calls_its_director_once(scene: Scene) -> None:
+    sites = ("cul-04", "cul-08", "par-05", "gym-07", "clg-0921394R", "clg-0921589C")
+    for n, site in enumerate(sites):
+        scene.report(2 * n, "security_incident", site, severity=3)
+    scene.report(14, "security_incident", "gym-07", severity=3, source="police")
+    assert _called_directors(scene) == ["attractivite", "education"]
+    (row,) = scene.incidents()
+    (running,) = [e for e in scene.state.escalations.values() if e.state == "running"]
+    assert (row.level, running.level) == (Level.N2, Level.N2)
+
+
+def test_an_old_threshold_of_all_poles_makes_no_new_call(scene: Scene) -> None:
+    for n, site in enumerate(OF_TWO_POLES["education"]):
+        scene.report(2 * n, "damage_report", site, severity=3)
+    old = scene.state.thresholds["N2#2:education"]
+    thresholds = scene.state.thresholds.delete("N2#2:education").set("N2#2", old)
+    at = scene.at(6)
+    draft = AlertsDecision(
+        scene.state.put(thresholds=thresholds),
+        Firing(Deadline(at, "x"), scene.realm, scene.realm, at, at),
+    )
+    rises = evaluate_rules(draft, {"mark:hit"})
+    assert not rises.incidents
+    assert not rises.poles
+    assert draft.state.thresholds["N2#2:education"].since == old.since
+    assert "N2#2" not in draft.state.thresholds

@@ -35,7 +35,8 @@ def _list_groups(args: MetricArgs) -> tuple[str, ...]:
 def make_marked(mark: str) -> MetricMaker:
     def make(of: MetricRequest) -> BoundMetric:
         if of.args.get("per") == "pole":
-            poles = tuple(f"pole:{p}" for p in of.territory.poles)
+            only_pole = of.args.get("pole")
+            poles = tuple(f"pole:{p}" for p in of.territory.poles if only_pole in (None, p))
 
             def worst(draft: MetricContext, scope: MetricScope) -> float:
                 counts, owner = draft.state.counts, scope or ""
