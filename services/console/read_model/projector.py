@@ -26,7 +26,10 @@ from schemas.topics import PARTITION_COUNT, SERVICES, log_topic
 from services.console.read_model import store
 from services.console.read_model.projection import Projection, load_position
 from services.console.read_model.store import Batch, Client, EpochLost, PositionMoved, Store
-from services.runtime.kafka.fetch_throttle import BACKGROUND_FETCH_INTERVAL_MS, FETCH_INTERVAL_MS
+from services.runtime.kafka.fetch_throttle import (
+    BACKGROUND_FETCH_INTERVAL_MS,
+    REPORT_FETCH_INTERVAL_MS,
+)
 from services.runtime.log.chain import Position
 from services.runtime.log.partition_reader import PartitionReader
 from services.runtime.log.reader import AcceptedRecord, HistoryChanged, LogReader
@@ -170,7 +173,7 @@ class Projector:
                         self._kafka,
                         s,
                         start=self._positions[s],
-                        every_ms=FETCH_INTERVAL_MS
+                        every_ms=REPORT_FETCH_INTERVAL_MS
                         if s == "alerts"
                         else BACKGROUND_FETCH_INTERVAL_MS,
                     )

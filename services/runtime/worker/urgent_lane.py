@@ -39,7 +39,6 @@ class UrgentLaneReader:
         topic: str,
         deliver: Deliver,
         check: Callable[[], Awaitable[None]],
-        every_ms: int = FETCH_INTERVAL_MS,
     ) -> None:
         """Create the reader; `check` raises Stop if the lane was damaged.
 
@@ -49,7 +48,6 @@ class UrgentLaneReader:
         self._topic = topic
         self._deliver = deliver
         self._check = check
-        self._every_ms = every_ms
         self._starts: Mapping[int, int] = {}
         self._changed = asyncio.Event()
         self._ends: dict[int, int] = {}
@@ -140,7 +138,7 @@ class UrgentLaneReader:
         consumer: Any = create_groupless_consumer(self._kafka)
         try:
             await consumer.start()
-            self._pace = FetchThrottle(consumer, self._every_ms)
+            self._pace = FetchThrottle(consumer, FETCH_INTERVAL_MS)
             tps = {partition: TopicPartition(self._topic, partition) for partition in starts}
             consumer.assign(list(tps.values()))
             for partition, tp in tps.items():

@@ -150,7 +150,6 @@ class Worker(Generic[S]):
                 urgent_topic(self.service),
                 self.deliver_urgent,
                 self._check_lanes,
-                self.tuning.every_ms,
             )
             if self.service in SERVICES_WITH_URGENT_LANE
             else None
