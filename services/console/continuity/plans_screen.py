@@ -86,9 +86,12 @@ def list_active_strategies(
 
 
 def list_next_strategies(activities: Iterable[Activity], _: Translator) -> list[NextStrategy]:
-    """List the strategies to try next: most critical activity first, then largest shortfall."""
+    """List the strategies to try next: most critical activity first.
+
+    Among equals, those of vulnerable people come first (D82), then the largest shortfall.
+    """
     hit = [a for a in activities if a.state in _AFFECTED_STATES and a.next_strategy]
-    hit.sort(key=lambda a: (a.criticality, a.capacity_pct - a.mbco_pct, a.id))
+    hit.sort(key=lambda a: (a.criticality, -a.vulnerable_public, a.capacity_pct - a.mbco_pct, a.id))
     return [
         NextStrategy(
             a.id,

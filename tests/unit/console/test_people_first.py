@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from schemas.alerts import SiteRow
+from schemas.reassignment import ReassignmentRow
+from schemas.words import ActivityState, ClockState
 from services.console.attention.cell_page import build_site_line, group_lines
+from services.console.continuity.plans_screen import list_next_strategies
+from services.console.continuity.resources import Activity
+from services.console.documents.sitrep.continuity import _list_next_strategies
+from services.console.documents.sitrep.situation import _write_vulnerable_line
 from services.console.i18n import get_translator
 from services.console.read_model.shapes import Shaper
+from services.console.reassignment.page import group_lines as group_decisions
+from services.console.reassignment.resources import ReassignmentLine
 from services.console.sites.geometry import load_outlines
 from tests.shipped import FOLDER
 from tests.unit.console.held import browsing, reference
-from tests.unit.console.test_every_screen import REALM, START, crisis, shown, site
+from tests.unit.console.test_every_screen import REALM, START, clocked, crisis, shown, site
 
+NOW = datetime.fromtimestamp(START / 1000, UTC)
 COUNTED = {"found": 208, "expected": 214, "at": START, "report": "r-2"}
 
 
@@ -115,6 +127,127 @@ def test_sites_of_vulnerable_people_come_first_among_equals() -> None:
     ]
     (group,) = group_lines(lines, datetime.fromtimestamp(START / 1000, UTC), get_translator("fr"))
     assert group.lines[0].id == "mdph-01"
+
+
+@pytest.mark.parametrize(
+    ("arrived", "said"), [(1, "dont 1 arrivé en renfort"), (212, "dont 212 arrivés en renfort")]
+)
+async def test_an_activity_tells_how_many_agents_came_to_help(arrived: int, said: str) -> None:
+    """D81: its capacity counts them."""
+    realm_state = crisis()
+    realm_state.put("activities", clocked("CPL-01", START, arrived=arrived))
+    browser, _ = browsing(realm_state)
+    assert said in await shown(browser, "/activites?activite=CPL-01")
+
+
+def activity(id: str, **fields: object) -> Activity:
+    """Return an interrupted activity with a running DMIA and a next strategy."""
+    shape = Shaper(REALM, reference(), load_outlines(FOLDER), "fr")
+    shown_activity = shape.activity(shape.reference.activities[id], None)
+    running = shown_activity.mtpd.model_copy(
+        update={"state": ClockState.RUNNING, "started_at": NOW - timedelta(hours=1)}
+    )
+    usual = {
+        "state": ActivityState.INTERRUPTED,
+        "criticality": 1,
+        "capacity_pct": 0.0,
+        "mbco_pct": 50.0,
+        "mtpd": running,
+        "next_strategy": "SR-DEG:x",
+    }
+    return shown_activity.model_copy(update=usual | fields)
+
+
+def test_strategies_of_vulnerable_people_are_decided_first_among_equals() -> None:
+    """The page of plans put the largest shortfall first, and shows eight activities only."""
+    activities = [
+        activity("COM-05", vulnerable_public=0),
+        activity("SOL-07", vulnerable_public=3, capacity_pct=40.0),
+        activity("SOL-08", vulnerable_public=2),
+        activity("SOL-02", vulnerable_public=3, criticality=2),
+    ]
+    order = ["SOL-07", "SOL-08", "COM-05", "SOL-02"]
+    listed = list_next_strategies(activities, get_translator("fr"))
+    assert [one.activity for one in listed] == order
+    alarms = [
+        SimpleNamespace(activity=one.id, demands="next_strategy", raised_at=NOW)
+        for one in activities
+    ]
+    facts: Any = SimpleNamespace(alarms=alarms, activities=activities)
+    assert [id for id, _strategy in _list_next_strategies(facts)] == order
+
+
+def test_the_situation_report_names_sites_and_work_of_vulnerable_people_from_two_on() -> None:
+    shape = Shaper(REALM, reference(), load_outlines(FOLDER), "fr")
+
+    def closed(id: str, vulnerable: int) -> Any:
+        shut = SiteRow.model_validate(
+            {"id": id, "status": "closed", "since": START, "capacity_pct": 0}
+        )
+        shown_site = shape.site(shape.reference.sites[id], shut)
+        return shown_site.model_copy(update={"vulnerable_public": vulnerable, "name": f"lieu-{id}"})
+
+    facts: Any = SimpleNamespace(
+        _=get_translator("fr"),
+        sites=[closed("log-01", 1), closed("pmi-01", 2), closed("mdph-01", 3)],
+        activities=[
+            activity("COM-05", vulnerable_public=1, name="un"),
+            activity("SOL-08", vulnerable_public=2, name="deux"),
+            activity("SOL-07", vulnerable_public=3, name="trois"),
+            activity("SOL-02", vulnerable_public=3, name="nominale", state=ActivityState.NOMINAL),
+        ],
+    )
+    (line,) = _write_vulnerable_line(facts, Mock(**{"of.return_value": ()}))
+    assert "lieu-mdph-01, lieu-pmi-01, trois, deux" in line.text
+    assert all(word not in line.text for word in ("lieu-log-01", ", un", "nominale"))
+
+
+@pytest.mark.parametrize(
+    ("site_id", "activity_id", "weight"),
+    [("mdph-01", "COM-05", 3), ("cen-1", "SOL-02", 3), ("cen-1", "COM-05", 0)],
+)
+def test_the_higher_value_of_the_site_and_the_activity_in_need_counts(
+    site_id: str, activity_id: str, weight: int
+) -> None:
+    assert reassigned(need_site=site_id, need_activity=activity_id).vulnerable_public == weight
+
+
+def test_lines_for_vulnerable_people_are_approved_first_among_equals() -> None:
+    """Danger and criticality come before; the id of the activity comes after."""
+    lines = [
+        reassigned(id="l-1", need_activity="COM-05"),
+        reassigned(id="l-2", need_activity="SOL-08"),
+        reassigned(id="l-3", need_activity="SOL-02", criticality=2),
+    ]
+    groups = group_decisions(lines, get_translator("fr"))
+    assert [group.ids for group in groups] == [["l-2"], ["l-1"], ["l-3"]]
+
+
+def reassigned(**fields: object) -> ReassignmentLine:
+    """Return an order for help at the headquarters."""
+    usual: dict[str, object] = {
+        "id": "l-1",
+        "site": "cen-2",
+        "activity": "COM-05",
+        "metier": "agent_accueil",
+        "supply": "displaced",
+        "need_site": "cen-1",
+        "need_activity": "COM-05",
+        "need_metier": "agent_accueil",
+        "place": "cen-3",
+        "count": 4,
+        "criticality": 1,
+        "proposal": "p",
+        "decision": "d",
+        "state": "dispatched",
+        "needed": 4,
+        "approved_by": "x",
+        "approved_role": "director",
+        "approved_at": 0,
+        "rules": (),
+    }
+    shape = Shaper(REALM, reference(), load_outlines(FOLDER), "fr")
+    return shape.reassignment(ReassignmentRow.model_validate(usual | fields))
 
 
 async def test_missing_people_stand_first_in_the_cell() -> None:

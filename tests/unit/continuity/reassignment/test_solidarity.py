@@ -13,6 +13,7 @@ from services.continuity.reassignment.model.plan import (
 )
 from services.continuity.reassignment.model.situation import ModelSituation, SiteCapacityState
 from services.continuity.reassignment.model.tables import ReferenceTables
+from services.continuity.reassignment.proposals import _select_new_lines
 from tests.unit.continuity.reassignment.cases import (
     EXPECTED,
     cell,
@@ -93,4 +94,39 @@ def test_a_loss_for_vulnerable_people_comes_first_among_equals() -> None:
         ("b",),
         ("a",),
         ("m",),
+    ]
+
+
+@pytest.mark.parametrize(("of_site", "of_activity"), [(3, 0), (0, 3), (1, 3), (3, 1)])
+def test_the_higher_value_of_site_and_activity_counts(of_site: int, of_activity: int) -> None:
+    """It ranks the losses of a site, and the lines of a proposal."""
+    sites = [
+        site("a").model_copy(update={"vulnerable_public": of_site}),
+        site("b").model_copy(update={"vulnerable_public": 2}),
+    ]
+    rules = [rule("COM-01", vulnerable_public=of_activity)]
+    cells = [cell("a", "COM-01", "agent", 1, 1), cell("b", "COM-01", "agent", 1, 1)]
+    made = small(sites, rules, cells)
+    assert made.vulnerable_public(0) == made.vulnerable_of_site("a") == 3
+
+
+def test_the_lines_of_a_proposal_name_the_work_of_vulnerable_people_first() -> None:
+    """The id of its activity would put it last."""
+    sites = [site("a", -1000), site("b", 1000), site("m", 0)]
+    rules = [
+        rule("COM-01"),
+        rule("SOL-01", vulnerable_public=2),
+        rule("SOL-09", 4, release_pct=100),
+    ]
+    cells = [
+        cell("a", "COM-01", "agent", 1, 1),
+        cell("b", "SOL-01", "agent", 1, 1),
+        cell("m", "SOL-09", "agent", 2),
+    ]
+    made = small(sites, rules, cells)
+    proposal = solve_situation_program(made, SHORT, (), SOLIDARY)
+    assert len(proposal.lines) == 2
+    assert [line.key.need_activity for line in _select_new_lines(proposal, made)] == [
+        "SOL-01",
+        "COM-01",
     ]
