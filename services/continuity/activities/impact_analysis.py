@@ -252,7 +252,7 @@ def _compile_need(
         else hours.get(policy.calendar_of_activity.get(activity.id, "")),
         work_hours=None
         if activity.continuous
-        else hours.get(_choose_work_calendar(activity, policy)),
+        else hours.get(choose_work_calendar(activity, policy)),
         windows=tuple(
             (DayWindow(frozenset(s.days_of_month), s.working_days_before_month_end, holidays), s)
             for s in surcharges
@@ -267,7 +267,7 @@ def _compile_need(
     )
 
 
-def _choose_work_calendar(activity: ref.Activity, policy: ref.Escalation) -> str:
+def choose_work_calendar(activity: ref.Activity, policy: ref.Escalation) -> str:
     """Return the id of an activity's work calendar; empty: day and night.
 
     Work that may stop for a day waits for office hours.

@@ -11,6 +11,8 @@ from schemas import reassignment as m
 from schemas.commands import ActivateStrategy
 from schemas.runtime import CommandApplied
 from schemas.words import ActivityState, ClockState, EventType
+from services.continuity.activities.assessment import add_arrived_agents
+from services.continuity.activities.capacity import assess_capacity
 from services.continuity.state import ContinuityState
 from tests.unit.continuity.test_reassigning import WHO, answer, approve, fire
 from tests.unit.continuity.world import World, clock
@@ -128,6 +130,32 @@ def test_a_lost_place_takes_its_arrivals_away(world: World) -> None:
     assert world.activity(HOSTED).arrived == sum(
         row.count for row in away if row.place != away[0].place
     )
+
+
+def test_agents_stay_counted_after_the_crisis_until_somebody_confirms_their_return(
+    world: World,
+) -> None:
+    step(world, m.ArriveReassignment, "10:30", lines(world))
+    world.lift("cen-1", "11:00")
+    world.until("11:30")
+    answer(world, "11:31")
+    fire(world)
+    assert world.asked("reassignment_over")
+    count = sum(row.count for row in lines(world))
+    assert world.activity(ACTIVITY).arrived == count > 0
+    step(world, m.ReleaseReassignment, "12:00", lines(world))
+    assert world.activity(ACTIVITY).arrived == 0
+
+
+def test_arrivals_bring_no_meals_that_a_kitchen_does_not_cook() -> None:
+    """More agents at a college serve no more meals than its kitchen brings."""
+    world = World()
+    world.flag("kitchen:cuisine-centrale-sud", "down", "10:00")
+    assert world.state.bia is not None
+    need = world.state.bia.needs["EDU-01"]
+    assessment = assess_capacity(world.state, need, world.instant("10:01"))
+    assert assessment.points < need.whole
+    assert add_arrived_agents(need, assessment, need.activity.staff) == assessment.points
 
 
 def test_a_restored_state_counts_the_same_arrivals(world: World) -> None:

@@ -8,8 +8,12 @@ import pytest
 
 from schemas import reassignment as m
 from schemas.alerts import AttentionRequested
+from schemas.runtime import CommandApplied, CommandRefused
 from schemas.words import EventType
+from services.continuity.activities.impact_analysis import choose_work_calendar
+from services.continuity.reassignment.site_conditions import is_too_late
 from services.continuity.state import list_proposal_lines
+from tests.shipped import territory
 from tests.unit.continuity.test_reassigning import answer, approve, fire, refused
 from tests.unit.continuity.world import World, at
 
@@ -138,3 +142,137 @@ def test_work_opening_after_the_end_sends_no_agent() -> None:
     served = {line.need_activity or line.activity for line in proposed(world, "18:24")}
     assert served
     assert served.isdisjoint(opens)
+
+
+NOON = at("2027-02-11 12:00")
+LEFT = m.LineRow(
+    id="l-1",
+    site="cen-1",
+    activity="RHF-04",
+    metier="agent",
+    supply="displaced",
+    place="cen-2",
+    count=1,
+    criticality=1,
+    minutes=20,
+)
+HELP = LEFT.model_copy(update={"need_site": "par-01", "need_activity": "SOL-05"})
+
+
+def late(line: m.LineRow, left_min: int, **opens_min: int) -> bool:
+    """Tell whether a line is too late for a site that is back in so many minutes."""
+    situation = m.Situation(
+        sites=(),
+        elapsed_h=0,
+        at=NOON,
+        opens={activity.replace("_", "-"): NOON + n * 60_000 for activity, n in opens_min.items()},
+        setup_min=SETUP_MIN,
+        home_min=HOME_MIN,
+    )
+    site = line.need_site or line.site
+    return is_too_late(
+        situation, m.SiteCondition(site=site, ends_at=NOON + left_min * 60_000), line
+    )
+
+
+@pytest.mark.parametrize(
+    ("place", "needed_min"), [("cen-2", 20 + SETUP_MIN), ("telework", HOME_MIN), ("cen-1", 0)]
+)
+def test_the_way_and_the_setup_fit_before_the_return_of_the_site(
+    place: str, needed_min: int
+) -> None:
+    """Work at the own site needs no way."""
+    line = LEFT.model_copy(update={"place": place})
+    assert not late(line, needed_min + 1)
+    assert late(line, needed_min - 1)
+
+
+def test_the_work_opens_before_the_return_of_the_site() -> None:
+    assert late(LEFT, 300, RHF_04=300)
+    assert not late(LEFT, 301, RHF_04=300)
+    assert not late(HELP, 300, RHF_04=300), "the opening of the work to do counts"
+    assert late(HELP, 300, SOL_05=300)
+
+
+def test_without_an_announced_end_no_line_is_too_late() -> None:
+    situation = m.Situation(sites=(), elapsed_h=0, at=NOON)
+    assert not is_too_late(situation, m.SiteCondition(site="cen-1"), LEFT)
+
+
+def test_a_site_is_back_at_the_last_announced_end_of_all_that_hits_it() -> None:
+    def describe(second_end: str | None) -> m.SiteCondition:
+        world = World()
+        world.hit("cen-4", since="09:40", end="12:00")
+        world.hit("cen-4", EventType.CLOSURE, since="09:40", end=second_end, incident=None)
+        world.until("09:43")
+        situation = world.facts(m.ProposalRequested)[-1].situation
+        return next(c for c in situation.sites if c.site == "cen-4")
+
+    assert describe("18:00").ends_at == at("2027-02-11 18:00")
+    assert describe("10:00").ends_at == at("2027-02-11 12:00")
+    assert describe(None).ends_at is None
+
+
+def test_the_return_of_the_site_that_needs_help_counts() -> None:
+    """The site that the agents leave may be lost for days."""
+    world = World()
+    world.hit("cen-4", EventType.CLOSURE, since="09:40", incident=None)
+    world.hit("par-01", EventType.STAFF_SHORTAGE, since="09:40", end="18:00")
+    world.until("09:43")
+    line = next(
+        one
+        for one in proposed(world, "09:44")
+        if one.need_site == "par-01" != one.site and one.place == "par-01"
+    )
+    outcome = approve(world, "17:50", line.id)
+    assert isinstance(outcome, CommandRefused)
+    assert (outcome.code, outcome.values["site"]) == ("back_soon", "par-01")
+
+
+def test_an_approval_of_all_lines_leaves_out_those_that_are_too_late() -> None:
+    world = World()
+    world.hit("cen-4", since="09:40", end="12:00")
+    world.hit("cen-1", EventType.CLOSURE, since="09:40", incident=None)
+    world.until("09:43")
+    lines = proposed(world, "09:44")
+    assert {line.need_site or line.site for line in lines} > {"cen-4"}
+    assert isinstance(approve(world, "11:59"), CommandApplied)
+    moved = [line for line in lines if line.id in world.state.moved]
+    assert moved
+    assert all(
+        line.place == line.site for line in moved if (line.need_site or line.site) == "cen-4"
+    )
+
+
+def test_an_order_for_several_sites_lasts_until_the_last_is_back() -> None:
+    def order(other_end: str | None) -> m.OrderRow:
+        world = World()
+        world.hit("cen-4", since="09:40", end="18:00")
+        world.hit("cen-1", EventType.CLOSURE, since="09:40", end=other_end, incident=None)
+        world.until("09:43")
+        answer(world, "09:44")
+        approve(world, "09:45")
+        fire(world)
+        ends = {
+            f.row.site: {world.state.moved[id].ends_at for id in f.row.lines}
+            for f in world.facts(m.ReassignmentOrdered)
+        }
+        assert any(len(one) == 2 for one in ends.values()), ends
+        return next(f.row for f in world.facts(m.ReassignmentOrdered) if len(ends[f.row.site]) == 2)
+
+    assert order("20:00").ends_at == at("2027-02-11 20:00")
+    assert order(None).ends_at is None
+
+
+@pytest.mark.parametrize(("rto_h", "closed"), [(23, False), (24, True)])
+def test_work_without_a_calendar_waits_for_office_hours_if_it_may_stop_for_a_day(
+    rto_h: int, *, closed: bool
+) -> None:
+    policy = territory().policy
+    activity = next(
+        a
+        for a in territory().activities
+        if a.id not in policy.calendar_of_activity and not a.continuous
+    ).model_copy(update={"rto_h": rto_h})
+    calendar = choose_work_calendar(activity, policy)
+    assert calendar == (policy.reassignment.work_calendar if closed else "")
