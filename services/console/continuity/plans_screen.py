@@ -1,13 +1,16 @@
 """Page `/plans`: the library of plans and open decisions. Rules D48 to D52."""
 
 import asyncio
-from collections.abc import Container, Iterable
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from schemas.reassignment import ProposalState
+from schemas.reference import Staffing
 from schemas.words import ACTIVE_PLAN_STATES, LIBRARY_STATES, ActivityState, PlanState, SiteStatus
 from services.console.continuity.arbitrations import list_arbitrations
+from services.console.continuity.nearby_places import NearbyPlace, list_nearby_places
 from services.console.continuity.plan_rights import build_card_right
 from services.console.hazards.page import PLAN_SITES, build_hazard_views
 from services.console.i18n import N_, Translator
@@ -27,6 +30,7 @@ from services.console.web.screen_context import ScreenData, ScreenPage, list_sit
 
 ACTIVITIES_SHOWN: Final = 12
 """Number of waiting activities on the page; the page of activities has the others."""
+_LOST_STATUSES: Final = (SiteStatus.CLOSED, SiteStatus.EVACUATED, SiteStatus.SHELTERING)
 _AFFECTED_STATES: Final = (ActivityState.INTERRUPTED, ActivityState.DEGRADED)
 
 
@@ -58,6 +62,8 @@ class NextStrategy:
     mbco_pct: float
     moves: bool
     """True if the strategy needs a site."""
+    nearby: tuple[str, ...] = ()
+    """The nearest sites for it, with travel and CO2."""
 
 
 def list_active_strategies(
@@ -106,6 +112,52 @@ def list_next_strategies(activities: Iterable[Activity], _: Translator) -> list[
     ]
 
 
+async def _add_nearby_places(
+    x: ScreenData, strategies: list[NextStrategy], hosts: Sequence[Site]
+) -> list[NextStrategy]:
+    """Add the nearest sites to the strategies that need one. Rule D61."""
+    staffing = next((s for s in x.reference.sections if isinstance(s, Staffing)), None)
+    if staffing is None or not any(one.moves for one in strategies):
+        return strategies
+    proposals = await x.queries.proposals(state=(ProposalState.OPEN,))
+    lost_sites = {site.id for site in x.sites if site.status in _LOST_STATUSES}
+    return [
+        replace(
+            one,
+            nearby=tuple(
+                _describe_nearby_place(place, x)
+                for place in list_nearby_places(
+                    one.activity,
+                    staffing,
+                    x.reference.sites,
+                    lost_sites,
+                    _select_hosts(one.strategy, hosts),
+                    transit=all(proposal.transit for proposal in proposals),
+                )
+            ),
+        )
+        if one.moves
+        else one
+        for one in strategies
+    ]
+
+
+def _select_hosts(strategy: str, hosts: Sequence[Site]) -> list[str]:
+    """Return the hosts of the kinds that a strategy names, else all."""
+    kinds = {kind.strip() for kind in strategy.partition(":")[2].split("|")}
+    return [site.id for site in hosts if site.kind in kinds] or [site.id for site in hosts]
+
+
+def _describe_nearby_place(place: NearbyPlace, x: ScreenData) -> str:
+    return x._(
+        "{site}, {commune} : {n} min, {kg} kg de CO₂",
+        site=shorten_site_name(x.names.site(place.site)),
+        commune=x.reference.sites[place.site].commune_name,
+        n=place.minutes,
+        kg=w.format_number(place.kg, x.shell.lang),
+    )
+
+
 async def build_plans_page(x: ScreenData) -> dict[str, Any]:
     """Build `plans.html`: the library, open decisions, and the end of active plans.
 
@@ -119,6 +171,8 @@ async def build_plans_page(x: ScreenData) -> dict[str, Any]:
     triggers, barred_sites = await asyncio.gather(x.queries.triggers(), x.queries.barred_sites())
     proofs = await read_plan_proofs(x.request, x.queries, realm, x._)
     lines = incidents_page.list_plans(library_plans, x.shell.now, x.names, lang, x._, triggers)
+    hosts = [s for s in x.sites if _can_host(s, barred_sites)]
+    next_strategies = list_next_strategies(x.activities, x._)
     return {
         "plans": lines,
         "proofs": proofs,
@@ -157,8 +211,8 @@ async def build_plans_page(x: ScreenData) -> dict[str, Any]:
         "hazards": build_hazard_views(
             (await x.queries.hazards()).items, x.names, x.shell.now, x._, limit=PLAN_SITES
         ),
-        "next_ones": list_next_strategies(x.activities, x._),
-        "places": list_site_choices(s for s in x.sites if _can_host(s, barred_sites)),
+        "next_ones": await _add_nearby_places(x, next_strategies, hosts),
+        "places": list_site_choices(hosts),
         "other_places": list_site_choices(s for s in x.sites if not _can_host(s, barred_sites)),
         "in_an_hour": times.format_minute(x.shell.now + timedelta(hours=1)),
         "who": lambda token: w.name_person(token, x.names, x._),

@@ -1,6 +1,5 @@
 """Index the reference tables and the ways between all sites; built once per reference version."""
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,28 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.reference import ReassignmentRule, Site, StaffCell, Staffing, Substitution
+from services.travel import CAR_MODE, TRANSIT_AT_MOST_MIN, TRANSIT_MODE, compute_distance_m
 
 Ints = NDArray[np.int64]
 
-EARTH_M: Final = 6_371_008.8
 LONGEST_MIN: Final = 75
 """Longest way to work: a day of 10 h minus a shift of 7.5 h, halved (R5)."""
-TRANSIT_AT_MOST_MIN: Final = 45
-TRANSIT_MODE: Final = (10, 18_000, 10)
-"""Public transport or bicycle: minutes before, metres per hour, grams of CO2 per km."""
-CAR_MODE: Final = (5, 25_000, 218)
 
 
 class TablesInvalid(ValueError):
     """Error: the tables contradict one another; the message says where."""
-
-
-def compute_distance_m(a: Site, b: Site) -> int:
-    """Compute the great circle between two sites, rounded to the metre."""
-    lat1, lat2 = math.radians(a.lat), math.radians(b.lat)
-    dlat, dlon = lat2 - lat1, math.radians(b.lon) - math.radians(a.lon)
-    h = math.sin(dlat / 2) ** 2 + math.cos(lat1) * math.cos(lat2) * math.sin(dlon / 2) ** 2
-    return round(2 * EARTH_M * math.asin(math.sqrt(h)))
 
 
 @dataclass(frozen=True, slots=True)
