@@ -577,6 +577,7 @@ class AreaOrderHeard(Fact):
 
     order: str
     sites: tuple[str, ...]
+    status: SiteStatus | None = optional("evacuated or sheltering; absent in older logs")
 
 
 @register_message

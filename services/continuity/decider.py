@@ -259,7 +259,7 @@ def _on_area_order(draft: ContinuityDecision, row: AreaOrderRow) -> None:
         return
     stopped_places = orders.find_stopped_places(draft.state)
     ordered_sites = find_ordered_sites(draft.state)
-    draft.emit(AreaOrderHeard(order=row.id, sites=sites))
+    draft.emit(AreaOrderHeard(order=row.id, sites=sites, status=row.order))
     if draft.state.bia is not None:
         for site in sorted(row.barred - ordered_sites):
             if (own := draft.state.sites.get(site)) is None or not own.is_barred:

@@ -26,6 +26,7 @@ FLOOD_KIND: Final = "flood"
 NOT_FLOOD_EXPOSED: Final = "non"
 HIT_ZONE_SITES: Final = 3
 """Sites without seats that make a commune a hit zone, in which no site is a host."""
+_SHELTERING: Final[Confinement] = "sheltering"
 TRANSIT_FLAG: Final = "network:transit"
 _ABSENCE_TYPE: Final = EventType.STAFF_SHORTAGE
 _REQUIRED_SECTIONS: Final = frozenset((ref.Section.SITES, ref.Section.STAFFING))
@@ -191,9 +192,19 @@ def _list_refused_moves(state: ContinuityState) -> tuple[RefusedMove, ...]:
 
 
 def find_confined_sites(state: ContinuityState, now: Instant) -> dict[str, Confinement]:
-    """Return site → reason for sites that shelter or count their people. Rule D78."""
+    """Return site → reason for sites that shelter or count their people.
+
+    A site in the area of an order to shelter counts as one until it says no. Rules D78 and D102.
+    """
     assert state.bia is not None
-    return {
+    sheltering_areas = (
+        row.sites for row in state.area_orders.values() if row.status is SiteStatus.SHELTERING
+    )
+    in_area = dict.fromkeys(
+        (id for sites in sheltering_areas for id in sites if id in state.bia.sites),
+        _SHELTERING,
+    )
+    return in_area | {
         id: site.confinement
         for id, site in state.sites.items()
         if site.confinement is not None

@@ -9,11 +9,17 @@ from tests.unit.continuity.test_reassigning import answer, approve, refused
 from tests.unit.continuity.world import REALM, World
 
 
-def order(world: World, time: str, *sites: str, outside: tuple[str, ...] = ()) -> None:
+def order(
+    world: World,
+    time: str,
+    *sites: str,
+    outside: tuple[str, ...] = (),
+    status: SiteStatus = SiteStatus.EVACUATED,
+) -> None:
     row = AreaOrderRow(
         id="cause-1",
         incident=None,
-        order=SiteStatus.EVACUATED,
+        order=status,
         report="r-1",
         source="prefecture",
         ordered_at=world.instant(time),
@@ -132,3 +138,23 @@ def test_the_end_of_a_crisis_brings_no_agents_back_into_the_area_of_an_order() -
     notices = world.asked("reassignment_over")
     assert {notice.barred_homes for notice in notices} == {"cen-1"}
     assert len(notices) == len({notice.site for notice in notices}) > 1, "each site hears it once"
+
+
+def test_no_agents_leave_a_site_in_the_area_of_an_order_to_shelter() -> None:
+    """Its lines were still approved, and sent people out of the building that shelters."""
+    world = World()
+    world.hit("cen-1", EventType.CLOSURE, since="09:40")
+    world.until("09:43")
+    proposal = answer(world, "09:44").id
+    leaving = {
+        line.id for line in list_proposal_lines(world.state, proposal) if line.site == "cen-1"
+    }
+    order(world, "09:45", "cen-1", status=SiteStatus.SHELTERING)
+    row = find_open_proposal(world.state)
+    assert row is not None
+    assert leaving <= set(row.withdrawn)
+    assert refused(approve(world, "09:46", min(leaving)))[0] in (409, 412)
+    order(world, "09:50", "cen-1", outside=("cen-1",), status=SiteStatus.SHELTERING)
+    world.until("10:10")
+    again = answer(world, "10:11").id
+    assert any(line.site == "cen-1" for line in list_proposal_lines(world.state, again))
