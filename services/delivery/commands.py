@@ -40,13 +40,20 @@ REPLAYABLE_STATES: Final = frozenset({NotificationState.FAILED, NotificationStat
 
 
 def draft_callout(draft: DeliveryDecision, command: DraftCallOut) -> CommandResult:
-    """List people on a draft; the estimates come with the last chunk."""
+    """List people on a draft; the estimates come with the last chunk.
+
+    Another text for the same decision replaces that of the draft: an order was refused since, and
+    the message would count its agents. Rule D101.
+    """
     state = draft.state
     callout = state.callouts.get(command.callout)
     _require_callout_right(command.role, command.kind if callout is None else callout.row.kind)
     if callout is not None and callout.row.state != "draft":
         raise RefusedCommand(409, "callout_started")
     row = _build_row(command, draft.now) if callout is None else callout.row
+    if row.text_id != command.text_id and command.decision is not None:
+        new_row = _build_row(command, draft.now)
+        row = new_row.model_copy(update={"people": row.people, "unreachable": row.unreachable})
     draft_people = {one.person for one in callout.people} if callout is not None else set()
     new = tuple(
         {one.person: one for one in command.people if one.person not in draft_people}.values()

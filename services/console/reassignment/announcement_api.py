@@ -34,6 +34,7 @@ from services.console.messages.callouts_api import (
 from services.console.read_model.shapes import TELEWORK
 from services.console.reassignment.texts import describe_order_period
 from services.console.resource_base import to_datetime
+from services.console.resources import CallOut
 from services.console.texts.names import shorten_site_name
 from services.runtime.http.problems import build_conflict, build_field_problem
 
@@ -210,6 +211,23 @@ def find_last_ends(lines: Iterable[ReassignmentRow]) -> dict[Move, Instant]:
     return ends
 
 
+def find_outdated_drafts(
+    announcements: Iterable[SiteAnnouncement],
+    lines: Iterable[ReassignmentRow],
+    callouts: Iterable[CallOut],
+) -> frozenset[str]:
+    """Return the drafts from before the last order that was refused or ended there. Rule D101."""
+    ends = find_last_ends(lines)
+    ended = {one.callout: ends.get((one.decision, one.site)) for one in announcements}
+    return frozenset(
+        row.id
+        for row in callouts
+        if row.state == DRAFT_STATE
+        and (at := ended.get(row.id)) is not None
+        and to_datetime(at) >= row.drafted_at
+    )
+
+
 @router.decision(
     "/reassignments/{proposal}/announce",
     "Announce reassignments to the agents of the sites, by count: first as drafts, then "
@@ -249,20 +267,14 @@ async def announce_reassignments(
         one for one in announcements if callout_states.get(one.callout, DRAFT_STATE) == DRAFT_STATE
     ]
     if request.start:
-        ends = find_last_ends(lines)
-        ended = {one.callout: ends.get((one.decision, one.site)) for one in waiting}
-        outdated = {
-            row.id
-            for row in callouts
-            if (at := ended.get(row.id)) is not None and to_datetime(at) >= row.drafted_at
-        }
+        outdated = find_outdated_drafts(waiting, lines, callouts)
         waiting = [one for one in waiting if one.callout not in outdated]
         if outdated and not any(one.callout in callout_states for one in waiting):
             raise build_conflict(
                 "Un ordre a été refusé ou a pris fin depuis la préparation : le message compterait "
-                "ces agents. Les responsables de site préviennent.",
+                "ces agents. Préparez de nouveau les messages.",
                 "An order was refused or ended since the draft: the message would count these "
-                "agents. The site managers inform them.",
+                "agents. Prepare the messages again.",
             )
         commands = _make_starts(author, [one for one in waiting if one.callout in callout_states])
     else:

@@ -1,7 +1,7 @@
 """Page `/reaffectation`: proposals to reassign staff, and their orders. Rule D58."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -9,6 +9,12 @@ from schemas.reassignment import ACTIVE_LINE_STATES, LineState, ProposalState
 from services.console.i18n import N_
 from services.console.reassignment import page as reassignment_page
 from services.console.reassignment.agent_counts import describe_confinement, estimate_words
+from services.console.reassignment.announcement_api import (
+    DRAFT_STATE,
+    find_outdated_drafts,
+    merge_orders,
+    subtract_ended_lines,
+)
 from services.console.resources import CallOut, Proposal
 from services.console.texts import words as w
 from services.console.web.screen_context import (
@@ -64,7 +70,7 @@ async def build_reassignment_page(x: ScreenData) -> dict[str, Any]:
         "facts": reassignment_page.list_quality_figures(proposal, x._)
         if proposal is not None
         else [],
-        "announced": sum_announcements(proposal, calls) if proposal is not None else None,
+        "announced": await _load_announcements(x, proposal, calls),
         "not_there": missing
         and x._("Aucune proposition ne porte l’identifiant « {id} ».", id=missing),
         "preferences": reassignment_page.PREFERENCE_LABELS,
@@ -99,7 +105,9 @@ class AnnouncementState:
     untold: int
     """Number of approvals without a drafted message."""
     people: int
-    """Number of people in unsent drafts."""
+    """Number of people in unsent drafts that still hold."""
+    outdated: int
+    """Number of drafts from before a refusal, to be made again."""
     unreachable: int
     eur: float
     minutes: int
@@ -108,18 +116,47 @@ class AnnouncementState:
     delivered_count: int
 
 
-def sum_announcements(proposal: Proposal, callouts: Iterable[CallOut]) -> AnnouncementState:
-    """Sum the announcements of a proposal; `callouts` may be any of the realm."""
+async def _load_announcements(
+    x: ScreenData, proposal: Proposal | None, callouts: Sequence[CallOut]
+) -> AnnouncementState | None:
+    if proposal is None:
+        return None
+    drafts = {one.id for one in callouts if one.state == DRAFT_STATE}
+    if not drafts:
+        return sum_announcements(proposal, callouts)
+    lines = await x.queries.lines_of(proposal.id)
+    orders = merge_orders(await x.queries.orders(proposal.id))
+    standing = subtract_ended_lines(orders, lines)
+    return sum_announcements(
+        proposal,
+        callouts,
+        ended=drafts.intersection(one.callout for one in orders)
+        - {one.callout for one in standing},
+        outdated=find_outdated_drafts(standing, lines, callouts),
+    )
+
+
+def sum_announcements(
+    proposal: Proposal,
+    callouts: Iterable[CallOut],
+    *,
+    ended: Collection[str] = (),
+    outdated: Collection[str] = (),
+) -> AnnouncementState:
+    """Sum the announcements of a proposal; `callouts` may be any of the realm.
+
+    Drafts about orders that have all `ended` say nothing; the `outdated` ones are made again.
+    """
     approvals = {d.id for d in proposal.decisions if d.verb == "approve"}
     mine = [c for c in callouts if c.decision in approvals]
-    drafts, started_calls = (
-        [c for c in mine if c.state == "draft"],
-        [c for c in mine if c.state != "draft"],
-    )
+    waiting = [c for c in mine if c.state == DRAFT_STATE and c.id not in ended]
+    drafts = [c for c in waiting if c.id not in outdated]
+    started_calls = [c for c in mine if c.state != DRAFT_STATE]
     seconds = max((e.seconds for c in drafts for e in c.estimates), default=0)
     return AnnouncementState(
         untold=len(approvals - {c.decision for c in mine}),
         people=sum(c.people for c in drafts),
+        outdated=len(waiting) - len(drafts),
         unreachable=sum(c.unreachable for c in drafts),
         eur=sum(c.cost_cents for c in drafts) / CENTS_PER_EURO,
         minutes=max(-(-seconds // 60), 1),

@@ -15,6 +15,7 @@ from services.console.reassignment.announcement_api import (
     compose_message,
     drop_stopped_announcements,
     find_last_ends,
+    find_outdated_drafts,
     merge_orders,
     subtract_ended_lines,
 )
@@ -136,7 +137,7 @@ def test_the_message_gives_start_and_end() -> None:
     )
 
 
-def callout(state: str, decision: str | None, people: int, **more: int) -> CallOut:
+def callout(state: str, decision: str | None, people: int, **more: Any) -> CallOut:
     base_fields = dict.fromkeys(CallOut.model_fields) | dict.fromkeys(
         (
             "level",
@@ -199,8 +200,29 @@ def test_the_screen_sums_drafted_and_sent_orders_of_one_proposal() -> None:
         callout("draft", None, 9),
     ]
     assert sum_announcements(proposal, calls) == AnnouncementState(
-        untold=1, people=100, unreachable=7, eur=4.0, minutes=2, sent_count=50, delivered_count=20
+        untold=1,
+        people=100,
+        outdated=0,
+        unreachable=7,
+        eur=4.0,
+        minutes=2,
+        sent_count=50,
+        delivered_count=20,
     )
+    again = sum_announcements(proposal, calls, outdated={calls[0].id})
+    assert (again.people, again.outdated) == (0, 1), "made again before it is sent"
+    over = sum_announcements(proposal, calls, ended={calls[0].id})
+    assert (over.people, over.outdated) == (0, 0)
+
+
+def test_a_draft_from_before_a_refusal_is_outdated() -> None:
+    announcements = merge_orders([order("cen-1", leave=45)])
+    refused = line(("cen-1", "secretaire"), 30, "cen-2", decision="d-1", state="refused")
+    draft = callout("draft", "d-1", 10, id=announcements[0].callout, drafted_at=AT)
+    at = int(AT.timestamp() * 1000)
+    for ended_at, outdated in ((at, {draft.id}), (at - 1, set())):
+        lines = [refused.model_copy(update={"ended_at": ended_at})]
+        assert find_outdated_drafts(announcements, lines, [draft]) == outdated
 
 
 def test_the_line_of_a_refused_order_counts_agents() -> None:

@@ -89,6 +89,31 @@ def take(d: Desk) -> None:
             d.outcome("accepted", id=r.id)
 
 
+def test_a_draft_about_a_decision_takes_a_new_text() -> None:
+    """It kept the count of a refused order, and was never sent. Rule D101."""
+    d = desk()
+    before = draft(d, 3, decision="d-1")
+    d.wait(5)
+    d.tell(
+        DraftCallOut(
+            author="coord-pca",
+            role="coordinator",
+            callout="c1",
+            text_id="text:2",
+            decision="d-1",
+            channels=(SMS,),
+            people=(Called(person="agent-0", channels=(SMS,)),),
+            last=True,
+        )
+    )
+    after = row(d)
+    assert (after.text_id, after.people, after.state) == ("text:2", 3, "draft")
+    assert after.drafted_at > before.drafted_at
+    start(d)
+    d.wait(1)
+    assert {r.values["text"] for r in told(d)} == {"text:2"}
+
+
 def test_a_correction_is_marked_as_such() -> None:
     d = desk()
     assert draft(d, 2, corrects="c0").corrects == "c0"
