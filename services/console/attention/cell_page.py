@@ -253,6 +253,8 @@ class PendingReport:
     title: str
     late: bool
     url: str
+    quoted_report: str | None = None
+    """Report with words or a contact in the title: each reading is recorded. Rule D59."""
 
 
 REPORT_TASKS: Final = ("verify_report", "link_site")
@@ -315,6 +317,7 @@ def list_pending_reports(
                 _("{what} : {where}", what=task_title, where=detail),
                 late,
                 f"/signalements/{report.id}",
+                report.id if words or contact else None,
             )
         )
     return pending_reports

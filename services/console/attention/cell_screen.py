@@ -130,6 +130,7 @@ async def build_cell_page(x: ScreenData) -> dict[str, Any]:
     shows_risks = bool(running) and x.shell.moment is None
     risks = await x.queries.recent_risks() if shows_risks else None
     doubts = cell.list_pending_reports(tasks.items, reports, x.names, x.shell.now, x._)
+    quoted_reports = (first.report if first else None, *(doubt.quoted_report for doubt in doubts))
     return {
         "view": view,
         "facts": build_entries(lines, x.names, x._, FACTS_SHOWN),
@@ -160,7 +161,7 @@ async def build_cell_page(x: ScreenData) -> dict[str, Any]:
         "reach": build_reaching_points(x.reference.message_names, await x.queries.meeting_place()),
         "doubts": doubts,
         "first_words": first,
-        "read_reports": (first.report,) if first else (),
+        "read_reports": tuple(dict.fromkeys(id for id in quoted_reports if id is not None)),
         "arbitrations": arbitrations,
         "whole": maps[0],
         "near": maps[1],

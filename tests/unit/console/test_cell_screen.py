@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from schemas.reference import Sites
 from services.console.logbook.lines import LineRecord, build_key
 from services.console.read_model.reference_index import IndexedReference
+from services.console.web import routes
 from services.runtime.secrets.vault import TextItem
 from tests.shipped import territory
 from tests.unit.console.held import Held, browsing
@@ -191,6 +194,34 @@ async def test_a_danger_without_a_place_shows_the_words_and_the_number_of_its_se
     assert "Rappeler : 01 47 29 30 31" in sheet
     assert "lieu manquant : à demander" in sheet
     assert "/api/v1/reports/r-4/link" in sheet
+
+
+async def test_words_and_numbers_of_senders_in_the_cell_are_recorded_as_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """D59: the page told the number of a sender, and recorded its first sentence alone."""
+    realm_state = crisis()
+    for n in range(3):
+        realm_state.put(
+            "reports", report(f"r-{n}", site=None, type="fire", text_id=f"t-{n}", incident=None)
+        )
+        task = {"id": f"k-{n}", "kind": "link_site", "report": f"r-{n}", "state": "open"}
+        realm_state.put("tasks", task | {"opened_at": START})
+    browser, model = browsing(realm_state)
+    model.words.kept["t-0"] = TextItem({"headline": "Fumée."})
+    model.words.kept["t-1"] = TextItem({"contact": "01 47 29 30 31"})
+    read: list[tuple[str, list[str]]] = []
+    monkeypatch.setattr(
+        routes.log, "info", lambda event, **told: read.append((event, sorted(told["reports"])))
+    )
+    page = (await browser.get(f"/?realm={REALM}")).text
+    assert "Fumée." in page
+    assert "01 47 29 30 31" in page
+    assert read == [("report.text_read", ["r-0", "r-1"])]
+    read.clear()
+    page = (await browser.get(f"/?realm={REALM}", role="observer")).text
+    assert "01 47 29 30 31" not in page
+    assert read == []
 
 
 async def test_a_danger_to_verify_stands_before_reports_that_wait_longer() -> None:

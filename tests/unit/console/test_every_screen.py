@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from schemas.runtime import CommandRefused
-from services.console.incidents import report_screen
+from services.console.incidents import report_screen, reports_api
 from services.console.logbook.facts.reassignment import format_small_count
 from services.console.logbook.lines import LineRecord, build_key
 from services.console.logbook.lines import render_line as said
@@ -729,6 +729,14 @@ async def test_each_reading_of_a_report_is_recorded(monkeypatch: pytest.MonkeyPa
     for role in ("cell", "cell@pmi-01", "cell", "cell@pmi-01"):
         assert "une phrase" in await shown(browser, "/signalements/r-1", role=role)
     assert read == ["report.text_read cell-1", "report.text_read cell-2"]
+    read.clear()
+    monkeypatch.setattr(
+        reports_api.log, "info", lambda event, **told: read.append(f"{event} {told['reader']}")
+    )
+    path = f"/api/v1/reports/r-1?realm={REALM}"
+    assert (await browser.get(path, role="cell")).json()["headline"] == "une phrase"
+    assert (await browser.get(path, role="observer")).json()["headline"] is None
+    assert read == ["report.text_read cell-1"]
 
 
 async def test_the_live_realm_offers_running_exercises_and_no_measurement() -> None:
