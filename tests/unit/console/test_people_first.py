@@ -192,8 +192,8 @@ def test_the_situation_report_names_sites_and_work_of_vulnerable_people_from_two
         sites=[closed("log-01", 1), closed("pmi-01", 2), closed("mdph-01", 3)],
         activities=[
             activity("COM-05", vulnerable_public=1, name="un"),
-            activity("SOL-08", vulnerable_public=2, name="deux"),
-            activity("SOL-07", vulnerable_public=3, name="trois"),
+            activity("SOL-07", vulnerable_public=2, name="deux"),
+            activity("SOL-08", vulnerable_public=3, name="trois"),
             activity("SOL-02", vulnerable_public=3, name="nominale", state=ActivityState.NOMINAL),
         ],
     )

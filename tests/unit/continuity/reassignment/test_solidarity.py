@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from schemas.words import EventType
 from services.continuity.contingency.ranking import SiteLoss, select_worst
 from services.continuity.reassignment.model.lexicographic import SolveChoice
 from services.continuity.reassignment.model.plan import (
@@ -23,6 +24,8 @@ from tests.unit.continuity.reassignment.cases import (
     small,
     tables,
 )
+from tests.unit.continuity.test_reassigning import answer
+from tests.unit.continuity.world import World
 
 SHORT = ModelSituation({"a": SiteCapacityState(staff_pct=0), "b": SiteCapacityState(staff_pct=0)})
 SOLIDARY = SolveOptions(SolveChoice(solidarity=True))
@@ -130,3 +133,10 @@ def test_the_lines_of_a_proposal_name_the_work_of_vulnerable_people_first() -> N
         "SOL-01",
         "COM-01",
     ]
+
+
+def test_the_planner_of_a_realm_weighs_vulnerable_people() -> None:
+    world = World()
+    world.hit("par-01", EventType.STAFF_SHORTAGE, since="09:40")
+    world.until("09:43")
+    assert "S" in answer(world, "09:44").objective
