@@ -33,7 +33,12 @@ from services.console.web.times import PARIS
 from services.runtime.http.problems import Language, ProblemError
 from services.runtime.identity.accounts import AccessStore
 from services.runtime.identity.http_access import get_cookie, get_guest, read_session
-from services.runtime.identity.permissions import ACCOUNT_OF_REALM, Permission, build_forbidden
+from services.runtime.identity.permissions import (
+    ACCOUNT_OF_REALM,
+    Permission,
+    Role,
+    build_forbidden,
+)
 from services.runtime.identity.sessions import COOKIE
 from services.runtime.process.cluster import read_majority
 
@@ -100,7 +105,7 @@ def render_problem(request: Request, error: ProblemError) -> Response:
         "title": problem.kind.title[language],
         "detail": problem.sentence(language),
         "link": _find_way_back(request, problem.code),
-        "link_label": _("Retour à la cellule"),
+        "link_label": _name_way_back(request, _),
         **(_explain_refusal(request, _) if problem.code == "forbidden" else {}),
     }
     response = render_response("message.html", context, choice, status=problem.status)
@@ -118,6 +123,14 @@ def _find_way_back(request: Request, code: str) -> str:
     session = read_session(request)
     is_open = session is not None and session.principal.sees(realm)
     return f"/?realm={quote(realm, safe='~')}" if is_open else "/"
+
+
+def _name_way_back(request: Request, _: Translator) -> str:
+    """Name the first page of this person: managers of sites have no page of the cell."""
+    session = read_session(request)
+    if session is None or session.principal.role is not Role.SITE_MANAGER:
+        return _("Retour à la cellule")
+    return _("Retour à mes sites") if session.principal.scope.sites else _("Retour à la cellule")
 
 
 def _explain_refusal(request: Request, _: Translator) -> dict[str, str]:

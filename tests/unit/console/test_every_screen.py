@@ -658,6 +658,25 @@ async def test_every_page_warns_the_cell_about_withheld_calls(outcome: str) -> N
         ) == (outcome == "not_configured"), path
 
 
+async def test_a_manager_is_offered_no_page_that_would_be_refused() -> None:
+    """The warning led managers of sites to a refusal, and that to the cell, which is not theirs."""
+    live = Held("92", clock=NOW, reference=reference(), fields={"started_at": START})
+    channels = [{"channel": "sms", "outcome": "not_configured"}]
+    live.put(
+        "probes",
+        {"id": "2027-02", "asked_at": START, "done_at": START + 1000, "channels": channels},
+    )
+    browser, _ = browsing(live)
+    warning = "Appelez vous-mêmes."
+    theirs = words((await browser.get("/mes-sites?realm=92", role="site_manager@pmi-01")).text)
+    assert warning in theirs
+    assert "Canaux et essai du mois" not in theirs
+    assert "Canaux et essai du mois" in words((await browser.get("/?realm=92")).text)
+    refused = await browser.get("/astreintes?realm=92", role="site_manager@pmi-01")
+    assert refused.status_code == 403
+    assert "Retour à mes sites" in words(refused.text)
+
+
 async def test_a_forbidden_request_is_refused_with_an_explanation() -> None:
     browser, _ = browsing(crisis())
     answer = await browser.get(

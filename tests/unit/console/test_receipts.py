@@ -19,6 +19,7 @@ from tests.unit.console.test_every_screen import (
     REALM,
     START,
     crisis,
+    incident,
     report,
     shown,
     site,
@@ -60,6 +61,17 @@ async def test_the_receipt_gives_the_time_of_reading_by_the_cell(path: str) -> N
     realm_state.put("report_readings", {"id": "r-1", "read_at": START + 2 * MINUTE})
     browser, _ = browsing(realm_state)
     assert "lu à 09:42 par la cellule" in await shown(browser, path, role=MANAGER)
+
+
+@pytest.mark.parametrize("path", ["/mes-sites", "/signalements/r-1"])
+async def test_a_report_in_charge_is_not_called_unread(path: str) -> None:
+    """The card called a report unread that the cell had in charge."""
+    realm_state = crisis()
+    realm_state.put("incidents", incident(acknowledged_by=["p-cell"]))
+    browser, _ = browsing(realm_state)
+    page = await shown(browser, path, role=MANAGER)
+    assert "reçu à" in page
+    assert "pas encore lu par la cellule" not in page
 
 
 async def _post(browser: Browser, path: str, role: str, body: object = None) -> int:
