@@ -12,10 +12,10 @@ from typing import Any, Final
 
 FETCH_INTERVAL_MS: Final = 20
 """Milliseconds between fetches on the way from a danger to people to its calls."""
-REPORT_FETCH_INTERVAL_MS: Final = 50
+REPORT_FETCH_INTERVAL_MS: Final = 35
 """Milliseconds between fetches on the way of other reports, and of the log to the read model.
 
-At 50 reports a second this saves a sixth of the processor time of a report.
+A full machine shows reports sooner with it; with 50, a stream of 20 a second comes later.
 """
 BACKGROUND_FETCH_INTERVAL_MS: Final = 100
 """Milliseconds between fetches for follow-up work: plans, their rows, copies of texts.
