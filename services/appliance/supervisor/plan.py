@@ -41,15 +41,12 @@ With -10, a 202 takes a second at 500 reports/s. With 0, decisions fall far behi
 machine.
 """
 SHOWING_NICENESS: Final = 10
-"""Niceness of the processes that show.
+"""Niceness of the processes that show and that follow activities.
 
 With 5, decisions wait for pictures and first calls come late.
 """
-FOLLOWING_NICENESS: Final = 15
-"""Niceness of the processes that follow activities, forecast and audit.
-
-With 10, the picture of a full machine comes twice as late.
-"""
+FORESEEING_NICENESS: Final = 15
+"""Niceness of forecasts and audits."""
 _ATTEMPTS: Final = 5
 _RETRY_S: Final = 0.15
 """Pause between two requests: Linux accepts ten a second from all users except root."""
@@ -323,7 +320,7 @@ SERVICE_KINDS = (
     ServiceKind("planner", "services.continuity.reassignment.planner_process", shares_process=True),
     ServiceKind("watch", "services.watch", shares_process=True),
     ServiceKind("alerts", "services.alerts", replicated=True, nice=DECIDING_NICENESS),
-    ServiceKind("continuity", "services.continuity", replicated=True, nice=FOLLOWING_NICENESS),
+    ServiceKind("continuity", "services.continuity", replicated=True, nice=SHOWING_NICENESS),
     ServiceKind("delivery", "services.delivery", replicated=True, nice=CALLING_NICENESS),
 )
 
@@ -331,7 +328,7 @@ SERVICE_KINDS = (
 PROCESS_KINDS: Final = (
     *(kind for kind in SERVICE_KINDS if not kind.shares_process),
     ServiceKind(
-        "background", "services.cli.system.background", StopOrder.ACCEPTING, nice=FOLLOWING_NICENESS
+        "background", "services.cli.system.background", StopOrder.ACCEPTING, nice=SHOWING_NICENESS
     ),
 )
 """The Python processes of `vigie up`."""
@@ -434,7 +431,7 @@ def build_classes_plan(settings: Settings, environment: dict[str, str]) -> Proce
 def build_feed_demo_plan(settings: Settings, environment: dict[str, str]) -> ProcessPlan:
     """Return the plan of the server that plays the shipped samples of the official feeds."""
     command = (*_VIGIE, "feed", "demo")
-    return _build_side_plan("demo-feeds", command, settings, environment, nice=FOLLOWING_NICENESS)
+    return _build_side_plan("demo-feeds", command, settings, environment, nice=FORESEEING_NICENESS)
 
 
 def build_demo_plan(settings: Settings, environment: dict[str, str]) -> ProcessPlan:
