@@ -333,7 +333,7 @@ class MessageValues:
         }
 
     def _describe_incident(self) -> str:
-        """Return the incident in words; "" in a question about the order that it is called after."""
+        """Return the incident in words; "" in a question about the order that names it."""
         if self.row.template == AREA_ORDER and "area_order" in self.row.values:
             return ""
         what = describe_incident(self.row.values, self.phrases)

@@ -44,12 +44,12 @@ from services.alerts.reference.territory import (
 from services.alerts.reports.report_facts import DENIED, PLACE_FLAGS, is_confirmed, rebuild_cause
 
 SITES_PER_STEP: Final = 30
+"""Sites that one input asks or tells: their effects must fit into one Transaction."""
 GATHER_MS: Final = 10_000
 """Time from a call to a stand-in for which more sites without a manager wait for one message.
 
 Channels fail for many sites at once, and a short answer to one of many calls would hit any of them.
 """
-"""Sites that one input asks or tells: their effects must fit into one Transaction."""
 _OPEN_TASKS: Final = (TaskState.OPEN, TaskState.TAKEN)
 
 

@@ -61,7 +61,7 @@ class Rises:
     territory: Level | None = None
     """Level of the territory before, if it rose."""
     poles: dict[tuple[str, str], None] = field(default_factory=dict)
-    """Incidents that had the level before a further pôle reached it, each with that pôle."""
+    """Incidents with a pôle that began to hold a condition: its director is called, once."""
 
 
 def evaluate_rules(draft: AlertsDecision, touched_topics: set[str]) -> Rises:

@@ -73,11 +73,13 @@ def check_places(
     unknown_poles = sorted(set(poles) - known_poles)
     if unknown_sites:
         raise print_error(
-            f"no site {', '.join(unknown_sites)}: nothing was made. List the sites with `vigie sites`."
+            f"no site {', '.join(unknown_sites)}: nothing was made. "
+            "List the sites with `vigie sites`."
         )
     if unknown_poles:
         raise print_error(
-            f"no pôle {', '.join(unknown_poles)}: nothing was made. There are {', '.join(sorted(known_poles))}."
+            f"no pôle {', '.join(unknown_poles)}: nothing was made. "
+            f"There are {', '.join(sorted(known_poles))}."
         )
 
 

@@ -31,7 +31,7 @@ async def read_meeting_place(
 
 
 def list_site_bars(sites: Iterable[SiteRow], orders: Iterable[AreaOrderRow]) -> dict[str, SiteBar]:
-    """Return why nobody meets at a site: closed, an order without an all-clear, or an area order."""
+    """Return why nobody meets at a site: closed, under an order, or in the area of one."""
     bars = {
         site: _AREA_BARS[order.order]
         for order in orders

@@ -127,11 +127,11 @@ def _find_way_back(request: Request, code: str) -> str:
 
 def _name_way_back(request: Request, _: Translator) -> str:
     """Name the first page of this person: managers of sites have no page of the cell."""
-    has_sessions = hasattr(request.app.state, "sessions")  # an app that has not started has none
-    session = read_session(request) if has_sessions else None
-    if session is None or session.principal.role is not Role.SITE_MANAGER:
-        return _("Retour à la cellule")
-    return _("Retour à mes sites") if session.principal.scope.sites else _("Retour à la cellule")
+    session = read_session(request)
+    principal = None if session is None else session.principal
+    if principal is not None and principal.role is Role.SITE_MANAGER and principal.scope.sites:
+        return _("Retour à mes sites")
+    return _("Retour à la cellule")
 
 
 def _explain_refusal(request: Request, _: Translator) -> dict[str, str]:

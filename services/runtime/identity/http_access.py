@@ -89,9 +89,12 @@ def get_guest(request: Request) -> Principal | None:
 
 
 def read_session(request: Request) -> Session | None:
-    """Return the browser session of a request, without a check of CSRF."""
-    sessions: Sessions = request.app.state.sessions
-    return sessions.read(get_cookie(request, COOKIE))
+    """Return the browser session of a request, without a check of CSRF.
+
+    An application that has not started has none.
+    """
+    sessions: Sessions | None = getattr(request.app.state, "sessions", None)
+    return None if sessions is None else sessions.read(get_cookie(request, COOKIE))
 
 
 def is_secure(request: Request) -> bool:
