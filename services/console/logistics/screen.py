@@ -5,12 +5,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from schemas.crisis.resource_requests import RequestPriority, RequestState
+from schemas.crisis.resource_requests import OfferState, RequestPriority, RequestState
 from services.console.i18n import N_, Translator
 from services.console.logistics.api import may_read_words
-from services.console.resources import ResourceRequest, StockLevel
+from services.console.resources import (
+    ResourceOffer,
+    ResourceRequest,
+    ResourceSuggestion,
+    StockLevel,
+)
 from services.console.texts.names import shorten_site_name
 from services.console.web.screen_context import ScreenData, ScreenPage, list_site_choices
+from services.console.web.shell import ScreenReader
+from services.runtime.identity.permissions import Permission
 
 _S = RequestState
 COLUMNS: Final = (
@@ -30,6 +37,32 @@ class BoardColumn:
     key: str
     title: str
     requests: tuple[ResourceRequest, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRights:
+    """Decisions about one request that the account may take, and the offers it may reserve."""
+
+    cancels: bool
+    promises: bool
+    moves: bool
+    suggestions: tuple[ResourceSuggestion, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GiverScope:
+    """Sites and stocks of the account's scope, as the API checks them; partners need no limit."""
+
+    whole: bool
+    sites: frozenset[str]
+    stocks: frozenset[str]
+
+    def has_site(self, site: str) -> bool:
+        return self.whole or site in self.sites
+
+    def may_give(self, givers: Iterable[ResourceOffer | ResourceSuggestion]) -> bool:
+        """Return whether every giver is a stock of the scope; True without a limit."""
+        return self.whole or all(one.stock in self.stocks for one in givers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +109,21 @@ def group_stocks(stocks: Iterable[StockLevel]) -> list[StockGroup]:
     ]
 
 
+def find_rights(request: ResourceRequest, reader: ScreenReader, scope: GiverScope) -> RequestRights:
+    """Return the decisions about a request that the API takes from this reader."""
+    gives = reader.may(Permission.RESOURCE_PROMISE)
+    own = scope.has_site(request.site)
+    open_offers = [one for one in request.offers if one.state is OfferState.OPEN]
+    committed = [one for one in request.offers if one.state is OfferState.COMMITTED]
+    suggestions = [one for one in request.suggestions or () if gives and scope.may_give([one])]
+    return RequestRights(
+        cancels=own and reader.may(Permission.RESOURCE_REQUEST),
+        promises=gives and bool(open_offers) and scope.may_give(open_offers),
+        moves=gives and (own or (bool(committed) and scope.may_give(committed))),
+        suggestions=tuple(suggestions),
+    )
+
+
 async def build_resources_page(x: ScreenData) -> dict[str, Any]:
     """Build the values of the page: requests by state, stocks, the form of a request."""
     lang = x.shell.lang
@@ -92,7 +140,11 @@ async def build_resources_page(x: ScreenData) -> dict[str, Any]:
         and (not scope.poles or site.pole in scope.poles)
     ]
     names = x.names
+    own_sites = frozenset(site.id for site in mine)
+    own_stocks = frozenset(stock.id for stock in stocks if stock.site in own_sites)
+    giver_scope = GiverScope(x.shell.reader.whole, own_sites, own_stocks)
     return {
+        "rights": {one.id: find_rights(one, x.shell.reader, giver_scope) for one in requests},
         "columns": build_columns(requests, x._),
         "ended": list_ended(requests),
         "stocks": group_stocks(stocks),

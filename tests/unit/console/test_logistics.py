@@ -176,6 +176,43 @@ async def test_the_site_cancels_and_the_holder_promises(role: str, verb: str, st
     assert answer.status_code == status, answer.text
 
 
+VERBS = ("offer", "commit", "depart", "cancel")
+"""Decisions of the board about requests that are open, offered and committed."""
+
+
+@pytest.mark.parametrize(
+    ("role", "verbs"),
+    [
+        ("site_manager@pmi-01", {"depart", "cancel"}),
+        ("site_manager@clg-0920592U", set[str]()),
+        ("site_manager@voi-02", {"offer", "commit", "depart"}),
+        ("director@pole:attractivite", {"offer", "commit", "depart"}),
+        ("technician", {"offer", "commit", "depart"}),
+        ("cell", {"offer", "commit", "depart", "cancel"}),
+        ("observer", set[str]()),
+    ],
+)
+async def test_the_board_shows_only_buttons_that_the_server_accepts(
+    role: str, verbs: set[str]
+) -> None:
+    realm = crisis()
+    offer = {
+        "stock": ONE_GENERATOR,
+        "quantity": 1,
+        "eta_at": START + 30 * MINUTE_MS,
+        "expires_at": START + HOUR_MS,
+        "offered_at": START,
+        "offered_by": "p-2",
+    }
+    put_request(realm, quantity=1)
+    put_request(realm, "rr-2", state="offered", offers=({"id": "o-2", "state": "open"} | offer,))
+    committed = {"id": "o-3", "state": "committed"} | offer
+    put_request(realm, "rr-3", number=3, state="committed", offers=(committed,))
+    browser, _ = browsing(realm)
+    page = (await browser.get(f"/moyens?realm={REALM}", role=role)).text
+    assert {verb for verb in VERBS if f":{verb}" in page} == verbs
+
+
 class ContinuityDispatcher:
     """Sends commands to a continuity decider in memory, in the order in which they come."""
 
