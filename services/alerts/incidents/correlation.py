@@ -24,7 +24,6 @@ from services.alerts.reference.territory import (
     COLOURS,
     OFFER_MEASURES,
     SILENT_REPORT_TYPES,
-    format_day,
 )
 from services.alerts.reports.report_facts import (
     get_measure_name,
@@ -286,15 +285,13 @@ def _choose_strike_or_hazard(row: ReportRow, incidents: list[IncidentRow]) -> In
 
     Violence keeps what may be its own. Rule D22, strikes.
     """
-    day = format_day(row.effective[0].start if row.effective else row.occurred_at)
     strikes = [i for i in incidents if i.kind == "strike"]
     others = [i for i in incidents if i.kind != "strike"]
     if row.type is EventType.STAFF_SHORTAGE:
         others = [i for i in others if i.kind == "snow"]
     elif not strikes or len(others) > 1 or any(i.kind == "security" for i in others):
         return None
-    of_day = [i for i in strikes if i.key == day]
-    return max(of_day or others, key=lambda i: (i.opened_at, i.id), default=None)
+    return max(strikes or others, key=lambda i: (i.opened_at, i.id), default=None)
 
 
 def _place_without_opening(row: ReportRow, draft: AlertsDecision) -> Placement:

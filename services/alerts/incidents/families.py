@@ -91,9 +91,7 @@ def find_own_key(row: ReportRow, draft: AlertsDecision) -> IncidentKey | None:
 def _build_flag_key(row: ReportRow) -> IncidentKey | None:
     match get_measure_name(row):
         case "strike_notice" if row.measure is not None and parse_truth(row.measure.value):
-            return "strike", format_day(
-                row.effective[0].start if row.effective else row.occurred_at
-            )
+            return "strike", _find_day(row)
         case "water_alert" | "water_restriction" if row.measure is not None and parse_truth(
             row.measure.value
         ):
@@ -388,6 +386,47 @@ def _absorb_in_water(
     return Proximity.TERRITORY if is_only else None
 
 
+def _absorb_in_strike(
+    incident: IncidentRow, row: ReportRow, draft: AlertsDecision
+) -> Proximity | None:
+    """Absorb reports of the days of the strike; those of other days call as usual."""
+    is_absorbed = row.type in (
+        T.STAFF_SHORTAGE,
+        T.TRANSPORT_DISRUPTION,
+        T.SUPPLIER_FAILURE,
+        *CLOSURE_TYPES,
+    ) and _is_strike_day(incident, _find_day(row), draft)
+    return Proximity.TERRITORY if is_absorbed else None
+
+
+def _find_day(row: ReportRow) -> str:
+    """Return the day of a report: that of its announced begin, else that on which it happened."""
+    return format_day(row.effective[0].start if row.effective else row.occurred_at)
+
+
+def _is_strike_day(incident: IncidentRow, day: str, draft: AlertsDecision) -> bool:
+    """Return whether the notices of a strike name this day.
+
+    A notice without a period, or without an end, names all days from its own on.
+    """
+    if day == incident.key:
+        return True
+    flag = draft.state.flags.get("flag:strike_notice")
+    notices = [
+        notice
+        for notice in draft.find_reports(flag.reports if flag is not None else ())
+        if draft.resolve_incident(notice.incident) == incident.id
+    ]
+    if any(not notice.effective for notice in notices):
+        return day > incident.key
+    return any(
+        format_day(window.start) <= day
+        and (window.end is None or day <= format_day(window.end - 1))
+        for notice in notices
+        for window in notice.effective
+    )
+
+
 def _absorb_in_kitchen(
     incident: IncidentRow, row: ReportRow, draft: AlertsDecision
 ) -> Proximity | None:
@@ -484,9 +523,7 @@ _ABSORPTION_RULES: Final[
     ),
     "wind": _absorb_types(T.TRANSPORT_DISRUPTION, T.DAMAGE_REPORT, *CLOSURE_TYPES),
     "weather": _absorb_types(*CLOSURE_TYPES),
-    "strike": _absorb_types(
-        T.STAFF_SHORTAGE, T.TRANSPORT_DISRUPTION, T.SUPPLIER_FAILURE, *CLOSURE_TYPES
-    ),
+    "strike": _absorb_in_strike,
     "power": _absorb_in_power,
     "it": _absorb_in_it,
     "water": _absorb_in_water,

@@ -579,6 +579,36 @@ def test_two_vigilances_beside_a_strike_of_another_day_take_no_closure(scene: Sc
     assert scene.incident_of(closing).kind == "site"
 
 
+@pytest.mark.parametrize(
+    ("days", "open_end", "kind"),
+    [
+        (0, False, "strike"),
+        (-1, False, "site"),
+        (1, False, "strike"),
+        (2, False, "site"),
+        (9, True, "strike"),
+    ],
+    ids=["first day", "day before", "last day", "day after", "open end"],
+)
+@pytest.mark.parametrize("type", ["closure", "staff_shortage"])
+def test_a_strike_takes_reports_of_its_days_alone(
+    scene: Scene, type: str, days: int, open_end: bool, kind: str
+) -> None:
+    """D22: a site that closed the day before a strike called nobody."""
+    begin = scene.at(0) + DAY_MS
+    window = Window(start=begin, end=None if open_end else begin + DAY_MS)
+    notice = scene.report(0, "info", **STRIKE, effective=(window,))
+    report = scene.report((days + 1) * 24 * 60, type, "sst-07")
+    expected_kind = "absence" if (type, kind) == ("staff_shortage", "site") else kind
+    assert scene.incident_of(report).kind == expected_kind
+    own_calls = [
+        r
+        for r in scene.state.escalations.values()
+        if r.incidents != (scene.incident_of(notice).id,)
+    ]
+    assert bool(own_calls) == (kind != "strike")
+
+
 SEDIF = {"measure": Measure(object="network:sedif")}
 
 
