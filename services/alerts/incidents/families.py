@@ -10,6 +10,7 @@ from enum import IntEnum
 from typing import Final
 
 from schemas.alerts import IncidentRow, ReportRow
+from schemas.base import Instant
 from schemas.words import EventType as T
 from services.alerts.decision import AlertsDecision
 from services.alerts.reference.territory import (
@@ -22,7 +23,7 @@ from services.alerts.reference.territory import (
     FLOODED_MAINS_M,
     HEAT_HAZARD,
     ISOLATION_FLAG,
-    IT_BEFORE_ATTACK_MS,
+    IT_BY_ATTACK_MS,
     IT_BY_FIRE_MS,
     IT_BY_POWER_MS,
     MEALS_ACTIVITY,
@@ -153,14 +154,19 @@ def is_attack_report(row: ReportRow) -> bool:
     )
 
 
+def list_attack_times(incident: IncidentRow, draft: AlertsDecision) -> list[Instant]:
+    """Return when the reports of a cyberattack in an incident occurred; none without an attack."""
+    reports = draft.find_reports(draft.state.incident_reports.get(incident.id, ()))
+    return [report.occurred_at for report in reports if is_attack_report(report)]
+
+
 def _absorb_in_it(incident: IncidentRow, row: ReportRow, draft: AlertsDecision) -> Proximity | None:
     """Absorb outages without a named system in a cyberattack; other systems are apart."""
     if row.type is not T.OUTAGE_IT or names_system(row):
         return None
-    if row.occurred_at < incident.opened_at - IT_BEFORE_ATTACK_MS:
-        return None
-    reports = draft.find_reports(draft.state.incident_reports.get(incident.id, ()))
-    return Proximity.TERRITORY if any(map(is_attack_report, reports)) else None
+    attacks = list_attack_times(incident, draft)
+    is_its_time = bool(attacks) and row.occurred_at >= min(attacks) - IT_BY_ATTACK_MS
+    return Proximity.TERRITORY if is_its_time else None
 
 
 def _is_isolation(row: ReportRow) -> bool:

@@ -16,11 +16,12 @@ from services.alerts.incidents.families import (
     is_attack_report,
     is_in_cluster,
     is_near_cluster,
+    list_attack_times,
     names_system,
 )
 from services.alerts.levels.levels import TERRITORY, Rises, latch_branches, list_latched_branches
 from services.alerts.pipeline import update_derived_state
-from services.alerts.reference.territory import IT_BEFORE_ATTACK_MS
+from services.alerts.reference.territory import IT_BY_ATTACK_MS
 from services.alerts.reports import verification
 from services.alerts.reports.report_facts import is_confirmed, is_current_word
 
@@ -120,18 +121,49 @@ def merge_bridged_incidents(draft: AlertsDecision, report: str) -> None:
 def _merge_into_attack(draft: AlertsDecision, row: ReportRow) -> None:
     """Merge IT incidents without a named system into the cyberattack that a report tells of.
 
-    They began within the 12 hours before it, or later. An incident that a person split off, or of
-    planned works, stays. Rules D22 and D24.
+    They began within the 12 hours before it, or later. So do other attacks of its time. An incident
+    that a person split off, or of planned works, stays. Rules D22 and D24.
     """
     attack = next((i for i in _list_it_incidents(draft) if i.id == row.incident), None)
     if attack is None or not is_attack_report(row):
         return
+    attack = _merge_attacks(draft, row, attack)
+    began_at = min(list_attack_times(attack, draft))
     for other in _list_it_incidents(draft):
-        reports = draft.find_reports(draft.state.incident_reports.get(other.id, ()))
-        has_begun_before = other.opened_at < attack.opened_at - IT_BEFORE_ATTACK_MS
-        if other.id == attack.id or has_begun_before or any(map(names_system, reports)):
+        has_begun_before = other.opened_at < began_at - IT_BY_ATTACK_MS
+        if other.id == attack.id or has_begun_before or _names_system(draft, other):
             continue
         merge_into(draft, other, draft.incident(attack.id))
+
+
+def _merge_attacks(draft: AlertsDecision, row: ReportRow, attack: IncidentRow) -> IncidentRow:
+    """Merge the cyberattacks with a report at most 12 hours from this one; return the whole.
+
+    They are one attack on several systems. The smaller one goes into the larger one, and one that
+    names no system into one that does.
+    """
+    near = [attack]
+    for other in _list_it_incidents(draft):
+        times = list_attack_times(other, draft)
+        if other.id != attack.id and any(
+            abs(row.occurred_at - time) <= IT_BY_ATTACK_MS for time in times
+        ):
+            near.append(other)
+    order = sorted(_order_by_size(near), key=lambda i: not _names_system(draft, i))
+    for incident in order[1:]:
+        merge_into(draft, incident, draft.incident(order[0].id))
+    return draft.incident(order[0].id)
+
+
+def _names_system(draft: AlertsDecision, incident: IncidentRow) -> bool:
+    """Return whether a report of an incident names a system or a network."""
+    reports = draft.find_reports(draft.state.incident_reports.get(incident.id, ()))
+    return any(map(names_system, reports))
+
+
+def _order_by_size(incidents: list[IncidentRow]) -> list[IncidentRow]:
+    """Return incidents that become one, the one that stays first."""
+    return sorted(incidents, key=lambda i: (-i.level, -len(i.members), i.opened_at, i.id))
 
 
 def _list_it_incidents(draft: AlertsDecision) -> list[IncidentRow]:
@@ -172,7 +204,7 @@ def _merge_bridged_clusters(draft: AlertsDecision, row: ReportRow) -> None:
         bridged += near
         others = [incident for incident in others if incident not in near]
         whole = _unite_clusters(bridged)
-    order = sorted(bridged, key=lambda i: (-i.level, -len(i.members), i.opened_at, i.id))
+    order = _order_by_size(bridged)
     for incident in order[1:]:
         merge_into(draft, incident, draft.incident(order[0].id))
 

@@ -35,8 +35,8 @@ CLUSTER_KM: Final = 3.0
 """Greatest distance from a member at which a power cut joins a cluster. Rule D22."""
 IT_BY_POWER_MS: Final = 12 * HOUR_MS
 """Time when IT and telecom failures on its sites belong to a power incident. Rule D22."""
-IT_BEFORE_ATTACK_MS: Final = 12 * HOUR_MS
-"""Time before a cyberattack in which an outage without a system belongs to it. Rule D22."""
+IT_BY_ATTACK_MS: Final = 12 * HOUR_MS
+"""Time before a cyberattack in which an outage without a system, or an attack, is its own. D22."""
 ATTACK_FLAGS: Final = frozenset({"edr_critical", "ciso_declaration"})
 """Measures that tell of a cyberattack. Rule D22."""
 FIRE_BY_SECURITY_MS: Final = 12 * HOUR_MS

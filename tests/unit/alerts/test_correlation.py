@@ -427,6 +427,34 @@ def test_only_outages_of_its_time_without_a_system_belong_to_a_cyberattack(scene
     assert len({scene.incident_of(r).id for r in (old, courier, other)}) == 3
 
 
+@pytest.mark.parametrize(("hours", "incidents"), [(12, 1), (12.1, 2)])
+def test_attacks_of_the_same_half_day_are_one_incident(
+    scene: Scene, hours: float, incidents: int
+) -> None:
+    """The order of arrival chose the one that an outage between both joined."""
+    later = _attack(scene, 720, id="later", severity=4)
+    outage = scene.report(721, "outage_it", "cen-1", severity=3)
+    mail = {"measure": _measure("ciso_declaration", True, object="system:courrier")}
+    early = scene.report(722, "outage_it", occurred=720 - 60 * hours, source="rssi", **mail)
+    assert scene.incident_of(outage) == scene.incident_of(later)
+    assert len({scene.incident_of(r).id for r in (later, outage, early)}) == incidents
+    system = scene.report(723, "outage_it", "sit-02", measure=_measure(object="system:courrier"))
+    assert scene.incident_of(system) == scene.incident_of(early)
+    if incidents == 1:
+        running = [e for e in scene.state.escalations.values() if e.state == "running"]
+        assert len(running) == 1
+
+
+def test_an_outage_long_before_a_cyberattack_is_never_its_own(scene: Scene) -> None:
+    """Each outage that the attack took made room for an earlier one."""
+    attack = _attack(scene, 24 * 60)
+    near = scene.report(24 * 60 + 1, "outage_it", "cen-1", occurred=13 * 60)
+    old = scene.report(24 * 60 + 2, "outage_it", "clg-0921354X", occurred=11 * 60)
+    _attack(scene, 24 * 60 + 3, id="again")
+    assert scene.incident_of(near) == scene.incident_of(attack) == scene.incident_of("again")
+    assert scene.incident_of(old) != scene.incident_of(attack)
+
+
 def test_a_site_without_power_keeps_its_outage_beside_a_cyberattack(scene: Scene) -> None:
     attack = _attack(scene, 0)
     cut = scene.report(5, "outage_power", PMI, capacity_lost_pct=100)
