@@ -1,7 +1,8 @@
 """`vigie oncall`, `vigie readiness`, `vigie drill`: schedules, readiness, monthly drill."""
 
+import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 
 import typer
@@ -30,6 +31,8 @@ from services.console.texts import words as w
 from services.oncall.ics import MAX_FILE_BYTES
 from services.runtime.process.settings import Settings
 
+PROBE_WAIT_S: Final = 15.0
+"""Wait for the channels of a drill; each has 10 seconds to answer."""
 app = create_group("On-call: people, gaps, calendars, overrides.")
 RoleOption = Annotated[
     str | None, typer.Option(help="Role of the organisation, e.g. astreinte_technique")
@@ -370,7 +373,8 @@ def drill(
 ) -> None:
     """Show the monthly drill: the reach of every step and the state of every channel.
 
-    Exits with 1 if not. Nobody is called.
+    With `--now`, waits for the answers of the channels. Exits with 1 if a step or a channel would
+    fail, or if no channel could send anything. Nobody is called.
     """
     if now:
         post_decision(
@@ -381,7 +385,7 @@ def drill(
             as_json=False,
             success_text="" if as_json else "Essai fait : personne n’a été appelé.",
         )
-    drills = call_api("GET", "/api/v1/drills" + build_query(realm, as_of, limit=1))["items"]
+    drills = _fetch_newest_drill(build_query(realm, as_of, limit=1), wait=now)
     if as_json:
         print_json(drills[0] if drills else None)
     elif not drills:
@@ -394,7 +398,31 @@ def drill(
         raise typer.Exit(1)
 
 
+def _fetch_newest_drill(query: str, *, wait: bool) -> list[dict[str, Any]]:
+    """Return the newest drill; `wait` waits for the answers of its channels, for a time."""
+    end = time.monotonic() + (PROBE_WAIT_S if wait else 0)
+    while True:
+        drills: list[dict[str, Any]] = call_api("GET", f"/api/v1/drills{query}")["items"]
+        if not drills or drills[0]["probed_at"] or time.monotonic() >= end:
+            return drills
+        time.sleep(0.5)
+
+
+def _is_proven(drill: dict[str, Any]) -> bool:
+    """Return whether some channel can send; otherwise say that steps are reached on paper only."""
+    if not drill["probed_at"]:
+        typer.echo("Les canaux n’ont pas encore répondu : rien n’est prouvé.")
+        return False
+    if all(channel["outcome"] == "not_configured" for channel in drill["channels"]):
+        typer.echo(
+            "Aucun canal n’est configuré : personne ne serait appelé (docs/how-to/send-messages.md)."
+        )
+        return False
+    return True
+
+
 def _show_drill(drill: dict[str, Any]) -> None:
+    is_proven = _is_proven(drill)
     show_list(
         {"items": drill["rungs"]},
         False,
@@ -402,7 +430,10 @@ def _show_drill(drill: dict[str, Any]) -> None:
         (
             ("Niveau", lambda r: r["ladder"]),
             ("Vague", lambda r: str(r["wave"])),
-            ("Postes joints", lambda r: f"{r['reached']} sur {r['posts']}"),
+            (
+                "Postes joints" if is_proven else "Joints sur le papier",
+                lambda r: f"{r['reached']} sur {r['posts']}",
+            ),
             ("Trop tard", lambda r: str(r["late"] or "")),
             (
                 "Au plus tard (min)",

@@ -191,8 +191,8 @@ class Drill(Resource):
     reference: str
     ok: bool = Field(
         description=(
-            "true if every step is reached in full and in time, no channel failed, and there "
-            "is at least one channel"
+            "true if every step is reached in full and in time, the channels were tried, none of "
+            "them failed, and there is at least one"
         )
     )
     rungs: list[DrilledStep]

@@ -315,6 +315,7 @@ class ScheduleView:
             if probe is not None and probe.done_at is not None
             else None,
             ok=all(r.ok for r in rungs)
+            and bool(channels)
             and not any(c.outcome == "failed" for c in channels)
             and not has_no_provider(channels),
         )

@@ -120,7 +120,7 @@ def test_a_drill_is_shown_with_its_channels_newest_first() -> None:
     drills = replace(desk(), drills={d.id: d for d in (old, new)}, probes=probes).list_drills()
     assert [(d.month, d.ok, d.probed_at is None) for d in drills] == [
         ("2027-02", False, False),
-        ("2027-01", True, True),
+        ("2027-01", False, True),
     ]
     assert [r.ok for r in drills[0].rungs] == [True, False]
     assert drills[0].rungs[1].silent[0].startswith("Responsable de site, ")
