@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Final
 
 from schemas.crisis.area_orders import AREA_ORDER
-from schemas.words import CardState
+from schemas.words import ActionState, CardState
 from services.console.actions.queries import OPEN_STATES, REQUEST
 from services.console.attention.resources import AttentionState, DemandLine
 from services.console.i18n import N_, Translator
@@ -31,6 +31,12 @@ _ROLES_OF_ACCOUNTS: Final[Mapping[Role, str]] = {
 
 _CELL_ACCOUNTS: Final = frozenset({Role.ADMIN, Role.CELL})
 """Roles of accounts without a function of their own that follow the queue of the whole cell."""
+
+
+_ACCEPTED: Final = N_(
+    "Vous vous en chargez. Passé ce délai, votre suppléant puis le pilote sont appelés."
+)
+"""Consequence of an action that its assignee accepted and has not completed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -484,15 +490,16 @@ def _build_order_step(
 def _build_action_step(
     action: Action, _: Translator
 ) -> tuple[tuple[bool, datetime, str], NextStep]:
-    text = _TEXTS["action"]
+    text = _TEXTS["action_late" if action.late else "action"]
+    is_accepted = action.state is ActionState.ACCEPTED
     step = NextStep(
         title=action.title or _(text.one),
         due_at=action.due_at,
         late=action.late,
-        consequence=_(text.consequence),
+        consequence=_(_ACCEPTED if is_accepted and not action.late else text.consequence),
         path="/actions",
         anchor="",
-        button=_(text.button),
+        button=_("Dire que c’est fait") if is_accepted else _("Répondre"),
         urgent=False,
         more=0,
     )

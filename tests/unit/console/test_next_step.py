@@ -19,6 +19,8 @@ from services.console.resources import Task, to_datetime
 from services.console.texts import words as w
 from services.runtime.identity.permissions import Role
 from tests.unit.console.held import browsing, reference
+from tests.unit.console.test_actions import acting
+from tests.unit.console.test_actions import row as action_row
 from tests.unit.console.test_every_screen import NOW, REALM, crisis, incident, shown, site
 
 HERE = to_datetime(NOW)
@@ -249,3 +251,20 @@ async def test_the_strip_stands_on_the_first_page_of_cell_and_manager() -> None:
         text = await shown(browser, path, role=role)
         assert "Et maintenant ?" in text
         assert button in text
+
+
+async def test_an_accepted_action_is_to_be_done_and_no_longer_answered() -> None:
+    """The strip went on about a missing answer two seconds after «Je m’en charge»."""
+    for state, late, consequence, button in (
+        ("requested", False, "Sans réponse, votre suppléant", "Répondre"),
+        ("accepted", False, "Vous vous en chargez. Passé ce délai,", "Dire que c’est fait"),
+        ("accepted", True, "Le suppléant, puis le pilote sont appelés", "Dire que c’est fait"),
+    ):
+        due_at = NOW + (-5 if late else 10) * MINUTE_MS
+        browser, _ = acting(action_row(state=state, accepted_by="rs-pmi-01", due_at=due_at))
+        page = (await browser.get(f"/mes-sites?realm={REALM}", role="site_manager@pmi-01")).text
+        strip = re.sub(
+            r"<[^>]+>", " ", page.partition('id="next-step"')[2].partition("</section>")[0]
+        )
+        assert consequence in strip
+        assert button in strip
