@@ -48,6 +48,16 @@ _CARD_ROLES: Final[dict[str, frozenset[str]]] = {
 }
 """Role of an account → roles of the organisation with cards that it works on."""
 
+_CELL_ROLES: Final = frozenset(
+    {
+        *("admin", "coordinator", "cell", "director"),
+        *("coordinateur_pca", "dgs_directeur_de_crise", "main_courantier"),
+    }
+)
+"""Roles of accounts and of the organisation that answer for somebody else, and cancel.
+
+The API checks the scope of an account. Every `cellule_*` role may, too.
+"""
 _VALIDATORS: Final = frozenset(
     {COMMUNICATION_ROLE, "coordinateur_pca", "coordinator", "admin", "dgs_directeur_de_crise"}
 )
@@ -84,6 +94,11 @@ def may_act(role: str) -> bool:
     Observers, kiosks, sources, auditors and liaison officers may not.
     """
     return role in CARD_WORKERS or role.startswith("cellule_")
+
+
+def speaks_for_cell(role: str) -> bool:
+    """Return whether `role` is a function of the cell, which answers actions for everybody."""
+    return role in _CELL_ROLES or role.startswith("cellule_")
 
 
 def may_count(role: str) -> bool:

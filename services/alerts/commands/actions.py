@@ -8,7 +8,7 @@ from typing import Final
 from schemas import commands as c
 from schemas.base import Command
 from schemas.crisis import actions as a
-from schemas.ranks import SITE_MANAGER_ROLE, may_work_card
+from schemas.ranks import SITE_MANAGER_ROLE, may_work_card, speaks_for_cell
 from schemas.words import ActionState
 from services.alerts import actions
 from services.alerts.commands import reports
@@ -24,16 +24,6 @@ from services.alerts.escalation.steps import list_called_people
 from services.alerts.reference.territory import INSTRUCTION_DUE_MS
 from services.runtime.decider.protocol import CommandResult, RefusedCommand
 
-CELL_ROLES: Final = frozenset(
-    {
-        *("admin", "coordinator", "cell", "director"),
-        *("coordinateur_pca", "dgs_directeur_de_crise", "main_courantier"),
-    }
-)
-"""Roles of accounts and of the organisation that answer for somebody else, and cancel.
-
-The API checks the scope of an account. Every `cellule_*` role may, too.
-"""
 TEMPLATE: Final = "instruction"
 
 
@@ -201,8 +191,7 @@ def _check_answerer(draft: AlertsDecision, command: Command, row: a.ActionRow) -
 
 def _is_of_cell(command: Command) -> bool:
     """Return whether the author acts in a function of the cell, or is a program of it."""
-    role = command.role
-    return role in CELL_ROLES or role.startswith("cellule_") or role == "system"
+    return speaks_for_cell(command.role) or command.role == "system"
 
 
 def _build_result(draft: AlertsDecision, id: str) -> CommandResult:

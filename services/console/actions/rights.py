@@ -1,7 +1,8 @@
 """Decide which actions an account reads, asks for and answers. Rule D87, actions."""
 
-from schemas.ranks import may_work_card
+from schemas.ranks import may_work_card, speaks_for_cell
 from services.console.http.context import DecisionContext, is_limited
+from services.console.http.decisions import get_author
 from services.console.http.scopes import check_pole, check_sites
 from services.console.read_model.reference_index import IndexedReference
 from services.console.resources import Action
@@ -82,6 +83,25 @@ def is_answerable(principal: Principal, action: Action, reference: IndexedRefere
         return False
     pole = site.pole if site is not None else action.scope
     return not scope.poles or pole in scope.poles
+
+
+def may_answer(principal: Principal, action: Action, reference: IndexedReference) -> bool:
+    """Return whether the server takes an account's answer to an action.
+
+    The cell answers for everybody; a task of the rules is open to its place.
+    """
+    if not is_answerable(principal, action, reference):
+        return False
+    if action.kind != "request" or speaks_for_cell(principal.acting_role):
+        return True
+    return is_concerned(principal, action, reference)
+
+
+def may_cancel(principal: Principal, action: Action, reference: IndexedReference) -> bool:
+    """Return whether an account may cancel an action, as the cell or as its author."""
+    return is_answerable(principal, action, reference) and (
+        speaks_for_cell(principal.acting_role) or get_author(principal) == action.requested_by
+    )
 
 
 async def check_action(author: DecisionContext, id: str) -> None:

@@ -1,7 +1,7 @@
 """Page `/communication`: statements, questions and rumours. Rule D91."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -13,7 +13,7 @@ from services.console.http.decisions import get_author
 from services.console.i18n import N_, Translator
 from services.console.texts import words as w
 from services.console.texts.names import TerritoryNames
-from services.console.web.screen_context import ScreenData, ScreenPage
+from services.console.web.screen_context import ScreenData, ScreenPage, list_reached_incidents
 from services.runtime.identity.permissions import Permission
 
 OVER_SHOWN: Final = 30
@@ -88,11 +88,12 @@ class QuestionView:
 
 @dataclass(frozen=True, slots=True)
 class Editor:
-    """Reader of the page: account, role, and the right to write."""
+    """Reader of the page: account, role, the right to write, and the incidents to write about."""
 
     author: str
     role: str
     may_write: bool
+    reaches: Callable[[str | None], bool] = lambda _incident: True
 
 
 def build_statement_views(
@@ -144,7 +145,8 @@ def _build_view(
     author_steps = (one.drafted, one.revised, one.readdressed, one.submitted)
     authors = {step.by for step in author_steps if step is not None}
     is_submitted = one.state is StatementState.SUBMITTED
-    validator = may_validate_statement(editor.role) and editor.may_write
+    writes = editor.may_write and editor.reaches(one.incident)
+    validator = may_validate_statement(editor.role) and writes
     waits = ""
     if is_submitted and not validator:
         waits = _("Attend la validation par la communication.")
@@ -152,7 +154,7 @@ def _build_view(
         waits = _("Une autre personne que ses auteurs doit le valider.")
 
     def may(change: str) -> bool:
-        return editor.may_write and change in one.moves
+        return writes and change in one.moves
 
     return StatementView(
         statement=one,
@@ -195,7 +197,13 @@ async def build_communication_page(x: ScreenData) -> dict[str, Any]:
         x.queries.publications(),
     )
     may_write = reader.may(Permission.STATEMENT_WRITE) and x.shell.moment is None
-    editor = Editor(get_author(reader.principal), reader.principal.acting_role, may_write)
+    incidents = await list_reached_incidents(x)
+    editor = Editor(
+        get_author(reader.principal),
+        reader.principal.acting_role,
+        may_write,
+        lambda about: reader.reaches_some(incidents, about),
+    )
     views = build_statement_views(statements.items, editor, x.names, x._)
     waiting, over = split_statements(views)
     is_open, answered_questions = split_questions(
@@ -230,6 +238,8 @@ async def build_communication_page(x: ScreenData) -> dict[str, Any]:
         "audiences": [one.value for one in AUDIENCES],
         "askers": [one.value for one in reversed(AUDIENCES)],
         "may_write": may_write,
+        "own_incidents": [one for one in x.shell.overview.incidents if reader.reaches(one)],
+        "may_draft": reader.reaches_some(incidents, incident),
         "may_note": reader.may(Permission.NOTE_WRITE) and x.shell.moment is None,
     }
 

@@ -44,6 +44,9 @@ async def build_retex_page(queries: Queries, request: Request) -> dict[str, Any]
         "incident_id": incident,
         "incidents": [i for i in incidents.items if i.merged_into is None],
         "api": make_api_link(shell, "/api/v1/retex", incident=incident),
+        "may_decide": shell.reader.may(Permission.SITREP_WRITE)
+        and shell.reader.reaches_some(incidents.items, incident),
+        "ends": lambda action: shell.reader.reaches_some(incidents.items, action.incident),
         "may_export": shell.reader.whole and shell.reader.may(Permission.EVIDENCE_EXPORT),
         "evidence": f"/api/v1/incidents/{incident}/export?{urlencode({'realm': shell.realm.name})}",
         "actions": [

@@ -117,7 +117,9 @@ async def build_incident_page(x: ScreenData, id: str) -> dict[str, Any]:
             line.count for line in reassignments.items if line.state in ACTIVE_LINE_STATES
         ),
         "leaving": incident.list_separable_reports(current_incident, facts.items),
-        "others": [i for i in x.shell.overview.incidents if i.id != id],
+        "others": [
+            i for i in x.shell.overview.incidents if i.id != id and x.shell.reader.reaches(i)
+        ],
         "open": is_open,
     }
 

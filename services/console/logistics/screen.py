@@ -132,13 +132,7 @@ async def build_resources_page(x: ScreenData) -> dict[str, Any]:
         x.queries.resource_requests(with_text=may_read_words(principal), with_suggestions=True),
         x.queries.stocks(),
     )
-    scope = principal.scope
-    mine = [
-        site
-        for site in x.sites
-        if (not scope.sites or site.id in scope.sites)
-        and (not scope.poles or site.pole in scope.poles)
-    ]
+    mine = [site for site in x.sites if x.shell.reader.covers(site)]
     names = x.names
     own_sites = frozenset(site.id for site in mine)
     own_stocks = frozenset(stock.id for stock in stocks if stock.site in own_sites)

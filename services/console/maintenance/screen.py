@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from services.console.i18n import N_
 from services.console.maintenance import page as maintenance_page
+from services.console.maintenance.resources import WindowCoverage
 from services.console.texts import words as w
 from services.console.web import times
 from services.console.web.screen_context import (
@@ -18,6 +19,15 @@ from services.runtime.identity.permissions import Permission
 WINDOWS_SHOWN: Final = 200
 
 
+def covers_window(x: ScreenData, covers: WindowCoverage) -> bool:
+    """Return whether the reader decides about windows of these sites or pôles, as the API does."""
+    reader = x.shell.reader
+    if covers.sites or reader.principal.scope.sites or not covers.poles:
+        own = {site.id for site in x.sites if reader.covers(site)}
+        return reader.whole or (bool(covers.sites) and own.issuperset(covers.sites))
+    return reader.whole or set(covers.poles) <= set(reader.principal.scope.poles)
+
+
 async def build_maintenance_page(x: ScreenData) -> dict[str, Any]:
     """Build the values of the page."""
     may = x.shell.reader.may(Permission.LOG_READ)
@@ -27,10 +37,12 @@ async def build_maintenance_page(x: ScreenData) -> dict[str, Any]:
         (title, [m for m in windows if m.state == state][:WINDOWS_SHOWN])
         for state, title in states.items()
     ]
+    own = [site for site in x.sites if x.shell.reader.covers(site)]
     start = times.to_paris(x.shell.now)
     return {
         "groups": groups,
-        "sites": list_site_choices(x.sites),
+        "sites": list_site_choices(own),
+        "covers": lambda covers: covers_window(x, covers),
         "kinds": sorted({s.kind for s in x.sites}),
         "types": maintenance_page.PLANNABLE_TYPES,
         "rules": maintenance_page.USUAL_RULES,

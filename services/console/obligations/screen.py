@@ -13,7 +13,7 @@ from services.console.read_model.queries import Queries
 from services.console.texts import words as w
 from services.console.texts.names import TerritoryNames
 from services.console.web import times
-from services.console.web.screen_context import ScreenData, ScreenPage
+from services.console.web.screen_context import ScreenData, ScreenPage, list_reached_incidents
 from services.runtime.identity.permissions import Permission
 
 OVER_SHOWN: Final = 30
@@ -93,6 +93,7 @@ async def build_deadlines_page(x: ScreenData) -> dict[str, Any]:
     realm, lang, now = x.shell.realm.name, x.shell.lang, x.shell.now
     clock_page, rules = await asyncio.gather(x.queries.obligations(), x.queries.obligation_rules())
     open_incidents = x.shell.overview.incidents
+    reached_incidents = await list_reached_incidents(x)
     titles = {i.id: f"{i.number} {i.title}" for i in open_incidents}
     views = [_build_view(one, x.names, titles, now, x._) for one in clock_page.items]
     running = [view for view in views if view.clock.state is ObligationState.RUNNING]
@@ -104,7 +105,8 @@ async def build_deadlines_page(x: ScreenData) -> dict[str, Any]:
         "over_count": len(over),
         "late_count": sum(view.clock.late for view in running),
         "rules": [(rule, describe_limit(rule, x._)) for rule in rules],
-        "incidents": open_incidents,
+        "incidents": [one for one in open_incidents if x.shell.reader.reaches(one)],
+        "decides_about": lambda id: x.shell.reader.reaches_some(reached_incidents, id),
         "draft": await _find_draft(x.queries, realm, lang, clock_id),
         "may_decide": x.shell.reader.may(Permission.INCIDENT_DECIDE) and x.shell.moment is None,
     }

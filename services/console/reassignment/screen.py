@@ -15,6 +15,7 @@ from services.console.reassignment.announcement_api import (
     merge_orders,
     subtract_ended_lines,
 )
+from services.console.reassignment.resources import ReassignmentLine
 from services.console.resources import CallOut, Proposal
 from services.console.texts import words as w
 from services.console.web.screen_context import (
@@ -28,6 +29,30 @@ from services.runtime.identity.permissions import Permission
 CENTS_PER_EURO = 100
 _ENDED_STATES: Final = (LineState.VOID, LineState.REFUSED, LineState.RELEASED)
 WHOLE_PCT: Final = 100
+
+
+def find_own_lines(x: ScreenData, proposal: Proposal | None) -> frozenset[str]:
+    """Return the lines that the reader decides: all, or those from or to work of own pôles."""
+    reader, activities = x.shell.reader, x.reference.activities
+    scope = reader.principal.scope
+    lines = (proposal.lines or ()) if proposal is not None else ()
+    own = set(scope.poles) or {site.pole for site in x.sites if site.id in scope.sites}
+
+    def is_own(line: ReassignmentLine) -> bool:
+        ends = [activities.get(end.activity) for end in (line.source, line.target)]
+        return any(end is not None and end.pole in own for end in ends)
+
+    return frozenset(line.id for line in lines if reader.whole or is_own(line))
+
+
+def answers_order(x: ScreenData, group: reassignment_page.DecisionGroup) -> bool:
+    """Return whether the reader answers every order of a group, as one of its two sites."""
+    reader = x.shell.reader
+    poles = {site.id: site.pole for site in x.sites}
+    ends = [(source, group.place) for source in group.source_ids]
+    return reader.may(Permission.REASSIGNMENT_ANSWER) and all(
+        reader.touches(pair, [poles[site] for site in pair if site in poles]) for pair in ends
+    )
 
 
 async def build_reassignment_page(x: ScreenData) -> dict[str, Any]:
@@ -65,6 +90,8 @@ async def build_reassignment_page(x: ScreenData) -> dict[str, Any]:
     )
     return {
         "view": view,
+        "own_lines": find_own_lines(x, proposal),
+        "answers": lambda group: answers_order(x, group),
         "barred_sites": await x.queries.barred_sites(),
         "sheltering_sites": await x.queries.sheltering_sites(),
         "facts": reassignment_page.list_quality_figures(proposal, x._)

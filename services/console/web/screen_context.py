@@ -10,7 +10,7 @@ from fastapi import Request
 from schemas.words import ActivityState, SiteStatus
 from services.console.actions import page as actions_page
 from services.console.actions.queries import REQUEST
-from services.console.actions.rights import can_read_words, is_answerable
+from services.console.actions.rights import can_read_words, may_answer, may_cancel
 from services.console.continuity.clocks import RunningClock, list_running_clocks
 from services.console.continuity.plan_rights import (
     list_liftable_plans,
@@ -28,7 +28,7 @@ from services.console.logbook.queries import FirstSentence
 from services.console.messages import page as messages_page
 from services.console.read_model.queries import Queries
 from services.console.read_model.reference_index import IndexedReference
-from services.console.resources import Action, Activity, Escalation, Line, Site
+from services.console.resources import Action, Activity, Escalation, Incident, Line, Site
 from services.console.sites.map import MapView, draw_affected_part, draw_territory
 from services.console.texts import words as w
 from services.console.texts.names import shorten_site_name
@@ -150,6 +150,14 @@ async def load_answers(x: ScreenData, escalation: Escalation | None) -> Escalati
     return build_escalation(escalation, notifications.items, x.names, x._)
 
 
+async def list_reached_incidents(x: ScreenData) -> Sequence[Incident]:
+    """List the incidents that a limited reader may decide about, closed ones too."""
+    if x.shell.reader.whole:
+        return x.shell.overview.incidents
+    incidents = (await x.queries.incidents(limit=LINE_LIMIT)).items
+    return [one for one in incidents if x.shell.reader.reaches(one)]
+
+
 async def load_action_lines(
     x: ScreenData, incident_id: str | None = None, own_sites: Collection[str] = ()
 ) -> list[actions_page.ActionLine]:
@@ -178,8 +186,8 @@ async def load_action_lines(
             x.names,
             [] if incident_id is not None else x.shell.overview.incidents,
             x._,
-            answers=works and is_answerable(principal, action, reference),
-            cancels=decides and is_answerable(principal, action, reference),
+            answers=works and may_answer(principal, action, reference),
+            cancels=decides and may_cancel(principal, action, reference),
         )
         for action in actions.items
     ]

@@ -1,6 +1,6 @@
 """Build the frame of every screen (reader, realm, level, clock) and render templates."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -17,7 +17,7 @@ from schemas.reassignment import MAX_LINES_PER_STEP
 from services import console
 from services.console.attention.cell_page import fold_text
 from services.console.i18n import LANGUAGES, N_, Translator, get_translator
-from services.console.resources import Incident, Overview, Realm
+from services.console.resources import Incident, Overview, Realm, Site
 from services.console.texts import words, world
 from services.console.texts.names import name_strategy, shorten_activity_name, shorten_site_name
 from services.console.web import times
@@ -76,11 +76,27 @@ class ScreenReader:
 
     def reaches(self, incident: Incident) -> bool:
         """Return whether an incident touches the sites and pôles of the reader's account."""
+        return self.touches([*incident.sites, *incident.zone_sites], incident.poles)
+
+    def reaches_some(self, incidents: Iterable[Incident], id: str | None) -> bool:
+        """Return whether the reader decides about the incident with this id; none is everywhere."""
+        return self.whole or any(one.id == id and self.reaches(one) for one in incidents)
+
+    def touches(self, sites: Iterable[str], poles: Iterable[str]) -> bool:
+        """Return whether some of these sites and pôles are of the reader's account."""
         scope = self.principal.scope
-        sites, poles = {*incident.sites, *incident.zone_sites}, {*incident.poles}
         return not (
-            (scope.sites and sites.isdisjoint(scope.sites))
-            or (scope.poles and poles.isdisjoint(scope.poles))
+            (scope.sites and set(scope.sites).isdisjoint(sites))
+            or (scope.poles and set(scope.poles).isdisjoint(poles))
+        )
+
+    def covers(self, site: Site | None) -> bool:
+        """Return whether the reader decides about a site; without one, about all of them."""
+        scope = self.principal.scope
+        return self.whole or (
+            site is not None
+            and (not scope.sites or site.id in scope.sites)
+            and (not scope.poles or site.pole in scope.poles)
         )
 
     @property
