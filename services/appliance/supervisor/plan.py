@@ -45,8 +45,6 @@ SHOWING_NICENESS: Final = 10
 
 With 5, decisions wait for pictures and first calls come late.
 """
-FORESEEING_NICENESS: Final = 15
-"""Niceness of forecasts and audits."""
 _ATTEMPTS: Final = 5
 _RETRY_S: Final = 0.15
 """Pause between two requests: Linux accepts ten a second from all users except root."""
@@ -428,29 +426,11 @@ def build_classes_plan(settings: Settings, environment: dict[str, str]) -> Proce
     return _build_side_plan("classes", command, settings, environment)
 
 
-def build_feed_demo_plan(settings: Settings, environment: dict[str, str]) -> ProcessPlan:
-    """Return the plan of the server that plays the shipped samples of the official feeds."""
-    command = (*_VIGIE, "feed", "demo")
-    return _build_side_plan("demo-feeds", command, settings, environment, nice=FORESEEING_NICENESS)
-
-
-def build_demo_plan(settings: Settings, environment: dict[str, str]) -> ProcessPlan:
-    """Return the plan of the exercise for newcomers: S04 at speed 20, once."""
-    realm = environment["VIGIE_DEMO_REALM"]
-    command = (*_VIGIE, "play", "S04", "--speed", "20", "--realm", realm)
-    return _build_side_plan("demo", command, settings, environment)
-
-
-_VIGIE: Final = (sys.executable, "-m", "services.cli")
-
-
 def _build_side_plan(
     name: str,
     command: tuple[str, ...],
     settings: Settings,
     environment: dict[str, str],
-    *,
-    nice: int = 0,
 ) -> ProcessPlan:
     """Return the plan of a process beside the services, which is not started again."""
     log_file = str(settings.data.logs / f"{name}.jsonl")
@@ -463,5 +443,4 @@ def _build_side_plan(
         StopOrder.ACCEPTING,
         stop_s=3.0,
         restarts=False,
-        nice=nice,
     )

@@ -336,11 +336,6 @@ async def _start_processes(
     progress.clear_line()
     supervisor.say(options.greeting(settings))
     schedule_return()
-    if options.demo:
-        later += [
-            plans.build_demo_plan(settings, environment),
-            plans.build_feed_demo_plan(settings, environment),
-        ]
     supervisor.start(later)
 
 
