@@ -207,6 +207,8 @@ def _serve(control: socket.socket, supervisor: int, preload: Sequence[str]) -> N
         except ImportError as error:  # A service that needs it says so itself
             print(f"fork server: {module} cannot be imported: {error}", file=sys.stderr)
     gc.collect()
+    # Each service fills this cache of attribute names anew, and would write to each name it drops
+    sys._clear_type_cache()
     return_freed_memory()
     gc.freeze()  # Shared pages stay shared
     gc.enable()
