@@ -85,9 +85,7 @@ def _record_thresholds(
     draft: AlertsDecision, branches: Iterable[Branch], scope: str | None
 ) -> list[Branch]:
     """Return the branches that begin to hold now, and record the thresholds of all given ones."""
-    crossed_branches, branches = list[Branch](), list(branches)
-    _split_old_thresholds(draft, branches, scope)
-    thresholds = draft.state.thresholds
+    crossed_branches, thresholds = list[Branch](), draft.state.thresholds
     for branch in branches:
         id = branch.id if scope is None else f"{branch.id}@{scope}"
         threshold = thresholds.get(id)
@@ -115,9 +113,12 @@ def _record_thresholds(
 
 def _split_old_thresholds(
     draft: AlertsDecision, branches: Iterable[Branch], scope: str | None
-) -> None:
-    """Record a threshold per holding pôle in place of one that an older log has for all."""
-    old_thresholds = dict[str, Threshold]()
+) -> list[Branch]:
+    """Record a threshold per holding pôle in place of one that an older log has for all.
+
+    Returns the holding ones. They raise no level again, but their directors may not be called yet.
+    """
+    old_thresholds, holding_branches = dict[str, Threshold](), list[Branch]()
     for branch in branches:
         suffix = "" if scope is None else f"@{scope}"
         old_id = f"{branch.whole}{suffix}"
@@ -126,14 +127,18 @@ def _split_old_thresholds(
             if branch.node.holds(draft, scope):
                 id = f"{branch.id}{suffix}"
                 draft.emit(ThresholdChanged(id=id, held=True, since=old.since, incident=scope))
+                holding_branches.append(branch)
     for id, old in old_thresholds.items():
         draft.emit(ThresholdChanged(id=id, held=False, since=old.since, incident=scope))
+    return holding_branches
 
 
 def _evaluate_levels(
     draft: AlertsDecision, rules: tuple[CompiledLevelRule, ...], scope: str | None, rises: Rises
 ) -> None:
     for rule in rules:
+        for branch in _split_old_thresholds(draft, rule.branches, scope):
+            _call_for_old_pole(draft, rule.level, branch, scope, rises)
         crossed_branches = _record_thresholds(draft, rule.branches, scope)
         if not crossed_branches:
             continue
@@ -146,6 +151,23 @@ def _evaluate_levels(
             _raise_main_incidents(draft, rule.level, crossed_branches, rises)
         if scope not in draft.regrouped:
             raise_territory(draft, rule.level, why, rises)
+
+
+def _call_for_old_pole(
+    draft: AlertsDecision, level: Level, branch: Branch, scope: str | None, rises: Rises
+) -> None:
+    """Note the pôle of a holding branch that an older log left out: its director is called, once.
+
+    An incident that had the level before does not get it again: a person may have lowered it.
+    """
+    why = branch.node.why(draft, scope)
+    main = draft.incident(scope) if scope is not None else _find_main_row(draft, level, why)
+    if main is None or branch.pole is None or max(level, draft.level) >= CRISIS:
+        return
+    if scope is None and not any(w.args.get("level") == int(level) for w in main.why):
+        _raise_incident(draft, main.id, level, why, rises)
+    if draft.incident(main.id).level >= level:
+        rises.poles[main.id, branch.pole] = None
 
 
 def _raise_main_incidents(
@@ -171,17 +193,22 @@ def _raise_main_incident(
     called: from N3 on the territory has an escalation of its own. Returns the incident that has the
     level then. Rule D32, escalations.
     """
-    counts = Counter(i for w in why for r in w.reports if (i := draft.incident_of(r)) is not None)
-    rows = [row for row in draft.incidents(counts) if row.state in OPEN]
-    main = min(
-        [row for row in rows if row.level >= level] or rows,
-        key=lambda row: (-counts[row.id], row.opened_at, row.kind, row.key),
-        default=None,
-    )
+    main = _find_main_row(draft, level, why)
     if main is None:
         return None
     _raise_incident(draft, main.id, level, why, rises)
     return main.id
+
+
+def _find_main_row(draft: AlertsDecision, level: Level, why: tuple[Why, ...]) -> IncidentRow | None:
+    """Return the open incident behind most reports, of those with the level if there are any."""
+    counts = Counter(i for w in why for r in w.reports if (i := draft.incident_of(r)) is not None)
+    rows = [row for row in draft.incidents(counts) if row.state in OPEN]
+    return min(
+        [row for row in rows if row.level >= level] or rows,
+        key=lambda row: (-counts[row.id], row.opened_at, row.kind, row.key),
+        default=None,
+    )
 
 
 def _raise_incident(

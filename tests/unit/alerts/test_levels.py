@@ -7,16 +7,15 @@ from typing import Any
 
 import pytest
 
-from schemas.alerts import LevelChanged, MetricChanged, TriggerChanged
+from schemas.alerts import LevelChanged, MetricChanged, ThresholdChanged, TriggerChanged
 from schemas.calling import NotificationPlanned
 from schemas.commands import MergeIncidents, ResolveIncident, SetLevel
 from schemas.predicates import metric_key
-from schemas.reports import Measure
+from schemas.reports import Measure, ReportReceived
 from schemas.runtime import CommandApplied, CommandRefused
-from schemas.words import EventType, Level
-from services.alerts.decision import AlertsDecision
-from services.alerts.levels.levels import evaluate_rules
-from services.runtime.decider.protocol import Deadline, Firing
+from schemas.words import Certainty, EventType, Level
+from services.alerts.decider import AlertsDecider
+from services.runtime.decider.protocol import Input
 from services.runtime.process.settings import REPOSITORY
 from tests.unit.alerts.scene import Scene
 
@@ -461,18 +460,64 @@ def test_a_second_pole_in_the_same_incident_calls_its_director_once(scene: Scene
     assert (row.level, running.level) == (Level.N2, Level.N2)
 
 
-def test_an_old_threshold_of_all_poles_makes_no_new_call(scene: Scene) -> None:
+def _decide_with_old_thresholds(scene: Scene, site: str, type: EventType) -> list[str]:
+    """Put back the thresholds of all pôles of an older log; return the directors called next."""
+    thresholds = scene.state.thresholds
+    for id, threshold in scene.state.thresholds.items():
+        branch, at, incident = id.partition("@")
+        if branch.startswith("N2#2:"):
+            thresholds = thresholds.delete(id).set(f"N2#2{at}{incident}", threshold)
+    at_ms = scene.at(12)
+    message = ReportReceived(
+        report_id="after",
+        source="site_manager",
+        site_id=site,
+        type=type,
+        severity=3,
+        certainty=Certainty.CONFIRMED,
+        occurred_at=at_ms,
+        recorded_at=at_ms,
+    )
+    report = Input(
+        "after", scene.realm, scene.realm, "test", message, at_ms, at_ms, "after", "after"
+    )
+    facts = AlertsDecider().decide(scene.state.put(thresholds=thresholds), report)
+    recorded = {f.id for f in facts if isinstance(f, ThresholdChanged) and not f.held}
+    assert recorded == {id for id in thresholds if id.startswith("N2#2")}
+    planned = [f for f in facts if isinstance(f, NotificationPlanned)]
+    return [str(f.scope) for f in planned if f.role == "directeur_pole"]
+
+
+OF_ONE_INCIDENT = {
+    "attractivite": ("cul-04", "cul-08", "par-05"),
+    "education": ("gym-07", "clg-0921394R", "clg-0921589C"),
+}
+
+
+@pytest.mark.parametrize(
+    ("type", "sites_by_pole", "more"),
+    [
+        (EventType.DAMAGE_REPORT, OF_TWO_POLES, "spo-04"),
+        (EventType.SECURITY_INCIDENT, OF_ONE_INCIDENT, "cul-01"),
+    ],
+)
+def test_after_an_upgrade_only_directors_that_were_left_out_are_called(
+    scene: Scene, type: EventType, sites_by_pole: dict[str, tuple[str, ...]], more: str
+) -> None:
+    """A second pôle was latched without the call of its director, in the middle of a crisis."""
+    (first_pole, first), (second_pole, second) = sites_by_pole.items()
+    for n, site in enumerate((*first, *second[:2])):
+        scene.report(2 * n, type, site, severity=3)
+    assert _called_directors(scene) == [first_pole]
+    assert _decide_with_old_thresholds(scene, more, type) == []
+    assert _decide_with_old_thresholds(scene, second[2], type) == [second_pole]
+
+
+def test_an_upgrade_raises_no_level_that_a_person_lowered(scene: Scene) -> None:
     for n, site in enumerate(OF_TWO_POLES["education"]):
         scene.report(2 * n, "damage_report", site, severity=3)
-    old = scene.state.thresholds["N2#2:education"]
-    thresholds = scene.state.thresholds.delete("N2#2:education").set("N2#2", old)
-    at = scene.at(6)
-    draft = AlertsDecision(
-        scene.state.put(thresholds=thresholds),
-        Firing(Deadline(at, "x"), scene.realm, scene.realm, at, at),
-    )
-    rises = evaluate_rules(draft, {"mark:hit"})
-    assert not rises.incidents
-    assert not rises.poles
-    assert draft.state.thresholds["N2#2:education"].since == old.since
-    assert "N2#2" not in draft.state.thresholds
+    main = next(i for i in scene.incidents() if i.level == Level.N2)
+    lower = {"level": Level.N1, "reason": "text:x", "force": True}
+    scene.command(SetLevel(author="c", role="coordinator", scope=main.id, **lower), 9)
+    assert scene.incident_of("rep-1").level == Level.N1
+    assert _decide_with_old_thresholds(scene, "spo-04", EventType.DAMAGE_REPORT) == []
