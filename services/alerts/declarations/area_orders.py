@@ -73,6 +73,8 @@ def update_area_orders(draft: AlertsDecision) -> None:
         cause = draft.state.causes[id]
         if cause.site is None and cause.type in AREA_ORDERS:
             _review_order(draft, cause)
+        elif cause.site is not None and cause.type in ORDER_TYPES and cause.lifted_at is not None:
+            _ask_again(draft, cause.site)
     for row in tuple(draft.state.area_orders.values()) if draft.reopened else ():
         if row.ended_at is None and draft.resolve_incident(row.incident) in draft.reopened:
             _continue_order(draft, row)
@@ -475,6 +477,13 @@ def _continue_later(draft: AlertsDecision, row: AreaOrderRow) -> None:
         draft.emit(AreaOrderChanged(row=copy_with(row, {"next_at": draft.now + 1})))
 
 
+def _ask_again(draft: AlertsDecision, site: str) -> None:
+    """Schedule the order for the area of a site again, because an order at the site ended."""
+    newest = _find_newest_order(draft, site)
+    if newest is not None and newest.ended_at is None and site not in newest.outside:
+        _continue_later(draft, newest)
+
+
 def _tell_end(draft: AlertsDecision, row: AreaOrderRow, site: str) -> None:
     """Tell the people of the site of the end: all called ones, or the first if none was called."""
     people, _uncovered = find_site_recipients(draft, site)
@@ -594,6 +603,7 @@ def _open_site_order(draft: AlertsDecision, row: AreaOrderRow, site: str) -> Non
             "sites": (),
             "measure": None,
             "persons_concerned": None,
+            "occurred_at": _find_begin_at_site(draft, report, site),
             "flags": tuple(flag for flag in report.flags if flag not in PLACE_FLAGS),
         },
     )
@@ -604,6 +614,23 @@ def _open_site_order(draft: AlertsDecision, row: AreaOrderRow, site: str) -> Non
     cause_lifecycle.apply_report(draft, own_report, incident, repeated_cause)
     if incident is not None:
         incident_lifecycle.add_member(draft, incident, site)
+
+
+def _find_begin_at_site(draft: AlertsDecision, report: ReportRow, site: str) -> Instant:
+    """Return when an order for an area begins at a site that says that it is concerned.
+
+    That is its own time; after a later order at the site, which took its place (rule D5), it is the
+    end of that one. Walks over all causes: answers are rare.
+    """
+    ends = (
+        cause.lifted_at
+        for cause in draft.state.causes.values()
+        if cause.site == site
+        and cause.type in ORDER_TYPES
+        and cause.lifted_at is not None
+        and not (cause.lifted_by or "").startswith(DENIED)
+    )
+    return max(report.occurred_at, max(ends, default=report.occurred_at))
 
 
 def _end_site_order(draft: AlertsDecision, row: AreaOrderRow, site: str, by: str | None) -> bool:

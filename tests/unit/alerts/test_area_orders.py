@@ -11,7 +11,7 @@ from schemas.crisis.area_orders import AreaOrderRow
 from schemas.oncall import NoteReachability, ReachRow
 from schemas.reference import Roster, RosterSection, Sites
 from schemas.runtime import CommandApplied, CommandRefused
-from schemas.words import Answer, MsgType
+from schemas.words import Answer, EventType, MsgType
 from services.runtime.log.transaction import MAX_TRANSACTION_BYTES
 from services.territory.publish import build_reference_commands
 from tests.shipped import territory
@@ -399,6 +399,33 @@ def test_an_earlier_order_asks_again_when_the_later_one_is_withdrawn(scene: Scen
         "evacuated",
         "sheltering",
     ]
+
+
+@pytest.mark.parametrize("sheltered", [False, True], ids=["asked", "sheltered before"])
+@pytest.mark.parametrize("later", ["area", "site"])
+def test_yes_to_an_earlier_order_counts_after_the_end_of_the_later_one(
+    scene: Scene, later: str, sheltered: bool
+) -> None:
+    """D102: the yes had no effect, and nobody was asked after a fire at the site itself."""
+    site = inside(scene)[0]
+    order(scene, 1, "shelter_in_place")
+    if sheltered:
+        complete(scene, 2, site, "concerned")
+    if later == "area":
+        order(scene, 3, "evacuation")
+        complete(scene, 4, site, "concerned")
+        order(scene, 10, "reopening", severity=1, lifts=(EventType.EVACUATION,))
+    else:
+        scene.report(3, "fire", site, severity=4, source="pompiers")
+        scene.report(10, "reopening", site, source="pompiers", lifts=(EventType.FIRE,))
+    settle(scene, 11)
+    assert scene.status(site) == "normal"
+    assert task(scene, site).state == "open"
+    complete(scene, 12, site, "concerned")
+    assert scene.status(site) == "sheltering"
+    assert scene.site(site).since == scene.at(10)
+    order(scene, 20, "reopening", severity=1, lifts=(EventType.SHELTER_IN_PLACE,))
+    assert scene.status(site) == "normal"
 
 
 def test_the_deputy_hears_of_the_end_like_the_manager(scene: Scene) -> None:
