@@ -533,8 +533,13 @@ def _is_up(draft: AlertsDecision, system: str, cause: Cause) -> bool:
     return flag is not None and flag.value == "up" and flag.since >= cause.last_at
 
 
-def end_revoked_declarations(draft: AlertsDecision, row: ReportRow) -> None:
-    """End the causes of a revoked declaration; causes of sites stay until the sites report."""
+def end_revoked_declarations(
+    draft: AlertsDecision, row: ReportRow, earlier: Sequence[ReportRow] = ()
+) -> None:
+    """End the causes of a revoked declaration; causes of sites stay until the sites report.
+
+    `earlier` are other revocations, each perhaps of a part of the communes.
+    """
     name = get_measure_name(row)
     for ids in [sorted(ids) for _, ids in sorted(draft.state.placeless.items())]:
         for cause in (draft.state.causes[c] for c in ids):
@@ -544,36 +549,57 @@ def end_revoked_declarations(draft: AlertsDecision, row: ReportRow) -> None:
                 or not _has_begun_at(cause, row.occurred_at)
             ):
                 continue
-            if _is_about(
-                draft, row, set(list_objects(cause)), list_communes_of_cause(draft, cause)
-            ):
+            things, there = set(list_objects(cause)), list_communes_of_cause(draft, cause)
+            if _is_about(draft, row, things, there, _list_since(earlier, cause.last_at)):
                 lift_cause(draft, cause, row.occurred_at, row.id)
 
 
-def is_revoked_by(draft: AlertsDecision, row: ReportRow, declaration: ReportRow) -> bool:
+def is_revoked_by(
+    draft: AlertsDecision,
+    row: ReportRow,
+    declaration: ReportRow,
+    earlier: Sequence[ReportRow] = (),
+) -> bool:
     """Return whether a revocation is about this declaration: its objects and all its communes.
 
-    A report of a site, or about one, matches any.
+    Revocations of parts count together. A report of a site, or about one, matches any.
     """
     if get_site(row) is not None or get_site(declaration) is not None:
         return True
-    return _is_about(
-        draft,
-        row,
-        set(list_objects(declaration)),
-        frozenset(list_communes(declaration, draft.territory)),
-    )
+    things = set(list_objects(declaration))
+    there = frozenset(list_communes(declaration, draft.territory))
+    return _is_about(draft, row, things, there, _list_since(earlier, declaration.occurred_at))
+
+
+def _list_since(rows: Sequence[ReportRow], at: Instant) -> list[ReportRow]:
+    return [r for r in rows if r.occurred_at >= at]
 
 
 def _is_about(
-    draft: AlertsDecision, row: ReportRow, things: set[str], there: frozenset[str]
+    draft: AlertsDecision,
+    row: ReportRow,
+    things: set[str],
+    there: frozenset[str],
+    earlier: Sequence[ReportRow],
 ) -> bool:
-    """Return whether a report is about the same objects and all these communes.
+    """Return whether a report, and earlier ones, are about the same objects and all these communes.
 
-    A report that names neither is about all.
+    A report that names neither is about all. A declaration for the whole territory does not end with
+    some communes, unless the report names its object.
     """
     about, here = set(list_objects(row)), frozenset(list_communes(row, draft.territory))
-    return (not about or not things or bool(about & things)) and (not here or there <= here)
+    if about and things and not about & things:
+        return False
+    if not here:
+        return True
+    if not there:
+        return bool(about & things) or here >= draft.territory.communes.keys()
+    parts = [
+        frozenset(list_communes(r, draft.territory))
+        for r in earlier
+        if not things or not list_objects(r) or not things.isdisjoint(list_objects(r))
+    ]
+    return there <= here.union(*parts)
 
 
 def list_communes_of_cause(draft: AlertsDecision, cause: Cause) -> frozenset[str]:

@@ -3,7 +3,7 @@
 The newest report by `occurred_at` stands; an older one changes no value. Rules D3 and D7.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from schemas.alerts import FlagChanged, FlagRow, ReportRow
@@ -40,6 +40,7 @@ from services.alerts.reports.report_facts import (
     is_inside,
     is_revocation,
     is_standing,
+    list_communes,
     list_named,
     list_objects,
     list_services,
@@ -142,10 +143,11 @@ def _revoke_in_part(draft: AlertsDecision, row: ReportRow, id: str, value: FlagV
     ):
         return False
     declarations = [r for r in draft.find_reports(flag.reports) if is_standing(r)]
+    earlier = _list_revocations(draft, id)
     remaining = [
         r
         for r in declarations
-        if r.occurred_at > row.occurred_at or not is_revoked_by(draft, row, r)
+        if r.occurred_at > row.occurred_at or not is_revoked_by(draft, row, r, earlier)
     ]
     if not remaining:
         return False
@@ -156,8 +158,58 @@ def _revoke_in_part(draft: AlertsDecision, row: ReportRow, id: str, value: FlagV
             "speaks_of": _find_declared_start(remaining, draft.now),
         }
         draft.emit(FlagChanged(row=copy_with(flag, values)))
-    end_revoked_declarations(draft, row)
+    end_revoked_declarations(draft, row, earlier)
     return True
+
+
+def _list_revocations(draft: AlertsDecision, id: str) -> list[ReportRow]:
+    """Return the reports in force that revoke a flag, perhaps for some communes only.
+
+    Walks over all reports: revocations are rare.
+    """
+    names = draft.state.rules.flag_names
+    return [
+        r
+        for r in draft.state.reports.values()
+        if is_revocation(r, names)
+        and f"flag:{get_measure_name(r)}" == id
+        and is_confirmed(r)
+        and is_standing(r)
+        and "area_unknown" not in r.flags
+    ]
+
+
+def _outlives_revocations(
+    draft: AlertsDecision, old: FlagRow, value: FlagValue, row: ReportRow
+) -> bool:
+    """Return whether a late declaration holds still: later reports revoked only a part of it."""
+    if not old.id.startswith("flag:") or value == old.value or value == _get_harmless_value(old.id):
+        return False
+    return not _is_revoked(draft, row, _list_revocations(draft, old.id))
+
+
+def _is_revoked(
+    draft: AlertsDecision, declaration: ReportRow, revocations: Sequence[ReportRow]
+) -> bool:
+    """Return whether revocations of the same time or later end a declaration together."""
+    later = [r for r in revocations if r.occurred_at >= declaration.occurred_at]
+    return any(is_revoked_by(draft, r, declaration, later) for r in later)
+
+
+def _list_unrevoked(draft: AlertsDecision, id: str) -> list[ReportRow]:
+    """Return the declarations of a flag that no later report revokes wholly, oldest first.
+
+    Walks over all reports.
+    """
+    if not id.startswith("flag:"):
+        return []
+    harmless, revocations = _get_harmless_value(id), _list_revocations(draft, id)
+    declarations = (
+        draft.state.reports[report]
+        for _, _, report, value in sorted(_list_declared_values(draft, id))
+        if value != harmless
+    )
+    return [r for r in declarations if is_standing(r) and not _is_revoked(draft, r, revocations)]
 
 
 def _list_referenced_declarations(
@@ -330,7 +382,8 @@ def _set_flag(
     draft: AlertsDecision, id: str, value: FlagValue, row: ReportRow, incident: str | None
 ) -> None:
     old = draft.state.flags.get(id)
-    if old is not None and row.occurred_at < _find_newest_report_time(draft, old):
+    is_late = old is not None and row.occurred_at < _find_newest_report_time(draft, old)
+    if old is not None and is_late and not _outlives_revocations(draft, old, value, row):
         _correct_start(draft, old, value, row)
         return
     at_once = id.startswith(_IMMEDIATE_PREFIXES)
@@ -381,17 +434,18 @@ def _set_flag(
         incident = incident or old.incident
     for report in old.reports if old is not None else ():
         cancel_task(draft, "contested", report, "newer_word")
+    parts = _list_parts(draft, old, value, row)
     draft.emit(
         FlagChanged(
             row=FlagRow(
                 id=id,
                 value=value,
-                since=row.occurred_at,
+                since=parts[-1].occurred_at,
                 effective_from=effective_from,
                 until=until,
                 speaks_of=speaks_of,
                 incident=incident,
-                reports=(row.id,),
+                reports=tuple(r.id for r in parts[-_MAX_REPORTS:]),
                 maintenance=is_planned,
                 digest_at=compute_digest_time(draft, value)
                 if id.startswith("vigilance:")
@@ -399,6 +453,26 @@ def _set_flag(
             )
         )
     )
+
+
+def _list_parts(
+    draft: AlertsDecision, old: FlagRow | None, value: FlagValue, row: ReportRow
+) -> list[ReportRow]:
+    """Return the reports that give a flag its new value, oldest first: several end it in parts."""
+    if (
+        old is None
+        or not old.id.startswith("flag:")
+        or value != _get_harmless_value(old.id)
+        or not list_communes(row, draft.territory)
+        or not is_revocation(row, draft.state.rules.flag_names)
+    ):
+        return [row]
+    earlier = (
+        r
+        for r in _list_revocations(draft, old.id)
+        if r.id != row.id and r.occurred_at >= old.since and list_communes(r, draft.territory)
+    )
+    return sorted((*earlier, row), key=lambda r: (r.occurred_at, r.recorded_at, r.id))
 
 
 def _correct_start(draft: AlertsDecision, old: FlagRow, value: FlagValue, row: ReportRow) -> None:
@@ -521,9 +595,20 @@ def withdraw_declarations(draft: AlertsDecision, report: str) -> None:
     Walks over all reports when no other report gave the same value. Rule D3, cancellations.
     """
     cancel_task(draft, "contested", report, "withdrawn")
-    for row in sort_by_id(f for f in draft.state.flags.values() if report in f.reports):
+    withdrawn = draft.state.reports.get(report)
+    revoked_flag = (
+        f"flag:{get_measure_name(withdrawn)}"
+        if withdrawn is not None and is_revocation(withdrawn, draft.state.rules.flag_names)
+        else None
+    )
+    flags = (f for f in draft.state.flags.values() if report in f.reports or f.id == revoked_flag)
+    for row in sort_by_id(flags):
         others = draft.find_reports(i for i in row.reports if i != report)
-        if others:
+        if row.id == revoked_flag and (unrevoked := _list_unrevoked(draft, row.id)):
+            _declare_again(draft, row, unrevoked)
+        elif report not in row.reports:
+            continue
+        elif others:
             values = {
                 "reports": tuple(r.id for r in others),
                 "since": min(r.occurred_at for r in others),
@@ -534,6 +619,29 @@ def withdraw_declarations(draft: AlertsDecision, report: str) -> None:
             draft.emit(FlagChanged(row=copy_with(row, values)))
         else:
             _restore_earlier_value(draft, row)
+
+
+def _declare_again(draft: AlertsDecision, row: FlagRow, unrevoked: Sequence[ReportRow]) -> None:
+    """Set a flag by the declarations that nothing revokes, because a revocation was withdrawn."""
+    reports = (
+        unrevoked
+        if len(unrevoked) <= _MAX_REPORTS
+        else (unrevoked[0], *unrevoked[1 - _MAX_REPORTS :])
+    )
+    hushed = draft.state.hushed
+    draft.emit(
+        FlagChanged(
+            row=FlagRow(
+                id=row.id,
+                value=not _get_harmless_value(row.id),
+                since=unrevoked[0].occurred_at,
+                speaks_of=_find_declared_start(unrevoked, draft.now),
+                incident=draft.incident_of(unrevoked[0].id),
+                reports=tuple(r.id for r in reports),
+                maintenance=all(hushed.get(r.id) == "maintenance" for r in unrevoked),
+            )
+        )
+    )
 
 
 def _list_declared_values(
@@ -660,7 +768,7 @@ def _end_restored_causes(draft: AlertsDecision, row: ReportRow) -> None:
         and flag.value is _get_harmless_value(flag.id)
         and is_revocation(row, draft.state.rules.flag_names)
     ):
-        end_revoked_declarations(draft, row)
+        end_revoked_declarations(draft, row, _list_revocations(draft, flag.id))
 
 
 def on_flag_due(draft: AlertsDecision, id: str) -> None:

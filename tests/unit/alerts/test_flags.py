@@ -426,6 +426,54 @@ def test_a_declaration_for_several_zones_holds_until_the_last_is_free(
     assert _said(scene, "flag:water_restriction") is False
 
 
+@pytest.mark.parametrize("type", ["outage_water", "info"])
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_halves_end_a_declaration_together_in_any_order(
+    scene: Scene, type: str, order: tuple[int, ...]
+) -> None:
+    """§13: lifted in one commune, then in the other, the order stood for ever."""
+    reports: list[dict[str, Any]] = [
+        {"value": True, "occurred": 0, "zone": ("92050", "92012"), "type": type},
+        {"value": False, "occurred": 20, "severity": 1, "zone": ("92050",)},
+        {"value": False, "occurred": 40, "severity": 1, "zone": ("92012",)},
+    ]
+    for minute, n in enumerate(order):
+        _restricted(scene, 60 + minute, **reports[n])
+        if minute == 1:
+            assert _said(scene, "flag:water_restriction") is (0 in order[:2])
+    flag = scene.state.flags["flag:water_restriction"]
+    assert flag.value is False
+    assert order[-1] == 0 or flag.since == scene.at(40)
+    assert not scene.state.placeless.get("outage_water")
+
+
+@pytest.mark.parametrize("half", [0, 1])
+def test_withdrawing_one_half_declares_the_order_again(scene: Scene, half: int) -> None:
+    order = _restricted(scene, 0, True, type="info")
+    halves = [
+        _restricted(scene, 20 + n, False, type="info", severity=1, zone=(commune,))
+        for n, commune in enumerate(("92050", "92012"))
+    ]
+    assert _said(scene, "flag:water_restriction") is False
+    scene.report(
+        30, "info", source="prefecture", msg_type=MsgType.CANCEL, references=(halves[half],)
+    )
+    flag = scene.state.flags["flag:water_restriction"]
+    assert (flag.value, flag.since, flag.reports) == (True, scene.at(0), (order,))
+
+
+def test_a_declaration_for_all_does_not_end_with_one_commune(scene: Scene) -> None:
+    """§13: the préfecture lifted its restriction in one commune, and it ended everywhere."""
+    everywhere = Measure(name="water_restriction", value=True)
+    scene.report(0, "info", source="prefecture", severity=4, measure=everywhere)
+    end = everywhere.model_copy(update={"value": False})
+    scene.report(20, "info", source="prefecture", zone=("92050",), measure=end)
+    assert _said(scene, "flag:water_restriction") is True
+    assert scene.state.triggers["PT-EAU:3"].state == "held"
+    scene.report(40, "info", source="prefecture", measure=end)
+    assert _said(scene, "flag:water_restriction") is False
+
+
 def test_withdrawing_an_undeclared_flag_changes_nothing(scene: Scene) -> None:
     _restricted(scene, 0, True, zone=("92050",))
     _restricted(scene, 100, False, severity=1, zone=("92002",))
