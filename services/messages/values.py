@@ -236,10 +236,8 @@ class MessageValues:
             "cause": f"{what[:1].lower()}{what[1:]}, {where}" if what else "",
             "danger": phrases.word("danger") if row.danger else "",
             "danger_terse": phrases.word("danger_terse") if row.danger else "",
-            "ask": names.ask(level, row.role, phrases.lang) or phrases.word("default_ask"),
-            "asked": _lower_first_letter(
-                names.ask(level, row.role, phrases.lang) or phrases.word("default_ask")
-            ),
+            "ask": (ask := self._ask(level)),
+            "asked": _lower_first_letter(ask),
             "until": self.time(row.ack_by),
             "bridge": names.bridges.get(level),
             "phone": names.cell_phone,
@@ -352,6 +350,13 @@ class MessageValues:
             return ""
         since = self.phrases.word("since", at=began) if began else ""
         return f"{what}, {where}{f' ({scale})' if scale else ''}{since}"
+
+    def _ask(self, level: int) -> str:
+        """Return the request of a call to its role: to check and to close, once all is over (D72)."""
+        if self.row.values.get("over"):
+            return self.phrases.word("over_ask")
+        request = self.names.ask(level, self.row.role, self.phrases.lang)
+        return request or self.phrases.word("default_ask")
 
     def _its_danger(self, event: str) -> str:
         """Return the end of a phrase on an incident that endangers people, in no call of it."""

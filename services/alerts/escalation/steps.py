@@ -268,7 +268,10 @@ def plan_notification(
     if row.action is not None:
         return _plan_action_notification(draft, row, wave, post, person, by, template)
     notification, incident = draft.derive("notification"), find_foremost_incident(draft, row)
-    danger = any(i.danger and i.state in OPEN for i in list_incidents(draft, row))
+    open_incidents = [i for i in list_incidents(draft, row) if i.state in OPEN]
+    danger = any(i.danger for i in open_incidents)
+    is_over = bool(open_incidents) and all(i.over_since is not None for i in open_incidents)
+    over = {"over": True} if is_over else {}
     first = (
         {"first_call": True}
         if row.previous_level and not _was_called_before(draft, row, person)
@@ -290,7 +293,7 @@ def plan_notification(
             answer_expected=True,
             danger=danger,
             template=_choose_template(row),
-            values=build_message_values(draft, incident) | first,
+            values=build_message_values(draft, incident) | first | over,
             planned_at=draft.clock,
             ack_by=draft.clock + wave.ack_min * MINUTE_MS,
             quiet_until=None if danger else find_quiet_end(draft, person, post.role, row.level),

@@ -8,7 +8,7 @@ from schemas.calling import NotificationPlanned
 from schemas.commands import SetLevel
 from schemas.reports import Measure
 from schemas.runtime import CommandApplied, CommandRefused
-from schemas.words import EventType, Level
+from schemas.words import EventType, Level, MsgType
 from tests.unit.alerts.scene import Scene
 
 PMI, COLLEGE = "pmi-04", "clg-0921353W"
@@ -42,6 +42,28 @@ def test_lowering_is_proposed_when_the_last_cause_is_over_and_a_person_decides(
         2,
     )
     assert isinstance(_lower(scene, 41, incident), CommandApplied)
+
+
+@pytest.mark.parametrize("end", ["reopening", "withdrawal"])
+def test_calls_about_an_incident_that_is_over_say_so(scene: Scene, end: str) -> None:
+    """D72: the report was an error, and the crisis director was called to join the team."""
+    report = scene.report(0, "evacuation", "mdph-01", severity=4, source_key="k")
+    scene.step(10)
+    if end == "withdrawal":
+        scene.report(
+            12,
+            "evacuation",
+            "mdph-01",
+            msg_type=MsgType.CANCEL,
+            references=(report,),
+            source_key="k",
+        )
+    else:
+        scene.report(12, "reopening", "mdph-01", lifts=(EventType.EVACUATION,))
+    scene.step(20)
+    calls = [n for n in scene.named(NotificationPlanned) if n.wave is not None]
+    is_over = {(n.wave, n.values.get("over", False)) for n in calls}
+    assert is_over == {(1, False), (2, False), (3, True)}
 
 
 def test_a_reopened_cause_ends_the_proposal_to_lower(scene: Scene) -> None:

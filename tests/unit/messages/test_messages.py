@@ -187,6 +187,12 @@ def test_a_first_call_does_not_ask_for_a_repeated_answer() -> None:
     assert "nouveau" not in every_text(text)
 
 
+def test_a_call_about_an_incident_that_is_over_asks_to_check_and_close() -> None:
+    text = said(values=POWER | {"over": True})
+    assert "Plus rien n'est signalé : vérifiez, puis faites cloturer l'incident" in text.sms
+    assert "Rejoignez" not in every_text(text)
+
+
 def test_another_day_is_dated() -> None:
     assert "depuis le 10/03 à 09:42" in said(values=POWER | {"since": T0 - 86_400_000}).sms
     assert "depuis le 10 mars à 9 h 42" in said(values=POWER | {"since": T0 - 86_400_000}).voice
