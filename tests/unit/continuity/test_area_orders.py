@@ -1,5 +1,7 @@
 """Reassignment sends nobody into the area of an order to leave or to shelter (D102)."""
 
+import pytest
+
 from schemas import reassignment as m
 from schemas.crisis.area_orders import AreaOrderChanged, AreaOrderRow
 from schemas.words import EventType, SiteStatus
@@ -158,3 +160,22 @@ def test_no_agents_leave_a_site_in_the_area_of_an_order_to_shelter() -> None:
     world.until("10:10")
     again = answer(world, "10:11").id
     assert any(line.site == "cen-1" for line in list_proposal_lines(world.state, again))
+
+
+@pytest.mark.parametrize(
+    ("status", "is_helped"), [(SiteStatus.EVACUATED, True), (SiteStatus.SHELTERING, False)]
+)
+def test_help_is_found_for_sites_that_people_leave_and_not_where_they_shelter(
+    status: SiteStatus, is_helped: bool
+) -> None:
+    """D78 and D102: the agents of a sheltering site go on with its work."""
+    world = World()
+    order(world, "09:40", "cen-1", status=status)
+    for site in ("cen-1", "cen-2"):
+        world.hit(site, EventType.CLOSURE, since="09:40")
+    world.until("09:43")
+    proposal = answer(world, "09:44").id
+    lines = list_proposal_lines(world.state, proposal)
+    assert any("cen-1" in (line.need_site, line.site) for line in lines) is is_helped
+    assert "cen-1" not in {line.place for line in lines}
+    assert "cen-2" in {line.site for line in lines}
