@@ -105,6 +105,10 @@ class Accounts:
 
     def __init__(self, *principals: Principal) -> None:
         self._known = {p.id: p for p in principals}
+        self.traces: list[str] = []
+
+    def trace(self, _author: Principal, act: str, _about: str = "") -> None:
+        self.traces.append(act)
 
     def principal(self, id: str) -> Principal | None:
         return self._known.get(id)
@@ -165,6 +169,15 @@ async def test_two_people_on_one_incident_see_each_other_and_not_themselves() ->
         f"/api/v1/presence?realm={REALM}&place=incident:i-1", role="cell", accept="application/json"
     )
     assert back.json()["people"] == []
+
+
+async def test_the_beat_of_a_page_leaves_no_trace_of_access() -> None:
+    """D98: four traces a minute and page would hide the readers of a number."""
+    browser, presence = watched()
+    await _here(browser, "cell", "incident:i-1")
+    assert "Camille M." in str(await _here(browser, "coordinator", "incident:i-1"))
+    assert browser.app.state.access.traces == []
+    assert {e.account for e in await presence.entries(REALM)} == {"cell-1", "coordinator-1"}
 
 
 async def test_the_cell_sees_all_readers_and_an_incident_only_its_own() -> None:
