@@ -37,7 +37,7 @@ FILE_SECURITY_HEADERS: Final[Headers] = [
 SECURITY_HEADERS: Final[Headers] = [
     *FILE_SECURITY_HEADERS,
     (b"x-frame-options", b"DENY"),
-    (b"permissions-policy", b"camera=(), microphone=(), geolocation=(self)"),
+    (b"permissions-policy", b"camera=(), microphone=(), geolocation=()"),
     (b"cross-origin-opener-policy", b"same-origin"),
 ]
 PAGE_CONTENT_POLICY: Final = (

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from services.intake.dead_letters import dead_letter_api
 from services.intake.dead_letters.dead_letter_store import MAX_PER_ADDRESS
-from services.intake.http.exchange import redact_url, send_json
+from services.intake.http.exchange import SECURITY_HEADERS, redact_url, send_json
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Scope
 from services.runtime.identity.signed_links import hide_token
@@ -939,3 +939,9 @@ async def test_a_colour_outside_the_closed_list_is_refused(
     assert answer.status_code == status
     if status == 422:
         assert [e["field"] for e in answer.json()["errors"]] == ["colour"]
+
+
+def test_no_page_asks_a_device_for_its_camera_microphone_or_place() -> None:
+    """D58."""
+    policy = dict(SECURITY_HEADERS)[b"permissions-policy"]
+    assert set(policy.split(b", ")) == {b"camera=()", b"microphone=()", b"geolocation=()"}
