@@ -301,6 +301,17 @@ def test_a_report_of_the_site_answers_the_question(scene: Scene) -> None:
 # ── change and end ────────────────────────────────────────────────────────────────────────────────
 
 
+def test_a_yes_to_an_order_to_leave_ends_an_earlier_order_to_shelter_there(scene: Scene) -> None:
+    """D5 and D102: as if the order had named the site."""
+    site = inside(scene)[0]
+    scene.report(0, "shelter_in_place", site, severity=5, source="prefecture")
+    order(scene, 5)
+    answer(scene, 6, calls(scene, site)[0], Answer.ACK)
+    assert scene.status(site) == "evacuated"
+    order(scene, 30, "reopening", severity=1, lifts=("evacuation",))
+    assert scene.status(site) == "normal"
+
+
 @pytest.mark.parametrize("how", ["cancel", "reopening"])
 def test_the_end_of_the_order_reaches_every_asked_site(scene: Scene, how: str) -> None:
     report = order(scene, 1)

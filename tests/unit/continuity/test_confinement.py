@@ -26,14 +26,16 @@ def condition(world: World, site: str) -> m.SiteCondition:
 def test_sheltering_people_are_offered_no_journey() -> None:
     world = World()
     world.hit("cen-1", EventType.SHELTER_IN_PLACE, since="09:40")
+    world.hit("cen-1", EventType.STAFF_SHORTAGE, since="09:40", loss=40)
     world.until("10:40")
     assert requests(world) == []
 
 
-def test_a_sheltering_site_is_neither_source_nor_host_of_another_crisis() -> None:
+@pytest.mark.parametrize("loss", [100, 0])
+def test_a_sheltering_site_is_neither_source_nor_host_of_another_crisis(loss: int) -> None:
     world = World()
     world.hit("cen-1", EventType.CLOSURE, since="09:40")
-    world.hit("cen-2", EventType.SHELTER_IN_PLACE, since="09:40")
+    world.hit("cen-2", EventType.SHELTER_IN_PLACE, since="09:40", loss=loss)
     world.until("09:43")
     site_condition = condition(world, "cen-2")
     assert (
