@@ -31,6 +31,8 @@ RETURN_TEMPLATES: Final = (
 TERSE_RETURN_TEMPLATES: Final = ("reassignment_stopped", "reassignment_over")
 """Those among them with a text for one SMS."""
 _SITE_KIND: Final = "site"
+_ORDERS: Final = {"evacuation": "evacuated", "shelter_in_place": "sheltering"}
+"""Event of an incident that is an order → the order."""
 """Family of incidents without words of its own; its event is named instead."""
 PAGES: Final = {
     "alarm_rto": "/activites",
@@ -115,19 +117,17 @@ class PlaceText:
 def describe_incident(facts: Facts, phrases: Phrases) -> str:
     """Return the kind of an incident in words, or "" without a known incident.
 
-    An incident without a kind of its own is called after its event, or its order for an area.
+    An incident without a kind of its own is called after its event, or after its order.
     """
-    if order := phrases.term("area_orders", facts.get("area_order")):
-        return order
+    is_site = facts.get("kind") == _SITE_KIND
+    order = facts.get("area_order") or (_ORDERS.get(str(facts.get("event"))) if is_site else None)
+    if name := phrases.term("area_orders", order):
+        return name
     kind = phrases.term("kinds", facts.get("kind"))
     event = phrases.term("events", facts.get("event"))
     if kind is None:
         return phrases.word("incident") if "number" in facts else ""
-    return (
-        f"{kind}{phrases.word('colon')}{event}"
-        if facts.get("kind") == _SITE_KIND and event
-        else kind
-    )
+    return f"{kind}{phrases.word('colon')}{event}" if is_site and event else kind
 
 
 def describe_place(facts: Facts, names: MessageNames, phrases: Phrases) -> PlaceText:
@@ -331,8 +331,12 @@ class MessageValues:
         }
 
     def _describe_incident(self) -> str:
-        """Return the incident in words; "" in a question about the order that names it."""
-        if self.row.template == AREA_ORDER and "area_order" in self.row.values:
+        """Return the incident in words; "" where the message itself names its order."""
+        facts = self.row.values
+        if self.row.template == AREA_ORDER and "area_order" in facts:
+            return ""
+        is_order = facts.get("kind") == _SITE_KIND and facts.get("event") in _ORDERS
+        if self.row.template == "site_order" and is_order:
             return ""
         what = describe_incident(self.row.values, self.phrases)
         is_call = self.row.template in CALL_TEMPLATES

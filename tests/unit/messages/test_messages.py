@@ -204,8 +204,33 @@ def test_one_site_is_named_with_its_commune() -> None:
 
 
 def test_an_incident_of_a_site_names_its_event() -> None:
-    values = POWER | {"kind": "site", "event": "evacuation", "only_site": "cen-1", "members": 1}
-    assert "Incident sur un site : évacuation, Siège, Nanterre" in said(values=values).sms
+    values = POWER | {"kind": "site", "event": "closure", "only_site": "cen-1", "members": 1}
+    assert "Incident sur un site : fermeture, Siège, Nanterre" in said(values=values).sms
+
+
+@pytest.mark.parametrize(
+    ("event", "name"),
+    [("evacuation", "Consigne d'évacuation"), ("shelter_in_place", "Consigne de confinement")],
+)
+def test_an_incident_that_is_an_order_is_called_after_it(event: str, name: str) -> None:
+    values = POWER | {"kind": "site", "event": event, "only_site": "cen-1", "members": 1}
+    text = said(values=values)
+    assert f"{name}, Siège, Nanterre" in text.sms
+    assert "Incident sur un site" not in every_text(text)
+
+
+def test_the_order_for_a_site_is_named_once() -> None:
+    """It stood beside «Incident sur un site : évacuation»."""
+    incident_values = {"kind": "site", "event": "evacuation", "only_site": "cen-1", "members": 1}
+    order_values = {"site": "cen-1", "order": "evacuated", "ordered_at": T0, "giver": "pompiers"}
+    text = said(
+        template="site_order",
+        role="responsable_site",
+        values=POWER | incident_values | order_values,
+    )
+    assert text.sms.startswith("Vigie N3, Siège : évacuation depuis 09:42 (pompiers).")
+    assert text.sms.count("vacuation") == 1
+    assert "Incident sur un site" not in every_text(text)
 
 
 def test_a_call_for_an_order_in_an_area_says_so_on_every_channel() -> None:
