@@ -18,6 +18,7 @@ PARIS: Final = ZoneInfo("Europe/Paris")
 WEEKDAYS: Final = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 FREQUENCIES: Final = ("DAILY", "WEEKLY", "MONTHLY")
 MAX_INTERVAL: Final = 52
+_SUBSET: Final = "FREQ, INTERVAL, BYDAY, BYMONTHDAY, UNTIL, WKST"
 HORIZON_DAYS: Final = 8 * 366
 """Days without an occurrence after which a rule has ended."""
 _DAY: Final = re.compile(r"([+-]?[1-5])?(MO|TU|WE|TH|FR|SA|SU)")
@@ -25,7 +26,11 @@ _UNTIL: Final = re.compile(r"(\d{4})(\d{2})(\d{2})(?:T(\d{2})(\d{2})(\d{2})(Z?))
 
 
 class RuleInvalid(ValueError):
-    """Signal a rule outside this subset, with the reason."""
+    """Signal a rule outside this subset, with the reason in English, and in French (`french`)."""
+
+    def __init__(self, english: str, french: str) -> None:
+        super().__init__(english)
+        self.french = french
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,16 +99,24 @@ def parse_rule(text: str) -> RecurrenceRule:
     for part in text.strip().removeprefix("RRULE:").rstrip(";").upper().split(";"):
         name, _, value = part.partition("=")
         if not value or name in parts:
-            raise RuleInvalid(f"{part!r}: NAME=value, each name once")
+            raise RuleInvalid(
+                f"{part!r}: NAME=value, each name once",
+                f"« {part} » : NOM=valeur, chaque nom une seule fois",
+            )
         parts[name] = value
     freq = parts.pop("FREQ", "")
     if freq not in FREQUENCIES:
-        raise RuleInvalid(f"FREQ: one of {', '.join(FREQUENCIES)}")
+        raise RuleInvalid(
+            f"FREQ: one of {', '.join(FREQUENCIES)}", f"FREQ vaut {' ou '.join(FREQUENCIES)}"
+        )
     interval = parts.pop("INTERVAL", "1")
     if not interval.isdecimal() or not 1 <= int(interval) <= MAX_INTERVAL:
-        raise RuleInvalid(f"INTERVAL: a number from 1 to {MAX_INTERVAL}")
+        raise RuleInvalid(
+            f"INTERVAL: a number from 1 to {MAX_INTERVAL}",
+            f"INTERVAL est un nombre de 1 à {MAX_INTERVAL}",
+        )
     if parts.pop("WKST", "MO") != "MO":
-        raise RuleInvalid("WKST: weeks begin on MO")
+        raise RuleInvalid("WKST: weeks begin on MO", "WKST : les semaines commencent le lundi (MO)")
     weekdays = (
         tuple(_parse_weekday(d, freq) for d in parts.pop("BYDAY").split(","))
         if "BYDAY" in parts
@@ -117,7 +130,8 @@ def parse_rule(text: str) -> RecurrenceRule:
     until = _parse_until(parts.pop("UNTIL")) if "UNTIL" in parts else None
     if parts:
         raise RuleInvalid(
-            f"{', '.join(sorted(parts))}: not in the subset FREQ, INTERVAL, BYDAY, BYMONTHDAY, UNTIL, WKST"
+            f"{', '.join(sorted(parts))}: not in the subset {_SUBSET}",
+            f"{', '.join(sorted(parts))} : seuls {_SUBSET} sont admis",
         )
     return RecurrenceRule(freq, int(interval), weekdays, month_days, until)
 
@@ -127,7 +141,9 @@ def _parse_weekday(text: str, freq: str) -> tuple[int, int]:
     if day_match is None or (day_match[1] and freq != "MONTHLY"):
         raise RuleInvalid(
             f"BYDAY: {text!r} is none of {', '.join(WEEKDAYS)}"
-            + (", or 1SU, -1FR …" if freq == "MONTHLY" else "")
+            + (", or 1SU, -1FR …" if freq == "MONTHLY" else ""),
+            f"BYDAY : « {text} » n’est pas un jour ({', '.join(WEEKDAYS)}"
+            + (", ou 1SU, -1FR…)" if freq == "MONTHLY" else ")"),
         )
     return int(day_match[1] or 0), WEEKDAYS.index(day_match[2])
 
@@ -138,7 +154,10 @@ def _parse_month_day(text: str, freq: str) -> int:
         or re.fullmatch(r"-?\d{1,2}", text) is None
         or not 1 <= abs(int(text)) <= 31
     ):
-        raise RuleInvalid("BYMONTHDAY: 1 to 31 or -31 to -1, of a MONTHLY rule")
+        raise RuleInvalid(
+            "BYMONTHDAY: 1 to 31 or -31 to -1, of a MONTHLY rule",
+            "BYMONTHDAY va de 1 à 31 ou de -31 à -1, avec FREQ=MONTHLY",
+        )
     return int(text)
 
 
@@ -154,7 +173,10 @@ def _parse_until(text: str) -> Instant:
             day, time(int(until_match[4]), int(until_match[5]), int(until_match[6]))
         )
     except ValueError:
-        raise RuleInvalid("UNTIL: 20271231, 20271231T060000 or 20271231T050000Z") from None
+        raise RuleInvalid(
+            "UNTIL: 20271231, 20271231T060000 or 20271231T050000Z",
+            "UNTIL s’écrit 20271231, 20271231T060000 ou 20271231T050000Z",
+        ) from None
     return int(at.replace(tzinfo=UTC).timestamp() * 1000) if until_match[7] else from_local_time(at)
 
 

@@ -103,7 +103,7 @@ class WindowRequest(DecisionBody):
                 parse_rule(self.rrule)
             except RuleInvalid as error:
                 raise build_field_problem(
-                    "rrule", "rrule", f"récurrence illisible : {error}", str(error)
+                    "rrule", "rrule", f"récurrence illisible : {error.french}", str(error)
                 ) from None
         for n, matcher in enumerate(self.matchers):
             try:

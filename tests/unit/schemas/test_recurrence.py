@@ -170,6 +170,12 @@ def test_a_rule_outside_the_subset_is_refused_with_its_wrong_part(text: str, say
         parse_rule(text)
 
 
+def test_the_reason_is_given_in_french_too() -> None:
+    with pytest.raises(RuleInvalid) as refused:
+        parse_rule("FREQ=HOURLY")
+    assert refused.value.french == "FREQ vaut DAILY ou WEEKLY ou MONTHLY"
+
+
 @pytest.mark.parametrize("until", ["20270303", "20270303T220000", "20270303T210000Z"])
 def test_no_occurrence_begins_after_until(until: str) -> None:
     nights = _occurrences(
