@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 import httpx2 as httpx
 import typer
 
+from services.cli.output import show_progress
 from services.runtime.process.files import open_atomic_file
 from services.runtime.process.settings import Settings
 
@@ -275,7 +276,8 @@ class ApiClient:
 
     def _answer(self, method: str, path: str, **request: Any) -> httpx.Response:
         try:
-            answer = self._http.request(method, path, **request)
+            with show_progress("Vigie n’a pas encore répondu …"):
+                answer = self._http.request(method, path, **request)
         except (httpx.RequestError, httpx.InvalidURL) as exc:
             raise VigieUnreachable(describe_no_answer(str(self._http.base_url), exc)) from exc
         if answer.is_success:

@@ -2,7 +2,9 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from threading import Timer
 from typing import Any, Final
 
 import typer
@@ -15,6 +17,8 @@ PIPED_COLUMNS: Final = 200
 """Width for files and pipes, so that identifiers stay in one piece."""
 IDENTIFIER: Final = "Identifiant"
 """Column with ids to copy into the next command; it is never broken."""
+PROGRESS_AFTER_S: Final = 1.0
+"""Time after which a step says that it runs; a quick one stays silent."""
 MIN_WORD_CHARACTERS: Final = 12
 """Least characters of a word that a table column shows in one piece."""
 
@@ -24,6 +28,24 @@ def create_group(help: str) -> typer.Typer:
     return typer.Typer(
         help=help, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
     )
+
+
+@contextmanager
+def show_progress(text: str, after_s: float = PROGRESS_AFTER_S) -> Iterator[None]:
+    """Show on the terminal that a slow step runs; nothing in a pipe, a file or with `--json`."""
+    if not sys.stderr.isatty() or "--json" in sys.argv:
+        yield
+        return
+    status = Console(stderr=True, emoji=False, markup=False).status(text)
+    timer = Timer(after_s, status.start)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+        status.stop()
 
 
 def strip_controls(text: str) -> str:

@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError
 
 from services.appliance.supervisor.alone import NoBroker, run_broker
 from services.cli.client import print_error
-from services.cli.output import print_json
+from services.cli.output import print_json, show_progress
 from services.runtime.backup.backup import BackupRefused, CompletedBackup, TooBusy, back_up
 from services.runtime.backup.contents import VerifiedEnd
 from services.runtime.backup.restore import (
@@ -102,7 +102,8 @@ def backup(
     if not settings.data.secrets.is_dir():
         raise print_error(f"{settings.data_dir} holds no installation of Vigie")
     try:
-        archive = asyncio.run(run())
+        with show_progress("Sauvegarde …"):
+            archive = asyncio.run(run())
     except _FAILURES as error:
         raise _print_refusal(file, error) from error
     _print_summary(
@@ -142,7 +143,8 @@ def restore(
                 _summarise_backup(file, end.manifest) | {"signed_by": end.key.fingerprint}, as_json
             )
             return
-        result = asyncio.run(run(check_restore(settings.data, file, secret)))
+        with show_progress("Restauration …"):
+            result = asyncio.run(run(check_restore(settings.data, file, secret)))
     except _FAILURES as error:
         raise _print_refusal(file, error) from error
     _print_summary(

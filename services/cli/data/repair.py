@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 from schemas.topics import PARTITION_COUNT, ROUTES, SERVICES
 from services.appliance.supervisor.alone import NoBroker, run_broker
 from services.cli.client import print_error
+from services.cli.output import show_progress
 from services.console.read_model import store
 from services.runtime.log.repair import (
     CompletedRepair,
@@ -119,9 +120,10 @@ def repair(
         raise typer.BadParameter("--accept-loss or --rebase, one at a time")
     services = [service.value] if service else list(SERVICES)
     try:
-        damaged_logs, declarations = asyncio.run(
-            _repair(services, partition, lose=lose, again=again)
-        )
+        with show_progress("Lecture des journaux …"):
+            damaged_logs, declarations = asyncio.run(
+                _repair(services, partition, lose=lose, again=again)
+            )
     except (KafkaError, RepairRefused, NoBroker, Stop, OSError) as error:
         raise print_error(error) from error
     if as_json:

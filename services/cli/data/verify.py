@@ -15,7 +15,7 @@ from schemas.base import RowFact, load_messages
 from schemas.topics import list_destinations
 from schemas.words import NotificationState
 from services.cli.client import print_error, require_broker
-from services.cli.output import open_console, print_json
+from services.cli.output import open_console, print_json, show_progress
 from services.runtime.process.settings import Settings
 from services.runtime.secrets.signing import PUBLIC_FILE, PublicKey
 from services.verify.bundle import verify_bundle
@@ -152,7 +152,8 @@ def verify(
         return
     require_broker(settings)
     try:
-        findings, evidence = asyncio.run(judge_logs(settings, patience))
+        with show_progress("Lecture des journaux …"):
+            findings, evidence = asyncio.run(judge_logs(settings, patience))
     except (KafkaError, OSError) as exc:
         raise print_error(exc) from exc
     counts = {

@@ -18,7 +18,7 @@ import typer
 from schemas.base import DAY_MS
 from services.appliance.supervisor.status import read_status
 from services.cli.oncall.channels import fetch_running_channels
-from services.cli.output import open_console, print_json
+from services.cli.output import open_console, print_json, show_progress
 from services.cli.system.status import find_clock_faults
 from services.runtime.process.files import is_locked
 from services.runtime.process.settings import DataDir, Settings, split_host_port
@@ -548,7 +548,8 @@ def doctor(
 
     Exits with 1 on a fault, with 0 on warnings alone.
     """
-    findings = asyncio.run(run_checks(Settings()))
+    with show_progress("Contrôle du disque, des horloges, du broker et des canaux …"):
+        findings = asyncio.run(run_checks(Settings()))
     if as_json:
         print_json({"items": [asdict(f) for f in findings]})
     else:

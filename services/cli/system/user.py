@@ -4,6 +4,7 @@ A new account logs in with a one-time code, then chooses a password and a second
 """
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import quote
@@ -61,8 +62,16 @@ def code(login: Login) -> None:
 
 @app.command()
 def password(login: Login) -> None:
-    """Set the password (asked for twice); all sessions of the account end."""
-    new_password = typer.prompt("Mot de passe", hide_input=True, confirmation_prompt=True)
+    """Set the password; all sessions of the account end.
+
+    A terminal asks for it twice; without one it is the first line of the input.
+    """
+    if sys.stdin.isatty():
+        new_password = typer.prompt("Mot de passe", hide_input=True, confirmation_prompt=True)
+    else:  # getpass would warn that it cannot hide what nobody types
+        new_password = sys.stdin.readline().rstrip("\r\n")
+    if not new_password:
+        raise print_error("no password: type it at a terminal, or pipe one line")
     call_api("POST", _user_path(login, "password"), {"password": new_password})
     typer.echo("Mot de passe changé.")
 
