@@ -678,6 +678,15 @@ def test_the_tables_of_a_document_and_the_week_on_call_fit_the_phone(
     expect(page.locator("table.duty thead")).to_be_visible()
 
 
+def test_a_phone_shows_no_keys_on_its_buttons(crisis: str, visitor: Accounts) -> None:
+    path = f"/?realm={crisis}"
+    phone = visitor().page(path, width=390, height=844, has_touch=True, is_mobile=True)
+    keys = phone.locator("main .btn kbd, .search kbd")
+    expect(keys.first).to_be_attached()
+    assert not any(key.is_visible() for key in keys.all())
+    expect(visitor().page(path).locator(".btn kbd:visible").first).to_be_visible()
+
+
 TABLE_PAGES = ("/", "/main-courante", "/reaffectation", "/activites", "/annuaire")
 
 

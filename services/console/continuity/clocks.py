@@ -69,6 +69,15 @@ class RunningClock:
         return DMIA if self.rto_over else "RTO"
 
     @property
+    def next_base_name(self) -> str:
+        """Next limit in full, for people who do not know the letters."""
+        return (
+            N_("durée maximale d’interruption (DMIA)")
+            if self.rto_over
+            else N_("délai de reprise (RTO)")
+        )
+
+    @property
     def passed_word(self) -> str:
         """Participle that goes with `next_base` once it has passed, in its gender."""
         return N_("dépassée") if self.rto_over else N_("dépassé")

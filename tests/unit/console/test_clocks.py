@@ -12,8 +12,16 @@ from services.console.i18n import get_translator
 AT = datetime(2027, 2, 11, 9, tzinfo=UTC)
 
 
-@pytest.mark.parametrize(("rto_over", "words"), [(False, "RTO dépassé"), (True, "DMIA dépassée")])
-def test_the_exceeded_limit_has_the_right_gender(rto_over: bool, words: str) -> None:
+@pytest.mark.parametrize(
+    ("rto_over", "words", "name"),
+    [
+        (False, "RTO dépassé", "délai de reprise (RTO)"),
+        (True, "DMIA dépassée", "durée maximale d’interruption (DMIA)"),
+    ],
+)
+def test_the_exceeded_limit_has_the_right_gender_and_a_name(
+    rto_over: bool, words: str, name: str
+) -> None:
     clock = RunningClock(
         "COM-01",
         "Communication de crise",
@@ -33,3 +41,4 @@ def test_the_exceeded_limit_has_the_right_gender(rto_over: bool, words: str) -> 
     )
     _ = get_translator("fr")
     assert f"{_(clock.next_base)} {_(clock.passed_word)}" == words
+    assert _(clock.next_base_name) == name
