@@ -14,6 +14,7 @@ import structlog
 import typer
 from aiohttp import web
 
+from services.appliance.supervisor.status import read_status
 from services.cli.client import ApiRefused, VigieUnreachable
 from services.cli.exercises.play import play
 from services.cli.system.feed import SAMPLES, open_feed_demo
@@ -22,7 +23,7 @@ from services.watch.process import WatchSettings
 from services.watch.samples import create_sample_app
 
 LOOK_S: Final = 1.0
-"""Seconds between two looks whether Vigie has started."""
+"""Seconds between two looks whether all of Vigie is ready."""
 SCENARIO: Final = "S04"
 SPEED: Final = "20"
 
@@ -51,8 +52,9 @@ class Demonstration:
         return None
 
     async def run(self) -> None:
-        """Play for ever, from the moment when Vigie has started."""
-        while not self._settings.data.started.exists():
+        """Play for ever, once every process is ready: a call to one that starts may be lost."""
+        status = self._settings.data.status
+        while (read_status(status) or {}).get("state") != "ready":
             await asyncio.sleep(LOOK_S)
         _begin(self._play)
         try:

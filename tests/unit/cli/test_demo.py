@@ -9,6 +9,12 @@ import aiohttp
 import pytest
 import typer
 
+from services.appliance.supervisor.status import (
+    State,
+    SystemAddresses,
+    format_now,
+    write_status,
+)
 from services.cli.client import VigieUnreachable
 from services.cli.system import demo
 from services.cli.system.background import list_makers
@@ -60,6 +66,17 @@ def effects(monkeypatch: pytest.MonkeyPatch) -> Effects:
     return effects
 
 
+def enter(settings: WatchSettings, state: State) -> None:
+    write_status(
+        settings.data.status,
+        supervisor_pid=1,
+        state=state,
+        since=format_now(),
+        addresses=SystemAddresses(kafka="", redis="", http="", console=""),
+        processes=[],
+    )
+
+
 @asynccontextmanager
 async def running(settings: WatchSettings) -> AsyncIterator[asyncio.Task[None]]:
     demonstration = Demonstration(settings)
@@ -79,13 +96,14 @@ async def wait_for_feeds(effects: Effects, task: asyncio.Task[None]) -> None:
             await asyncio.sleep(0.001)
 
 
-async def test_nothing_is_played_before_vigie_has_started(
+async def test_nothing_is_played_before_every_process_is_ready(
     settings: WatchSettings, effects: Effects
 ) -> None:
     async with running(settings) as task:
+        enter(settings, "starting")
         await asyncio.sleep(0.01)
         assert effects.played == []
-        settings.data.started.touch()
+        enter(settings, "ready")
         await wait_for_feeds(effects, task)
     assert effects.played == [("S04", "20", REALM)]
     assert effects.feeds_opened == 1
@@ -94,7 +112,7 @@ async def test_nothing_is_played_before_vigie_has_started(
 async def test_the_watch_reads_samples_of_the_feeds(
     settings: WatchSettings, effects: Effects
 ) -> None:
-    settings.data.started.touch()
+    enter(settings, "ready")
     async with running(settings) as task, aiohttp.ClientSession() as client:
         await wait_for_feeds(effects, task)
         async with client.get(f"{settings.feeds_samples}/unknown/body") as answer:
@@ -106,7 +124,7 @@ async def test_a_demonstration_that_fails_harms_no_service(
 ) -> None:
     effects.play_error = typer.Exit(1)
     effects.feeds_error = VigieUnreachable("away")
-    settings.data.started.touch()
+    enter(settings, "ready")
     async with running(settings) as task:
         await wait_for_feeds(effects, task)
         assert not task.done()
@@ -114,7 +132,7 @@ async def test_a_demonstration_that_fails_harms_no_service(
 
 
 async def test_a_taken_port_harms_no_service(settings: WatchSettings, effects: Effects) -> None:
-    settings.data.started.touch()
+    enter(settings, "ready")
     async with running(settings) as first:
         await wait_for_feeds(effects, first)
         async with running(settings) as second:
