@@ -258,13 +258,27 @@ def on_silence_due(draft: AlertsDecision, incident_id: str, due_at: Instant) -> 
 
 
 def _is_error(draft: AlertsDecision, incident: IncidentRow) -> bool:
-    """Return whether all reports of trouble in an incident were withdrawn or denied."""
+    """Return whether all reports of trouble in an incident were withdrawn or denied.
+
+    An information is one if it gives the customers that are cut, or declares what holds still, such
+    as a restriction of water.
+    """
     return not any(
         is_confirmed(r)
         and is_current_word(r)
-        and (r.type not in SILENT_REPORT_TYPES or get_measure_name(r) == "customers_cut")
+        and (
+            r.type not in SILENT_REPORT_TYPES
+            or get_measure_name(r) == "customers_cut"
+            or _is_declared(draft, r)
+        )
         for r in draft.find_reports(draft.state.incident_reports.get(incident.id, ()))
     )
+
+
+def _is_declared(draft: AlertsDecision, report: ReportRow) -> bool:
+    """Return whether a report declares an official order or alert that holds still."""
+    flag = draft.state.flags.get(f"flag:{get_measure_name(report)}")
+    return flag is not None and flag.value is True and report.id in flag.reports
 
 
 def _is_silent(draft: AlertsDecision, site: str, since: Instant) -> bool:

@@ -387,6 +387,27 @@ def test_a_silent_site_in_the_operators_zone_is_unknown_after_thirty_minutes(sce
     assert scene.status("cen-3") == "unknown", "time never turns it to normal"
 
 
+@pytest.mark.parametrize(
+    ("end", "status"),
+    [("", "unknown"), ("lifted", "normal"), ("withdrawn", "normal")],
+)
+def test_silent_sites_under_a_restriction_of_water_are_unknown(
+    scene: Scene, end: str, status: str
+) -> None:
+    """D18: an order that came as an information counted as an error, and asked no site."""
+    measure = Measure(name="water_restriction", value=True)
+    values: dict[str, Any] = {"source": "prefecture", "zone": ("92072",), "severity": 4}
+    report = scene.report(0, "info", measure=measure, **values)
+    if end == "lifted":
+        scene.report(5, "info", measure=measure.model_copy(update={"value": False}), **values)
+    elif end == "withdrawn":
+        scene.report(5, "info", msg_type=MsgType.CANCEL, references=(report,), **values)
+    scene.step(29)
+    assert scene.status("clg-0921244C") == "normal"
+    scene.step(31)
+    assert scene.status("clg-0921244C") == status
+
+
 @pytest.mark.parametrize("by_person", [True, False])
 def test_silent_sites_in_the_zone_of_a_reopened_incident_are_judged(
     scene: Scene, by_person: bool
