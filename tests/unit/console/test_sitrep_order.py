@@ -262,3 +262,12 @@ def test_a_handover_keeps_all_dangers_within_its_lines(crisis: Crisis) -> None:
     report_outages(crisis, 5)
     lines = crisis.lines("essential")[:SITUATION_LINES]
     assert [line for line in lines if "danger" in line]
+
+
+@pytest.mark.parametrize(("people", "shown"), [(2, "< 3 personnes"), (3, "3 personnes")])
+def test_a_situation_report_gives_no_small_number_of_people(
+    crisis: Crisis, people: int, shown: str
+) -> None:
+    """D58."""
+    crisis.report("one", 0, "evacuation", site_id="pmi-04", severity=4, persons_concerned=people)
+    assert f", {shown} concernées" in crisis.lines("essential")[0]
