@@ -16,7 +16,8 @@ Rules (CONTRIBUTING.md, How to write):
 import ast
 import re
 import sys
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeGuard
@@ -41,10 +42,13 @@ asked found given got heard held kept known meant named said seen sent shown tak
 written
 """
 PARTICIPLES: Final = frozenset(_PARTICIPLES.split())
+_PARTICIPLE: Final = re.compile(rf"\b(?:{'|'.join(_PARTICIPLES.split())})\b")
 DEAD_REFERENCE: Final = re.compile(
     r"(?<![.\w])(?:DESIGN §|RUNTIME §|DOMAIN (?:§|D\d)|API\.md|INTAKE(?:\.md|,|\))|STYLE \d)"
 )
 COLUMNS: Final = 100
+_BLOCKS: Final = ("body", "handlers", "cases", "orelse", "finalbody")
+"""Fields of a node that hold statements."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,17 @@ def find_breaches(file: Path) -> Iterator[Breach]:
     """Yield each breach of the style in one Python file."""
     name = file.relative_to(ROOT).as_posix()
     source = file.read_text(encoding="utf-8")
-    for node, text, line in _list_docstrings(ast.parse(source)):
+    lines = source.split("\n")
+    statements = _list_statements(ast.parse(source))
+    yield from _check_docstrings(name, statements)
+    yield from _check_names(name, statements, lines)
+    for line, text in enumerate(lines, 1):
+        if DEAD_REFERENCE.search(text) and file.name != "style.py":
+            yield Breach(name, line, "reference", text.strip())
+
+
+def _check_docstrings(name: str, statements: Sequence[ast.AST]) -> Iterator[Breach]:
+    for node, text, line in _list_docstrings(statements):
         first = text.strip().partition("\n")[0]
         opening = (re.findall(r"[\w-]+", first) or [""])[0].lower()
         if opening in FORBIDDEN_OPENINGS:
@@ -74,20 +88,38 @@ def find_breaches(file: Path) -> Iterator[Breach]:
             yield Breach(name, line, "pronoun", first)
         if len(first) > COLUMNS:
             yield Breach(name, line, "length", first)
-    for node in ast.walk(ast.parse(source)):
+
+
+def _check_names(
+    name: str, statements: Sequence[ast.AST], lines: Sequence[str]
+) -> Iterator[Breach]:
+    suspects = [line for line, text in enumerate(lines, 1) if _PARTICIPLE.search(text)]
+    for node in statements:
         if _is_test(node) and RIDDLE_NAME.search(node.name):
             yield Breach(name, node.lineno, "name", node.name)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            last = node.end_lineno or node.lineno
+            if not any(node.lineno <= line <= last for line in suspects):
+                continue  # To walk all expressions takes most of the time
             for local in _list_locals(node):
                 if local.id in PARTICIPLES:
                     yield Breach(name, local.lineno, "local", local.id)
-    for line, text in enumerate(source.splitlines(), 1):
-        if DEAD_REFERENCE.search(text) and file.name != "style.py":
-            yield Breach(name, line, "reference", text.strip())
 
 
-def _list_docstrings(tree: ast.Module) -> Iterator[tuple[ast.AST, str, int]]:
-    for node in ast.walk(tree):
+def _list_statements(tree: ast.Module) -> list[ast.AST]:
+    """List the module and its statements, level by level: no expression holds a definition."""
+    statements: list[ast.AST] = []
+    waiting: deque[ast.AST] = deque([tree])
+    while waiting:
+        node = waiting.popleft()
+        statements.append(node)
+        for block in _BLOCKS:
+            waiting.extend(getattr(node, block, ()))
+    return statements
+
+
+def _list_docstrings(statements: Sequence[ast.AST]) -> Iterator[tuple[ast.AST, str, int]]:
+    for node in statements:
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             text = ast.get_docstring(node, clean=False)
             if text is not None and not _is_property(node):
