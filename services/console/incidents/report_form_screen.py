@@ -98,6 +98,8 @@ async def build_report_form(queries: Queries, request: Request) -> dict[str, Any
             id=missing,
         ),
         "realm": shell.realm.name,
+        "realm_title": shell.realm.title_code,
+        "is_named": "site" in request.query_params,
         "cut_off": list_other_fronts(request),
         "needs_realm": shell.needs_realm,
         "simulated": shell.realm.simulated,
@@ -127,6 +129,8 @@ async def _build_poster_form(
     return {
         "not_there": "",
         "realm": poster.realm,
+        "realm_title": "",
+        "is_named": True,
         "cut_off": list_other_fronts(request),
         "needs_realm": False,
         "simulated": False,

@@ -3,6 +3,7 @@
 Fallback strategies are named by their codes in activities.yaml (`strategies`).
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -12,18 +13,29 @@ from schemas import reference as ref
 from schemas.catalogue.strategies import STRATEGIES
 from schemas.crisis.obligations import Obligation
 from services.console.i18n import Translator
+from services.console.texts.site_kinds import KIND_MANY
 
 SITE_STRATEGY: Final = "SR-SITE"
+_CODE: Final = re.compile(r"[a-z]+(?:_[a-z]+)+")
 
 
 def name_strategy(strategy: str, _: Translator) -> str:
     """Name a strategy; an unknown code stays as it is.
 
-    `SR-SITE:datacenter de secours` → `repli sur un autre site (datacenter de secours)`.
+    `SR-SITE:datacenter de secours` → `repli sur un autre site (datacenter de secours)`, and
+    `SR-SITE:pmi_css|gymnase` → `repli sur un autre site (centres de PMI ou gymnases)`.
     """
     code, _sign, more = strategy.partition(":")
     name = _(STRATEGIES[code].label.fr) if code in STRATEGIES else code
-    return f"{name} ({more.strip()})" if more else name
+    choices = [_name_kinds(one.strip(), _) for one in more.split("|")]
+    return f"{name} ({_(' ou ').join(choices)})" if more else name
+
+
+def _name_kinds(words: str, _: Translator) -> str:
+    """Name a kind of site that stands alone, and every code in other words."""
+    if words in KIND_MANY:
+        return _(KIND_MANY[words])
+    return _CODE.sub(lambda code: _(KIND_MANY.get(code[0], code[0])), words)
 
 
 def shorten_site_name(name: str) -> str:

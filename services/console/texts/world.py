@@ -3,6 +3,7 @@
 from typing import Final
 
 from services.console.i18n import N_, Translator
+from services.console.texts import site_kinds
 from services.console.texts.names import TerritoryNames
 from services.console.texts.words import ROLE, translate_code
 
@@ -23,24 +24,7 @@ FAMILY = {
     "fire": N_("incendie"),
     "site": N_("site"),
 }
-KIND_MANY = {
-    "college": N_("collèges"),
-    "pmi_css": N_("centres de PMI"),
-    "parc": N_("parcs"),
-    "assainissement": N_("stations d’assainissement"),
-    "pole_social_sst": N_("SST"),
-    "gymnase": N_("gymnases"),
-    "culture": N_("sites culturels"),
-    "sport": N_("sites sportifs"),
-    "logistique": N_("sites logistiques"),
-    "protection_enfance": N_("sites de protection de l’enfance"),
-    "insertion": N_("espaces insertion"),
-    "site_central": N_("sites centraux"),
-    "voirie": N_("centres de voirie"),
-    "logement": N_("guichets logement"),
-    "datacenter": N_("salles informatiques"),
-    "mdph": N_("MDPH"),
-}
+KIND_MANY: Final = site_kinds.KIND_MANY
 FORMER_KIND: Final = "site_retire"
 """Kind of a site that left the reference data; no territory has it."""
 KIND_ONE = {

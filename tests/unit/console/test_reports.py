@@ -75,3 +75,13 @@ async def test_a_reopening_without_effect_names_the_newer_alert() -> None:
     assert await newer("r-before") == response.json()["occurred_at"]
     assert await newer("r-after") is None, "what came later was not known"
     assert await newer("r-1") is None
+
+
+async def test_the_form_says_where_its_site_comes_from_and_which_exercise_it_is() -> None:
+    browser, _ = browsing(crisis())
+    own = (await browser.get(f"/signaler?realm={REALM}", role="site_manager@pmi-01")).text
+    assert "votre site" in own
+    assert "rempli par le lien" not in own
+    linked = (await browser.get(f"/signaler?realm={REALM}&site=pmi-01", role="cell")).text
+    assert "rempli par le lien du site" in linked
+    assert f"<span>{REALM}</span>" not in own

@@ -14,6 +14,16 @@ from services.console.texts.names import name_strategy
         ("SR-TELE", "fr", "télétravail"),
         ("SR-TELE", "en", "telework"),
         ("SR-SITE:datacenter de secours", "fr", "repli sur un autre site (datacenter de secours)"),
+        (
+            "SR-SITE:protection_enfance|gymnase",
+            "fr",
+            "repli sur un autre site (sites de protection de l’enfance ou gymnases)",
+        ),
+        (
+            "SR-SITE:pole_social_sst voisin|mairie/CCAS",
+            "fr",
+            "repli sur un autre site (SST voisin ou mairie/CCAS)",
+        ),
         ("SR-MUT: bailleurs/communes", "en", "mutual aid (bailleurs/communes)"),
         ("SR-NOUVEAU:x", "fr", "SR-NOUVEAU (x)"),
     ],
