@@ -31,9 +31,9 @@ RETURN_TEMPLATES: Final = (
 TERSE_RETURN_TEMPLATES: Final = ("reassignment_stopped", "reassignment_over")
 """Those among them with a text for one SMS."""
 _SITE_KIND: Final = "site"
+"""Family of incidents without words of its own; its event is named instead."""
 _ORDERS: Final = {"evacuation": "evacuated", "shelter_in_place": "sheltering"}
 """Event of an incident that is an order → the order."""
-"""Family of incidents without words of its own; its event is named instead."""
 PAGES: Final = {
     "alarm_rto": "/activites",
     "alarm_dmia": "/activites",

@@ -46,8 +46,14 @@ TIE_BREAK: Final = "H"
 TRAVEL: Final = "T"
 """Number of agents that travel: the level that `fewest` adds."""
 _NEED_LEVELS: Final = (ObjectiveLevel.U1, ObjectiveLevel.U2, ObjectiveLevel.U3)
-_LEVELS_AFTER_NEEDS: Final = (ObjectiveLevel.K, ObjectiveLevel.I, ObjectiveLevel.Q)
+_LEVELS_BEFORE_COHESION: Final = (
+    *_NEED_LEVELS,
+    ObjectiveLevel.K,
+    ObjectiveLevel.I,
+    ObjectiveLevel.Q,
+)
 _LEVELS_AFTER_COHESION: Final = (ObjectiveLevel.D, ObjectiveLevel.C)
+_SOLIDARY_LEVELS: Final = (ObjectiveLevel.D, ObjectiveLevel.S, ObjectiveLevel.C)
 FEWEST, LEAST_CO2, FASTEST = "fewest", "least_co2", "fastest"
 _LEVELS_BY_PREFERENCE: Final[dict[str, tuple[ObjectiveLevel, ...]]] = {
     FEWEST: (ObjectiveLevel.I, ObjectiveLevel.Q, ObjectiveLevel.D, ObjectiveLevel.C),
@@ -133,19 +139,14 @@ class SolveChoice:
     not proved, its bound is known.
     """
     solidarity: bool = False
-    """Adds level S: of equal needs, leave less undone for vulnerable people. Rule D82."""
+    """Adds level S: among equals, leave less undone for vulnerable people, before CO2. Rule D82."""
     prefer: str | None = None
     """Another order of the levels after the needs (`_LEVELS_BY_PREFERENCE`), not with cohesion."""
 
     @property
-    def needs(self) -> tuple[ObjectiveLevel, ...]:
-        """Levels about work left undone: no way is too long for them."""
-        return (*_NEED_LEVELS, ObjectiveLevel.S) if self.solidarity else _NEED_LEVELS
-
-    @property
-    def before_cohesion(self) -> tuple[ObjectiveLevel, ...]:
-        """Levels up to Q, or the needs alone."""
-        return self.needs if self.needs_only else (*self.needs, *_LEVELS_AFTER_NEEDS)
+    def after(self) -> tuple[ObjectiveLevel, ...]:
+        """Levels that follow Q."""
+        return _SOLIDARY_LEVELS if self.solidarity else _LEVELS_AFTER_COHESION
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +199,9 @@ def _solve_in_face(
     if choice.prefer is not None:
         return _solve_preferred(face, program, choice, choice.prefer)
     if (
-        stop_reason := _restrict_levels(face, program, choice.before_cohesion)
+        stop_reason := _restrict_levels(
+            face, program, _NEED_LEVELS if choice.needs_only else _LEVELS_BEFORE_COHESION
+        )
     ) is not None or choice.needs_only:
         return _find_whole_solution(face, program, choice, stop_reason)
     gap: _LevelGap | None = None
@@ -218,14 +221,14 @@ def _solve_in_face(
                     branching,
                     program,
                     [
-                        *_list_steps(program, _LEVELS_AFTER_COHESION),
+                        *_list_steps(program, choice.after),
                         *_list_last_steps(program, branching.open_columns, choice),
                     ],
                     is_proved,
                 )
         elif (bound := minimise_groups(face, program, groups)) < count_carried_groups(face, groups):
             gap = _LevelGap(COHESION, bound)
-    if (stop_reason := _restrict_levels(face, program, _LEVELS_AFTER_COHESION)) is not None:
+    if (stop_reason := _restrict_levels(face, program, choice.after)) is not None:
         return _find_whole_solution(face, program, choice, gap or stop_reason)
     if choice.tie_break and not face.restrict(
         TIE_BREAK, build_tie_break_costs(program, face.open_columns)
@@ -276,10 +279,14 @@ def _solve_preferred(
 def _list_preferred_steps(
     program: Program, choice: SolveChoice, prefer: str
 ) -> list[tuple[str, Ints]]:
-    steps = _list_steps(program, (*choice.needs, ObjectiveLevel.K))
+    steps = _list_steps(program, (*_NEED_LEVELS, ObjectiveLevel.K))
     if prefer == FEWEST:
         steps.append((TRAVEL, build_traveller_costs(program)))
-    return [*steps, *_list_steps(program, _LEVELS_BY_PREFERENCE[prefer])]
+    levels = _LEVELS_BY_PREFERENCE[prefer]
+    if choice.solidarity:
+        at = len(levels) if prefer == LEAST_CO2 else levels.index(ObjectiveLevel.C)
+        levels = (*levels[:at], ObjectiveLevel.S, *levels[at:])
+    return [*steps, *_list_steps(program, levels)]
 
 
 def build_traveller_costs(program: Program) -> Ints:
@@ -326,12 +333,12 @@ def _solve_by_branching(program: Program, choice: SolveChoice) -> tuple[Ints, _L
     )
     everything = np.ones(program.size, dtype=np.bool_)
     if choice.needs_only:
-        return _minimise_steps(branching, program, _list_steps(program, choice.needs))
+        return _minimise_steps(branching, program, _list_steps(program, _NEED_LEVELS))
     if choice.prefer is not None:
         return _minimise_steps(
             branching, program, _list_preferred_steps(program, choice, choice.prefer)
         )
-    steps = _list_steps(program, choice.before_cohesion)
+    steps = _list_steps(program, _LEVELS_BEFORE_COHESION)
     if choice.cohesion:
         groups = list_possible_groups(program, everything)
         steps.append((COHESION, branching.add_groups(groups)))
@@ -340,7 +347,7 @@ def _solve_by_branching(program: Program, choice: SolveChoice) -> tuple[Ints, _L
         program,
         [
             *steps,
-            *_list_steps(program, _LEVELS_AFTER_COHESION),
+            *_list_steps(program, choice.after),
             *_list_last_steps(program, everything, choice),
         ],
     )

@@ -34,11 +34,11 @@ class ObjectiveLevel(StrEnum):
     U1 = "U1"
     U2 = "U2"
     U3 = "U3"
-    S = "S"
     K = "K"
     I = "I"  # noqa: E741  the name of the level
     Q = "Q"
     D = "D"
+    S = "S"
     C = "C"
 
 
