@@ -44,6 +44,7 @@ from services.runtime.kafka.fetch_throttle import BACKGROUND_FETCH_INTERVAL_MS
 from services.runtime.log.partition_reader import PartitionReader
 from services.runtime.log.reader import LONG_POLL_S, AcceptedRecord, LogReader
 from services.runtime.process.background import run_background
+from services.runtime.process.machine import return_freed_memory
 from services.runtime.process.settings import Settings
 from services.runtime.worker.lag import read_progress
 
@@ -299,6 +300,8 @@ class PlannerProcess:
             if job is not None:
                 self._computed_s = 0.0
                 await self._carry_out(job)
+                # The C library would keep up to 60 MB of what a ranking has freed
+                await self._quietly(return_freed_memory)
                 if job.stamp:
                     self._rested_at = time.monotonic() + self._computed_s
             else:
