@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote
 
 import orjson
 import structlog
@@ -165,6 +165,25 @@ def get_form_age(scope: Scope) -> int | None:
     return parse_form_age(get_header(scope, FORM_AGE_HEADER.encode()))
 
 
+def add_realm_of_address(report: NativeReport, scope: Scope) -> NativeReport:
+    """Return the report in the realm that its address names, as all other routes take it.
+
+    Raises ProblemError if the body names another one.
+    """
+    query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
+    realm = next(iter(query.get("realm", [])), None)
+    if realm is None or realm == report.realm:
+        return report
+    if report.realm is not None:
+        raise build_field_problem(
+            "realm",
+            "conflict",
+            "l’adresse et le signalement nomment deux territoires ou exercices différents",
+            "the address and the report name two different realms",
+        )
+    return report.model_copy(update={"realm": realm})
+
+
 class ReportApi:
     """Handlers of report routes. Each gets the principal that the front identified."""
 
@@ -215,7 +234,7 @@ class ReportApi:
                 age = None if key is None else get_form_age(scope)
                 receipt = await self._accept(
                     principal,
-                    parse_report(body),
+                    add_realm_of_address(parse_report(body), scope),
                     key,
                     RawBody(body, content_type),
                     age=age,

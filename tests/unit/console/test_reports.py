@@ -85,3 +85,13 @@ async def test_the_form_says_where_its_site_comes_from_and_which_exercise_it_is(
     linked = (await browser.get(f"/signaler?realm={REALM}&site=pmi-01", role="cell")).text
     assert "rempli par le lien du site" in linked
     assert f"<span>{REALM}</span>" not in own
+
+
+async def test_a_report_of_an_exercise_is_withdrawn_in_the_exercise() -> None:
+    """The front takes the realm of a report from its body; the cause of a real site was lifted."""
+    realm_state = crisis()
+    realm_state.put("reports", report(source_key="site_manager-1", confirmation="unconfirmed"))
+    browser, _ = browsing(realm_state)
+    page = (await browser.get(f"/signalements/r-1?realm={REALM}", role="site_manager")).text
+    assert 'value="Cancel"' in page
+    assert f'data-body="{{&#34;realm&#34;: &#34;{REALM}&#34;}}"' in page.replace("&quot;", "&#34;")
