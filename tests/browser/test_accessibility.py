@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,12 @@ def defects(page: Page, theme: str) -> list[str]:
     ]
 
 
+def repeated_ids(page: Page) -> list[str]:
+    """Return the ids that several elements have; axe passes those that no label names."""
+    ids = page.evaluate("Array.from(document.querySelectorAll('[id]'), one => one.id)")
+    return sorted(id for id, count in Counter(ids).items() if count > 1)
+
+
 def test_a_defect_in_one_of_many_equal_rows_is_found(reader: Accounts) -> None:
     """Hidden rows are those of a shape that is shown twice."""
     page = reader(None).page("/connexion")
@@ -196,6 +203,7 @@ def test_no_defect_in_either_theme_and_every_text_has_room_at_every_width(
     settled(page)
     if pytestconfig.getoption("--screenshots") and name in PICTURES:
         page.screenshot(path=ROOT / "docs" / "screenshots" / f"{name}.png", full_page=whole)
+    assert repeated_ids(page) == [], "a link or a label would lead to the first of them"
     page.evaluate(BEYOND_AXE)
     page.evaluate("hideRepeated()")
     for theme in ("light", "dark"):

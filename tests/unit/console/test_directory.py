@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 from typing import Any
 
 import pytest
@@ -72,7 +73,10 @@ async def test_the_page_shows_a_number_only_on_request() -> None:
     assert page.status_code == 200
     assert PHONE not in page.text
     assert traces == []
-    page = await browser.get(f"/annuaire?realm={REALM}&personne={token}", role="cell")
+    link = re.search(rf'href="\?([^"]*personne={token}[^"]*)#([^"]+)"', page.text)
+    assert link is not None
+    page = await browser.get(f"/annuaire?{unescape(link[1])}", role="cell")
+    assert page.text.count(f'id="{link[2]}"') == 1, "the link leads to the number"
     assert f'href="tel:{PHONE}"' in page.text
     assert "Claude Martin" in page.text
     assert [t[1] for t in traces] == ["directory.read"]
