@@ -396,14 +396,14 @@ def build_own_document() -> dict[str, Any]:
         "Send one report",
         receipt,
         body=NativeReport,
-        parameters=[_IDEMPOTENCY_KEY],
+        parameters=[realm, _IDEMPOTENCY_KEY],
     )
     add(
         "post /api/v1/reports:batch",
         "postReports",
         "Send several reports; each is accepted or refused by itself",
         receipt,
-        parameters=[_IDEMPOTENCY_KEY],
+        parameters=[realm, _IDEMPOTENCY_KEY],
         requestBody=_describe_content({"application/json": _refer_name("ReportBatch")}),
         responses=_describe_responses("202", "all are in the log", _RESULTS_REFERENCE, *_REFUSALS)
         | _BATCH_RESPONSES,
@@ -414,7 +414,7 @@ def build_own_document() -> dict[str, Any]:
         "Send a report as one line, in the form of a text message",
         receipt,
         body=TypedLine,
-        parameters=[_IDEMPOTENCY_KEY],
+        parameters=[realm, _IDEMPOTENCY_KEY],
     )
     unknown = ("404", "unknown", None)
     add(

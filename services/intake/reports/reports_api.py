@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Final
-from urllib.parse import parse_qs, unquote
+from typing import Any, Final, TypeVar
+from urllib.parse import parse_qsl, unquote, urlencode
 
 import orjson
 import structlog
@@ -79,6 +79,7 @@ DEFAULT_CALLER: Final = STAFF
 RAW_WAIT_S: Final = 1.0
 BATCH_AT_ONCE: Final = 64
 """Members of one batch that wait for Kafka at once, so that other requests find room."""
+_Report = TypeVar("_Report", bound=NativeReport)
 _REPLAYED: Final[Headers] = [(b"idempotency-replayed", b"true")]
 _UNKEPT_STATUSES: Final = frozenset({401, 503})
 """Statuses that say nothing about the message, so it is not kept."""
@@ -165,13 +166,17 @@ def get_form_age(scope: Scope) -> int | None:
     return parse_form_age(get_header(scope, FORM_AGE_HEADER.encode()))
 
 
-def add_realm_of_address(report: NativeReport, scope: Scope) -> NativeReport:
+def get_realm_of_address(scope: Scope) -> str | None:
+    """Return the realm that the address of a request names (`?realm=`)."""
+    query_params = dict(parse_qsl(scope.get("query_string", b"").decode("latin-1")))
+    return query_params.get("realm")
+
+
+def put_into_realm(report: _Report, realm: str | None) -> _Report:
     """Return the report in the realm that its address names, as all other routes take it.
 
     Raises ProblemError if the body names another one.
     """
-    query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
-    realm = next(iter(query.get("realm", [])), None)
     if realm is None or realm == report.realm:
         return report
     if report.realm is not None:
@@ -234,7 +239,7 @@ class ReportApi:
                 age = None if key is None else get_form_age(scope)
                 receipt = await self._accept(
                     principal,
-                    add_realm_of_address(parse_report(body), scope),
+                    put_into_realm(parse_report(body), get_realm_of_address(scope)),
                     key,
                     RawBody(body, content_type),
                     age=age,
@@ -293,7 +298,10 @@ class ReportApi:
             body = await self._reader.read(scope, receive)
             try:
                 typed_line = parse_line(body)
-                report = self._report_of(typed_line, scope.get(FIRST_RECEIVED_AT))
+                report = put_into_realm(
+                    self._report_of(typed_line, scope.get(FIRST_RECEIVED_AT)),
+                    get_realm_of_address(scope),
+                )
                 claim = prepare_report(
                     report,
                     principal,
@@ -419,7 +427,7 @@ class ReportApi:
         raw = b""
         try:
             raw = dump_json(member)
-            item = parse_batch_item(raw)
+            item = put_into_realm(parse_batch_item(raw), get_realm_of_address(scope))
             own = item.idempotency_key
             key = (
                 check_key(own)
@@ -449,7 +457,12 @@ class ReportApi:
         scope: Scope,
         path: str | None = None,
     ) -> None:
-        """Keep a refused message. `path` is the path for a replay, if not the request's own."""
+        """Keep a refused message, to be sent again to the realm of its address.
+
+        `path` is the path for a replay, if not the request's own.
+        """
+        realm = get_realm_of_address(scope)
+        query = f"?{urlencode({'realm': realm})}" if realm is not None else ""
         is_unkept = problem.status in _UNKEPT_STATUSES or problem.code == _UNKEPT_CODE
         if not is_unkept and ORIGINAL_SENDER not in scope:
             content_type = get_header(scope, b"content-type") or JSON
@@ -460,7 +473,7 @@ class ReportApi:
                     body,
                     content_type[:200],
                     "native",
-                    path or str(scope["path"]),
+                    (path or str(scope["path"])) + query,
                 )
             )
 

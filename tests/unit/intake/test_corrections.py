@@ -54,6 +54,20 @@ async def test_a_corrected_message_names_its_editor_and_is_unconfirmed(door: Doo
     ]
 
 
+async def test_a_corrected_report_of_an_exercise_stays_in_it(door: Door) -> None:
+    """Its realm stood in the address alone, so that it was sent again to the live realm."""
+    async with await door.as_(Role.CELL) as http:
+        for path, body in (
+            ("/api/v1/reports", report(severity=9)),
+            ("/api/v1/reports:batch", [report(severity=9, headline="gymnase")]),
+        ):
+            await http.post(f"{path}?realm=92~ex-1", json=body)
+    while not door.intake.refused._queue.empty():
+        refused_message = door.intake.refused._queue.get_nowait()
+        assert (await replayed(door, refused_message, severity=5)).status_code == 202
+    assert [realm for realm, _, _ in door.inputs.appended] == ["92~ex-1", "92~ex-1"]
+
+
 async def test_a_message_that_is_replayed_as_it_came_stays_its_senders(door: Door) -> None:
     body = orjson.dumps(report(severity=4))
     refused_message = await refused(door, body, scope=Scope(sites=("cen-1",)))
