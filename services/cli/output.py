@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from threading import Timer
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ IDENTIFIER: Final = "Identifiant"
 """Column with ids to copy into the next command; it is never broken."""
 PROGRESS_AFTER_S: Final = 1.0
 """Time after which a step says that it runs; a quick one stays silent."""
+_is_progress_shown: Final = ContextVar("is_progress_shown", default=False)
 MIN_WORD_CHARACTERS: Final = 12
 """Least characters of a word that a table column shows in one piece."""
 
@@ -31,9 +33,22 @@ def create_group(help: str) -> typer.Typer:
 
 
 @contextmanager
+def reserve_progress() -> Iterator[None]:
+    """Keep inner steps silent, because a progress bar of their caller is on the terminal."""
+    token = _is_progress_shown.set(True)
+    try:
+        yield
+    finally:
+        _is_progress_shown.reset(token)
+
+
+@contextmanager
 def show_progress(text: str, after_s: float = PROGRESS_AFTER_S) -> Iterator[None]:
-    """Show on the terminal that a slow step runs; nothing in a pipe, a file or with `--json`."""
-    if not sys.stderr.isatty() or "--json" in sys.argv:
+    """Show on the terminal that a slow step runs; nothing in a pipe, a file or with `--json`.
+
+    A step within another one stays silent.
+    """
+    if _is_progress_shown.get() or not sys.stderr.isatty() or "--json" in sys.argv:
         yield
         return
     status = Console(stderr=True, emoji=False, markup=False).status(text)
@@ -41,7 +56,8 @@ def show_progress(text: str, after_s: float = PROGRESS_AFTER_S) -> Iterator[None
     timer.daemon = True
     timer.start()
     try:
-        yield
+        with reserve_progress():
+            yield
     finally:
         timer.cancel()
         timer.join()

@@ -356,7 +356,7 @@ class MessageValues:
         return f"{what}, {where}{f' ({scale})' if scale else ''}{since}"
 
     def _ask(self, level: int) -> str:
-        """Return the request of a call to its role: to check and to close, once all is over (D72)."""
+        """Return the request of a call to its role; once all is over, to check and close (D72)."""
         if self.row.values.get("over"):
             return self.phrases.word("over_ask")
         request = self.names.ask(level, self.row.role, self.phrases.lang)

@@ -538,7 +538,7 @@ def end_revoked_declarations(
 ) -> None:
     """End the causes of a revoked declaration; causes of sites stay until the sites report.
 
-    `earlier` are other revocations, each perhaps of a part of the communes.
+    `earlier` are other revocations in force: those of parts of the communes count together.
     """
     name = get_measure_name(row)
     for ids in [sorted(ids) for _, ids in sorted(draft.state.placeless.items())]:
@@ -584,8 +584,8 @@ def _is_about(
 ) -> bool:
     """Return whether a report, and earlier ones, are about the same objects and all these communes.
 
-    A report that names neither is about all. A declaration for the whole territory does not end with
-    some communes, unless the report names its object.
+    A report that names neither is about all. A declaration for the whole territory does not end
+    with some communes, unless the report names its object.
     """
     about, here = set(list_objects(row)), frozenset(list_communes(row, draft.territory))
     if about and things and not about & things:

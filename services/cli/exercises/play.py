@@ -33,6 +33,7 @@ from services.cli.client import (
     print_error,
     require_broker,
 )
+from services.cli.output import reserve_progress
 from services.console.i18n import get_translator
 from services.console.texts import words as w
 from services.runtime.process.exits import Stop
@@ -417,6 +418,7 @@ def play(
     with (
         open_api(settings) as client,
         Progress(*columns, console=console, transient=True) as progress,
+        reserve_progress(),
     ):
         task = progress.add_task(
             f"{exercise.id} → {name}", total=sum(e.reported_at <= end for e in exercise.events)

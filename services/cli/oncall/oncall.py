@@ -415,7 +415,8 @@ def _is_proven(drill: dict[str, Any]) -> bool:
         return False
     if all(channel["outcome"] == "not_configured" for channel in drill["channels"]):
         typer.echo(
-            "Aucun canal n’est configuré : personne ne serait appelé (docs/how-to/send-messages.md)."
+            "Aucun canal n’est configuré : personne ne serait appelé "
+            "(docs/how-to/send-messages.md)."
         )
         return False
     return True

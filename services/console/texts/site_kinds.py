@@ -1,8 +1,10 @@
 """Words for kinds of sites, as `kind` of sites and fallback strategies name them."""
 
+from typing import Final
+
 from services.console.i18n import N_
 
-KIND_MANY = {
+KIND_MANY: Final = {
     "college": N_("collèges"),
     "pmi_css": N_("centres de PMI"),
     "parc": N_("parcs"),

@@ -74,6 +74,10 @@ class ScreenReader:
         """Whether the reader's account is for the whole territory."""
         return not (self.principal.scope.sites or self.principal.scope.poles)
 
+    def may_everywhere(self, permission: str) -> bool:
+        """Return whether the reader has a permission for the whole territory."""
+        return self.whole and self.may(permission)
+
     def reaches(self, incident: Incident) -> bool:
         """Return whether an incident touches the sites and pôles of the reader's account."""
         return self.touches([*incident.sites, *incident.zone_sites], incident.poles)

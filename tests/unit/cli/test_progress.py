@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from services.cli.__main__ import app
-from services.cli.output import show_progress
+from services.cli.output import reserve_progress, show_progress
 from services.cli.system import user
 from tests.waiting import until
 
@@ -27,6 +27,18 @@ def test_a_slow_step_says_that_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["vigie", "doctor"])
     with show_progress("Contrôle …", after_s=0):
         until(lambda: "Contrôle …" in terminal.getvalue())
+
+
+def test_a_step_within_another_one_stays_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two spinners overwrote each other in `doctor`, and one the bar of `play`."""
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(sys, "argv", ["vigie", "doctor"])
+    with show_progress("Contrôle …", after_s=0), show_progress("Vigie …", after_s=0):
+        until(lambda: "Contrôle …" in terminal.getvalue())
+    with reserve_progress(), show_progress("Vigie …", after_s=0):
+        pass
+    assert "Vigie …" not in terminal.getvalue()
 
 
 @pytest.mark.parametrize(
