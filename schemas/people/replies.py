@@ -202,11 +202,14 @@ def find_subject(reply: str) -> ReplySubject | None:
 def parse_area_reply(reply: str) -> Answer | None:
     """Interpret a reply to the question whether an order concerns a site. Rule D102.
 
-    «Concerné» and «pas concerné» are answers. One that says both yes and no is asked again.
+    «Concerné» and «pas concerné» are answers. One that says both, or both yes and no, is asked
+    again.
     """
     plain, answer = " ".join(_split_words(reply)), parse_reply(reply)
-    if _NOT_CONCERNED.search(plain):
-        return None if answer is Answer.ACK else Answer.DECLINE
+    others = _NOT_CONCERNED.sub(" ", plain)
+    if others != plain:
+        is_doubtful = answer is Answer.ACK or _CONCERNED.search(others)
+        return None if is_doubtful else Answer.DECLINE
     if _CONCERNED.search(plain):
         return None if answer is Answer.DECLINE else Answer.ACK
     return answer

@@ -175,6 +175,8 @@ def test_only_the_first_word_or_an_offered_answer_counts(reply: str, answer: Ans
         ("le site n’est plus concerné", Answer.DECLINE),
         ("ok, pas concerné", None),
         ("2, concerné", None),
+        ("le gymnase n’est pas concerné, le collège est concerné", None),
+        ("concerné, mais la crèche n’est pas concernée", None),
         ("quelle zone ?", None),
     ],
 )
