@@ -292,16 +292,13 @@ def _list_dependency_states(
         id = build_supplier_flag(supplier, draft.territory)
         if row.type is T.SUPPLIER_FAILURE:
             loss_pct = 100.0 if row.capacity_lost_pct is None else row.capacity_lost_pct
-            served_pct = None if supplier in draft.territory.kitchens else _get_fed_pct(draft, row)
+            served_pct = _get_served_pct(row)
+            if served_pct is None and supplier not in draft.territory.kitchens:
+                served_pct = _get_fed_pct(draft, row)
             all_lost = "down" if served_pct is None else served_pct
             yield id, all_lost if loss_pct >= 100 else 100.0 - loss_pct
-        elif (
-            m is not None
-            and name == "colleges_served"
-            and m.value_of
-            and (meals := parse_number(m.value)) is not None
-        ):
-            yield id, "up" if meals >= m.value_of else round(100 * meals / m.value_of, 1)
+        elif (served_pct := _get_served_pct(row)) is not None:
+            yield id, "up" if served_pct >= 100 else served_pct
         elif row.type is T.REOPENING:
             yield id, "up"
     if m is not None and name in RESTORATION_MEASURES:
@@ -332,6 +329,15 @@ def _list_dependency_states(
                 f"network:{network}",
                 "down" if (row.capacity_lost_pct or 0.0) >= _DOWN_PCT else "degraded",
             )
+
+
+def _get_served_pct(row: ReportRow) -> float | None:
+    """Return the share of the sites of a supplier that it serves, in per cent; None if not said."""
+    m = row.measure
+    if m is None or get_measure_name(row) != "colleges_served" or not m.value_of:
+        return None
+    served = parse_number(m.value)
+    return None if served is None else round(100 * min(served / m.value_of, 1), 1)
 
 
 def _get_fed_pct(draft: AlertsDecision, row: ReportRow) -> float | None:

@@ -84,6 +84,17 @@ def test_a_college_is_without_meals_once(scene: Scene) -> None:
     assert _catering(scene) == 1, "it is closed still"
 
 
+@pytest.mark.parametrize(("type_", "severity"), [("supplier_failure", 3), ("info", 2)])
+def test_sites_that_a_caterer_says_it_does_not_serve_have_no_meals(
+    scene: Scene, type_: str, severity: int
+) -> None:
+    """D40: 48 sites without meals were none when the caterer said «40 sur 88 servis»."""
+    caterer = "supplier:concessionnaire_restauration"
+    served = Measure(name="colleges_served", value=40.0, value_of=88.0, object=caterer)
+    scene.report(0, type_, source="concessionnaire_restauration", severity=severity, measure=served)
+    assert _catering(scene) == 48
+
+
 def test_a_water_cut_stops_the_meals_and_not_the_college(scene: Scene) -> None:
     scene.report(0, "outage_water", OWN[0], capacity_lost_pct=30)
     [cause] = scene.site(OWN[0]).causes

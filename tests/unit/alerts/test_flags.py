@@ -601,6 +601,26 @@ def test_a_caterer_that_fails_leaves_the_meals_of_the_sites_it_does_not_serve(
     assert scene.state.flags["kitchen:cuisine-relais-nord"].value == "down", "its sites are known"
 
 
+def test_a_failing_supplier_serves_the_share_that_its_own_report_states(scene: Scene) -> None:
+    """D40: «40 collèges sur 88 servis» in the report of the failure itself had no effect."""
+    for minute, supplier, flag in (
+        (0, "concessionnaire_restauration", "supplier:concessionnaire_restauration"),
+        (5, "cuisine-relais-nord", "kitchen:cuisine-relais-nord"),
+    ):
+        served = Measure(
+            name="colleges_served", value=40.0, value_of=88.0, object=f"supplier:{supplier}"
+        )
+        scene.report(
+            minute,
+            "supplier_failure",
+            source="concessionnaire_restauration",
+            severity=3,
+            capacity_lost_pct=100,
+            measure=served,
+        )
+        assert scene.state.flags[flag].value == 45.5
+
+
 def test_the_report_of_an_isolation_ends_with_it(scene: Scene) -> None:
     """D40: the isolated systems were back, and the incident could not be closed."""
     common_fields = {"source": "rssi", "severity": 5}

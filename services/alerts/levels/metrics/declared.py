@@ -188,12 +188,7 @@ def make_catering_down(request: MetricRequest) -> BoundMetric:
             elif (
                 row.id.startswith("supplier:") and row.effective_from is None and row.value != "up"
             ):
-                total += int(
-                    max(
-                        (draft.get_measure(r, "sites_not_delivered") for r in row.reports),
-                        default=0,
-                    )
-                )
+                total += max((_count_unserved_sites(draft, r) for r in row.reports), default=0)
         return total
 
     def reports(draft: MetricContext, scope: MetricScope) -> tuple[str, ...]:
@@ -210,6 +205,15 @@ def make_catering_down(request: MetricRequest) -> BoundMetric:
         )[:SHOWN_REPORTS]
 
     return BoundMetric(value, build_topics("flags", f"mark:{MEALS_MARK}"), reports)
+
+
+def _count_unserved_sites(draft: MetricContext, report: str) -> int:
+    """Return how many sites a report says that a supplier does not serve; 0 if it does not say."""
+    row = draft.state.reports.get(report)
+    measure = row.measure if row is not None else None
+    if measure is not None and measure.name == "colleges_served" and measure.value_of:
+        return int(max(measure.value_of - draft.get_measure(report, "colleges_served"), 0))
+    return int(draft.get_measure(report, "sites_not_delivered"))
 
 
 def _is_marked(marks: Mapping[str, tuple[str, ...]] | None, scope: MetricScope) -> bool:
