@@ -390,7 +390,10 @@ def _set_flag(
     old = draft.state.flags.get(id)
     is_late = old is not None and row.occurred_at < _find_newest_report_time(draft, old)
     if old is not None and is_late and not _outlives_revocations(draft, old, value, row):
-        _correct_start(draft, old, value, row)
+        if _is_hit_supplier(old) and not row.effective:
+            _settle_supplier(draft, old, (row.occurred_at, row.recorded_at, row.id, value))
+        else:
+            _correct_start(draft, old, value, row)
         return
     at_once = id.startswith(_IMMEDIATE_PREFIXES)
     windows, speaks_of = (
@@ -403,6 +406,8 @@ def _set_flag(
     until = None if effective_from is not None else _find_current_end(windows, draft.now)
     if effective_from is not None and value == _get_harmless_value(id):
         return  # up again once that is reported, not once it is announced (D9)
+    if old is not None and effective_from is None and _keeps_share(id, old.value, value):
+        value = old.value
     if old is not None and effective_from is None and _is_contradiction(draft, row, value, old):
         stands, other = (
             (row.id, old.reports[0])
@@ -521,6 +526,45 @@ def _correct_start(draft: AlertsDecision, old: FlagRow, value: FlagValue, row: R
         draft.emit(FlagChanged(row=copy_with(old, values)))
 
 
+def _is_hit_supplier(flag: FlagRow) -> bool:
+    return flag.id.startswith("supplier:") and flag.value != "up" and flag.effective_from is None
+
+
+def _keeps_share(id: str, share: FlagValue, value: FlagValue) -> bool:
+    """Return whether a share that a supplier stated stands beside a failure without a number."""
+    has_share = not isinstance(share, str) and share < 100
+    return id.startswith("supplier:") and value == "down" and has_share
+
+
+def _settle_supplier(
+    draft: AlertsDecision, flag: FlagRow, *late: tuple[Instant, Instant, str, FlagValue]
+) -> None:
+    """Set a supplier that is hit by all reports about it, in the order of their times.
+
+    Walks over all reports. Rules D3, D7 and D40.
+    """
+    causes = [cause for cause in draft.state.causes.values() if flag.id in list_objects(cause)]
+    open_since = min(
+        (cause.since for cause in causes if cause.lifted_at is None), default=draft.now
+    )
+    ends = [
+        (cause.lifted_at, cause.lifted_at, "", "up")
+        for cause in causes
+        if cause.lifted_at is not None and cause.lifted_at <= open_since
+    ]
+    declarations = {*_list_declared_values(draft, flag.id), *late, *ends}
+    value: FlagValue = "up"
+    since, reports = flag.since, list[str]()
+    for at, _recorded_at, report, declared in sorted(declarations, key=lambda one: one[:3]):
+        if reports and (declared == value or _keeps_share(flag.id, value, declared)):
+            reports.append(report)
+        else:
+            value, since, reports = declared, at, [report]
+    if value != "up":
+        values = {"value": value, "since": since, "reports": tuple(reports[:_MAX_REPORTS])}
+        draft.emit(FlagChanged(row=copy_with(flag, values)))
+
+
 def _had_other_value(draft: AlertsDecision, flag: FlagRow, after: Instant) -> bool:
     """Return whether the flag had another value, or its cause had ended, since that time."""
     changes = (
@@ -614,6 +658,8 @@ def withdraw_declarations(draft: AlertsDecision, report: str) -> None:
             _declare_again(draft, row, unrevoked)
         elif report not in row.reports:
             continue
+        elif others and _is_hit_supplier(row):
+            _settle_supplier(draft, row)
         elif others:
             values = {
                 "reports": tuple(r.id for r in others),
@@ -727,7 +773,9 @@ def restore_dependencies(draft: AlertsDecision) -> None:
         )
         for row in sort_by_id(flags):
             holding = _list_reports_holding(draft, row.id)
-            if holding:
+            if holding and _is_hit_supplier(row):
+                _settle_supplier(draft, row)
+            elif holding:
                 draft.emit(FlagChanged(row=copy_with(row, {"reports": holding[:_MAX_REPORTS]})))
             elif cause.lifted_at >= row.since:
                 values = {

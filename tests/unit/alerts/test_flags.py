@@ -621,6 +621,36 @@ def test_a_failing_supplier_serves_the_share_that_its_own_report_states(scene: S
         assert scene.state.flags[flag].value == 45.5
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["in order", "late"])
+def test_a_failure_without_a_number_leaves_the_share_that_was_stated(
+    scene: Scene, order: tuple[int, int]
+) -> None:
+    """D40: a second source confirmed the failure, and the activity was at 100 % again."""
+    caterer = "supplier:concessionnaire_restauration"
+    reports = (
+        (
+            "concessionnaire_restauration",
+            Measure(name="sites_not_delivered", value=48.0, object=caterer),
+        ),
+        ("prefecture", Measure(object=caterer)),
+    )
+    ids = {}
+    for minute, number in enumerate(order):
+        source, measure = reports[number]
+        ids[number] = scene.report(
+            30 + minute,
+            "supplier_failure",
+            source=source,
+            severity=4,
+            occurred=number * 10,
+            measure=measure,
+        )
+    flag = scene.state.flags[caterer]
+    assert (flag.value, set(flag.reports)) == (45.5, set(ids.values()))
+    scene.report(60, "supplier_failure", severity=4, msg_type=MsgType.CANCEL, references=(ids[0],))
+    assert scene.state.flags[caterer].value == "down", "nobody says how many any more"
+
+
 def test_the_report_of_an_isolation_ends_with_it(scene: Scene) -> None:
     """D40: the isolated systems were back, and the incident could not be closed."""
     common_fields = {"source": "rssi", "severity": 5}
