@@ -263,8 +263,10 @@ class IncidentQueries(QueryBase):
         """
         ladders = _map_escalations(await view.picture.rows(calling.EscalationRow))
         plans: dict[str, list[str]] = {}
-        every = await view.picture.rows(a.IncidentRow)
-        for _, plan in sorted((await view.picture.rows(c.PlanRow)).items()):
+        plan_rows = await view.picture.rows(c.PlanRow)
+        # Thousands of incidents, read again after each change, for plans alone.
+        every = await view.picture.rows(a.IncidentRow) if plan_rows else {}
+        for _, plan in sorted(plan_rows.items()):
             standing = find_standing_incident(every, plan.incident)
             plans.setdefault(standing or "", []).append(plan.id)
         incidents = []

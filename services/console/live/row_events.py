@@ -33,7 +33,7 @@ from services.console.public.queries import build_publication_state
 from services.console.read_model.queries import ReadModel
 from services.console.read_model.query_base import OpenedRealm, build_realm_now
 from services.console.read_model.shapes import Shaper
-from services.console.read_model.snapshot import RealmSnapshot
+from services.console.read_model.snapshot import CurrentSnapshot, RealmSnapshot, list_row_models
 from services.console.resources import Incident, PresenceChanged, Report, Resource
 from services.runtime.identity.permissions import Permission
 
@@ -105,6 +105,8 @@ async def render_events(
     for collection, id in keys:
         by_collection.setdefault(collection, []).append(id)
     view = await model.of(realm, lang).read()
+    if isinstance(view.picture, CurrentSnapshot):
+        await view.picture.prefetch(_list_rows(by_collection), by_collection.get("lines", []))
     events: dict[Key, Event] = {}
     for key, activity in await _build_activities(
         view, by_collection.pop("activities", []), by_collection.pop("local_clocks", [])
@@ -126,6 +128,14 @@ async def render_events(
     return events
 
 
+def _list_rows(by_collection: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """Return the ids of the rows behind changed keys, by collection."""
+    rows = {name: ids for name, ids in by_collection.items() if name in list_row_models()}
+    clocks = rows.get("local_clocks", [])
+    activities = {*rows.get("activities", []), *(id.rpartition("/")[0] for id in clocks)}
+    return rows | {"activities": sorted(activities)}
+
+
 def _join_reports(resource: Resource, joined_reports: JoinedReports) -> Resource:
     """Record the incident of a report, and add waiting reports to an incident's event."""
     if isinstance(resource, Report) and resource.incident is not None:
@@ -140,7 +150,7 @@ async def _build_resources(
 ) -> Events:
     match collection:
         case "lines":
-            lines = await model.lines(view.shape, ids, texts=True)
+            lines = await model.lines(view, ids, texts=True)
             return [(key, "log", line) for key, line in lines.items()]
         case "realm":
             return [(view.picture.realm, "realms", build_realm_now(view.picture))]

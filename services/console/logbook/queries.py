@@ -228,15 +228,16 @@ class LogbookQueries(QueryBase):
             if (text := _get_shown_text(item, "fr")) is not None
         }
 
-    async def lines(self, shape: Shaper, keys: Sequence[str], *, texts: bool) -> dict[str, r.Line]:
+    async def lines(
+        self, view: OpenedRealm, keys: Sequence[str], *, texts: bool
+    ) -> dict[str, r.Line]:
         """Return lines by key for the live stream; dropped lines are left out."""
-        async with translate_store_errors():
-            raw = await self._client.hmget(store.build_realm_key(shape.realm, "lines"), keys)
-        records = [LineRecord.load(orjson.loads(one)) for one in raw if one is not None]
+        raw_lines = await view.picture.raw_lines(keys)
+        records = [LineRecord.load(orjson.loads(raw)) for raw in raw_lines]
         return dict(
             zip(
                 [record.key for record in records],
-                self.shape_lines(shape, records, texts=texts),
+                self.shape_lines(view.shape, records, texts=texts),
                 strict=True,
             )
         )

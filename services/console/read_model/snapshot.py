@@ -66,6 +66,10 @@ class RealmSnapshot(ABC):
     @abstractmethod
     async def raw_some(self, collection: str, ids: Sequence[str]) -> Mapping[str, Model]: ...
 
+    async def raw_lines(self, _keys: Sequence[str]) -> list[bytes]:
+        """Return the logbook lines with these keys that Redis keeps; none in the past."""
+        return []
+
     @abstractmethod
     async def reports_of(self, incident: str) -> list[str]:
         """Return the ids of the reports of an incident, ordered by `recorded_at`."""
@@ -226,6 +230,35 @@ class CurrentSnapshot(RealmSnapshot):
     ) -> None:
         super().__init__(realm, fields, clock, reference, at)
         self._client, self._rows, self._versions = client, rows, versions
+        self._prefetched: dict[str, dict[str, bytes | None]] = {}
+        """Key of a hash → field → value that `prefetch` read."""
+
+    @store.translate_store_errors()
+    async def prefetch(self, rows: Mapping[str, Sequence[str]], lines: Sequence[str]) -> None:
+        """Read these rows with their parts, and these lines, in one round trip.
+
+        `rows` maps a collection to ids. Later reads of them ask the store for nothing.
+        """
+        parts = {part: rows.get(whole, ()) for whole, part in part_collections().items()}
+        fields_by_key = {
+            store.build_realm_key(self.realm, "lines"): lines,
+            **{store.rows_key(self.realm, name): ids for name, ids in {**parts, **rows}.items()},
+        }
+        requests = [(key, list(fields)) for key, fields in fields_by_key.items() if fields]
+        pipeline = self._client.pipeline(transaction=False)
+        for key, fields in requests:
+            pipeline.hmget(key, fields)
+        values = await pipeline.execute() if requests else []
+        for (key, fields), fetched in zip(requests, values, strict=True):
+            self._prefetched[key] = dict(zip(fields, fetched, strict=True))
+
+    async def _read_fields(self, key: str, fields: Sequence[str]) -> list[bytes | None]:
+        """Return the values of fields of a hash, from `prefetch` if it read all of them."""
+        prefetched = self._prefetched.get(key, {})
+        if all(field in prefetched for field in fields):
+            return [prefetched[field] for field in fields]
+        values: list[bytes | None] = await self._client.hmget(key, list(fields))
+        return values
 
     @store.translate_store_errors()
     async def raw_rows(self, collection: str) -> Mapping[str, Model]:
@@ -259,13 +292,18 @@ class CurrentSnapshot(RealmSnapshot):
     async def raw_some(self, collection: str, ids: Sequence[str]) -> Mapping[str, Model]:
         if not ids:
             return {}
-        raw_rows = await self._client.hmget(store.rows_key(self.realm, collection), list(ids))
+        raw_rows = await self._read_fields(store.rows_key(self.realm, collection), ids)
         model = list_row_models()[collection]
         return {
             id: model.model_validate_json(raw)
             for id, raw in zip(ids, raw_rows, strict=True)
             if raw is not None
         }
+
+    @store.translate_store_errors()
+    async def raw_lines(self, keys: Sequence[str]) -> list[bytes]:
+        raw_lines = await self._read_fields(store.build_realm_key(self.realm, "lines"), keys)
+        return [raw for raw in raw_lines if raw is not None]
 
     @store.translate_store_errors()
     async def reports_of(self, incident: str) -> list[str]:
