@@ -250,8 +250,14 @@ def _end(
 
 
 def _inform(draft: AlertsDecision, row: ActionRow, persons: tuple[str, ...], template: str) -> None:
-    values = steps.build_action_values(draft, row)
-    inform_people(draft, persons, draft.resolve_incident(row.incident), template, values)
+    inform_people(
+        draft,
+        persons,
+        draft.resolve_incident(row.incident),
+        template,
+        steps.build_action_values(draft, row),
+        despite_quiet_hours=steps.passes_quiet_hours(draft, row),
+    )
 
 
 def _get_escalation(draft: AlertsDecision, row: ActionRow) -> EscalationRow:

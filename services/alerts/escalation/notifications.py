@@ -260,7 +260,7 @@ def inform_people(
                     planned_at=draft.clock,
                     quiet_until=None
                     if despite_quiet_hours or danger
-                    else find_quiet_end(draft, person, role, draft.level),
+                    else find_quiet_end(draft, person, role, draft.level, _get_limit(values)),
                 )
             )
 
@@ -312,7 +312,8 @@ def inform_roles(
             if person in notified_people:
                 continue
             notified_people.add(person)
-            quiet, by = _apply_delay(draft, person, role, template, by)
+            limit_at = None if template in _CLOCK_ALARMS else _get_limit(values)
+            quiet, by = _apply_delay(draft, person, role, template, by, limit_at)
             draft.emit(
                 NotificationPlanned(
                     notification=draft.derive("notification"),
@@ -348,8 +349,19 @@ def _find_gravest_incident(draft: AlertsDecision) -> str | None:
     return None if gravest is None else gravest.id
 
 
+def _get_limit(values: Values) -> Instant | None:
+    """Return the time until which a message asks for something."""
+    limit_at = values.get("limit_at")
+    return limit_at if isinstance(limit_at, int) else None
+
+
 def _apply_delay(
-    draft: AlertsDecision, person: str, role: str, template: str, by: tuple[Channel, ...]
+    draft: AlertsDecision,
+    person: str,
+    role: str,
+    template: str,
+    by: tuple[Channel, ...],
+    limit_at: Instant | None,
 ) -> tuple[Instant | None, tuple[Channel, ...]]:
     """Return until when a message is delayed, and its channels.
 
@@ -365,7 +377,7 @@ def _apply_delay(
         and person in crisis.acknowledged_by
     ):
         return draft.clock - draft.clock % HOUR_MS + HOUR_MS, silent
-    return find_quiet_end(draft, person, role, draft.level), by
+    return find_quiet_end(draft, person, role, draft.level, limit_at), by
 
 
 def _list_scopes(

@@ -356,12 +356,15 @@ def renew_verification(draft: AlertsDecision, person: str, channel: Channel | No
     draft.emit(ReachabilityChanged(row=ReachRow(id=person, points=points)))
 
 
-def find_quiet_end(draft: AlertsDecision, person: str, role: str, level: Level) -> Instant | None:
+def find_quiet_end(
+    draft: AlertsDecision, person: str, role: str, level: Level, limit_at: Instant | None = None
+) -> Instant | None:
     """Return the end of the quiet hours that delay a message to this person; None when it passes.
 
     At the levels that the policy names, people not on call are called in the morning; danger
-    passes. On call are people called in a role of `astreintes_preuve`, and holders and deputies of
-    one at this hour. If the policy names no such role, nothing is delayed. Rule D36, quiet hours.
+    passes, and so does what has to be done by `limit_at`, before the morning. On call are people
+    called in a role of `astreintes_preuve`, and holders and deputies of one at this hour. If the
+    policy names no such role, nothing is delayed. Rule D36, quiet hours.
     """
     policy = draft.territory.policy
     if (
@@ -382,11 +385,9 @@ def find_quiet_end(draft: AlertsDecision, person: str, role: str, level: Level) 
         ),
         None,
     )
-    return (
-        end
-        if end is not None and not _is_on_call(draft, person, frozenset(policy.readiness.roles))
-        else None
-    )
+    if end is None or (limit_at is not None and now < limit_at <= end):
+        return None
+    return None if _is_on_call(draft, person, frozenset(policy.readiness.roles)) else end
 
 
 def _is_on_call(draft: AlertsDecision, person: str, roles: frozenset[str]) -> bool:

@@ -313,11 +313,10 @@ def _plan_action_notification(
 ) -> str:
     """Plan a notification about an action. Rule D87.
 
-    Quiet hours do not delay an urgent one. A maintenance window does not withhold a person's text.
+    A maintenance window does not withhold a person's text.
     """
     assert row.action is not None
     action, notification = draft.state.actions[row.action], draft.derive("notification")
-    urgent = action.priority is ActionPriority.URGENT
     draft.emit(
         NotificationPlanned(
             notification=notification,
@@ -335,10 +334,23 @@ def _plan_action_notification(
             values=build_action_values(draft, action),
             planned_at=draft.clock,
             ack_by=draft.clock + wave.ack_min * MINUTE_MS,
-            quiet_until=None if urgent else find_quiet_end(draft, person, post.role, row.level),
+            quiet_until=None
+            if passes_quiet_hours(draft, action)
+            else find_quiet_end(draft, person, post.role, row.level, action.due_at),
         )
     )
     return notification
+
+
+def passes_quiet_hours(draft: AlertsDecision, action: ActionRow) -> bool:
+    """Return whether quiet hours delay no message about an action.
+
+    It is urgent, or it is late and of high priority. Rules D36 and D87.
+    """
+    is_late = draft.clock >= action.due_at
+    return action.priority is ActionPriority.URGENT or (
+        is_late and action.priority is ActionPriority.HIGH
+    )
 
 
 def build_action_values(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.base import Command, Fact
+from schemas.base import MINUTE_MS, Command, Fact
 from schemas.calling import (
     AnswerReceived,
     NotificationPlanned,
@@ -34,7 +34,7 @@ from schemas.words import ActionState, Answer, TaskState
 from services.alerts.actions import PILOT_AFTER_MIN
 from services.alerts.decider import AlertsDecider
 from services.runtime.log.transaction import MAX_TRANSACTION_BYTES
-from tests.unit.alerts.scene import Scene
+from tests.unit.alerts.scene import START, Scene
 
 COLLEGE = "clg-0921353W"
 ROLE = "cellule_logistique"
@@ -463,6 +463,60 @@ def test_states_follow_the_arrows_in_any_history(moves: list[tuple[str, int, flo
         count = len(scene.named(NotificationPlanned))
         scene.step(minute + 10 * DUE)
         assert len(scene.named(NotificationPlanned)) == count
+
+
+# ── quiet hours (D36) ─────────────────────────────────────────────────────────────────────────────
+
+EVENING = START + (13 * 60 + 20) * MINUTE_MS
+"""Thursday, 23:00."""
+MORNING = 8 * 60
+"""Minute at which quiet hours end."""
+
+
+@pytest.fixture
+def night() -> Scene:
+    """Return a scene at N1 at night: managers of sites are not on call."""
+    scene = Scene(start=EVENING)
+    scene.report(0, "closure", "pmi-04", severity=2)
+    return scene
+
+
+def _delays(scene: Scene, *templates: str) -> set[int | None]:
+    calls = [n for n in scene.named(NotificationPlanned) if n.template in templates]
+    assert calls, templates
+    return {n.quiet_until for n in calls}
+
+
+@pytest.mark.parametrize("priority", ["low", "normal", "high", "urgent"])
+def test_quiet_hours_delay_no_request_beyond_its_due_time(night: Scene, priority: str) -> None:
+    _request(night, 1, due=MORNING, assignee=COLLEGE, priority=priority)
+    night.step(MORNING / 2 + 1)
+    assert _delays(night, "action_request", "action_reminder") == {None}
+
+
+def test_quiet_hours_delay_a_request_that_is_due_after_them(night: Scene) -> None:
+    _request(night, 1, due=MORNING + 1, assignee=COLLEGE, priority="high")
+    assert _delays(night, "action_request") == {night.at(MORNING)}
+
+
+@pytest.mark.parametrize(("priority", "held"), [("normal", True), ("high", False)])
+def test_quiet_hours_delay_the_calls_of_a_late_action_unless_it_is_of_high_priority(
+    night: Scene, priority: str, held: bool
+) -> None:
+    _request(night, 1, due=DUE, assignee=COLLEGE, priority=priority)
+    night.step(DUE)
+    assert _delays(night, "action_overdue") == {night.at(MORNING) if held else None}
+
+
+def test_a_cancellation_follows_its_request_at_night(night: Scene) -> None:
+    action = _request(night, 1, due=DUE, assignee=COLLEGE)
+    night.command(CancelAction(**BY, action=action.id, reason="text:over"), 2)
+    assert _delays(night, "action_cancelled") == {None}
+
+
+def test_an_instruction_reaches_its_site_at_night(night: Scene) -> None:
+    night.command(InstructSite(**BY, site=COLLEGE, text_id="t"), 1)
+    assert _delays(night, "instruction") == {None}
 
 
 # ── the end of its incident ───────────────────────────────────────────────────────────────────────
