@@ -212,6 +212,19 @@ def _list_unrevoked(draft: AlertsDecision, id: str) -> list[ReportRow]:
     return [r for r in declarations if is_standing(r) and not _is_revoked(draft, r, revocations)]
 
 
+def is_declared(draft: AlertsDecision, report: ReportRow) -> bool:
+    """Return whether a report declares something true that no later report has revoked wholly.
+
+    Walks over all reports.
+    """
+    flag = draft.state.flags.get(f"flag:{get_measure_name(report)}")
+    return (
+        flag is not None
+        and flag.value is not _get_harmless_value(flag.id)
+        and report in _list_unrevoked(draft, flag.id)
+    )
+
+
 def _list_referenced_declarations(
     draft: AlertsDecision, row: ReportRow
 ) -> tuple[tuple[str, FlagValue], ...]:

@@ -8,9 +8,11 @@ from schemas.base import MINUTE_MS, Instant
 from schemas.crisis.causes import AllClearNoted, Cause, SilenceChanged, ZoneChanged
 from schemas.words import EventType as T
 from schemas.words import MsgType
+from services.alerts.causes.cause_lifecycle import find_open_cause
 from services.alerts.causes.restoration import end_operator_outages
 from services.alerts.deadlines import AllClearDue, SilenceDue
 from services.alerts.decision import AlertsDecision, open_task
+from services.alerts.declarations.flags import is_declared
 from services.alerts.evolve import OPEN
 from services.alerts.incidents.families import find_own_key, get_river_level
 from services.alerts.reference.territory import (
@@ -252,33 +254,44 @@ def on_silence_due(draft: AlertsDecision, incident_id: str, due_at: Instant) -> 
     draft.settle_deadline(SilenceDue(incident_id, due_at))
     if incident.quiet == "maintenance" or _is_error(draft, incident):
         return
+    affected_sites = (
+        _list_sites_under_orders(draft, incident) if incident.kind == "water" else sites
+    )
     for site in sites:
-        if _is_silent(draft, site, incident.opened_at):
+        if site in affected_sites and _is_silent(draft, site, incident.opened_at):
             _mark_unknown(draft, site, "D18", incident)
 
 
 def _is_error(draft: AlertsDecision, incident: IncidentRow) -> bool:
     """Return whether all reports of trouble in an incident were withdrawn or denied.
 
-    An information is one if it gives the customers that are cut, or declares what holds still, such
-    as a restriction of water.
+    An information is one if it gives the customers that are cut. Cuts and orders of water are
+    judged one by one.
     """
-    return not any(
+    return incident.kind != "water" and not any(
         is_confirmed(r)
         and is_current_word(r)
-        and (
-            r.type not in SILENT_REPORT_TYPES
-            or get_measure_name(r) == "customers_cut"
-            or _is_declared(draft, r)
-        )
+        and (r.type not in SILENT_REPORT_TYPES or get_measure_name(r) == "customers_cut")
         for r in draft.find_reports(draft.state.incident_reports.get(incident.id, ()))
     )
 
 
-def _is_declared(draft: AlertsDecision, report: ReportRow) -> bool:
-    """Return whether a report declares an official order or alert that holds still."""
-    flag = draft.state.flags.get(f"flag:{get_measure_name(report)}")
-    return flag is not None and flag.value is True and report.id in flag.reports
+def _list_sites_under_orders(draft: AlertsDecision, incident: IncidentRow) -> frozenset[str]:
+    """Return the sites in the areas of the cuts, alerts and restrictions of water that hold still.
+
+    A cut holds while its cause is open, an order while its flag does. Rule D18, silent sites.
+    """
+    sites, territory = set[str](), draft.territory
+    for row in draft.find_reports(draft.state.incident_reports.get(incident.id, ())):
+        if not is_confirmed(row) or not is_current_word(row) or get_site(row) is not None:
+            continue
+        is_cut = row.type not in SILENT_REPORT_TYPES and find_open_cause(draft, row) is not None
+        if is_cut or is_declared(draft, row):
+            communes = list_communes(row, territory)
+            sites.update(
+                row.sites or (s for c in communes for s in territory.by_commune.get(c, ()))
+            )
+    return frozenset(sites)
 
 
 def _is_silent(draft: AlertsDecision, site: str, since: Instant) -> bool:

@@ -408,6 +408,36 @@ def test_silent_sites_under_a_restriction_of_water_are_unknown(
     assert scene.status("clg-0921244C") == status
 
 
+@pytest.mark.parametrize("ended", [(), ("92072",), ("92072", "92050")])
+def test_the_end_of_a_cut_of_water_leaves_no_silent_site(
+    scene: Scene, ended: tuple[str, ...]
+) -> None:
+    """D18: the cut was over before the sites had their 30 minutes, and they became unknown."""
+    for commune in ("92072", "92050"):
+        scene.report(0, "outage_water", source="delegataire_eau", zone=(commune,))
+    for commune in ended:
+        scene.report(
+            10,
+            "reopening",
+            source="delegataire_eau",
+            zone=(commune,),
+            lifts=(EventType.OUTAGE_WATER,),
+        )
+    scene.step(31)
+    unknown = {s.commune for s in territory().sites if s.id in _unknown(scene)}
+    assert unknown == {"92072", "92050"} - set(ended)
+
+
+def test_a_cut_of_water_that_begins_again_asks_its_silent_sites(scene: Scene) -> None:
+    for minute, type in ((0, "outage_water"), (10, "reopening"), (40, "outage_water")):
+        lifts = (EventType.OUTAGE_WATER,) if type == "reopening" else ()
+        scene.report(minute, type, source="delegataire_eau", zone=("92072",), lifts=lifts)
+    scene.step(69)
+    assert not _unknown(scene)
+    scene.step(71)
+    assert "clg-0921244C" in _unknown(scene)
+
+
 @pytest.mark.parametrize("by_person", [True, False])
 def test_silent_sites_in_the_zone_of_a_reopened_incident_are_judged(
     scene: Scene, by_person: bool
