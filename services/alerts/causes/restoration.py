@@ -116,33 +116,60 @@ def restore_causes(draft: AlertsDecision, report: ReportRow) -> list[Cause]:
         for c in state.causes.values()
         if _is_ended_by(c, report) or _is_part_of_end(draft, c, report)
     ):
-        newest = draft.state.causes[
-            draft.state.cause_keys[build_cause_key(cause.key, bool(cause.windows))]
-        ]
-        other = find_newest_end(draft, cause.site, cause.type)
-        day_over = cause.ends_at is not None and cause.ends_at <= draft.now
-        if (
-            day_over
-            or newest.lifted_at is None
-            or (other is not None and other[0] >= cause.last_at)
-            or _has_only_cancelled_reports(draft, cause)
-        ):
-            continue
-        if not are_windows_over(cause.windows, draft.now):
-            restored_causes.append(
-                record_with_deadline(
-                    draft,
-                    copy_with(
-                        cause,
-                        {
-                            "lifted_at": None,
-                            "lifted_by": None,
-                            "acting": is_inside(cause.windows, draft.now),
-                        },
-                    ),
-                )
-            )
+        if (restored := _restore_cause(draft, cause)) is not None:
+            restored_causes.append(restored)
     return restored_causes
+
+
+def restore_declared_causes(
+    draft: AlertsDecision, report: ReportRow, revocations: Sequence[ReportRow]
+) -> list[Cause]:
+    """Restore the causes that a withdrawn declaration had ended, and return them.
+
+    It is the revocation of a flag, the all-clear of an operator or the restoration of a system.
+    `revocations` are the same declarations that stay in force: what they end together stays lifted.
+    Rule D3, cancellations.
+    """
+    restored_causes = list[Cause]()
+    for cause in sort_by_id(c for c in draft.state.causes.values() if c.lifted_by is not None):
+        end = draft.state.reports.get(cause.lifted_by or "")
+        if end is None or not is_same_declaration(end, report):
+            continue
+        later = _list_since(revocations, cause.last_at)
+        things, there = set(list_objects(cause)), list_communes_of_cause(draft, cause)
+        is_ended = any(
+            _has_begun_at(cause, r.occurred_at) and _is_about(draft, r, things, there, later)
+            for r in later
+        )
+        if not is_ended and (restored := _restore_cause(draft, cause)) is not None:
+            restored_causes.append(restored)
+    return restored_causes
+
+
+def is_same_declaration(row: ReportRow, other: ReportRow) -> bool:
+    """Return whether two reports carry the same measure with the same value."""
+    a, b = row.measure, other.measure
+    return a is not None and b is not None and (a.name, a.value) == (b.name, b.value)
+
+
+def _restore_cause(draft: AlertsDecision, cause: Cause) -> Cause | None:
+    """Open a cause again, unless it is over by itself or something else ended it since."""
+    newest = draft.state.causes[
+        draft.state.cause_keys[build_cause_key(cause.key, bool(cause.windows))]
+    ]
+    other = find_newest_end(draft, cause.site, cause.type)
+    day_over = cause.ends_at is not None and cause.ends_at <= draft.now
+    if (
+        day_over
+        or newest.lifted_at is None
+        or (other is not None and other[0] >= cause.last_at)
+        or _has_only_cancelled_reports(draft, cause)
+        or are_windows_over(cause.windows, draft.now)
+    ):
+        return None
+    acting = is_inside(cause.windows, draft.now)
+    values = {"lifted_at": None, "lifted_by": None, "acting": acting}
+    return record_with_deadline(draft, copy_with(cause, values))
 
 
 def _is_ended_by(cause: Cause, report: ReportRow) -> bool:

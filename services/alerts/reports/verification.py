@@ -21,18 +21,20 @@ from services.alerts.decision import (
 )
 from services.alerts.declarations import flags
 from services.alerts.evolve.reports import build_referrer_key
-from services.alerts.incidents import incident_lifecycle
+from services.alerts.incidents import incident_lifecycle, zones
 from services.alerts.reference.territory import CAUSE_TYPES, CLOSURE_TYPES, LEAVE_ORDER_TYPES
 from services.alerts.reports.judgement import may_withdraw
 from services.alerts.reports.report_facts import (
     DENIED,
     build_subject_key,
     count_persons,
+    get_measure_name,
     get_sender,
     get_site,
     is_confirmed,
     is_danger_without_place,
     is_placeless,
+    is_standing,
     list_communes,
     rebuild_cause,
 )
@@ -494,17 +496,45 @@ def _recount_incidents(draft: AlertsDecision, references: tuple[str, ...]) -> No
 
 
 def _restore_withdrawn_endings(draft: AlertsDecision, reference: str) -> None:
-    """Restore the site and its closed incidents after a withdrawn reopening or order to leave."""
+    """Restore causes and their closed incidents after a withdrawn end of them.
+
+    It is a reopening, an order to leave, or a declaration such as the end of a restriction.
+    """
     report = draft.state.reports.get(reference)
-    ends = report is not None and (
-        report.type is EventType.REOPENING or report.type in LEAVE_ORDER_TYPES
-    )
-    if report is None or not ends or report.confirmation not in ("confirmed", "denied"):
+    if report is None or report.confirmation not in ("confirmed", "denied"):
         return
-    for cause in restoration.restore_causes(draft, report):
+    if report.type is EventType.REOPENING or report.type in LEAVE_ORDER_TYPES:
+        restored_causes = restoration.restore_causes(draft, report)
+    elif report.measure is not None:
+        restored_causes = restoration.restore_declared_causes(
+            draft, report, _list_same_declarations(draft, report)
+        )
+    else:
+        return
+    for cause in restored_causes:
         incident = draft.resolve_incident(cause.incident)
-        if incident is not None and draft.incident(incident).state is IncidentState.CLOSED:
+        if incident is None:
+            continue
+        if get_measure_name(report) == "customers_cut":
+            zones.revoke_all_clear(draft, incident)
+        if draft.incident(incident).state is IncidentState.CLOSED:
             incident_lifecycle.reopen_incident(draft, incident)
+
+
+def _list_same_declarations(draft: AlertsDecision, report: ReportRow) -> list[ReportRow]:
+    """Return the other reports in force with the measure and the value of a report.
+
+    Walks over all reports: withdrawn ends are rare.
+    """
+    return [
+        r
+        for r in draft.state.reports.values()
+        if r.id != report.id
+        and restoration.is_same_declaration(r, report)
+        and is_confirmed(r)
+        and is_standing(r)
+        and "area_unknown" not in r.flags
+    ]
 
 
 def close_questions(draft: AlertsDecision, row: ReportRow) -> None:

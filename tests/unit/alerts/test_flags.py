@@ -447,6 +447,57 @@ def test_halves_end_a_declaration_together_in_any_order(
     assert not scene.state.placeless.get("outage_water")
 
 
+def _withdraw(scene: Scene, minute: float, report: str) -> None:
+    source = scene.state.reports[report].source
+    scene.report(minute, "info", source=source, msg_type=MsgType.CANCEL, references=(report,))
+
+
+@pytest.mark.parametrize("half", [0, 1])
+def test_withdrawing_one_half_restores_the_cut(scene: Scene, half: int) -> None:
+    """D3: the restriction held again, and the cut that came with it had ended all the same."""
+    _restricted(scene, 0, True)
+    halves = [
+        _restricted(scene, 20 + n, False, type="info", severity=1, zone=(commune,))
+        for n, commune in enumerate(("92050", "92012"))
+    ]
+    assert not scene.state.placeless.get("outage_water")
+    _withdraw(scene, 30, halves[half])
+    assert _said(scene, "flag:water_restriction") is True
+    assert len(scene.state.placeless["outage_water"]) == 1
+
+
+def test_a_cut_stays_over_while_another_revocation_ends_it(scene: Scene) -> None:
+    _restricted(scene, 0, True)
+    ends = [_restricted(scene, 20 + n, False, type="info", severity=1) for n in range(2)]
+    _withdraw(scene, 30, ends[0])
+    assert not scene.state.placeless.get("outage_water")
+    _withdraw(scene, 31, ends[1])
+    assert scene.state.placeless["outage_water"]
+
+
+def test_withdrawing_a_restoration_restores_the_outage(scene: Scene) -> None:
+    scene.report(0, "outage_it", **PAIE)
+    back = PAIE | {
+        "severity": 1,
+        "measure": Measure(name="system_restored", value=True, object="system:paie"),
+    }
+    _withdraw(scene, 30, scene.report(20, "info", **back))
+    assert _said(scene, "system:paie") == "down"
+    assert scene.state.placeless["outage_it"]
+
+
+def test_withdrawing_an_all_clear_of_an_operator_revokes_it(scene: Scene) -> None:
+    cut = {"source": "enedis", "severity": 4, "zone": ("92050",)}
+    customers = Measure(name="customers_cut", value=30000.0, unit="customers")
+    report = scene.report(0, "outage_power", measure=customers, **cut)
+    nobody = customers.model_copy(update={"value": 0.0})
+    end = scene.report(20, "outage_power", measure=nobody, **(cut | {"severity": 1}))
+    assert not scene.state.placeless.get("outage_power")
+    _withdraw(scene, 30, end)
+    assert scene.state.placeless["outage_power"]
+    assert scene.state.zones[scene.incident_of(report).id].all_clear is None
+
+
 @pytest.mark.parametrize("half", [0, 1])
 def test_withdrawing_one_half_declares_the_order_again(scene: Scene, half: int) -> None:
     order = _restricted(scene, 0, True, type="info")
