@@ -73,6 +73,13 @@ _TEXTS: Final[Mapping[str, DemandText]] = {
         N_("Lire et rappeler"),
         "/signalements/{report}",
     ),
+    "headcount_proposed": DemandText(
+        N_("Un site sous consigne n’a pas commencé son recensement"),
+        N_("{n} sites sous consigne n’ont pas commencé leur recensement"),
+        N_("Personne ne sait encore s’il manque quelqu’un."),
+        N_("Lancer le recensement"),
+        "/?vue=taches",
+    ),
     "area_order": DemandText(
         N_("Un site n’a pas dit si la consigne de zone le concerne : appelez-le"),
         N_("{n} sites n’ont pas dit si la consigne de zone les concerne : appelez-les"),

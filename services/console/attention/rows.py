@@ -57,6 +57,7 @@ DEMAND_KINDS: Final = (
     "danger",
     "danger_doubted",
     "danger_placeless",
+    "headcount_proposed",
     "page_dangerous",
     "strategy_dangerous",
     AREA_ORDER,
@@ -82,8 +83,12 @@ DEMAND_KINDS: Final = (
     "page_stale",
 )
 """Kinds of demands; every other one is a kind of task."""
-_DANGER_ROWS: Final = {"verify_report": "danger_doubted", "link_site": "danger_placeless"}
-"""Kind of task about a report of danger → kind of its demand."""
+_DANGER_ROWS: Final = {
+    "verify_report": "danger_doubted",
+    "link_site": "danger_placeless",
+    "headcount": "headcount_proposed",
+}
+"""Kind of task about a report of danger, or after an order → kind of its demand."""
 _CARE_CRITICALITY: Final = 1
 """Criticality of the activities that people need for care."""
 _OPEN_STATES: Final = (IncidentState.OPEN, IncidentState.ACKNOWLEDGED)
@@ -567,8 +572,9 @@ def _is_running(facts: DemandRows, alarm: AlarmRow) -> bool:
 def _list_tasks(facts: DemandRows, now: Instant) -> Iterator[Demand]:
     """Yield one row per silent zone and per danger without a place, or else per kind and owner.
 
-    Nobody is called for a danger that is not confirmed, and nobody finds one without a place, so
-    these tasks do not wait, and they stay until they are done. Another task that somebody took
+    Nobody is called for a danger that is not confirmed, nobody finds one without a place, and
+    people of a site under an order may be missing, so these tasks do not wait, and they stay until
+    they are done. Another task that somebody took
     comes back when it is late.
     """
     groups: dict[tuple[str, str], list[TaskRow]] = {}
@@ -628,6 +634,8 @@ def _choose_row(facts: DemandRows, task: TaskRow) -> str:
     """
     if task.kind == "verify_site":
         return f"silent:{task.incident}"
+    if task.kind == "headcount":
+        return _DANGER_ROWS[task.kind]
     if task.kind in _DANGER_ROWS and not facts.dangers.isdisjoint(list_asked_reports(task)):
         row = _DANGER_ROWS[task.kind]
         return f"{row}:{task.report}" if task.kind == "link_site" else row

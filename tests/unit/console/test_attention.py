@@ -433,6 +433,27 @@ def test_each_danger_without_a_place_is_a_demand_of_its_own() -> None:
     ]
 
 
+def test_a_headcount_after_an_order_never_waits_behind_other_work() -> None:
+    """D79: the one after a fire went to the digest, in the words of people without an answer."""
+    tasks = {
+        site: TaskRow(
+            id=site,
+            kind="headcount",
+            state=TaskState.OPEN,
+            opened_at=MINUTE_MS,
+            due_at=6 * MINUTE_MS,
+            site=site,
+            incident="i1",
+        )
+        for site in ("sst-11", "pmi-01")
+    }
+    facts = DemandRows(POLICY, plans=_plans(20), tasks=tasks)
+    state = seen(facts, None, 2 * MINUTE_MS)
+    first = state.queue[0]
+    assert (first.kind, first.urgency, first.count) == ("headcount_proposed", Urgency.DANGER, 2)
+    assert "headcount_proposed" not in [d.kind for d in state.digest]
+
+
 def test_a_role_sees_its_own_decisions_and_an_ended_incident_asks_its_pilot() -> None:
     over = {"i1": _incident("i1", over_since=3, danger=True)}
     facts = DemandRows(POLICY, incidents=over, plans=_plans(1))
