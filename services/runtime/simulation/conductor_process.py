@@ -25,7 +25,7 @@ from services.runtime.kafka.clients import (
     encode_message,
     send_with_retry,
 )
-from services.runtime.kafka.fetch_throttle import AWAITED_S, BACKGROUND_FETCH_INTERVAL_MS
+from services.runtime.kafka.fetch_throttle import AWAITED_S
 from services.runtime.log.reader import LONG_POLL_S, AcceptedRecord, LogReader
 from services.runtime.process import metrics
 from services.runtime.process.machine import now_ms
@@ -38,6 +38,11 @@ from services.runtime.simulation.conductor import (
     SimulationPlanner,
 )
 
+FETCH_INTERVAL_MS: Final = 500
+"""Milliseconds between fetches in a stream that no move has caused.
+
+Such records come from realms without a script. After each move, the conductor fetches at once.
+"""
 SIMULATED_PARTITIONS: Final = range(PARTITION_COUNT // 2, PARTITION_COUNT)
 """Partitions of simulated realms."""
 MAX_DELAY_S: Final = 2.0
@@ -83,9 +88,7 @@ class ConductorProcess:
         self._solver = ThreadPoolExecutor(1, "solver")
         self._producer = create_idempotent_producer(kafka, linger_ms=0)
         self._readers = {
-            s: LogReader(
-                kafka, s, partitions=SIMULATED_PARTITIONS, every_ms=BACKGROUND_FETCH_INTERVAL_MS
-            )
+            s: LogReader(kafka, s, partitions=SIMULATED_PARTITIONS, every_ms=FETCH_INTERVAL_MS)
             for s in SERVICES
         }
         self._touched: asyncio.Queue[str] = asyncio.Queue()

@@ -112,7 +112,7 @@ async def test_a_record_of_no_realm_does_not_end_the_conductor() -> None:
 async def test_a_move_hurries_every_log_that_may_show_its_effects(
     conducting: ConductorProcess, slow: Slow
 ) -> None:
-    """Between moves the conductor reads ten times a second: no realm of a test waits for it."""
+    """Between moves the conductor reads twice a second: no realm of a test waits for it."""
     (move,) = steps("alerts")
     conducting._conductor = SimpleNamespace(  # type: ignore[assignment]
         next_moves=lambda _: [move],
@@ -123,7 +123,7 @@ async def test_a_move_hurries_every_log_that_may_show_its_effects(
     fetchers = [SimpleNamespace(_get_actions_per_node=None) for _ in SERVICES]
     for reader, fetcher in zip(conducting._readers.values(), fetchers, strict=True):
         reader._pace = FetchThrottle(SimpleNamespace(_fetcher=fetcher), reader._every_ms)
-    assert [r._pace._every_s for r in conducting._readers.values()] == [0.1] * 3  # type: ignore[union-attr]
+    assert [r._pace._every_s for r in conducting._readers.values()] == [0.5] * 3  # type: ignore[union-attr]
     async with asyncio.TaskGroup() as tasks:
         await conducting._move(move.realm, tasks)
         await eventually(lambda: len(slow.sent) == 1)
