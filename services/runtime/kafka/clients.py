@@ -44,6 +44,8 @@ RECENT_S: Final = 0.5
 """Time after which a send counts as recent by a third only."""
 PATIENT_LINGER_MS: Final = 100
 """Linger of a stream on topics with readers that fetch ten times a second."""
+UNAWAITED_LINGER_MS: Final = 250
+"""Linger on topics that no process of Vigie reads."""
 STREAM_RECORDS: Final = 10
 """Recent sends that make a stream: more than 20 a second."""
 COMPRESSION: Final = "lz4"
@@ -194,16 +196,22 @@ class LoadAwareProducer(AIOKafkaProducer):  # type: ignore[misc]  # aiokafka is 
     """Producer without a linger, unless many records are sent.
 
     Under load, a batch saves socket writes. A single record would wait for nothing, at each of the
-    six hops from a report to the first message. Nobody waits for the records of `patient_topics`:
-    those of a stream wait for each other, except while `hurry` holds.
+    six hops from a report to the first message. The records of a stream for `patient_topics` wait
+    for each other, except while `hurry` holds. Those of `unawaited_topics` always do.
     """
 
     def __init__(
-        self, *, linger_ms: int, patient_topics: Collection[str] = (), **options: Any
+        self,
+        *,
+        linger_ms: int,
+        patient_topics: Collection[str] = (),
+        unawaited_topics: Collection[str] = (),
+        **options: Any,
     ) -> None:
         super().__init__(linger_ms=linger_ms, **options)
         self._busy_linger_s = linger_ms / 1000
         self._patient_topics = frozenset(patient_topics)
+        self._unawaited_topics = frozenset(unawaited_topics)
         self._hurry_until_s = 0.0
         self._recent_count = 0.0
         self._last_send_s = 0.0
@@ -223,6 +231,8 @@ class LoadAwareProducer(AIOKafkaProducer):  # type: ignore[misc]  # aiokafka is 
         return acknowledgement
 
     def _choose_linger_s(self, topic: str, now_s: float) -> float:
+        if topic in self._unawaited_topics:
+            return UNAWAITED_LINGER_MS / 1000
         is_stream = self._recent_count > STREAM_RECORDS and now_s >= self._hurry_until_s
         if is_stream and topic in self._patient_topics:
             return PATIENT_LINGER_MS / 1000
@@ -235,6 +245,7 @@ def create_idempotent_producer(
     linger_ms: int = LINGER_MS,
     max_request_bytes: int = 1 << 20,
     patient_topics: Collection[str] = (),
+    unawaited_topics: Collection[str] = (),
 ) -> LoadAwareProducer:
     """Return an ordered producer that waits for all replicas, not started.
 
@@ -251,6 +262,7 @@ def create_idempotent_producer(
         request_timeout_ms=30_000,
         metadata_max_age_ms=METADATA_AGE_MS,
         patient_topics=patient_topics,
+        unawaited_topics=unawaited_topics,
         **get_client_options(),
     )
     MetadataUpdate(producer.client)

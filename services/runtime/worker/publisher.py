@@ -59,8 +59,8 @@ MAX_OUTGOING: Final = 5000
 """Limit of sent, unacknowledged records over all partitions, beyond which the feeds wait."""
 TAIL_RECORDS: Final = 300
 """Number of records at the end of a public topic that are searched for our newest place."""
-PATIENT_TOPICS: Final = (input_topic("continuity"), *PUBLIC_TOPICS)
-"""Targets that nobody waits for: continuity works in turns, and other programs read the rest."""
+PATIENT_TOPICS: Final = (input_topic("continuity"),)
+"""Targets that nobody waits for in a stream, because their readers work in turns."""
 _FAILED_CODE: Final = "input_failed"
 _DEAD_LETTER_FACTS: Final = {InputFailed.wire_type(), InputRefused.wire_type()}
 log = structlog.get_logger(__name__)
@@ -100,7 +100,10 @@ class Publisher:
         self.logic = logic
         self._marks = marks
         self.producer = create_idempotent_producer(
-            kafka, max_request_bytes=2 * LARGE_MESSAGE_BYTES, patient_topics=PATIENT_TOPICS
+            kafka,
+            max_request_bytes=2 * LARGE_MESSAGE_BYTES,
+            patient_topics=PATIENT_TOPICS,
+            unawaited_topics=PUBLIC_TOPICS,
         )
         self.outgoing = 0
         self.closing = False

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from schemas.topics import input_topic
+from schemas.topics import PUBLIC_TOPICS, input_topic
 from services.runtime.kafka.clients import (
     LINGER_MS,
     PATIENT_LINGER_MS,
+    UNAWAITED_LINGER_MS,
     create_idempotent_producer,
 )
 from services.runtime.kafka.fetch_throttle import AWAITED_S
@@ -78,10 +79,23 @@ async def test_a_stream_for_patient_readers_is_sent_together(
     await send(continuity, every_s=60)
     assert await send(continuity, 7, every_s=0) == 0.0, "the records of one decision"
     assert await send(continuity, 100) == PATIENT_LINGER_MS / 1000
-    assert await send("incidents") == PATIENT_LINGER_MS / 1000
     assert await send(input_topic("delivery")) == 0.0, "a call waits for nothing"
     producer.hurry()
     assert await send(continuity) == 0.0, "somebody waits for the effect of a command"
     clock.now_s += AWAITED_S
     assert await send(continuity, 100) == PATIENT_LINGER_MS / 1000
+    await producer.stop()
+
+
+async def test_records_that_no_process_reads_always_wait_for_others(
+    clock: Clock, lingers_s: list[float]
+) -> None:
+    producer = create_idempotent_producer("127.0.0.1:1", unawaited_topics=PUBLIC_TOPICS)
+    clock.now_s += 60
+    await producer.send("incidents", b"")
+    producer.hurry()
+    await producer.send("incidents", b"")
+    assert lingers_s == [UNAWAITED_LINGER_MS / 1000] * 2
+    await producer.send(input_topic("delivery"), b"")
+    assert lingers_s[-1] == 0.0, "a call waits for nothing"
     await producer.stop()
