@@ -124,8 +124,10 @@ def _merge_into_attack(draft: AlertsDecision, row: ReportRow) -> None:
     They began within the 12 hours before it, or later. So do other attacks of its time. An incident
     that a person split off, or of planned works, stays. Rules D22 and D24.
     """
+    if not is_attack_report(row):
+        return  # Nearly always, and then no other incident need be looked at.
     attack = next((i for i in _list_it_incidents(draft) if i.id == row.incident), None)
-    if attack is None or not is_attack_report(row):
+    if attack is None:
         return
     attack = _merge_attacks(draft, row, attack)
     began_at = min(list_attack_times(attack, draft))

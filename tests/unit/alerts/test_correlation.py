@@ -415,6 +415,15 @@ def test_outages_without_a_system_are_one_incident_with_a_cyberattack(scene: Sce
     assert set(row.members) == {"clg-0921354X", "sit-01", "cen-1"}
 
 
+def test_a_report_of_no_cyberattack_reads_no_other_incident(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A storm has hundreds of open incidents, and each of its reports read all of them."""
+    monkeypatch.setattr(merging, "_list_it_incidents", lambda *_: pytest.fail("read all incidents"))
+    scene.report(0, "outage_it", PMI)
+    scene.report(1, "outage_power", COLLEGE)
+
+
 def test_only_outages_of_its_time_without_a_system_belong_to_a_cyberattack(scene: Scene) -> None:
     old = scene.report(0, "outage_it", "clg-0921354X")
     courier = scene.report(1, "outage_it", measure=_measure(object="system:courrier"))
