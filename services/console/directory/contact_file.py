@@ -49,8 +49,12 @@ _NO_TIME: Final = build_fault(
     "verified_at est une date ISO, quiet est de la forme 21:00-07:00",
     "verified_at is an ISO date, quiet is 21:00-07:00",
 )
-
-
+_OTHER_PERSON: Final = build_fault(
+    "name",
+    "other_person",
+    "les lignes de cet identifiant diffèrent par le nom, la langue ou le site : est-ce une autre personne ?",
+    "the lines of this token differ in name, language or site: is it another person?",
+)
 _RESERVED: Final = build_fault(
     "person",
     "reserved",
@@ -75,7 +79,8 @@ def read_contacts(lines: Iterable[str]) -> list[Contact]:
     """Read contacts from CSV: one line per contact point, in order of preference.
 
     Columns: `COLUMNS`, optionally `site` and `quiet` (`21:00-07:00`), separated by commas or, as an
-    export writes them, by semicolons. Raises DirectoryInvalid.
+    export writes them, by semicolons. A later line of a person may leave name, language and site
+    empty, but not change them. Raises DirectoryInvalid.
     """
     rows = iter(lines)
     titles = next(rows, "")
@@ -104,7 +109,9 @@ def read_contacts(lines: Iterable[str]) -> list[Contact]:
         except ValueError:
             faults.append(LineFault(reader.line_num, _NO_TIME))
             continue
-        heads.setdefault(row["person"], head)
+        if _is_other_person(row, heads.setdefault(row["person"], head)):
+            faults.append(LineFault(reader.line_num, _OTHER_PERSON))
+            continue
         points.setdefault(row["person"], []).extend([point] if point is not None else [])
     if faults:
         raise DirectoryInvalid(faults)
@@ -187,6 +194,15 @@ def _read_head(row: dict[str, Any]) -> tuple[str | None, str, str | None]:
         {"person": row["person"], "name": name, "language": language, "site": site}
     )
     return head
+
+
+def _is_other_person(row: dict[str, Any], head: tuple[str | None, str, str | None]) -> bool:
+    """Return whether a line differs from the head of its person, so the token may be a slip.
+
+    The line's number would go to the person above, and a call to the wrong one.
+    """
+    values = (row["name"], row["language"], row.get("site"))
+    return any(value and value != first for value, first in zip(values, head, strict=True))
 
 
 def _build_missing(columns: Sequence[str]) -> FieldFault:

@@ -38,6 +38,25 @@ def test_every_problem_is_named_with_its_line_and_without_its_content() -> None:
     assert "612345678" not in text
 
 
+@pytest.mark.parametrize(
+    "second",
+    ["p-1,B,fr,sms,+33698765432,,S1", "p-1,,en,sms,+33698765432,,", "p-1,,,sms,+33698765432,,S2"],
+    ids=["name", "language", "site"],
+)
+def test_a_token_of_two_people_is_refused_rather_than_given_both_numbers(second: str) -> None:
+    lines = [f"{HEAD},site", "p-1,A,fr,sms,+33612345678,,S1", second]
+    with pytest.raises(DirectoryInvalid, match=r"^line 3: .* differ in name, language or site"):
+        read_contacts(lines)
+
+
+def test_a_later_line_may_repeat_or_leave_out_name_language_and_site() -> None:
+    first = "p-1,A,fr,sms,+33612345678,,S1"
+    again = "p-1,A,fr,email,a@example.org,,S1"
+    [person] = read_contacts([f"{HEAD},site", first, again, "p-1,,,voice,+33612345678,,"])
+    assert (person.name, person.language, person.site) == ("A", "fr", "S1")
+    assert [p.channel for p in person.points] == [Channel.SMS, Channel.EMAIL, Channel.VOICE]
+
+
 def test_missing_columns_are_named() -> None:
     with pytest.raises(DirectoryInvalid, match="address, verified_at"):
         read_contacts(["person,name,language,channel", "p-1,,,sms"])
