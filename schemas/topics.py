@@ -16,8 +16,6 @@ from hashlib import blake2b, sha1
 from typing import Any, Final
 from uuid import UUID, uuid5
 
-from schemas.base import Realm
-
 MAX_STEP_MINUTES: Final = 10 * 366 * 1440
 """Longest time in minutes by which the clock of a simulated realm moves at once."""
 _NAME_PATTERN = re.compile(
@@ -110,15 +108,6 @@ def derive_id(lineage: str, source_id: str, kind: str, ordinal: int) -> str:
     name = f"{source_id}\x1f{kind}\x1f{ordinal}".encode()
     h = sha1(_namespace_bytes(lineage) + name, usedforsecurity=False).hexdigest()
     return f"{h[:8]}-{h[8:12]}-5{h[13:16]}-{_VARIANT_DIGITS[h[16]]}{h[17:20]}-{h[20:32]}"
-
-
-def check_realm(name: str) -> Realm:
-    """Return `name` as a Realm.
-
-    Raises RealmNameInvalid.
-    """
-    parse_realm(name)
-    return Realm(name)
 
 
 PARTITION_COUNT = 8

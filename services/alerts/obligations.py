@@ -31,7 +31,6 @@ from services.runtime.decider.protocol import CommandResult, RefusedCommand
 
 REMINDER: Final = "obligation_reminder"
 OVERDUE: Final = "obligation_overdue"
-_HELD: Final = "held"
 LAST_MINUTE: Final = 24 * 60 - 1
 """Local minute at which a day of a limit ends, so that texts show the right day."""
 _SATURDAY: Final = 6

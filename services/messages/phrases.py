@@ -51,7 +51,6 @@ SMALLEST_PLURAL: Final = 2
 _SMALLEST_COUNT: Final = 3
 """Smallest number of people that a message counts. Rule D58."""
 _ANYWHERE: Final = "any"
-_Scalar = str | int | float | bool | None
 _Args = Mapping[str, str | int | float | bool | list[str] | list[int]]
 
 

@@ -33,7 +33,6 @@ from services.delivery.simulated_channels import respond_to_fact
 from services.runtime.log.transaction import FactRecord
 from services.runtime.testing import MemorySystem
 from services.simulation.recording import ForkPoint, Recording, is_reference
-from services.territory import Territory
 from services.territory.source import (
     YamlInvalid,
     find_line,
@@ -177,10 +176,6 @@ def build_commands(
         )
         for n, s in enumerate(sections, start=1)
     ]
-
-
-def list_sections(territory: Territory) -> tuple[SectionData, ...]:
-    return territory.sections
 
 
 def get_initial_reference(recording: Recording) -> tuple[SectionData, ...]:

@@ -28,7 +28,6 @@ LEAST_RECORDINGS: Final = 4
 """Fewest recordings for a proposal: two to choose, two to judge."""
 DEPUTY_PREFIX: Final = "suppleant_"
 """Begin of the name of a role that stands in for the role named after it."""
-Ladders = Mapping[str, tuple[Wave, ...]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from services.watch import feeds
 from services.watch.parsing import BodyRefused, FeedDrift, format_instant
@@ -242,9 +242,6 @@ def is_outdated(edition: datetime, look: Look, spec: FeedSpec) -> bool:
 def read_stored_time(text: str) -> datetime:
     """Return a time that a memory holds."""
     return datetime.fromisoformat(text).astimezone(UTC)
-
-
-MsgType = Literal["Alert", "Update", "Cancel"]
 
 
 def build_post(key: str, occurred_at: str, **fields: Any) -> Post:

@@ -14,8 +14,6 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-import structlog
-
 from services.appliance.embedded.leash import wrap_command
 from services.appliance.supervisor.forkserver import REQUEST_BYTES, serve_as_fork
 
@@ -23,8 +21,6 @@ _MODULE: Final = "services.appliance.supervisor.forkserver"
 _PR_SET_CHILD_SUBREAPER: Final = 36
 ANSWER_TIMEOUT_S: Final = 150.0
 """Longest wait for a fork server that may still be importing, on a busy machine."""
-
-log = structlog.get_logger(__name__)
 
 
 class ForkFailed(Exception):

@@ -33,7 +33,6 @@ Kind = Annotated[str | None, typer.Option(help="agent_days, travel, resource, fu
 Claim = Annotated[
     str | None, typer.Option(help="Declaration to an insurer; see `obligation rules`")
 ]
-Table = Annotated[Path | None, typer.Option(dir_okay=False, writable=True)]
 
 
 def _format_amount(eur: float | None) -> str:

@@ -51,8 +51,6 @@ class PresenceChanged(Resource):
     realm: str
 
 
-CELL: Final = "cell"
-"""Place of the page of the cell."""
 BEAT_S: Final = 15
 """Seconds between two words of a browser."""
 KEPT_MS: Final = 40_000

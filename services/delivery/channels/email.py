@@ -24,14 +24,11 @@ from typing import Final, Literal
 from urllib.parse import unquote, urlsplit
 
 import aiosmtplib
-import structlog
 from pydantic import SecretStr, field_validator
 
 from schemas.words import Channel, Level
 from services.delivery.channels.base import CallResult, ChannelType, Outgoing, SettingsFault
 from services.runtime.process.settings import Settings, check_url
-
-log = structlog.get_logger(__name__)
 
 SMTP_SCHEMES: Final = {"smtp": 25, "smtps": 465, "smtp+starttls": 587}
 RETURNS_HEADER: Final = "X-Vigie-Returns"

@@ -52,9 +52,6 @@ class Location:
         return () if self.whole else self.communes
 
 
-NOWHERE: Final = Location(())
-
-
 @dataclass(frozen=True, slots=True)
 class _Geocode:
     communes: frozenset[str]

@@ -13,7 +13,6 @@ from urllib.parse import quote, urlsplit
 
 import httpx2 as httpx
 import orjson
-import structlog
 from authlib.oidc.core import CodeIDToken
 from joserfc import jwt
 from joserfc.errors import JoseError
@@ -33,7 +32,6 @@ LEEWAY_S: Final = 60
 """Greatest difference of the clocks in seconds."""
 _PARSE_ERRORS: Final = (JoseError, ValueError, TypeError, KeyError, AttributeError)
 """Exceptions that a forged token may cause."""
-log = structlog.get_logger(__name__)
 
 
 class ProviderAway(Exception):

@@ -31,7 +31,7 @@ from services.runtime.secrets.mailbox import (
     Mailbox,
     StoredKey,
 )
-from services.runtime.secrets.shared_keyring import KnownMachine, NewPool, SharedKeyring
+from services.runtime.secrets.shared_keyring import NewPool, SharedKeyring
 
 RENEW_S: Final = 3600.0
 """Age at which a machine replaces its key pair."""
@@ -63,15 +63,6 @@ async def dismiss_machine(settings: Settings, machine: str) -> None:
         await writer.put(TOPIC, *mailbox.seal(Dismissal(machine, now_ms())))
     finally:
         await writer.stop()
-
-
-def list_machines(settings: Settings) -> list[KnownMachine]:
-    """Return the other machines that share keys with this one. Raises OSError, sqlite3.Error."""
-    keyring = open_shared_keyring(settings, MasterKey.open(settings.data.secrets))
-    try:
-        return keyring.list_machines()
-    finally:
-        keyring.close()
 
 
 class PoolFiller:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from services.runtime.kafka.clients import BrokerAway
 from services.runtime.process.machine import now_ms
@@ -45,13 +45,6 @@ class NewPool:
 
     keys: tuple[tuple[int, bytes], ...]
     stored_keys: tuple[StoredKey, ...]
-
-
-class KnownMachine(NamedTuple):
-    """Another machine, and the time (ms) of its last announcement."""
-
-    name: str
-    heard_at: int
 
 
 class SharedKeyring(Keyring):
@@ -329,10 +322,6 @@ class SharedKeyring(Keyring):
             self._db.execute(
                 "UPDATE machines SET owed = NULL WHERE name = ? AND owed = ?", (machine, request)
             )
-
-    def list_machines(self) -> list[KnownMachine]:
-        """Return the other machines with the time of their last announcement."""
-        return [KnownMachine(hello.machine, hello.at) for hello in self.list_addressees()]
 
     # -- Helpers
 

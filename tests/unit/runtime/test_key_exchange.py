@@ -302,7 +302,7 @@ async def test_nothing_is_sealed_for_a_dismissed_machine_until_it_comes_back(
     dismissal = Dismissal("second", second.keyring.renewed_at + 3_600_000)
     await cluster.log.put(TOPIC, *first.keyring.mailbox.seal(dismissal))
     await cluster.settle()
-    assert first.keyring.list_machines() == []
+    assert first.keyring.list_addressees() == []
     length = len(cluster.log.entries)
     record = await first.seal("meanwhile")
     assert len(cluster.log.entries) == length
@@ -322,7 +322,7 @@ async def test_a_folder_on_another_machine_is_another_member(
     moved = SharedKeyring(tmp_path / "second" / "keyring.db", MASTER, "third")
     assert moved.get_private_key(moved.renewed_at) is None
     assert moved.request
-    assert moved.list_machines() == []
+    assert moved.list_addressees() == []
     moved.close()
     assert first.open("t-1", record) == b"t-1"
 

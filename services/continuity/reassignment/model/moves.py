@@ -80,9 +80,6 @@ class PreviousLine:
     """An approved line is a lower bound; any other only weighs on stability (K)."""
 
 
-Previous = tuple[PreviousLine, ...]
-
-
 @dataclass(frozen=True, slots=True)
 class Moves:
     """Parallel columns, one entry per admissible line."""
