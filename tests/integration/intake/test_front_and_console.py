@@ -56,6 +56,9 @@ class Console:
         assert self._task is not None
         self._server.should_exit = True
         await self._task
+        for connection in list(self._server.server_state.connections):
+            connection.transport.abort()  # Its request outlasted the time of the shutdown
+        await asyncio.sleep(0)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         path = scope["path"]
