@@ -259,6 +259,17 @@ class PendingReport:
 
 REPORT_TASKS: Final = ("verify_report", "link_site")
 """Kinds of tasks about one report."""
+_TASK_PAGES: Final = {"reentry": "/activites", "improvement": "/retex"}
+"""Kind of a task about something else than a report or a site → its page."""
+
+
+def find_task_page(task: Task) -> str | None:
+    """Return the path of the page about a task; None if it is about no place."""
+    if task.kind in _TASK_PAGES:
+        return _TASK_PAGES[task.kind]
+    if task.report is not None:
+        return f"/signalements/{task.report}"
+    return None if task.site is None else f"/sites/{task.site}"
 
 
 def list_pending_reports(

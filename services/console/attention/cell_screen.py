@@ -176,6 +176,7 @@ async def build_cell_page(x: ScreenData) -> dict[str, Any]:
         "takers_of": lambda task: (
             w.name_person(task.taken_by, x.names, x._) if task.taken_by else ""
         ),
+        "page_of": cell.find_task_page,
         "calls": [c for c in await load_callouts(x) if c.callout.state == "running"],
         "running": [r for r in x.shell.realms if r.kind == "ex" and r.state == "open"]
         if not x.shell.realm.simulated

@@ -643,18 +643,21 @@ def _choose_row(facts: DemandRows, task: TaskRow) -> str:
 
 
 def _list_reassignments(facts: DemandRows) -> Iterator[Demand]:
-    """Yield the newest proposal of reassignments as one decision, regardless of its lines."""
+    """Yield the lines of the newest proposal that nobody has decided, as one decision."""
     rows = [r for r in facts.proposals.values() if r.state is ProposalState.OPEN and r.lines]
-    if rows and facts.policy is not None:
+    newest = max(rows, key=lambda r: r.number, default=None)
+    if newest is None or facts.policy is None:
+        return
+    undecided = newest.lines - len({id for one in newest.decisions for id in one.lines})
+    if undecided > 0:
         roles = frozenset({facts.policy.reassignment.decides, *facts.policy.reassignment.told})
-        newest = max(rows, key=lambda r: r.number)
         yield Demand(
             "reassignment",
             "reassignment_proposed",
             Urgency.DECISION,
             newest.computed_at,
             roles,
-            newest.lines,
+            undecided,
             incident=newest.incident,
         )
 

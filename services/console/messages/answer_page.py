@@ -92,6 +92,8 @@ OTHER_AREA_ANSWER_TEXTS = {
 """Same as `OTHER_ANSWER_TEXTS`, about an order for an area."""
 _TITLE_ERASED = N_("Le texte de l’action a été effacé : appelez la cellule.")
 NOTHING_TO_DO = N_("Il n’y a plus rien à faire ici.")
+TEAM_LEVEL: Final = 2
+"""Level from which the people called join others; at N1 one person looks at a site."""
 CRISIS_LEVEL: Final = 3
 """Level from which a call asks people to come to the crisis cell."""
 MAX_CALLS: Final = 1000
@@ -254,7 +256,7 @@ class AnswerPage:
             "facts": collect_call_facts(
                 notification, calls, reference.message_names, names, _, now
             ),
-            "meeting": await queries.meeting_place(),
+            "meeting": await queries.meeting_place() if notification.level >= TEAM_LEVEL else None,
             "safety": self._queries.headcount_answer(notification.id) if answer else None,
             "ended_at": await self._find_end(queries, notification),
             "refusal": refusal,

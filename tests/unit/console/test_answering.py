@@ -174,6 +174,12 @@ async def test_an_answer_leads_to_the_first_meeting_point_that_nothing_bars() ->
     assert "Écarté : Siège, Nanterre, salle de crise (site fermé)" in page_text
 
 
+async def test_a_call_at_n1_names_no_meeting_place() -> None:
+    """The principal of a collège read where the crisis cell meets, and was not called there."""
+    browser, _ = answering(called("answered", answer="ack", level=1), "applied")
+    assert "Lieu de réunion" not in words((await browser.get(f"/a/{token()}")).text)
+
+
 async def test_an_ended_call_gives_the_telephone_of_the_cell() -> None:
     """The page of a closed, merged or lowered incident named nobody to call."""
     browser, _ = answering(_with_phone(called("superseded", withdrawn="merged")), "applied")

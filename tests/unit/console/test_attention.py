@@ -21,6 +21,7 @@ from schemas.crisis.handovers import HandoverRow, HandoverState
 from schemas.crisis.publication import PublicPage
 from schemas.crisis.resource_requests import ResourceRequestRow
 from schemas.ranks import POLE_DIRECTOR_ROLE
+from schemas.reassignment import Decision, ProposalRow, ProposalState
 from schemas.reference_changes import ChangeDecision, ChangeState, ReferenceChangeRow
 from schemas.words import (
     ActivityState,
@@ -596,3 +597,44 @@ def test_a_later_headcount_of_the_same_sites_asks_for_help_anew() -> None:
     first = _headcount("c", help=1, safe=9, state="done", ended_at=MINUTE_MS)
     second = _headcount("d", 10, safe=10, state="done", ended_at=12 * MINUTE_MS)
     assert _rows(15 * MINUTE_MS, first, second) == []
+
+
+def test_a_proposal_of_reassignments_counts_the_lines_that_nobody_has_decided() -> None:
+    """The row stayed, with all its lines, after each of them had been approved."""
+
+    def count(*decided: tuple[str, ...]) -> list[tuple[str, int]]:
+        proposal = ProposalRow(
+            id="p-1",
+            number=1,
+            state=ProposalState.OPEN,
+            reference="v1",
+            requested_at=0,
+            computed_at=0,
+            sites_hit=1,
+            elapsed_h=0,
+            transit=True,
+            telework=True,
+            lines=3,
+            decisions=tuple(
+                Decision(
+                    id=f"d-{n}",
+                    verb=verb,
+                    lines=lines,
+                    agents=len(lines),
+                    by="dgs",
+                    role="dgs",
+                    at=0,
+                    rules=("D49",),
+                )
+                for n, (verb, lines) in enumerate(
+                    zip(("approve", "decline"), decided, strict=False)
+                )
+            ),
+        )
+        facts = DemandRows(policy=POLICY, proposals={"p-1": proposal})
+        rows = list_demands(facts, HOUR_MS)
+        return [(row.kind, row.count) for row in rows if row.kind == "reassignment_proposed"]
+
+    assert count() == [("reassignment_proposed", 3)]
+    assert count(("l-1",)) == [("reassignment_proposed", 2)]
+    assert count(("l-1",), ("l-2", "l-3")) == []

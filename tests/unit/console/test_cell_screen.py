@@ -123,6 +123,25 @@ async def test_a_rumour_waits_for_a_decision_with_a_text_and_a_link_to_the_repor
     assert "/signalements/r-3?" in tasks.partition('id="rows"')[2]
 
 
+@pytest.mark.parametrize(
+    ("kind", "subject", "page"),
+    [
+        ("reentry", "EOM-04", "/activites"),
+        ("improvement", "i-1", "/retex"),
+        ("link_site", "r-9", "/signalements/r-9"),
+    ],
+)
+async def test_a_task_leads_to_the_page_of_its_subject(kind: str, subject: str, page: str) -> None:
+    """The task of an activity led to a report of that name, which does not exist."""
+    realm_state = doubted()
+    due = {"state": "open", "opened_at": START, "due_at": NOW + 30 * MINUTE}
+    realm_state.put("tasks", {"id": "t-9", "kind": kind, "report": subject, **due})
+    browser, _ = browsing(realm_state)
+    tasks = (await browser.get(f"/?realm={REALM}&vue=taches")).text
+    row = tasks.partition('data-key="r-t-9"')[2].partition("</tr>")[0]
+    assert f'href="{page}?' in row
+
+
 async def test_joined_reports_are_one_line_with_their_count_and_the_newest_words() -> None:
     realm_state = doubted()
     for number in (4, 5):
