@@ -599,7 +599,7 @@ def test_a_later_headcount_of_the_same_sites_asks_for_help_anew() -> None:
     assert _rows(15 * MINUTE_MS, first, second) == []
 
 
-def test_a_proposal_of_reassignments_counts_the_lines_that_nobody_has_decided() -> None:
+def test_a_proposal_asks_for_its_undecided_lines() -> None:
     """The row stayed, with all its lines, after each of them had been approved."""
 
     def count(*decided: tuple[str, ...]) -> list[tuple[str, int]]:
