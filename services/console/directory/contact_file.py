@@ -25,6 +25,7 @@ from services.console.exports.tables import unescape_formula
 from services.runtime.http.problems import FieldFault, build_fault, convert_fault
 
 COLUMNS: Final = ("person", "name", "language", "channel", "address", "verified_at")
+OPTIONAL_COLUMNS: Final = ("site", "quiet")
 PEOPLE_PER_MESSAGE: Final = 200
 """People per message to the deciders."""
 _MAIL_PATTERN: Final = re.compile(r"[^@\s]+@[^@\s]+")
@@ -55,6 +56,12 @@ _OTHER_PERSON: Final = build_fault(
     "les lignes de cet identifiant diffèrent par le nom, la langue ou le site : est-ce une autre personne ?",
     "the lines of this token differ in name, language or site: is it another person?",
 )
+_SURPLUS: Final = build_fault(
+    "",
+    "surplus_cells",
+    "plus de cellules que de colonnes : un texte avec un séparateur se met entre guillemets",
+    "more cells than columns: a text with a separator stands in quotation marks",
+)
 _RESERVED: Final = build_fault(
     "person",
     "reserved",
@@ -79,20 +86,23 @@ def read_contacts(lines: Iterable[str]) -> list[Contact]:
     """Read contacts from CSV: one line per contact point, in order of preference.
 
     Columns: `COLUMNS`, optionally `site` and `quiet` (`21:00-07:00`), separated by commas or, as an
-    export writes them, by semicolons. A later line of a person may leave name, language and site
+    export writes them, by semicolons. A column without a title may be empty only. A later line of a person may leave name, language and site
     empty, but not change them. Raises DirectoryInvalid.
     """
     rows = iter(lines)
     titles = next(rows, "")
     separator = ";" if ";" in titles else ","
     reader = csv.DictReader(chain((titles,), rows), delimiter=separator)
-    if missing := set(COLUMNS) - set(reader.fieldnames or ()):
-        raise DirectoryInvalid([LineFault(1, _build_missing(sorted(missing)))])
+    if title_fault := _find_title_fault(reader.fieldnames or ()):
+        raise DirectoryInvalid([LineFault(1, title_fault)])
     heads: dict[str, tuple[str | None, str, str | None]] = {}
     points: dict[str, list[ContactPoint]] = {}
     faults: list[LineFault] = []
     for line in reader:
-        row = {name: _strip_apostrophe(value) for name, value in line.items()}
+        row = {name: _strip_apostrophe(value) for name, value in line.items() if name}
+        if line.get("") or any(line.get(reader.restkey) or ()):
+            faults.append(LineFault(reader.line_num, _SURPLUS))
+            continue
         if (row["person"] or "").startswith(REALM_PREFIX):
             faults.append(LineFault(reader.line_num, _RESERVED))
             continue
@@ -205,11 +215,19 @@ def _is_other_person(row: dict[str, Any], head: tuple[str | None, str, str | Non
     return any(value and value != first for value, first in zip(values, head, strict=True))
 
 
-def _build_missing(columns: Sequence[str]) -> FieldFault:
-    names = ", ".join(columns)
-    return build_fault(
-        "", "missing_columns", f"colonnes absentes : {names}", f"missing columns {names}"
-    )
+def _find_title_fault(titles: Sequence[str]) -> FieldFault | None:
+    """Return the columns that are missing, or else those that nothing would read."""
+    if missing := sorted(set(COLUMNS) - set(titles)):
+        names = ", ".join(missing)
+        return build_fault(
+            "", "missing_columns", f"colonnes absentes : {names}", f"missing columns {names}"
+        )
+    if unknown := sorted({*titles} - {"", *COLUMNS, *OPTIONAL_COLUMNS}):
+        names = ", ".join(unknown)
+        return build_fault(
+            "", "unknown_columns", f"colonnes inconnues : {names}", f"unknown columns {names}"
+        )
+    return None
 
 
 def _strip_apostrophe(value: Any) -> Any:

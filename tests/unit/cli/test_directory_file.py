@@ -62,6 +62,22 @@ def test_missing_columns_are_named() -> None:
         read_contacts(["person,name,language,channel", "p-1,,,sms"])
 
 
+def test_a_column_that_nothing_reads_is_named() -> None:
+    """A mistyped «site» was ignored, and its people belonged to no site."""
+    with pytest.raises(DirectoryInvalid, match="line 1: unknown columns sit"):
+        read_contacts([f"{HEAD},sit", "p-1,A,,sms,+33612345678,,S1"])
+
+
+def test_a_cell_beyond_the_last_column_is_refused() -> None:
+    with pytest.raises(DirectoryInvalid, match="line 2: more cells than columns"):
+        read_contacts([HEAD, "p-1,Dupont, Anne,fr,sms,+33612345678,2026-11-01"])
+
+
+def test_empty_columns_of_a_spreadsheet_are_left_out() -> None:
+    [person] = read_contacts([f"{HEAD},,", "p-1,A,fr,sms,+33612345678,,,"])
+    assert person.name == "A"
+
+
 @pytest.mark.parametrize(
     "written",
     [
