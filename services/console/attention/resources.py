@@ -14,7 +14,8 @@ class DemandLine(Resource):
     )
     kind: str = Field(
         description="danger, danger_doubted, danger_placeless, headcount_proposed, help, missing, "
-        "counting, headcount, escalation, level_proposed, lowering_proposed, plan_proposed, cards_late, clocks_rto, clocks_dmia, "
+        "counting, headcount, escalation, level_proposed, lowering_proposed, plan_proposed, "
+        "cards_late, clocks_rto, clocks_dmia, "
         "reassignment_proposed, action, action_late, resource_request, resource_late, obligation, "
         "obligation_late, handover_signed, statement_submitted, change_proposed, erasure_proposed, "
         "page_dangerous, page_stale, strategy_dangerous, or a kind of task"

@@ -53,7 +53,8 @@ _NO_TIME: Final = build_fault(
 _OTHER_PERSON: Final = build_fault(
     "name",
     "other_person",
-    "les lignes de cet identifiant diffèrent par le nom, la langue ou le site : est-ce une autre personne ?",
+    "les lignes de cet identifiant diffèrent par le nom, la langue ou le site : "
+    "est-ce une autre personne ?",
     "the lines of this token differ in name, language or site: is it another person?",
 )
 _SURPLUS: Final = build_fault(
@@ -86,8 +87,8 @@ def read_contacts(lines: Iterable[str]) -> list[Contact]:
     """Read contacts from CSV: one line per contact point, in order of preference.
 
     Columns: `COLUMNS`, optionally `site` and `quiet` (`21:00-07:00`), separated by commas or, as an
-    export writes them, by semicolons. A column without a title may be empty only. A later line of a person may leave name, language and site
-    empty, but not change them. Raises DirectoryInvalid.
+    export writes them, by semicolons. A column without a title has to be empty. A later line of a
+    person may leave name, language and site empty, but not change them. Raises DirectoryInvalid.
     """
     rows = iter(lines)
     titles = next(rows, "")
