@@ -386,7 +386,7 @@ def error_text(exc: Exception) -> str:
     if isinstance(exc, OSError) and exc.filename is not None and exc.strerror:
         return f"{exc.filename}: {exc.strerror}"
     if isinstance(exc, UnicodeDecodeError):
-        return "this file is not UTF-8: save it again as « CSV UTF-8 »"
+        return "ce fichier n’est pas en UTF-8 : enregistrez-le en « CSV UTF-8 »"
     if type(exc).__name__ == "KafkaConnectionError":
         return BROKER_AWAY.format(broker=Settings().kafka)
     return str(exc) or type(exc).__name__

@@ -208,7 +208,7 @@ def _read_source(file: Path | None) -> tuple[DirectorySource, list[str], float]:
         raise print_error(error) from error
     except (OSError, UnicodeDecodeError, DirectoryInvalid) as error:
         text = error_text(error)
-        text = text if isinstance(error, OSError) else f"{file}: {text}"
+        text = text if isinstance(error, OSError) else f"{file} : {text}"
         raise print_error(text) from error
     return source, [f"{one.dn} : {one.reason}" for one in faults], settings.ldap_max_share
 
@@ -272,7 +272,7 @@ def import_file(
             contacts = read_contacts(lines)
     except (OSError, UnicodeDecodeError, DirectoryInvalid) as exc:
         text = error_text(exc)
-        raise print_error(text if isinstance(exc, OSError) else f"{file}: {text}") from exc
+        raise print_error(text if isinstance(exc, OSError) else f"{file} : {text}") from exc
     settings = require_broker(Settings())
     territory = choose_realm(settings, realm)
     run(write_contacts(settings, territory, contacts))

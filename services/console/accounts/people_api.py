@@ -6,7 +6,7 @@ recorded. Rules D56 and D59.
 
 import asyncio
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Final
@@ -152,9 +152,10 @@ async def import_people(
     _ = get_translator(choose_language(request.headers.get("accept-language")))
     directory: VaultDirectory = request.app.state.directory
     people = directory.of(territory)
+    reference = await request.app.state.model.of(territory).reference()
     content = await request.body()
     try:
-        contacts = await asyncio.to_thread(_parse_file, content)
+        contacts = await asyncio.to_thread(_parse_file, content, reference.sites)
     except TableInvalid as error:
         if not dry_run:
             raise ProblemError("invalid", faults=convert_line_faults(error.faults, _)) from error
@@ -177,9 +178,9 @@ async def import_people(
     )
 
 
-def _parse_file(content: bytes) -> list[Contact]:
-    """Read a file. Raises TableInvalid."""
-    return parse_contact_file(decode_table(content))
+def _parse_file(content: bytes, sites: Collection[str]) -> list[Contact]:
+    """Read a file. A realm without reference data yet knows no site. Raises TableInvalid."""
+    return parse_contact_file(decode_table(content), sites or None)
 
 
 def _build_refusal(faults: Sequence[LineFault], _: Translator) -> DirectoryImport:

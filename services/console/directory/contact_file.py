@@ -2,8 +2,9 @@
 
 import csv
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, time
 from itertools import chain
 from typing import Any, Final
@@ -28,6 +29,8 @@ COLUMNS: Final = ("person", "name", "language", "channel", "address", "verified_
 OPTIONAL_COLUMNS: Final = ("site", "quiet")
 PEOPLE_PER_MESSAGE: Final = 200
 """People per message to the deciders."""
+MAX_POINTS: Final = 20
+"""Contact points of a person."""
 _MAIL_PATTERN: Final = re.compile(r"[^@\s]+@[^@\s]+")
 _NO_NUMBER: Final = build_fault(
     "address",
@@ -63,6 +66,30 @@ _SURPLUS: Final = build_fault(
     "plus de cellules que de colonnes : un texte avec un séparateur se met entre guillemets",
     "more cells than columns: a text with a separator stands in quotation marks",
 )
+_MISSING_CELLS: Final = build_fault(
+    "",
+    "missing_cells",
+    "moins de cellules que de colonnes : une cellule vide garde son séparateur",
+    "fewer cells than columns: an empty cell keeps its separator",
+)
+_OTHER_POINT: Final = build_fault(
+    "address",
+    "other_point",
+    "ce moyen de contact figure déjà plus haut avec une autre date ou d’autres heures de silence",
+    "this contact point stands above with another date or other quiet hours",
+)
+_TOO_MANY_POINTS: Final = build_fault(
+    "address",
+    "too_many_points",
+    f"{MAX_POINTS} moyens de contact au plus par personne",
+    f"at most {MAX_POINTS} contact points per person",
+)
+_UNKNOWN_SITE: Final = build_fault(
+    "site",
+    "unknown",
+    "ce site n’existe pas dans les données de référence",
+    "this site is not in the reference data",
+)
 _RESERVED: Final = build_fault(
     "person",
     "reserved",
@@ -75,20 +102,68 @@ class DirectoryInvalid(TableInvalid):
     """Signal a file of contacts that cannot be imported."""
 
 
-class AddressInvalid(ValueError):
-    """Signal an address that nothing would reach."""
+class LineInvalid(ValueError):
+    """Signal a line that cannot be imported."""
 
     def __init__(self, fault: FieldFault) -> None:
         super().__init__(fault.message["en"])
         self.fault = fault
 
 
-def read_contacts(lines: Iterable[str]) -> list[Contact]:
+class AddressInvalid(LineInvalid):
+    """Signal an address that nothing would reach."""
+
+
+@dataclass(slots=True)
+class _People:
+    """The people of the lines read so far."""
+
+    sites: Collection[str] | None
+    heads: dict[str, tuple[str | None, str, str | None]] = field(default_factory=dict)
+    points: dict[str, list[ContactPoint]] = field(default_factory=dict)
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Add a line. Raises LineInvalid, ValidationError and ValueError."""
+        person = row["person"]
+        if person.startswith(REALM_PREFIX):
+            raise LineInvalid(_RESERVED)
+        point = _read_point(row)
+        head = _read_head(row)
+        if head[2] is not None and self.sites is not None and head[2] not in self.sites:
+            raise LineInvalid(_UNKNOWN_SITE)
+        if _is_other_person(row, self.heads.setdefault(person, head)):
+            raise LineInvalid(_OTHER_PERSON)
+        points = self.points.setdefault(person, [])
+        if point is None or point in points:
+            return
+        if any((p.channel, p.address) == (point.channel, point.address) for p in points):
+            raise LineInvalid(_OTHER_POINT)
+        if len(points) == MAX_POINTS:
+            raise LineInvalid(_TOO_MANY_POINTS)
+        points.append(point)
+
+    def build(self) -> list[Contact]:
+        return [
+            Contact.model_validate(
+                {
+                    "person": person,
+                    "name": name,
+                    "language": language,
+                    "site": site,
+                    "points": self.points[person],
+                }
+            )
+            for person, (name, language, site) in self.heads.items()
+        ]
+
+
+def read_contacts(lines: Iterable[str], sites: Collection[str] | None = None) -> list[Contact]:
     """Read contacts from CSV: one line per contact point, in order of preference.
 
     Columns: `COLUMNS`, optionally `site` and `quiet` (`21:00-07:00`), separated by commas or, as an
     export writes them, by semicolons. A column without a title has to be empty. A later line of a
-    person may leave name, language and site empty, but not change them. Raises DirectoryInvalid.
+    person may leave name, language and site empty, but not change them; the same line twice counts
+    once. `sites`: the known ones, if they are known. Raises DirectoryInvalid.
     """
     rows = iter(lines)
     titles = next(rows, "")
@@ -96,48 +171,30 @@ def read_contacts(lines: Iterable[str]) -> list[Contact]:
     reader = csv.DictReader(chain((titles,), rows), delimiter=separator)
     if title_fault := _find_title_fault(reader.fieldnames or ()):
         raise DirectoryInvalid([LineFault(1, title_fault)])
-    heads: dict[str, tuple[str | None, str, str | None]] = {}
-    points: dict[str, list[ContactPoint]] = {}
+    people = _People(sites)
     faults: list[LineFault] = []
     for line in reader:
-        row = {name: _strip_apostrophe(value) for name, value in line.items() if name}
-        if line.get("") or any(line.get(reader.restkey) or ()):
-            faults.append(LineFault(reader.line_num, _SURPLUS))
-            continue
-        if (row["person"] or "").startswith(REALM_PREFIX):
-            faults.append(LineFault(reader.line_num, _RESERVED))
-            continue
         try:
-            point = _read_point(row)
-            head = _read_head(row)
+            people.add(_read_cells(line, reader.restkey))
+        except LineInvalid as error:
+            faults.append(LineFault(reader.line_num, error.fault))
         except ValidationError as error:
             row_faults = map(convert_fault, error.errors(include_url=False, include_input=False))
             faults += [LineFault(reader.line_num, one) for one in row_faults]
-            continue
-        except AddressInvalid as error:
-            faults.append(LineFault(reader.line_num, error.fault))
-            continue
         except ValueError:
             faults.append(LineFault(reader.line_num, _NO_TIME))
-            continue
-        if _is_other_person(row, heads.setdefault(row["person"], head)):
-            faults.append(LineFault(reader.line_num, _OTHER_PERSON))
-            continue
-        points.setdefault(row["person"], []).extend([point] if point is not None else [])
     if faults:
         raise DirectoryInvalid(faults)
-    return [
-        Contact.model_validate(
-            {
-                "person": person,
-                "name": name,
-                "language": language,
-                "site": site,
-                "points": points[person],
-            }
-        )
-        for person, (name, language, site) in heads.items()
-    ]
+    return people.build()
+
+
+def _read_cells(line: Mapping[Any, Any], surplus: Any) -> dict[str, str]:
+    """Return the cells of a line under their titles. Raises LineInvalid."""
+    if line.get("") or any(line.get(surplus) or ()):
+        raise LineInvalid(_SURPLUS)
+    if any(value is None for name, value in line.items() if name):
+        raise LineInvalid(_MISSING_CELLS)
+    return {name: unescape_formula(value) for name, value in line.items() if name}
 
 
 def build_announcements(contacts: Iterable[Contact]) -> Iterator[NoteReachability]:
@@ -180,7 +237,7 @@ def compare_contacts(
     return DirectoryChange(added_count, changed_count, same)
 
 
-def _read_point(row: dict[str, Any]) -> ContactPoint | None:
+def _read_point(row: Mapping[str, Any]) -> ContactPoint | None:
     """Read the contact point of a line. Raises ValidationError, AddressInvalid, ValueError."""
     verified_at = datetime.fromisoformat(row["verified_at"]) if row["verified_at"] else None
     if verified_at is not None and verified_at.tzinfo is None:
@@ -197,7 +254,7 @@ def _read_point(row: dict[str, Any]) -> ContactPoint | None:
     return normalize_address(ContactPoint.model_validate(values))
 
 
-def _read_head(row: dict[str, Any]) -> tuple[str | None, str, str | None]:
+def _read_head(row: Mapping[str, Any]) -> tuple[str | None, str, str | None]:
     """Read name, language and site of a line. Raises ValidationError."""
     head = (row["name"] or None, row["language"] or "fr", row.get("site") or None)
     name, language, site = head
@@ -207,7 +264,7 @@ def _read_head(row: dict[str, Any]) -> tuple[str | None, str, str | None]:
     return head
 
 
-def _is_other_person(row: dict[str, Any], head: tuple[str | None, str, str | None]) -> bool:
+def _is_other_person(row: Mapping[str, Any], head: tuple[str | None, str, str | None]) -> bool:
     """Return whether a line differs from the head of its person, so the token may be a slip.
 
     The line's number would go to the person above, and a call to the wrong one.
@@ -217,11 +274,16 @@ def _is_other_person(row: dict[str, Any], head: tuple[str | None, str, str | Non
 
 
 def _find_title_fault(titles: Sequence[str]) -> FieldFault | None:
-    """Return the columns that are missing, or else those that nothing would read."""
+    """Return columns that are missing, else those that stand twice, or that nothing reads."""
     if missing := sorted(set(COLUMNS) - set(titles)):
         names = ", ".join(missing)
         return build_fault(
             "", "missing_columns", f"colonnes absentes : {names}", f"missing columns {names}"
+        )
+    if double := sorted(name for name, count in Counter(titles).items() if name and count > 1):
+        names = ", ".join(double)
+        return build_fault(
+            "", "double_columns", f"colonnes en double : {names}", f"columns twice: {names}"
         )
     if unknown := sorted({*titles} - {"", *COLUMNS, *OPTIONAL_COLUMNS}):
         names = ", ".join(unknown)
@@ -229,11 +291,6 @@ def _find_title_fault(titles: Sequence[str]) -> FieldFault | None:
             "", "unknown_columns", f"colonnes inconnues : {names}", f"unknown columns {names}"
         )
     return None
-
-
-def _strip_apostrophe(value: Any) -> Any:
-    """Remove the apostrophe that an export puts before a text such as `+33612345678`."""
-    return unescape_formula(value) if isinstance(value, str) else value
 
 
 def normalize_address(point: ContactPoint) -> ContactPoint:

@@ -34,7 +34,7 @@ class LineFault:
 class TableInvalid(ValueError):
     """Signal a file that cannot be imported.
 
-    The message has one line per problem, with line number and without content.
+    The message has one line per problem, in French, with line number and without content.
     """
 
     def __init__(self, faults: Sequence[LineFault]) -> None:
@@ -43,8 +43,8 @@ class TableInvalid(ValueError):
 
 
 def _format_fault(one: LineFault) -> str:
-    field = f"{one.fault.field}: " if one.fault.field else ""
-    return f"line {one.line}: {field}{one.fault.message['en']}"
+    field = f"{one.fault.field}, " if one.fault.field else ""
+    return f"ligne {one.line} : {field}{one.fault.message['fr']}"
 
 
 def decode_table(content: bytes) -> list[str]:

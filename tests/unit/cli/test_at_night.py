@@ -152,7 +152,7 @@ def test_a_file_of_another_encoding_says_how_to_save_it(tmp_path: Path) -> None:
     file.write_bytes("person,name\nast,Zoé\n".encode("cp1252"))
     done = CliRunner().invoke(app, ["directory", "import", str(file)])
     assert done.exit_code == 1
-    assert "not UTF-8: save it again as « CSV UTF-8 »" in done.stderr
+    assert "n’est pas en UTF-8 : enregistrez-le en « CSV UTF-8 »" in done.stderr
 
 
 def test_a_missing_object_is_named_without_the_address() -> None:

@@ -34,7 +34,7 @@ def test_every_problem_is_named_with_its_line_and_without_its_content() -> None:
     with pytest.raises(DirectoryInvalid) as caught:
         read_contacts(lines)
     text = str(caught.value)
-    assert [line.split(":")[0] for line in text.splitlines()] == [f"line {n}" for n in range(2, 7)]
+    assert [one.split(" : ")[0] for one in text.splitlines()] == [f"ligne {n}" for n in range(2, 7)]
     assert "612345678" not in text
 
 
@@ -45,7 +45,7 @@ def test_every_problem_is_named_with_its_line_and_without_its_content() -> None:
 )
 def test_a_token_of_two_people_is_refused_rather_than_given_both_numbers(second: str) -> None:
     lines = [f"{HEAD},site", "p-1,A,fr,sms,+33612345678,,S1", second]
-    with pytest.raises(DirectoryInvalid, match=r"^line 3: .* differ in name, language or site"):
+    with pytest.raises(DirectoryInvalid, match=r"^ligne 3 : .* diffèrent par le nom, la langue"):
         read_contacts(lines)
 
 
@@ -64,13 +64,50 @@ def test_missing_columns_are_named() -> None:
 
 def test_a_column_that_nothing_reads_is_named() -> None:
     """A mistyped «site» was ignored, and its people belonged to no site."""
-    with pytest.raises(DirectoryInvalid, match="line 1: unknown columns sit"):
+    with pytest.raises(DirectoryInvalid, match="ligne 1 : colonnes inconnues : sit"):
         read_contacts([f"{HEAD},sit", "p-1,A,,sms,+33612345678,,S1"])
 
 
 def test_a_cell_beyond_the_last_column_is_refused() -> None:
-    with pytest.raises(DirectoryInvalid, match="line 2: more cells than columns"):
+    with pytest.raises(DirectoryInvalid, match="ligne 2 : plus de cellules que de colonnes"):
         read_contacts([HEAD, "p-1,Dupont, Anne,fr,sms,+33612345678,2026-11-01"])
+
+
+@pytest.mark.parametrize("row", ["p-1,Anne", "p-1,Anne,fr,sms,+33612345678", "p-1"])
+def test_a_line_with_too_few_cells_makes_no_person_without_a_number(row: str) -> None:
+    with pytest.raises(DirectoryInvalid, match=r"^ligne 3 : moins de cellules que de colonnes"):
+        read_contacts([HEAD, "p-0,A,,sms,+33612345678,", row])
+
+
+def test_the_same_line_twice_makes_one_contact_point() -> None:
+    row = "p-1,A,,sms,06 12 34 56 78,2026-11-01"
+    [person] = read_contacts([HEAD, row, row.replace("06 12 34 56 78", "+33612345678")])
+    assert [p.address for p in person.points] == ["+33612345678"]
+
+
+def test_a_contact_point_with_two_dates_is_refused() -> None:
+    row = "p-1,A,,sms,+33612345678,"
+    with pytest.raises(DirectoryInvalid, match=r"^ligne 3 : address, .* figure déjà plus haut"):
+        read_contacts([HEAD, row, row + "2026-11-01"])
+
+
+def test_more_contact_points_than_a_person_may_have_are_refused_by_line() -> None:
+    rows = [f"p-1,A,,sms,+336123456{n},2026-11-01" for n in range(10, 31)]
+    with pytest.raises(
+        DirectoryInvalid, match=r"^ligne 22 : address, 20 moyens de contact au plus"
+    ):
+        read_contacts([HEAD, *rows])
+
+
+def test_a_column_that_stands_twice_is_named() -> None:
+    with pytest.raises(DirectoryInvalid, match=r"^ligne 1 : colonnes en double : address"):
+        read_contacts([f"{HEAD},address", "p-1,A,,sms,+33612345678,,+33698765432"])
+
+
+def test_a_site_that_does_not_exist_is_refused_with_its_line() -> None:
+    rows = [f"{HEAD},site", "p-1,A,,sms,+33612345678,,S1", "p-2,B,,sms,+33612345679,,S9"]
+    with pytest.raises(DirectoryInvalid, match=r"^ligne 3 : site, ce site n’existe pas"):
+        read_contacts(rows, {"S1"})
 
 
 def test_empty_columns_of_a_spreadsheet_are_left_out() -> None:
@@ -110,7 +147,7 @@ def test_a_number_of_any_form_is_kept_in_the_form_of_networks(
     ],
 )
 def test_a_contact_point_without_a_provider_is_refused_at_the_import(point: str) -> None:
-    with pytest.raises(DirectoryInvalid, match="line 2: address: ") as caught:
+    with pytest.raises(DirectoryInvalid, match="ligne 2 : address, ") as caught:
         read_contacts([HEAD, f"p-1,A,,{point},2026-11-01"])
     assert point.split(",")[1] not in str(caught.value)
 

@@ -141,7 +141,7 @@ def test_an_empty_or_broken_source_changes_nothing(directory: Directory, tmp_pat
     assert run(write_file(tmp_path), "--write").exit_code == 1
     broken = run(write_file(tmp_path, make_row("a"), "b,,fr,sms,12,"), "--write")
     assert broken.exit_code == 1
-    assert "line 3" in broken.stderr
+    assert "ligne 3" in broken.stderr
     assert directory.ids() == ["b"]
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from schemas.oncall import NoteReachability
 from services.runtime.identity.sessions import COOKIE
-from tests.unit.console.held import Browser, Held, browsing
+from tests.unit.console.held import Browser, Held, browsing, reference
 
 PATH = "/api/v1/people/import"
 HEAD = "person,name,language,channel,address,verified_at"
@@ -105,3 +105,13 @@ async def test_an_account_limited_to_a_site_imports_no_person(browser: Browser) 
     assert (await post(browser, GOOD, role="coordinator@pmi-01")).status_code == 403
     assert (await post(browser, GOOD, role="cell")).status_code == 403
     assert browser.app.state.directory.kept == {}
+
+
+async def test_a_person_of_a_site_that_does_not_exist_is_refused() -> None:
+    """Its people would be missing from every headcount."""
+    browser, _ = browsing(Held("92", reference=reference()))
+    site = min(reference().sites)
+    rows = f"{HEAD},site\np-1,A,,sms,06 12 34 56 78,,{site}\np-2,B,,,,,nowhere\n"
+    summary = (await post(browser, rows, trial=True)).json()
+    assert [fault.split(", ")[0] for fault in summary["faults"]] == ["Ligne 3\u00a0: site"]
+    assert "nowhere" not in summary["text"]
