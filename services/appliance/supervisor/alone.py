@@ -39,14 +39,14 @@ async def run_broker(settings: Settings, *, new: bool = False) -> AsyncIterator[
         return
     if not new and not KafkaNode.is_formatted(data.kafka):
         raise NoBroker(
-            f"{data.root} holds no installation of Vigie: name its directory (VIGIE_DATA_DIR), or "
-            "its broker (VIGIE_KAFKA)"
+            f"{data.root} ne contient pas d’installation de Vigie : nommez son dossier "
+            "(VIGIE_DATA_DIR) ou son courtier (VIGIE_KAFKA)"
         )
     try:
         data.make()
         lock = DataDirLock(data.lock)
     except (OSError, DataDirBusy) as error:
-        raise NoBroker(f"the data directory {data.root} cannot be used: {error}") from error
+        raise NoBroker(f"le dossier de données {data.root} est inutilisable : {error}") from error
     try:
         end_orphans(data.root)
         # The other ports stay for the next start
@@ -65,6 +65,6 @@ async def run_broker(settings: Settings, *, new: bool = False) -> AsyncIterator[
             use_security(None)
             broker.stop()
     except (JavaUnusable, JarsUnavailable, BrokerFailed, TimeoutError) as error:
-        raise NoBroker(str(error) or "the broker does not answer in time") from error
+        raise NoBroker(str(error) or "le courtier ne répond pas à temps") from error
     finally:
         lock.release()

@@ -6,7 +6,7 @@ import sqlite3
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from aiokafka.errors import KafkaError
@@ -41,6 +41,17 @@ Key = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document")]
+_LABELS: Final = {
+    "file": "fichier",
+    "taken_at": "sauvegarde du",
+    "records": "enregistrements",
+    "bytes": "octets",
+    "seconds": "secondes",
+    "signed_by": "signée par",
+    "data": "données",
+    "files": "fichiers",
+    "rebased": "journaux repris",
+}
 _FAILURES = (
     BackupRefused,
     RestoreRefused,
@@ -66,17 +77,17 @@ def _read_passphrase(key: Path | None) -> bytes:
     """
     text = key.read_bytes() if key is not None else os.environ.get(VARIABLE, "").encode()
     if not (secret := text.strip()):
-        raise typer.BadParameter(f"a backup needs a key: --key FILE, or {VARIABLE}")
+        raise typer.BadParameter(f"une sauvegarde exige une clé : --key FICHIER, ou {VARIABLE}")
     return secret
 
 
 def _print_refusal(file: Path, error: Exception) -> typer.Exit:
     if isinstance(error, SealedInvalid):
-        return print_error(f"{file}: {error}")
+        return print_error(f"{file} : {error}")
     if (
         isinstance(error, OSError) and error.filename is None and error.strerror
     ):  # A failed write names no file.
-        return print_error(f"{file}: {error.strerror}")
+        return print_error(f"{file} : {error.strerror}")
     return print_error(error)
 
 
@@ -100,7 +111,7 @@ def backup(
 
     began = time.monotonic()
     if not settings.data.secrets.is_dir():
-        raise print_error(f"{settings.data_dir} holds no installation of Vigie")
+        raise print_error(f"{settings.data_dir} ne contient pas d’installation de Vigie")
     try:
         with show_progress("Sauvegarde …"):
             archive = asyncio.run(run())
@@ -192,4 +203,4 @@ def _print_summary(document: dict[str, Any], as_json: bool) -> None:
             for log, (seq, head) in value.items():
                 typer.echo(f"{log:22} {seq:>9}  {head}")
         else:
-            typer.echo(f"{name:22} {value}")
+            typer.echo(f"{_LABELS[name]:22} {value}")

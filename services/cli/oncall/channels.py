@@ -26,9 +26,10 @@ ANSWER_TIMEOUT_S: Final = 5.0
 _CONFIGURED: Final = re.compile(
     r'^vigie_channel_configured\{channel="(\w+)"\} (\S+)$', re.MULTILINE
 )
+_DOUBTS: Final = {"at_least_once": "au moins une fois", "at_most_once": "une fois au plus"}
 OTHER_SETTINGS: Final = (
-    "this command has other settings than the running delivery, which has {channels}: start it as "
-    "the unit does (docs/how-to/something-is-wrong.md)"
+    "cette commande a d’autres réglages que la distribution en service, qui a {channels} : "
+    "lancez-la comme le fait l’unité (docs/how-to/something-is-wrong.md)"
 )
 
 
@@ -68,7 +69,7 @@ def channels(
         _show_channels(rows)
         _show_realms(realms)
         if running is not None and running != {c.value for c in configured_channels}:
-            text = ", ".join(sorted(running)) or "none"
+            text = ", ".join(sorted(running)) or "aucun canal"
             typer.secho(OTHER_SETTINGS.format(channels=text), fg="yellow")
     if any(fault["error"] for row in (*rows, *realms) for fault in row["faults"]):
         raise typer.Exit(1)
@@ -117,11 +118,15 @@ def _describe_realms(plan: ProviderPlan) -> list[dict[str, Any]]:
 def _show_realms(rows: list[dict[str, Any]]) -> None:
     from rich.markup import escape
 
-    words = {"own": "own settings", "none": "switched off", "national": "faulty, stays national"}
+    words = {
+        "own": "réglages propres",
+        "none": "désactivé",
+        "national": "en défaut, reste national",
+    }
     console = open_console(markup=True)
     for row in rows:
         if row["channel"] is not None:
-            console.print(f"{row['realm']} {row['channel']}: {words[row['use']]}", highlight=False)
+            console.print(f"{row['realm']} {row['channel']} : {words[row['use']]}", highlight=False)
         for fault in row["faults"]:
             color = "red" if fault["error"] else "yellow"
             subject = escape(f"{row['realm']} {fault['variable']}".strip())
@@ -144,22 +149,22 @@ def _show_channels(rows: list[dict[str, Any]]) -> None:
     from rich.table import Table
 
     table = Table()
-    for column in ("channel", "", "in doubt", "tries", "call within", "receipt within"):
+    for column in ("canal", "", "en cas de doute", "essais", "appel en", "accusé en"):
         table.add_column(column, no_wrap=True)
     for row in rows:
         wrong = any(fault["error"] for fault in row["faults"])
         state = (
-            "[red]faulty[/]"
+            "[red]en défaut[/]"
             if wrong
-            else "[green]configured[/]"
+            else "[green]configuré[/]"
             if row["configured"]
-            else "[dim]not configured[/]"
+            else "[dim]non configuré[/]"
         )
-        receipt = "none given" if row["receipt_s"] is None else f"{row['receipt_s']:g} s"
+        receipt = "aucun" if row["receipt_s"] is None else f"{row['receipt_s']:g} s"
         table.add_row(
             row["channel"],
             state,
-            row["doubt"].replace("_", " "),
+            _DOUBTS[row["doubt"]],
             str(row["tries"]),
             f"{row['limit_s']:g} s",
             receipt,

@@ -82,14 +82,16 @@ def lint(settings: ChatSettings) -> Iterator[SettingsFault]:
     for scheme in sorted(settings.schemes):
         if scheme in FORBIDDEN_SCHEMES:
             yield SettingsFault(
-                "VIGIE_CHAT_SCHEMES", f"{scheme}: reaches this machine, never a person"
+                "VIGIE_CHAT_SCHEMES", f"{scheme} : atteint cette machine, jamais une personne"
             )
         elif scheme not in spoken:
-            yield SettingsFault("VIGIE_CHAT_SCHEMES", f"{scheme}: apprise knows no such service")
+            yield SettingsFault(
+                "VIGIE_CHAT_SCHEMES", f"{scheme} : apprise ne connaît pas ce service"
+            )
         elif scheme in _SCHEMES_WITHOUT_TLS:
             yield SettingsFault(
                 "VIGIE_CHAT_SCHEMES",
-                f"{scheme}: no TLS, use {_SCHEMES_WITHOUT_TLS[scheme]}",
+                f"{scheme} : sans TLS, utilisez {_SCHEMES_WITHOUT_TLS[scheme]}",
                 error=False,
             )
 

@@ -104,7 +104,7 @@ def _read_file(path: Path, national: DeliverySettings, types: tuple[ChannelType,
     faults = []
     if is_public:
         faults.append(
-            SettingsFault(path.name, "every user of the machine can read it", error=False)
+            SettingsFault(path.name, "chaque utilisateur de la machine peut le lire", error=False)
         )
     values, wrong = _parse(path.name, text, frozenset().union(*(t.fields for t in types)))
     channels = []
@@ -125,18 +125,22 @@ def _parse(
             continue
         entry = _LINE.fullmatch(line.strip())
         if entry is None:
-            faults.append(SettingsFault(file, f"line {number} is not NAME=value"))
+            faults.append(
+                SettingsFault(file, f"la ligne {number} n’est pas de la forme NOM=valeur")
+            )
             continue
         name, value = entry["name"].removeprefix(PREFIX).lower(), entry["value"].strip()
         if not entry["name"].startswith(PREFIX) or name not in fields:
             faults.append(
-                SettingsFault(file, f"line {number}: {entry['name']} is no setting of a channel")
+                SettingsFault(
+                    file, f"ligne {number} : {entry['name']} n’est pas un réglage d’un canal"
+                )
             )
         elif name in values:
-            faults.append(SettingsFault(file, f"line {number}: {entry['name']} stands twice"))
+            faults.append(SettingsFault(file, f"ligne {number} : {entry['name']} figure deux fois"))
         elif value[:1] in ("'", '"') and value[:1] == value[-1:]:
             faults.append(
-                SettingsFault(file, f"line {number}: write {entry['name']} without quotes")
+                SettingsFault(file, f"ligne {number} : écrivez {entry['name']} sans guillemets")
             )
         else:
             values[name] = value
@@ -169,8 +173,8 @@ def _read_channel(
 def _describe(error: Exception) -> str:
     """Return the reason without the content of the file."""
     if isinstance(error, OSError):
-        return f"cannot be read: {error.strerror}"
-    return "is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
+        return f"illisible : {error.strerror}"
+    return "n’est pas en UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
 
 
 @dataclass(frozen=True)

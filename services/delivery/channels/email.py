@@ -91,7 +91,7 @@ def lint(settings: EmailSettings) -> Iterator[SettingsFault]:
         return
     if "@" not in settings.mail_from:
         yield SettingsFault(
-            "VIGIE_MAIL_FROM", "the sender address is missing: VIGIE_SMTP_URL needs VIGIE_MAIL_FROM"
+            "VIGIE_MAIL_FROM", "adresse d’expéditeur absente : VIGIE_SMTP_URL exige VIGIE_MAIL_FROM"
         )
     if (
         settings.mail_bounces
@@ -99,19 +99,19 @@ def lint(settings: EmailSettings) -> Iterator[SettingsFault]:
     ):
         yield SettingsFault(
             "VIGIE_MAIL_BOUNCES",
-            "another domain than VIGIE_MAIL_FROM: receivers that check SPF and DMARC may refuse it",
+            "autre domaine que VIGIE_MAIL_FROM : SPF et DMARC peuvent le faire refuser",
             error=False,
         )
     if url.scheme == "smtp" and url.hostname not in ("localhost", "127.0.0.1", "::1"):
         yield SettingsFault(
             "VIGIE_SMTP_URL",
-            "TLS only when the relay offers it: use smtp+starttls:// or smtps://",
+            "TLS seulement si le relais le propose : utilisez smtp+starttls:// ou smtps://",
             error=False,
         )
     if url.username and url.scheme == "smtp":
         yield SettingsFault(
             "VIGIE_SMTP_URL",
-            "a password may travel in the clear: use smtp+starttls:// or smtps://",
+            "le mot de passe peut circuler en clair : utilisez smtp+starttls:// ou smtps://",
             error=False,
         )
 

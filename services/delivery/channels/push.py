@@ -61,14 +61,16 @@ def lint(settings: PushSettings, public_url: str = "") -> Iterator[SettingsFault
     if scheme not in ("mailto", "https") or not rest:
         yield SettingsFault(
             "VIGIE_PUSH_CONTACT",
-            "must be mailto:… or https://…: push services refuse who gives no address",
+            "doit être mailto:… ou https://… : les services push refusent un envoi sans adresse",
         )
     if not settings.push_services:
-        yield SettingsFault("VIGIE_PUSH_SERVICES", "names no host: nothing could be sent")
+        yield SettingsFault(
+            "VIGIE_PUSH_SERVICES", "ne nomme aucun hôte : rien ne pourrait être envoyé"
+        )
     parts = urlsplit(public_url)
     if parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
         yield SettingsFault(
-            "VIGIE_PUBLIC_URL", "browsers subscribe on https:// pages only", error=False
+            "VIGIE_PUBLIC_URL", "un navigateur ne s’abonne que sur une page https://", error=False
         )
 
 

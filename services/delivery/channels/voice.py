@@ -72,22 +72,25 @@ def lint(settings: VoiceSettings) -> Iterator[SettingsFault]:
         return
     if url.scheme == "http" and url.hostname not in ("localhost", "127.0.0.1", "::1"):
         yield SettingsFault(
-            "VIGIE_VOICE_URL", "plain HTTP carries numbers and texts in the clear: use https://"
+            "VIGIE_VOICE_URL", "en HTTP, numéros et textes circulent en clair : utilisez https://"
         )
     if not settings.voice_token.get_secret_value():
         yield SettingsFault(
-            "VIGIE_VOICE_TOKEN", "no token: the gateway would have to trust anybody"
+            "VIGIE_VOICE_TOKEN",
+            "jeton absent : la passerelle devrait faire confiance à n’importe qui",
         )
     elif settings.voice_provider != "gateway" and not _is_name_and_secret(settings):
-        yield SettingsFault("VIGIE_VOICE_TOKEN", "must be NAME:SECRET for this provider")
+        yield SettingsFault(
+            "VIGIE_VOICE_TOKEN", "doit être de la forme NAME:SECRET pour cet opérateur"
+        )
     ending = _ENDINGS.get(settings.voice_provider, "")
     if not url.path.rstrip("/").endswith(ending):
-        yield SettingsFault("VIGIE_VOICE_URL", f"ends with {ending} for this provider")
+        yield SettingsFault("VIGIE_VOICE_URL", f"se termine par {ending} pour cet opérateur")
     if not is_e164_number(settings.voice_caller):
         yield SettingsFault(
             "VIGIE_VOICE_CALLER",
-            "must be a number like +33140000000: "
-            "people recognise it, and phones let it pass at night",
+            "doit être un numéro comme +33140000000 : "
+            "on le reconnaît, et les téléphones le laissent passer la nuit",
         )
 
 

@@ -52,7 +52,7 @@ def lint(settings: WebhookSettings) -> Iterator[SettingsFault]:
     if secret and not secret.startswith("whsec_"):
         yield SettingsFault(
             "VIGIE_WEBHOOK_SECRET",
-            "write it as whsec_…: receivers' libraries look for the prefix",
+            "écrivez-le whsec_… : les bibliothèques des destinataires attendent ce préfixe",
             error=False,
         )
 

@@ -143,7 +143,7 @@ def shorten_cuts(cuts: Mapping[str, Cut], tails: Mapping[str, deque[TailRecord]]
                 continue
             if first is tail[0] and len(tail) == tail.maxlen:
                 raise TooBusy(
-                    f"{log_topic(service)} moves too fast to be cut: try again in a quieter moment"
+                    f"{log_topic(service)} avance trop vite : réessayez à un moment plus calme"
                 )
             valid_cuts[service] = Cut(first.offset, first.before)
             has_changed = True
@@ -186,10 +186,10 @@ async def back_up(
     """
     data = settings.data
     if not (data.secrets / "master.key").exists():
-        raise BackupRefused(f"{data.root} holds no installation of Vigie")
+        raise BackupRefused(f"{data.root} ne contient pas d’installation de Vigie")
     if data.restoring.exists():
         raise BackupRefused(
-            f"{data.root} holds half of one: a restore into it did not come to its end"
+            f"{data.root} est incomplet : une restauration n’y est pas allée à son terme"
         )
     with open_atomic_file(file, 0o600) as target:
         manifest = await _write(settings, ContentsWriter(SealedWriter(target, secret)), say)
@@ -262,8 +262,8 @@ async def _wait_for_keys(settings: Settings) -> None:
     while (next_offset := read_next_offset(settings.data)) < end:
         if time.monotonic() >= give_up:
             raise BackupRefused(
-                f"the keys of the other machines have not arrived here ({next_offset} of {end} records "
-                "of the topic keyring): start Vigie on this machine, or back up on another one"
+                f"les clés des autres machines ne sont pas arrivées ici ({next_offset} sur {end} dans "
+                "keyring) : démarrez Vigie sur cette machine, ou sauvegardez depuis une autre"
             )
         await asyncio.sleep(POLL_S)
 
@@ -281,8 +281,8 @@ async def _write_log(
     begin = (await reader.bounds(topic, [partition]))[partition][0]
     if begin:
         raise BackupRefused(
-            f"partition {partition} of {topic} begins at {begin}: its beginning is gone, it cannot "
-            "be put back whole"
+            f"la partition {partition} de {topic} commence à {begin} : son début est perdu, elle ne "
+            "pourrait pas être restaurée en entier"
         )
     at = Position()
     out.begin(BackupSection(topic, partition))

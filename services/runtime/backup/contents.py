@@ -215,7 +215,7 @@ def read_contents(
 def _read_entry(reader: SealedReader) -> tuple[bytes, bytes]:
     kind, length = _ENTRY.unpack(reader.read(_ENTRY.size))
     if kind not in b"SRBMG" or length > _MAX_ENTRY_BYTES:
-        raise SealedInvalid("made by a program that this one does not understand")
+        raise SealedInvalid("écrit par une version que celle-ci ne comprend pas")
     return kind, reader.read(length)
 
 
@@ -223,14 +223,14 @@ def _parse_section(content: bytes) -> BackupSection:
     try:
         return BackupSection(**orjson.loads(content))
     except (ValueError, TypeError) as error:
-        raise SealedInvalid("made by a program that this one does not understand") from error
+        raise SealedInvalid("écrit par une version que celle-ci ne comprend pas") from error
 
 
 def _parse_record(content: bytes) -> BackupRecord:
     try:
         return BackupRecord.load(content)
     except (struct.error, UnicodeDecodeError) as error:
-        raise SealedInvalid(f"holds a record that cannot be read ({error})") from error
+        raise SealedInvalid(f"contient un enregistrement illisible ({error})") from error
 
 
 def _verify_end(
@@ -241,19 +241,19 @@ def _verify_end(
     manifest = orjson.loads(raw)
     if manifest.get("format") != FORMAT:
         raise SealedInvalid(
-            f"its format is {manifest.get('format')!r}, this program reads {FORMAT}"
+            f"son format est {manifest.get('format')!r}, cette version lit {FORMAT}"
         )
     try:
         key = PublicKey.load(signature[64:])
     except SigningKeyInvalid as error:
-        raise SealedInvalid(f"signed with a key that cannot be read ({error})") from error
+        raise SealedInvalid(f"signé avec une clé illisible ({error})") from error
     if not key.verify_signature(raw, signature[:64]):
-        raise SealedInvalid("not signed by the key that it names")
+        raise SealedInvalid("n’est pas signé par la clé qu’il nomme")
     if manifest["sections"] != sections:
         wrong = sorted(
             n
             for n in {*sections, *manifest["sections"]}
             if sections.get(n) != manifest["sections"].get(n)
         )
-        raise SealedInvalid(f"not what its manifest says: {', '.join(wrong[:3])}")
+        raise SealedInvalid(f"ne correspond pas à son manifeste : {', '.join(wrong[:3])}")
     return VerifiedEnd(manifest, key)

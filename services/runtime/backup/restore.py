@@ -72,14 +72,14 @@ def verify_backup(file: Path, secret: bytes) -> VerifiedEnd:
                     or item.partition >= TOPICS_BY_NAME[item.topic].partitions
                 ):
                     raise SealedInvalid(
-                        f"made by a newer version of Vigie: this one knows no {item.name}"
+                        f"écrit par une version plus récente de Vigie : celle-ci ignore {item.name}"
                     )
             elif isinstance(item, BackupRecord) and section.topic in logs:
                 at = heads.get(section.name, Position())
                 heads[section.name], _ = advance_position(
                     at, item.offset, item.value or b"", ANY_LOGIC
                 )
-    raise SealedInvalid("cut off: its end is missing")
+    raise SealedInvalid("tronqué : la fin manque")
 
 
 def _verify_heads(end: VerifiedEnd, heads: dict[str, Position]) -> None:
@@ -88,7 +88,7 @@ def _verify_heads(end: VerifiedEnd, heads: dict[str, Position]) -> None:
         at = heads.get(name, Position())
         if (at.history, at.seq, at.hash) != (about["history"], about["seq"], about["head"]):
             raise SealedInvalid(
-                f"not what its manifest says: {name} ends at {at.seq}, not at {about['seq']}"
+                f"ne correspond pas à son manifeste : {name} finit à {at.seq}, non à {about['seq']}"
             )
 
 
@@ -105,7 +105,8 @@ def check_restore(data: DataDir, file: Path, secret: bytes) -> VerifiedEnd:
         and max(about["logic"] for about in end.manifest["logs"]) > NEWEST_LOGIC
     ):
         raise RestoreRefused(
-            f"the backup was made by a newer version of Vigie: this one knows logic {NEWEST_LOGIC}"
+            "la sauvegarde vient d’une version plus récente de Vigie : celle-ci connaît la logique "
+            f"{NEWEST_LOGIC}"
         )
     return end
 
@@ -138,8 +139,8 @@ def _refuse_used_directory(data: DataDir) -> None:
     for used in (data.secrets / "master.key", data.root / "intake", data.root / "vault"):
         if used.exists():
             raise RestoreRefused(
-                f"{data.root} is in use ({used.relative_to(data.root)} is there): a backup goes "
-                "onto an empty installation alone"
+                f"{data.root} sert déjà ({used.relative_to(data.root)} existe) : une sauvegarde ne se "
+                "restaure que sur une installation vide"
             )
 
 
@@ -149,8 +150,8 @@ async def _refuse_records(kafka: str, topics: Iterable[str]) -> None:
             bounds = await reader.bounds(name, range(TOPICS_BY_NAME[name].partitions))
             if any(end > 0 for _, end in bounds.values()):
                 raise RestoreRefused(
-                    f"topic {name} on {kafka} holds records: a backup goes onto an empty broker "
-                    "alone"
+                    f"le topic {name} de {kafka} n’est pas vide : une sauvegarde ne se restaure que "
+                    "sur un courtier vide"
                 )
 
 
@@ -225,7 +226,7 @@ async def _open_sender(kafka: str) -> AsyncIterator[Callable[[BackupSection, Bac
 def _create_file(data: DataDir, name: str) -> IO[bytes]:
     path = data.root / name
     if Path(name).is_absolute() or ".." in Path(name).parts:
-        raise SealedInvalid(f"holds a file outside the data directory ({name})")
+        raise SealedInvalid(f"contient un fichier hors du dossier de données ({name})")
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
 
@@ -254,8 +255,8 @@ async def _check_arrival(kafka: str, manifest: dict[str, Any]) -> None:
             wrong = [p for p, count in counts.items() if bounds[p][1] != count]
             if wrong and TOPICS_BY_NAME[topic].retention is not Retention.COMPACTED:
                 raise RestoreRefused(
-                    f"partition {wrong[0]} of {topic} does not hold what was sent: somebody else "
-                    f"writes to {kafka}"
+                    f"la partition {wrong[0]} de {topic} ne contient pas ce qui a été envoyé : un autre "
+                    f"programme écrit sur {kafka}"
                 )
 
 

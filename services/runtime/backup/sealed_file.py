@@ -41,7 +41,7 @@ class SecretTooShort(ValueError):
 
 def _derive_key(secret: bytes, salt: bytes) -> bytes:
     if len(secret) < MIN_SECRET_CHARS:
-        raise SecretTooShort(f"the key of a backup needs {MIN_SECRET_CHARS} characters at least")
+        raise SecretTooShort(f"la clé d’une sauvegarde a {MIN_SECRET_CHARS} caractères au moins")
     return hash_secret_raw(
         secret, salt, time_cost=3, memory_cost=64 << 10, parallelism=1, hash_len=32, type=Type.ID
     )
@@ -95,17 +95,17 @@ class SealedReader:
         if not head.startswith(MAGIC):
             other = head.startswith(MAGIC[: MAGIC.rindex(b"-") + 1])
             raise SealedInvalid(
-                "made by another version of Vigie, in a form that this one does not know"
+                "écrit par une autre version de Vigie, dans une forme inconnue de celle-ci"
                 if other
-                else "no backup of Vigie"
+                else "n’est pas une sauvegarde de Vigie"
             )
         if len(head) < _HEAD_BYTES:
-            raise SealedInvalid("cut off: it ends in its head")
+            raise SealedInvalid("tronqué : il s’arrête dans son en-tête")
         salt = head[len(MAGIC) :][:_SALT]
         self._prefix = head[len(MAGIC) + _SALT :][:_PREFIX]
         key = _derive_key(secret, salt)
         if not compare_digest(head[-_CHECK:], _compute_check(key, salt, self._prefix)):
-            raise SealedInvalid("sealed with another key")
+            raise SealedInvalid("chiffré avec une autre clé")
         self._frames = self._read_frames(file, AESGCM(key), head)
         self._buffer = bytearray()
 
@@ -114,7 +114,7 @@ class SealedReader:
         while len(self._buffer) < count:
             plain = next(self._frames, None)
             if plain is None:
-                raise SealedInvalid("damaged: its content ends early")
+                raise SealedInvalid("endommagé : le contenu s’arrête trop tôt")
             self._buffer += plain
         octets = bytes(self._buffer[:count])
         del self._buffer[:count]
@@ -123,7 +123,7 @@ class SealedReader:
     def close(self) -> None:
         """Check that nothing follows. Raises SealedInvalid."""
         if self._buffer or next(self._frames, b""):
-            raise SealedInvalid("damaged: something follows its end")
+            raise SealedInvalid("endommagé : quelque chose suit la fin")
 
     def _read_frames(self, file: IO[bytes], aead: AESGCM, head: bytes) -> Iterator[bytes]:
         number, is_end = 0, False
@@ -132,15 +132,15 @@ class SealedReader:
             if is_end or (
                 len(raw) == _FRAME_LENGTH.size and not _TAG <= length <= _MAX_SEALED_BYTES
             ):
-                raise SealedInvalid(f"changed after byte {file.tell()}")
+                raise SealedInvalid(f"modifié après l’octet {file.tell()}")
             ciphertext = file.read(length)
             if len(raw) < _FRAME_LENGTH.size or len(ciphertext) < length:
-                raise SealedInvalid("cut off: its end is missing")
+                raise SealedInvalid("tronqué : la fin manque")
             content, is_end = self._one(aead, head, number, ciphertext)
             number += 1
             yield zlib.decompress(content)
         if not is_end:
-            raise SealedInvalid("cut off: its end is missing")
+            raise SealedInvalid("tronqué : la fin manque")
 
     def _one(self, aead: AESGCM, head: bytes, number: int, ciphertext: bytes) -> tuple[bytes, bool]:
         for last in (False, True):
@@ -150,4 +150,4 @@ class SealedReader:
                 ), last
             except InvalidTag:
                 continue
-        raise SealedInvalid(f"changed in part {number + 1}")
+        raise SealedInvalid(f"modifié dans la partie {number + 1}")

@@ -122,7 +122,7 @@ def test_a_backup_of_a_running_system_is_the_same_system_on_an_empty_machine(
 
     used = vigie.cli("restore", str(file))
     assert (used.returncode, used.stderr.count("\n")) == (1, 1)
-    assert "is in use" in used.stderr
+    assert "sert déjà" in used.stderr
 
     empty = RunningVigie(tmp_path / "empty", VIGIE_BACKUP_KEY=SECRET)
     give_password(tmp_path / "empty" / "data" / "secrets")
@@ -130,7 +130,7 @@ def test_a_backup_of_a_running_system_is_the_same_system_on_an_empty_machine(
     raw = bytearray(file.read_bytes())
     raw[len(raw) // 2] ^= 1
     changed.write_bytes(raw)
-    for wrong, says in ((changed, "changed in part"), (_cut(file, tmp_path), "cut off")):
+    for wrong, says in ((changed, "modifié dans la partie"), (_cut(file, tmp_path), "tronqué")):
         refused = empty.cli("restore", str(wrong))
         assert refused.returncode == 1
         assert says in refused.stderr, refused.stderr

@@ -21,12 +21,14 @@ def test_channels_are_shown_with_their_promises_and_faults(monkeypatch: pytest.M
     assert [f["variable"] for f in rows["sms"]["faults"]] == ["VIGIE_SMS_SENDER"]
     assert (rows["sms"]["configured"], rows["voice"]["configured"]) == (True, False)
     assert rows["voice"]["doubt"] == "at_most_once"
+    assert rows["sms"]["faults"][0]["what"].startswith("doit être un numéro")
     assert "secret" not in json_invocation.output
 
     monkeypatch.setenv("VIGIE_SMS_SENDER", "38000")
     text_invocation = CliRunner().invoke(app, ["channels"])
     assert text_invocation.exit_code == 0
-    assert "at most once" in text_invocation.output
+    for word in ("canal", "configuré", "non configuré", "une fois au plus", "au moins une fois"):
+        assert word in text_invocation.output
 
 
 def test_an_address_that_cannot_be_is_named_by_its_variable(

@@ -332,7 +332,7 @@ def test_a_command_never_creates_an_installation(
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(app, command)
     assert done.exit_code == 1
-    assert "no installation of Vigie" in done.output
+    assert "pas d’installation de Vigie" in done.output
     assert list(tmp_path.iterdir()) == []
 
 

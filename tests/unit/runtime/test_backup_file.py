@@ -87,9 +87,9 @@ def test_a_backup_restores_its_content(plain: bytes, whole: bytes) -> None:
 
 
 def test_a_wrong_key_differs_from_a_changed_file(plain: bytes, whole: bytes) -> None:
-    with pytest.raises(SealedInvalid, match="sealed with another key"):
+    with pytest.raises(SealedInvalid, match="chiffré avec une autre clé"):
         opened(whole, len(plain), b"incorrect horse battery")
-    with pytest.raises(SealedInvalid, match="no backup of Vigie"):
+    with pytest.raises(SealedInvalid, match="pas une sauvegarde de Vigie"):
         opened(b"PK\x03\x04" + whole, len(plain))
 
 
@@ -108,7 +108,7 @@ def test_a_file_that_was_cut_off_does_not_open(plain: bytes, whole: bytes, end: 
         "in a frame": len(whole) - 1,
         "between frames": first,
     }[end]
-    with pytest.raises(SealedInvalid, match="cut off"):
+    with pytest.raises(SealedInvalid, match="tronqué"):
         opened(whole[:cut], len(plain))
 
 
@@ -118,7 +118,7 @@ def test_exchanged_and_added_frames_do_not_open(plain: bytes, whole: bytes) -> N
     second = first + 4 + int.from_bytes(whole[first : first + 4], "big")
     exchanged = whole[:head] + whole[first:second] + whole[head:first] + whole[second:]
     for raw in (exchanged, whole + whole[head:first], whole[:head] + whole[first:]):
-        with pytest.raises(SealedInvalid, match="changed"):
+        with pytest.raises(SealedInvalid, match="modifié"):
             opened(raw, len(plain))
 
 
@@ -179,7 +179,7 @@ def test_records_and_files_come_back_as_they_were_and_the_manifest_is_signed(
 
 def test_an_unsigned_manifest_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SigningKey, "sign", lambda _self, _content: b"\0" * 64)
-    with pytest.raises(SealedInvalid, match="not signed"):
+    with pytest.raises(SealedInvalid, match="pas signé"):
         list(read_contents(SealedReader(io.BytesIO(written(tmp_path)), SECRET)))
 
 
@@ -230,15 +230,15 @@ def entry(kind: bytes, content: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b'{"topic":"alerts.log","partition":0,"packed":1}', "this one does not understand"),
-        (b"{", "this one does not understand"),
+        (b'{"topic":"alerts.log","partition":0,"packed":1}', "celle-ci ne comprend pas"),
+        (b"{", "celle-ci ne comprend pas"),
         (
             b'{"topic":"alerts.log","partition":800}',
-            "newer version of Vigie: this one knows no alerts.log/800",
+            "version plus récente de Vigie : celle-ci ignore alerts.log/800",
         ),
         (
             b'{"topic":"drones.log","partition":0}',
-            "newer version of Vigie: this one knows no drones.log/0",
+            "version plus récente de Vigie : celle-ci ignore drones.log/0",
         ),
     ],
 )
@@ -254,7 +254,7 @@ def test_a_file_of_a_newer_version_differs_from_a_damaged_one(
 def test_a_head_of_another_version_differs_from_a_damaged_one(tmp_path: Path) -> None:
     file = tmp_path / "x.backup"
     file.write_bytes(b"VIGIE-BACKUP-2\n" + bytes(100))
-    with pytest.raises(SealedInvalid, match="another version of Vigie"):
+    with pytest.raises(SealedInvalid, match="autre version de Vigie"):
         verify_backup(file, SECRET)
 
 
@@ -266,7 +266,7 @@ def test_a_wrong_key_leaves_the_new_directory_as_it_was(
     file.write_bytes(written(tmp_path))
     monkeypatch.setenv("VIGIE_BACKUP_KEY", "incorrect horse battery")
     done = CliRunner().invoke(app, ["restore", str(file), "--data", str(tmp_path / "new")])
-    assert (done.exit_code, done.output) == (1, f"{file}: sealed with another key\n")
+    assert (done.exit_code, done.output) == (1, f"{file} : chiffré avec une autre clé\n")
     assert not (tmp_path / "new").exists()
 
 
@@ -400,5 +400,5 @@ def test_a_full_disk_is_named_with_the_file(
     done = CliRunner().invoke(app, ["backup", str(tmp_path / "x.backup")])
     assert (done.exit_code, done.output) == (
         1,
-        f"{tmp_path / 'x.backup'}: No space left on device\n",
+        f"{tmp_path / 'x.backup'} : No space left on device\n",
     )

@@ -53,8 +53,8 @@ def parse_origin(text: str) -> SmsOrigin:
     if _NAME.fullmatch(text):
         return SmsOrigin(text, "name")
     raise OriginInvalid(
-        "must be a number like +33700000000, a short code of 5 digits, "
-        "or a name of 3 to 11 letters and digits, unaccented"
+        "doit être un numéro comme +33700000000, un numéro court de 5 chiffres, "
+        "ou un nom de 3 à 11 lettres et chiffres, sans accent"
     )
 
 

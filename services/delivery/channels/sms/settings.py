@@ -104,29 +104,34 @@ def lint(settings: SmsSettings) -> Iterator[SettingsFault]:
         if not sender.answerable:
             yield SettingsFault(
                 "VIGIE_SMS_SENDER",
-                "nobody can answer a name by SMS: people answer by the link only",
+                "personne ne répond par SMS à un nom : on ne répond que par le lien",
                 error=False,
             )
     if url.scheme == "http" and url.hostname not in ("localhost", "127.0.0.1", "::1"):
         yield SettingsFault(
-            "VIGIE_SMS_URL", "plain HTTP carries numbers and texts in the clear: use https://"
+            "VIGIE_SMS_URL", "en HTTP, numéros et textes circulent en clair : utilisez https://"
         )
     if url.scheme == "smpp" and url.hostname not in ("localhost", "127.0.0.1", "::1"):
         yield SettingsFault(
             "VIGIE_SMS_URL",
-            "SMPP without TLS: use smpps://, or a tunnel to the provider",
+            "SMPP sans TLS : utilisez smpps://, ou un tunnel vers l’opérateur",
             error=False,
         )
     if (smsc := settings.smsc()) is not None:
         if not smsc.system_id:
-            yield SettingsFault("VIGIE_SMS_URL", "no system_id: smpp://system_id:password@host")
+            yield SettingsFault(
+                "VIGIE_SMS_URL", "system_id absent : smpp://system_id:password@host"
+            )
         if len(smsc.system_id) > 15 or len(smsc.password) > 8:
             yield SettingsFault(
                 "VIGIE_SMS_URL",
-                "SMPP 3.4 carries a system_id of 15 and a password of 8 characters at most",
+                "SMPP 3.4 admet 15 caractères au plus pour system_id et 8 pour le mot de passe",
             )
     elif not (token := settings.sms_token.get_secret_value()):
-        yield SettingsFault("VIGIE_SMS_TOKEN", "no token: the gateway would have to trust anybody")
+        yield SettingsFault(
+            "VIGIE_SMS_TOKEN",
+            "jeton absent : la passerelle devrait faire confiance à n’importe qui",
+        )
     else:
         provider = settings.find_provider()
         if provider is SmsProvider.OCTOPUSH:
@@ -137,19 +142,21 @@ def lint(settings: SmsSettings) -> Iterator[SettingsFault]:
 def _lint_octopush(settings: SmsSettings, token: str) -> Iterator[SettingsFault]:
     """Report errors and surprises about an account of Octopush."""
     if OctopushKeys.read(token) is None:
-        yield SettingsFault("VIGIE_SMS_TOKEN", "Octopush takes login and key as login:key")
+        yield SettingsFault(
+            "VIGIE_SMS_TOKEN", "Octopush attend identifiant et clé sous la forme login:key"
+        )
     try:
         sender: SmsOrigin = parse_origin(settings.sms_sender)
     except OriginInvalid:
         return
     if not sender.answerable and not sender.text.isalnum():
         yield SettingsFault(
-            "VIGIE_SMS_SENDER", "Octopush takes letters and digits only, 3 to 11 of them"
+            "VIGIE_SMS_SENDER", "Octopush n’admet que des lettres et des chiffres, de 3 à 11"
         )
     if sender.answerable:
         yield SettingsFault(
             "VIGIE_SMS_SENDER",
-            "Octopush chooses the number that people answer; this one is not shown",
+            "Octopush choisit le numéro de réponse ; celui-ci n’est pas affiché",
             error=False,
         )
 
@@ -159,19 +166,19 @@ def _lint_receipts(settings: SmsSettings, provider: SmsProvider) -> Iterator[Set
     receipt_mode, ovh = settings.sms_receipts, provider is SmsProvider.OVH
     if ovh and receipt_mode == "callback":
         yield SettingsFault(
-            "VIGIE_SMS_RECEIPTS", "OVH takes no address for receipts in a job: use poll or none"
+            "VIGIE_SMS_RECEIPTS", "OVH n’envoie pas d’accusés à une adresse : utilisez poll ou none"
         )
     if not ovh and receipt_mode == "poll":
         yield SettingsFault(
             "VIGIE_SMS_RECEIPTS",
-            "only OVH is asked for receipts, with keys as application:secret:consumer",
+            "poll n’existe qu’avec OVH, et des clés sous la forme application:secret:consumer",
         )
     if ovh and not urlsplit(settings.sms_url.get_secret_value()).path.endswith(JOBS_PATH):
-        yield SettingsFault("VIGIE_SMS_URL", "the address of OVH ends with /sms/<service>/jobs")
+        yield SettingsFault("VIGIE_SMS_URL", "l’adresse d’OVH se termine par /sms/<service>/jobs")
     if receipt_mode == "none" or (provider in WITHOUT_RECEIPTS and not receipt_mode):
         yield SettingsFault(
             "VIGIE_SMS_RECEIPTS",
-            "no receipts: an SMS that the provider took counts as sent, "
-            "nobody learns whether it arrived",
+            "sans accusés, un SMS accepté par l’opérateur compte comme envoyé : "
+            "personne ne sait s’il est arrivé",
             error=False,
         )

@@ -161,5 +161,5 @@ def test_the_command_shows_realms_and_fails_for_a_fault(
     ]
     assert "secret$93#" not in command_result.output
     text = CliRunner().invoke(app, ["channels"]).output
-    assert "93 sms: own settings" in text
-    assert "94 sms: faulty, stays national" in text
+    assert "93 sms : réglages propres" in text
+    assert "94 sms : en défaut, reste national" in text

@@ -250,6 +250,6 @@ def test_settings_are_checked_for_each_provider(
 ) -> None:
     findings = list(lint(make_settings(f"https://sms.example.org{path}", token, sender, **more)))
     variable_errors = [
-        (one.variable, one.error) for one in findings if "answer a name" not in one.what
+        (one.variable, one.error) for one in findings if "répond par SMS à un nom" not in one.what
     ]
     assert variable_errors == faults
