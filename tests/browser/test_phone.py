@@ -439,6 +439,54 @@ def test_a_photo_completes_an_action_card_and_costs_stand_beside_it(
     assert costs.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+def test_a_mistaken_report_is_withdrawn_in_its_own_realm_alone(
+    vigie: RunningVigie, own_realm: str, visitor: Accounts
+) -> None:
+    """The same account reports the same mistake twice: live and in an exercise (D3)."""
+    page = visitor("site_manager", sites=("cul-06",)).page(**PHONE)
+    live, realms = "92", ("92", own_realm)
+
+    def causes_of(realm: str) -> list[str]:
+        site = vigie.get(f"/api/v1/sites/cul-06?realm={realm}")
+        return [cause["type"] for cause in site["causes"]]
+
+    def withdraw(realm: str) -> None:
+        page.goto(f"/mes-sites?realm={realm}")
+        page.get_by_role("link", name=re.compile("^Voir")).click()
+        page.locator("summary", has_text="Ce signalement est une erreur").click()
+        page.get_by_label("Raison").fill("Mauvais site.")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        button = page.get_by_role("button", name="Annuler ce signalement")
+        assert (button.bounding_box() or {})["height"] >= 44
+        button.click()
+        expect(page.locator("#said-withdrawal")).to_have_text(
+            "Signalement annulé ; la cellule le voit."
+        )
+        expect(page.locator("#said-withdrawal")).to_be_in_viewport()
+        expect(page.locator("#head")).to_contain_text("annulé par sa source")
+        expect(button).to_have_count(0)
+        until(lambda: causes_of(realm) == [])
+        page.goto(f"/mes-sites?realm={realm}")
+        expect(page.locator("#mine")).to_contain_text(re.compile(r"en charge|annulé"))
+
+    for realm in realms:
+        page.goto(f"/signaler?realm={realm}&site=cul-06")
+        expect(page.locator("#send")).to_be_enabled()
+        fill(page, page.get_by_label("1. Site").input_value())
+        page.get_by_role("button", name="Envoyer", exact=True).click()
+        expect(page.locator("#said")).to_contain_text("Reçu à")
+        until(lambda realm=realm: causes_of(realm) == ["outage_power"])
+    withdraw(own_realm)
+    assert causes_of(live) == ["outage_power"]
+    incidents = vigie.get(f"/api/v1/incidents?realm={live}&site=cul-06")["items"]
+    withdraw(live)
+    for incident in incidents:
+        decide(vigie, f"incidents/{incident['id']}/resolve", live, reason="Erreur.")
+    until(
+        lambda: vigie.get(f"/api/v1/incidents?realm={live}&site=cul-06&status=open")["items"] == []
+    )
+
+
 def test_an_unknown_site_is_asked_for_again_in_plain_text(place: str, visitor: Accounts) -> None:
     page = visitor("site_manager").page(f"/signaler?realm={place}", **PHONE)
     fill(page, "nulle part")
