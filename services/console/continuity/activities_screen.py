@@ -342,7 +342,7 @@ async def build_activities_page(x: ScreenData) -> dict[str, Any]:
         "decides": w.name_role(STRATEGY_ROLE, None, x.names, x._),
         "plan_of": {plan.pole: plan.id for plan in x.reference.plans.values() if plan.pole},
         "may_propose": activity is not None and may_propose_record(x.shell, activity.pole),
-        "may_add": may_propose_new_record(x.shell),
+        "may_add": may_propose_new_record(x.shell, RecordKind.ACTIVITY),
         "new_activity": build_new_form_address(RecordKind.ACTIVITY),
         "edit_activity": build_form_address(RecordKind.ACTIVITY, activity.id) if activity else "",
         "states": GRAVEST_FIRST,

@@ -309,7 +309,7 @@ async def build_duty_page(x: ScreenData) -> dict[str, Any]:
         "after": (monday + timedelta(days=7)).isoformat(),
         "this_week": monday == today,
         "may_plan": x.shell.reader.may(Permission.ROTA_WRITE) and x.shell.moment is None,
-        "may_propose": may_propose_new_record(x.shell),
+        "may_propose": may_propose_new_record(x.shell, _ROTATIONS),
         "edit_of": partial(_find_form, frozenset(list_records(x.reference.sections, _POSTS))),
         "rotations": [
             (name_record(x.names, _ROTATIONS, id, x._), build_form_address(_ROTATIONS, id))

@@ -12,7 +12,7 @@ from services.console.reference.record_names import (
     find_list_address,
     find_record_address,
 )
-from services.console.reference.record_rights import may_propose_new_record
+from services.console.reference.record_rights import limit_new_record, may_propose_new_record
 from services.console.reference.record_screen import (
     NO_EFFECT,
     SCHEDULE_KINDS,
@@ -47,21 +47,22 @@ async def build_new_record_page(x: ScreenData, kind: str) -> dict[str, Any]:
         form_values = {
             change.field: change.after for change in edit.fields if change.after is not None
         }
-    may_propose = may_propose_new_record(x.shell)
+    may_propose = may_propose_new_record(x.shell, form.kind)
+    fields = limit_new_record(x.shell, x.reference, form.kind, form.fields)
     return {
         "record": None,
         "title": x._(NEW_LABELS[form.kind]),
         "address": _find_return_address(form.kind, form_values),
         "here": build_new_form_address(form.kind),
         "action": f"/api/v1/reference/new-records/{form.kind}/proposals",
-        "fields": build_form_fields(form.kind, form.fields, form_values, x),
+        "fields": build_form_fields(form.kind, fields, form_values, x),
         "is_tried": any(f.is_ruled for part in RECORDS[form.kind] for f in part.fields),
         "is_schedule": form.kind in SCHEDULE_KINDS,
         "effect": await _build_effect(x, form.kind, form_values) if may_propose else NO_EFFECT,
         "may_propose": may_propose,
         "may_withdraw": False,
         "staffing": None,
-        **await build_conditions(x, form.kind, form.fields, form_values),
+        **await build_conditions(x, form.kind, fields, form_values),
         **build_effect_names(x),
     }
 

@@ -13,6 +13,7 @@ from services.console.reference.record_names import (
     build_new_form_address,
     name_record_with_kind,
 )
+from services.console.reference.record_rights import may_propose_new_record
 from services.console.reference.record_screen import build_effect_names
 from services.console.reference.resources import Coverage
 from services.console.resources import ReferenceChange
@@ -48,6 +49,7 @@ async def build_reference_page(x: ScreenData) -> dict[str, Any]:
             for id in list_records(x.reference.sections, RecordKind.STEP)
         ],
         "may_propose": reader.may(Permission.REFERENCE_DECIDE) and x.shell.moment is None,
+        "may_add_step": may_propose_new_record(x.shell, RecordKind.STEP),
         **build_effect_names(x),
         "new_step": build_new_form_address(RecordKind.STEP),
         "author": lambda token: w.name_person(token, x.names, x._),

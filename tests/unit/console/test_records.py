@@ -230,6 +230,48 @@ async def test_the_form_of_an_activity_shows_its_limits_and_names_its_systems() 
     assert "Proposer une modification" in selected
 
 
+def _list_options(page: str, field: str) -> set[str]:
+    select = re.search(rf'<select[^>]*name="values.{field}".*?</select>', page, re.DOTALL)
+    assert select is not None, field
+    return set(re.findall(r'<option value="([^"]*)"', select[0]))
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "own", "foreign"),
+    [
+        ("activity", "pole", "education", "solidarites"),
+        ("card", "plan", "PCA-education", "PCA-solidarites"),
+        ("trigger", "plan", "PCA-education", "PT-CRUE"),
+        ("staffing", "activity", "EDU-01", "SOL-01"),
+        ("rotation", "scope", "education", "solidarites"),
+    ],
+)
+async def test_the_form_of_a_new_record_offers_a_director_the_own_pole_alone(
+    kind: str, field: str, own: str, foreign: str
+) -> None:
+    """The form offered all pôles, and the server refused the proposal."""
+    browser, _ = browsing(crisis())
+    path = f"/donnees/nouvelle-fiche/{kind}?realm={REALM}"
+    page = (await browser.get(path, role="director@pole:education")).text
+    options = _list_options(page, field)
+    assert own in options
+    assert not options & {foreign, ""}
+    everything = (await browser.get(path, role="coordinator")).text
+    assert foreign in _list_options(everything, field)
+
+
+@pytest.mark.parametrize("kind", ["contact", "step"])
+async def test_a_director_of_a_pole_is_offered_no_new_record_of_the_whole_territory(
+    kind: str,
+) -> None:
+    browser, _ = browsing(crisis())
+    path = f"/donnees/nouvelle-fiche/{kind}"
+    assert "Proposer cette fiche" in await shown(browser, path, role="coordinator")
+    assert "Proposer cette fiche" not in await shown(browser, path, role="director@pole:education")
+    page = await shown(browser, "/donnees", role="director@pole:education")
+    assert "Ajouter une étape" not in page
+
+
 async def test_the_page_of_the_reference_data_leads_to_each_step_of_an_escalation() -> None:
     browser, _ = browsing(crisis())
     assert "Escalade « N2, vague 1 »" in await shown(browser, "/donnees", role="coordinator")
