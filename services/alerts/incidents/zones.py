@@ -24,6 +24,7 @@ from services.alerts.reference.territory import (
 from services.alerts.reports.report_facts import (
     get_measure_name,
     get_site,
+    is_all_clear,
     is_confirmed,
     is_current,
     is_current_word,
@@ -247,51 +248,46 @@ def on_silence_due(draft: AlertsDecision, incident_id: str, due_at: Instant) -> 
     """Show the sites of a batch as unknown if they sent nothing since the incident's first fact.
 
     Planned works surprise no neighbour: they start the delay when they end too late. Rule D64.
-    Trouble that was an error hits nobody. Rule D3.
+    Trouble that was an error or is over hits nobody. Rules D3 and D18.
     """
     zone, incident = draft.state.zones[incident_id], draft.incident(incident_id)
     sites = zone.batches.get(due_at, ())
     draft.settle_deadline(SilenceDue(incident_id, due_at))
-    if incident.quiet == "maintenance" or _is_error(draft, incident):
+    if incident.quiet == "maintenance":
         return
-    affected_sites = (
-        _list_sites_under_orders(draft, incident) if incident.kind == "water" else sites
-    )
+    affected_sites = _list_affected_sites(draft, incident)
     for site in sites:
         if site in affected_sites and _is_silent(draft, site, incident.opened_at):
             _mark_unknown(draft, site, "D18", incident)
 
 
-def _is_error(draft: AlertsDecision, incident: IncidentRow) -> bool:
-    """Return whether all reports of trouble in an incident were withdrawn or denied.
+def _list_affected_sites(draft: AlertsDecision, incident: IncidentRow) -> frozenset[str]:
+    """Return the sites that the trouble of an incident hits still. Rule D18, silent sites.
 
-    An information is one if it gives the customers that are cut. Cuts and orders of water are
-    judged one by one.
+    Trouble holds while its cause is open, an order while its flag does, a cut of power until the
+    newest figure is 0, a flood by the present level of the river.
     """
-    return incident.kind != "water" and not any(
-        is_confirmed(r)
-        and is_current_word(r)
-        and (r.type not in SILENT_REPORT_TYPES or get_measure_name(r) == "customers_cut")
-        for r in draft.find_reports(draft.state.incident_reports.get(incident.id, ()))
-    )
-
-
-def _list_sites_under_orders(draft: AlertsDecision, incident: IncidentRow) -> frozenset[str]:
-    """Return the sites in the areas of the cuts, alerts and restrictions of water that hold still.
-
-    A cut holds while its cause is open, an order while its flag does. Rule D18, silent sites.
-    """
-    sites, territory = set[str](), draft.territory
+    sites = set[str]()
     for row in draft.find_reports(draft.state.incident_reports.get(incident.id, ())):
-        if not is_confirmed(row) or not is_current_word(row) or get_site(row) is not None:
+        if not (is_confirmed(row) and is_current_word(row) and _is_holding(draft, row, incident)):
             continue
-        is_cut = row.type not in SILENT_REPORT_TYPES and find_open_cause(draft, row) is not None
-        if is_cut or is_declared(draft, row):
-            communes = list_communes(row, territory)
-            sites.update(
-                row.sites or (s for c in communes for s in territory.by_commune.get(c, ()))
-            )
+        for family in SILENCE_KEY:  # a merged incident has reports of several families
+            _, hit_sites = _compute_growth(draft, row, incident, Zone(), family)
+            sites.update(row.sites or hit_sites)
     return frozenset(sites)
+
+
+def _is_holding(draft: AlertsDecision, row: ReportRow, incident: IncidentRow) -> bool:
+    """Return whether the trouble that a report tells of is not over. Rule D18, silent sites."""
+    if "planned" in row.flags or row.type is T.REOPENING:
+        return False
+    if row.type is T.FLOOD_LEVEL:
+        return True
+    if get_measure_name(row) == "customers_cut" and get_site(row) is None:
+        figures = [r for r in draft.figures(incident.id) if is_current(r)]
+        newest = max(figures, key=lambda r: (r.occurred_at, r.recorded_at), default=row)
+        return not is_all_clear(newest)
+    return find_open_cause(draft, row) is not None or is_declared(draft, row)
 
 
 def _is_silent(draft: AlertsDecision, site: str, since: Instant) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -484,6 +484,9 @@ def test_a_late_report_on_a_closed_incident_makes_no_silent_site_unknown(scene: 
     assert not _unknown(scene)
     scene.command(ReopenIncident(author="c", role="coordinator", incident=incident), 210)
     scene.step(240)
+    assert not _unknown(scene), "nothing is cut"
+    scene.report(241, "outage_power", "pmi-05", capacity_lost_pct=100)
+    scene.step(271)
     assert "pmi-06" in _unknown(scene), "the zone is known when it is opened again"
 
 
@@ -545,6 +548,51 @@ def test_a_leak_that_was_an_error_makes_no_neighbour_silent(scene: Scene) -> Non
     assert _unknown(scene) == set()
     scene.step(70)
     assert "cen-4" in _unknown(scene)
+
+
+_ENDED_TROUBLES: Final[dict[str, tuple[str, dict[str, Any], str]]] = {
+    "gas": ("gas_leak", {}, "cen-4"),
+    "security": ("security_incident", {"severity": 4}, "pmi-06"),
+    "power": ("outage_power", {"capacity_lost_pct": 100}, "pmi-06"),
+}
+
+
+@pytest.mark.parametrize("family", sorted(_ENDED_TROUBLES))
+@pytest.mark.parametrize("is_over", [False, True])
+def test_trouble_that_is_over_asks_no_silent_site(scene: Scene, family: str, is_over: bool) -> None:
+    """D18: a leak was closed after ten minutes, and its neighbours were asked all the same."""
+    type, values, neighbour = _ENDED_TROUBLES[family]
+    sites = (PMI, "pmi-05") if family == "power" else (PMI,)
+    for site in sites:
+        scene.report(0, type, site, **values)
+    for site in sites if is_over else ():
+        scene.report(10, "reopening", site, lifts=(EventType(type),), severity=1)
+    scene.step(31)
+    assert (neighbour in _unknown(scene)) is not is_over
+    scene.report(40, type, PMI, source="pompiers", **values)
+    scene.step(71)
+    assert neighbour in _unknown(scene)
+
+
+@pytest.mark.parametrize("is_over", [False, True])
+def test_the_all_clear_of_the_operator_leaves_no_silent_site_in_its_zone(
+    scene: Scene, is_over: bool
+) -> None:
+    _cut(scene)
+    if is_over:
+        _cut_of(scene, 20, 0)
+    scene.step(36)
+    assert ("cen-3" in _unknown(scene)) is not is_over
+
+
+def test_a_river_that_fell_again_asks_no_silent_site(scene: Scene) -> None:
+    for minute, level in ((0, 5.31), (200, 5.0)):
+        measure = Measure(
+            name="river_level", value=level, unit="m", object="station:paris-austerlitz"
+        )
+        scene.report(minute, "flood_level", source="vigicrues", severity=2, measure=measure)
+    scene.step(241)
+    assert not _unknown(scene)
 
 
 def test_a_small_cut_has_no_zone_until_two_sites_of_a_commune_report(scene: Scene) -> None:
