@@ -86,7 +86,8 @@ class ReportRow(Model):
         description="late (D7), future, contested (D5), planned (D9), site_unknown, area_unknown, "
         "place_missing, commune_unknown (D8), "
         "superseded, cancelled, withdrawn_before (D3), maintenance (D64), "
-        "measure_unentitled, to_confirm (D76), unknown_measure, lifts_nothing (D16)",
+        "measure_unentitled, to_confirm (D76), unknown_measure, lifts_nothing (D16), "
+        "ends_in_part (D3)",
     )
     confirmation: Confirmation
     source: str

@@ -173,7 +173,7 @@ def count_in_incident(draft: AlertsDecision, it: Judgement) -> None:
 
 def apply_declarations(draft: AlertsDecision, it: Judgement) -> None:
     """Apply the measures and colours that the report declares."""
-    flags.apply_declarations(draft, it.row, it.incident)
+    it.row = flags.apply_declarations(draft, it.row, it.incident)
 
 
 def note_ended_cause(draft: AlertsDecision, it: Judgement) -> None:

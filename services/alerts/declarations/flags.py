@@ -61,13 +61,19 @@ _DEFAULT_VALUES: Final[dict[str, FlagValue]] = {
 """Value of a flag without a declaration; for a dependency it is `up`."""
 
 
-def apply_declarations(draft: AlertsDecision, row: ReportRow, incident: str | None) -> None:
-    """Apply a confirmed report's declarations beyond its own site.
+ENDS_IN_PART: Final = "ends_in_part"
+"""Flag of a report that ends a declaration for less than it was declared for. Rule D3."""
 
-    A report from an unknown area declares nothing: it may be about another territory.
+
+def apply_declarations(draft: AlertsDecision, row: ReportRow, incident: str | None) -> ReportRow:
+    """Apply a confirmed report's declarations beyond its own site, and return the report.
+
+    A report from an unknown area declares nothing: it may be about another territory. One that ends
+    a declaration in part is flagged, so that its sender knows why the rest stays.
     """
     if "area_unknown" in row.flags:
-        return
+        return row
+    ends_in_part = False
     withdrawn = _list_referenced_declarations(draft, row) if row.msg_type is MsgType.CANCEL else ()
     for id, value in list_declarations(draft, row):
         if row.type is T.INFO and _is_above_yellow(draft, id):
@@ -76,9 +82,14 @@ def apply_declarations(draft: AlertsDecision, row: ReportRow, incident: str | No
             value == _get_harmless_value(id) and _is_held_by_other_report(draft, row, id, withdrawn)
         ):
             continue
-        if not _revoke_in_part(draft, row, id, value):
+        if _revoke_in_part(draft, row, id, value):
+            ends_in_part = True
+        else:
             _set_flag(draft, id, value, row, incident)
     _end_restored_causes(draft, row)
+    flags = tuple(flag for flag in row.flags if flag != ENDS_IN_PART)
+    flags = (*flags, ENDS_IN_PART) if ends_in_part else flags
+    return row if flags == row.flags else copy_with(row, {"flags": flags})
 
 
 def are_declarations_in_force(draft: AlertsDecision, row: ReportRow) -> bool:

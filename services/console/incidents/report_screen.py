@@ -57,6 +57,10 @@ FLAG_LABELS: Final = {
     "to_confirm": N_("valeur peu plausible : à confirmer, sans effet d’ici là"),
     "unknown_measure": N_("mesure inconnue : aucune règle ne la lit"),
     "lifts_nothing": N_("n’a rien levé : rien de tel n’était en cours sur ce site"),
+    "ends_in_part": N_(
+        "fin pour une partie seulement : ce qui a été déclaré pour tout le territoire, ou pour "
+        "d’autres communes, reste en vigueur jusqu’à une fin de même portée"
+    ),
 }
 PLACE_FLAGS: Final = frozenset({"site_unknown", "area_unknown", "place_missing", "commune_unknown"})
 """Flags of a report that a person may link to a site. Rule D8."""

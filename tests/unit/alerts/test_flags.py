@@ -518,11 +518,13 @@ def test_a_declaration_for_all_does_not_end_with_one_commune(scene: Scene) -> No
     everywhere = Measure(name="water_restriction", value=True)
     scene.report(0, "info", source="prefecture", severity=4, measure=everywhere)
     end = everywhere.model_copy(update={"value": False})
-    scene.report(20, "info", source="prefecture", zone=("92050",), measure=end)
+    part = scene.report(20, "info", source="prefecture", zone=("92050",), measure=end)
     assert _said(scene, "flag:water_restriction") is True
+    assert scene.state.reports[part].flags == ("ends_in_part",), "its page says why the flag stays"
     assert scene.state.triggers["PT-EAU:3"].state == "held"
-    scene.report(40, "info", source="prefecture", measure=end)
+    whole = scene.report(40, "info", source="prefecture", measure=end)
     assert _said(scene, "flag:water_restriction") is False
+    assert scene.state.reports[whole].flags == ()
 
 
 def test_withdrawing_an_undeclared_flag_changes_nothing(scene: Scene) -> None:
