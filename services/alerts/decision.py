@@ -26,7 +26,11 @@ from schemas.base import MINUTE_MS, Fact, Instant, Model, copy_with
 from schemas.words import Level, TaskState
 from services.alerts.deadlines import AlertsDeadline
 from services.alerts.evolve import OPEN, evolve
-from services.alerts.reference.territory import SHOWN_REPORTS, TerritoryIndex
+from services.alerts.reference.territory import (
+    ALL_CLEAR_MEASURE,
+    SHOWN_REPORTS,
+    TerritoryIndex,
+)
 from services.alerts.reports.report_facts import parse_number
 from services.alerts.rows import SuppressionReason
 from services.alerts.state import State
@@ -309,6 +313,19 @@ class AlertsDecision(Decision[State]):
     def figures(self, incident: str) -> list[ReportRow]:
         """Return the reports of an incident that give a number of customers cut."""
         return [self.state.reports[r] for r in self.state.figures.get(incident, ())]
+
+    def is_declared(self, incident: str) -> bool:
+        """Return whether an official declaration of an incident holds, such as a water alert.
+
+        Planned works alone declare nothing; an all-clear is none.
+        """
+        return any(
+            self.resolve_incident(flag.incident) == incident
+            for flag in self.state.flags.values()
+            if flag.id.startswith("flag:")
+            and flag.id != f"flag:{ALL_CLEAR_MEASURE}"
+            and flag.is_true
+        )
 
     def resolve_incident(self, incident: str | None) -> str | None:
         """Return the incident, or the one that it was merged into; None for a forgotten one."""

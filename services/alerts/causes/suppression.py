@@ -2,7 +2,7 @@
 
 Suppressed causes stay visible; danger to people is never suppressed. A cause is suppressed together
 with its reports. An incident is suppressed while all its reports are, and calls people as soon as
-one is not. Rules D64, maintenance windows, and D65, inhibition.
+one is not, or an official declaration of it holds. Rules D64, maintenance windows, and D65, inhibition.
 
 When a window begins, pauses or ends, its causes are judged again, in batches.
 """
@@ -188,7 +188,9 @@ def suppress_alerts(draft: AlertsDecision) -> None:
 
 def _derive_reason(draft: AlertsDecision, incident: str) -> SuppressionReason | None:
     active_count, covered_count, inhibited_count = draft.state.voices.get(incident, (0, 0, 0))
-    if active_count or not (covered_count or inhibited_count) or draft.incident(incident).danger:
+    if active_count or not (covered_count or inhibited_count):
+        return None
+    if draft.incident(incident).danger or draft.is_declared(incident):
         return None
     return "inhibited" if inhibited_count else "maintenance"
 

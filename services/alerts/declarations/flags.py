@@ -700,6 +700,7 @@ def on_flag_due(draft: AlertsDecision, id: str) -> None:
         if values["effective_from"] is None:
             values |= {"value": _get_harmless_value(id), "since": row.until or now}
     draft.emit(FlagChanged(row=copy_with(row, values)))
+    draft.concerned.update(i for i in (draft.resolve_incident(row.incident),) if i is not None)
 
 
 def _find_last_end(rows: Iterable[ReportRow], now: Instant) -> Instant | None:

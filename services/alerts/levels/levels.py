@@ -37,7 +37,6 @@ from services.alerts.levels.rulebook import (
     leaves_of,
 )
 from services.alerts.reference.territory import (
-    ALL_CLEAR_MEASURE,
     COLOURS,
     PHENOMENON_KIND,
     rank_colour,
@@ -509,18 +508,12 @@ def is_incident_over(draft: AlertsDecision, row: IncidentRow) -> bool:
 
     Walks over its sites.
     """
-    flags = draft.state.flags
     if row.kind in _HAZARDS and (
-        (vigilance := flags.get(f"vigilance:{row.key}")) is None
+        (vigilance := draft.state.flags.get(f"vigilance:{row.key}")) is None
         or rank_colour(str(vigilance.value)) > _YELLOW_RANK
     ):
         return False
-    declared_flags = (
-        f
-        for f in flags.values()
-        if f.id.startswith("flag:") and f.id != f"flag:{ALL_CLEAR_MEASURE}" and f.is_true
-    )
-    if any(draft.resolve_incident(f.incident) == row.id for f in declared_flags):
+    if draft.is_declared(row.id):
         return False
     return not any(
         draft.resolve_incident(draft.state.causes[c].incident) == row.id

@@ -75,6 +75,10 @@ def _refusal(scene: Scene, command: Command, minute: float = 0) -> tuple[int, st
     return answer.status, answer.code
 
 
+def _find_commune(site: str) -> str:
+    return next(s.commune for s in territory().sites if s.id == site)
+
+
 def _calls(scene: Scene) -> list[NotificationPlanned]:
     return scene.named(NotificationPlanned)
 
@@ -654,6 +658,36 @@ def test_an_unexplained_trouble_calls(scene: Scene, type: str, values: dict[str,
     scene.report(0, "outage_power", COLLEGE)
     report = scene.report(5, type, COLLEGE, **values)
     assert scene.incident_of(report).quiet is None
+
+
+@pytest.mark.parametrize("works", [True, False])
+@pytest.mark.parametrize("alert_first", [True, False])
+def test_an_official_declaration_beside_a_suppressed_cause_calls(
+    scene: Scene, works: bool, alert_first: bool
+) -> None:
+    """A site without water for a known reason does not silence the water alert of its commune."""
+    if works:
+        _plan(scene, 0, 300, sites=[COLLEGE])
+    else:
+        scene.report(0, "outage_power", COLLEGE)
+    alert = Measure(name="water_alert", value=True)
+    commune = _find_commune(COLLEGE)
+    water, warned = "", ""
+    for minute, is_alert in ((5, alert_first), (8, not alert_first)):
+        if is_alert:
+            warned = scene.report(minute, "info", zone=(commune,), measure=alert)
+        else:
+            water = scene.report(minute, "outage_water", COLLEGE, capacity_lost_pct=10)
+    incident = scene.incident_of(warned)
+    assert incident.id == scene.incident_of(water).id
+    assert (incident.quiet, incident.level) == (None, Level.N2)
+    called = {c.person for c in _calls(scene) if c.incident == incident.id and c.answer_expected}
+    assert {"ast-direction", "coord-pca", "ast-technique"} <= called
+    assert not scene.named(NotificationWithdrawn)
+    scene.report(
+        60, "info", zone=(commune,), severity=1, measure=Measure(name="water_alert", value=False)
+    )
+    assert scene.incident_of(water).quiet == ("maintenance" if works else "inhibited")
 
 
 def test_a_consequence_of_level_n3_sends_its_alarms_and_calls_when_reopened(scene: Scene) -> None:
