@@ -171,7 +171,7 @@ class ProbedChannel(Model):
 
 
 class ProbeRow(Model):
-    """Channels in a drill (`drills` of the same id)."""
+    """Channels in a drill (`drills` of the same id), or at the first start (`first`)."""
 
     id: str
     asked_at: Instant
@@ -246,7 +246,7 @@ class AttemptOutcomes(Message):
 
 @register_message
 class ProbeOutcome(Message):
-    """A sender tested the channels of a drill."""
+    """A sender tested the channels, for a drill or at the first start."""
 
     drill: str
     asked_at: Instant

@@ -186,7 +186,7 @@ def _apply_deadline(draft: DeliveryDecision, key: DeliveryDeadline) -> None:
 def decide_channel_probe(draft: DeliveryDecision, word: LaddersDrilled | ProbeOutcome) -> None:
     """Record the request for a probe or its outcome; a simulated realm has no channels.
 
-    The channels are tested in silence in the monthly drill. Rule D38.
+    The channels are tested in silence at the first start and in the monthly drill. Rule D38.
     """
     if not is_live(draft.state.realm):
         return

@@ -22,6 +22,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import astuple, dataclass, field, replace
 from typing import Any
 
+from schemas.base import Instant
 from schemas.callouts import CallOutChanged, CallOutListed
 from schemas.crisis.area_orders import AREA_ORDER
 from schemas.delivery import (
@@ -47,6 +48,8 @@ from services.messages.composition import ACTION_DUE, read_card_list
 from services.messages.names import find_territory_name
 from services.runtime.log.transaction import Transaction
 
+FIRST_TEST = "first"
+"""Id of the first silent test of a live realm."""
 KEPT_REFERENCES = 20_000
 """Messages with receipts that can be matched; the oldest are forgotten first."""
 KEPT_INCIDENTS = 2_000
@@ -157,13 +160,13 @@ class ChannelProbe:
 
     @property
     def name(self) -> str:
-        """Name of this request; a month may have several."""
+        """Name of this request; a month may have several, and all senders share the first one."""
         return ":".join(
             [
                 "probe",
                 self.realm,
                 self.row.id,
-                str(self.row.asked_at),
+                *([] if self.row.id == FIRST_TEST else [str(self.row.asked_at)]),
                 *([self.repeating_run] if self.repeating_run else []),
             ]
         )
@@ -536,6 +539,17 @@ class AttemptView:
     def list_abandoned_grants(self, ended_runs: AbstractSet[str]) -> list[OpenGrant]:
         """Return the grants of these runs that have no outcome."""
         return [grant for grant in self.grants.values() if grant.run in ended_runs]
+
+    def list_first_tests(self, now: Instant) -> list[ChannelProbe]:
+        """List a silent test for each live realm without one. Rule D38."""
+        tested = {probe.realm for probe in self.probes.values()} | self.proven.keys()
+        return [
+            ChannelProbe(
+                realm, ProbeRow(id=FIRST_TEST, asked_at=now), f"probe:{realm}:{FIRST_TEST}"
+            )
+            for realm in sorted(self.names.keys() - tested)
+            if is_live(realm)
+        ]
 
     def list_outdated_tests(
         self, find_channels: Callable[[str], AbstractSet[Channel]]

@@ -252,11 +252,12 @@ class Sender:
             pass
 
     def _to_probe(self) -> list[ChannelProbe]:
-        """List silent tests that have no result, or other providers than configured now."""
+        """List silent tests: asked for, the first of a realm, and those with other providers."""
         outdated_probes = self.outbox.list_outdated_tests(
             lambda realm: self._drivers.of(realm).keys()
         )
-        return [*self.outbox.probes.values(), *outdated_probes]
+        first_probes = self.outbox.list_first_tests(round(self._wall_clock() * 1000))
+        return [*self.outbox.probes.values(), *first_probes, *outdated_probes]
 
     async def _probe(self, probe: ChannelProbe) -> None:
         """Test every channel of the realm and report the results; nobody gets a message."""

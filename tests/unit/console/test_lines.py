@@ -28,7 +28,7 @@ from schemas.continuity import (
     StrategyChanged,
     StrategyRow,
 )
-from schemas.delivery import ChannelsProbed, ProbeRow
+from schemas.delivery import ChannelsProbed, NotificationRow, ProbeRow
 from schemas.reassignment import Decision, ProposalChanged, ProposalRow, ProposalState
 from schemas.runtime import Rebased
 from schemas.words import ActivityState, ClockBase, Level
@@ -605,6 +605,27 @@ def test_a_test_without_channels_reports_that_no_message_leaves(
     (line,) = lines("delivery", ChannelsProbed(row=row))
     assert line.kind == kind
     assert said(line, TerritoryNames(), "fr").replace("\u00a0", " ") == sentence
+
+
+@pytest.mark.parametrize(
+    ("errors", "sentence"),
+    [
+        (["channel_not_configured"] * 2, "aucun canal n’est configuré"),
+        (["sms_connection", "channel_not_configured"], "tous les canaux ont échoué"),
+        ([], "tous les canaux ont échoué"),
+    ],
+)
+def test_a_call_without_any_configured_channel_says_so(errors: list[str], sentence: str) -> None:
+    """«Tous les canaux ont échoué» sent readers to a gateway that was not there."""
+    fact = crisis.notification(START, "failed")
+    attempts = [
+        {"id": f"a-{n}", "number": n, "channel": "sms", "state": "failed", "planned_at": START}
+        | {"error": error}
+        for n, error in enumerate(errors, 1)
+    ]
+    row = NotificationRow.model_validate(fact.row.model_dump() | {"attempts": attempts})
+    (line,) = lines("delivery", fact.model_copy(update={"row": row}))
+    assert said(line, TerritoryNames(), "fr").replace("\u00a0", " ").endswith(f", {sentence}")
 
 
 def test_a_role_without_answers_is_not_shown_as_unheld() -> None:

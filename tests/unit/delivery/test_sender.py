@@ -427,6 +427,34 @@ async def test_a_provider_that_was_configured_since_is_tried_at_the_start_and_an
     assert mail.probes == 1
 
 
+async def test_channels_that_were_never_tested_are_tested_at_the_start(world: World) -> None:
+    """No page said that nobody can be called, until the first drill of the month."""
+    world.open("92", ("email",))
+    world.open("92~ex-1", ("email",))
+    first, second = world.sender(drivers={}), world.sender(drivers={})
+    await world.until(first, lambda: bool(first.outbox.proven))
+    await world.until(second, lambda: bool(second.outbox.proven))
+    (row,) = probed(world)
+    assert {c.outcome for c in row.channels} == {"not_configured"}
+    assert row.done_at is not None
+    assert first.outbox.proven.keys() == {"92"}
+    await world.until(
+        later := world.sender(drivers={Channel.EMAIL: Tried(None)}), lambda: len(probed(world)) == 2
+    )
+    assert later.outbox.list_first_tests(T0) == []
+    assert {c.outcome for c in probed(world)[-1].channels} == {"answered", "not_configured"}
+
+
+async def test_senders_of_several_machines_give_their_first_test_one_name(world: World) -> None:
+    """Inputs of one name count once."""
+    world.open("92", ("email",))
+    world.drop = (ProbeOutcome,)
+    sender = world.sender(drivers={})
+    await world.until(sender, lambda: bool(sender.outbox.list_first_tests(T0)))
+    (early,), (late,) = (sender.outbox.list_first_tests(at) for at in (T0, T0 + 1))
+    assert early.name == late.name
+
+
 async def test_the_drill_of_a_simulated_realm_tries_nothing(world: World) -> None:
     world.open("92~ex-7", ["email"])
     drilled(world, "92~ex-7")

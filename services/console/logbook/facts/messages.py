@@ -15,6 +15,8 @@ from services.console.texts import words as w
 from services.console.texts.names import TerritoryNames
 from services.runtime.log.transaction import FactRecord
 
+_NOT_CONFIGURED = "channel_not_configured"
+"""Error of an attempt on a channel that has no provider."""
 _LINE_STATES = {"failed", "ambiguous"}
 """States of a notification that have a line of their own.
 
@@ -150,13 +152,18 @@ def make_notification_line(fact: FactRecord) -> Fields | None:
         "change": r["state"],
         "incident": r.get("incident"),
         "values": pick_fields(
-            r, "role", "level", "wave", "channel", "answer", "why", notification=r["id"]
+            r,
+            *("role", "level", "wave", "channel", "answer", "why"),
+            notification=r["id"],
+            unprovided={a.get("error") for a in r["attempts"]} == {_NOT_CONFIGURED} or None,
         ),
     }
 
 
 def render_notification(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
     who = w.name_role(record.values["role"], None, names, _)
+    if record.change == "failed" and record.values.get("unprovided"):
+        return _("Injoignable : {who}, aucun canal n’est configuré", who=who)
     if record.change == "failed":
         return _("Injoignable : {who}, tous les canaux ont échoué", who=who)
     return _("Envoi incertain : {who}, peut-être non reçu", who=who)
