@@ -89,10 +89,15 @@ class EscalationView:
     next: EscalationStep | None
     """The step that fires at `next_at` if nothing changes."""
     next_at: datetime | None
+    next_cycle: int | None
+    """The cycle that begins at `next_at`; None if a step fires then, or if the alert stands."""
     silent: list[UnansweredCall]
     uncovered: list[str]
     positive: int
+    """Positive answers to the first step of the newest cycle."""
     expected: int
+    missing: list[EscalationStep]
+    """Called steps of the newest cycle that wait for more answers."""
     replaced: str | None
     """Level of the escalation that this one replaced, e.g. `N2`."""
     policy: str
@@ -236,6 +241,8 @@ def build_escalation(
         None,
     )
     running = escalation.state == "running"
+    is_repeated = running and waiting is None and escalation.cycle <= escalation.repeat_times
+    newest = [step for step in fired_steps if step.cycle == fired_steps[-1].cycle]
     latest: dict[str, Notification] = {}
     for n in sorted(by_id.values(), key=lambda n: n.planned_at):
         latest[n.person_token] = n
@@ -257,7 +264,7 @@ def build_escalation(
             NotificationState.WITHDRAWN,
         )
     ]
-    first = next((r for r in fired_steps if r.wave == 1), None)
+    first = next((step for step in newest if step.wave == 1), None)
     return EscalationView(
         escalation.id,
         escalation.ladder,
@@ -266,6 +273,7 @@ def build_escalation(
         fired_steps,
         waiting if running else None,
         escalation.next_at if running else None,
+        escalation.cycle + 1 if is_repeated else None,
         silent if escalation.state in WAITING_STATES else [],
         [
             w.name_role(role, scope or None, names, _)
@@ -273,6 +281,9 @@ def build_escalation(
         ],
         first.positive if first else 0,
         first.expected if first else 0,
+        [step for step in newest if step.positive < step.expected]
+        if escalation.state in WAITING_STATES
+        else [],
         f"N{escalation.previous_level}" if escalation.previous_level else None,
         escalation.policy,
     )

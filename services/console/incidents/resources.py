@@ -36,6 +36,7 @@ class Ladder(Resource):
     state: str
     wave: int
     cycle: int
+    repeat_times: int = Field(description="cycles after the first one, if answers are missing")
     next_at: Time | None
     acknowledged_by: list[str]
 
@@ -116,6 +117,7 @@ class Escalation(Resource):
     started_at: Time
     wave: int
     cycle: int
+    repeat_times: int = Field(description="cycles after the first one, if answers are missing")
     next_at: Time | None
     acknowledged_by: list[str]
     waves: list[Wave]

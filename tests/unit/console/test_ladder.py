@@ -171,6 +171,32 @@ def test_a_yes_after_a_refusal_stands() -> None:
     assert [[a.answer for a in rung.answers] for rung in rungs] == [["no"], ["yes"]]
 
 
+@pytest.mark.parametrize(
+    ("cycle", "state", "next_cycle"),
+    [(1, "running", 2), (3, "running", 4), (4, "running", None), (1, "answered", None)],
+)
+def test_after_its_last_step_an_escalation_names_the_next_cycle(
+    cycle: int, state: str, next_cycle: int | None
+) -> None:
+    """«Dans 13:18» stood there alone, and the page of the incident said nothing."""
+    view = show(step(1, cycle, expected=2), cycle=cycle, state=state)
+    assert (view.next, view.next_cycle) == (None, next_cycle)
+
+
+def test_answers_are_counted_in_each_called_step_of_the_newest_cycle() -> None:
+    """Two answers of a cycle that had expired stood for enough while people were called again."""
+    view = show(
+        step(1, 1, expected=2, positive=2),
+        step(1, 2, expected=2, positive=1),
+        step(2, 2, expected=1),
+        step(3, 2, expected=0),
+        cycle=2,
+    )
+    assert (view.positive, view.expected) == (1, 2)
+    assert [(s.wave, s.positive, s.expected) for s in view.missing] == [(1, 1, 2), (2, 0, 1)]
+    assert show(step(2, 1, expected=1), state="answered").missing == []
+
+
 def doubts(row: NotificationRow) -> list[DoubtfulMessage]:
     return ladder(row, TerritoryNames()).rungs[0].doubts
 
@@ -182,11 +208,34 @@ def ladder(
     return build([row], names, *uncovered, state=state)
 
 
+def step(wave: int, cycle: int, *, expected: int, positive: int = 0) -> WaveRow:
+    """Return a called step without its calls."""
+    return WaveRow(
+        wave=wave,
+        cycle=cycle,
+        due_at=AT,
+        fired_at=AT,
+        state="fired",
+        expected=expected,
+        positive=positive,
+    )
+
+
+def show(*waves: WaveRow, cycle: int = 1, state: str = "running") -> EscalationView:
+    """Return an escalation with these steps; the next one or the end is due at `AT`."""
+    return build([], TerritoryNames(), state=state, waves=waves, cycle=cycle)
+
+
 def build(
-    rows: list[NotificationRow], names: TerritoryNames, *uncovered: str, state: str = "running"
+    rows: list[NotificationRow],
+    names: TerritoryNames,
+    *uncovered: str,
+    state: str = "running",
+    waves: tuple[WaveRow, ...] = (),
+    cycle: int = 1,
 ) -> EscalationView:
-    """Return an escalation with one step a cycle, which made these calls."""
-    waves = tuple(
+    """Return an escalation with one step a cycle, which made these calls, or with these steps."""
+    waves = waves or tuple(
         WaveRow(
             wave=1,
             cycle=cycle,
@@ -211,7 +260,9 @@ def build(
         policy="r1",
         started_at=AT,
         wave=1,
-        cycle=1,
+        cycle=cycle,
+        repeat_times=3,
+        next_at=AT if state == "running" else None,
         waves=waves,
         uncovered_roles=uncovered,
     )

@@ -30,10 +30,12 @@ def ladder(positive: int, cycle: int = 1) -> EscalationView:
         [],
         rung,
         AT + timedelta(minutes=5),
+        None,
         [],
         [],
         positive,
         7,
+        [],
         None,
         "r",
     )
