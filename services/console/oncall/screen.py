@@ -20,7 +20,6 @@ from services.console.oncall.resources import (
     ScheduleChange,
     ShiftSpan,
 )
-from services.console.oncall.schedule import has_no_provider
 from services.console.reference.record_names import (
     build_form_address,
     build_new_form_address,
@@ -276,16 +275,16 @@ async def build_duty_page(x: ScreenData) -> dict[str, Any]:
     today = find_monday(times.to_paris(now).date())
     monday = find_monday(_parse_day(x.request.query_params.get("du"), today))
     edges = compute_edges(monday)
-    on_call, proof, drills, decisions = await asyncio.gather(
+    on_call, proof, drills, decisions, (_urgent, no_channel) = await asyncio.gather(
         x.queries.on_call(start=edges[0], end=edges[-1], now=times.to_ms(now)),
         x.queries.readiness(),
         x.queries.drills(limit=1),
         x.queries.duties(state="in_force"),
+        x.queries.reachable(),
     )
     policy = next(
         (s.policy for s in x.reference.sections if isinstance(s, ref.EscalationPolicy)), None
     )
-    no_channel = bool(drills.items) and has_no_provider(drills.items[0].channels)
     return {
         "week": monday.isocalendar().week,
         "span": {"from": edges[0], "to": edges[-1]},

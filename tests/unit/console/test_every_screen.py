@@ -658,6 +658,21 @@ async def test_every_page_warns_the_cell_about_withheld_calls(outcome: str) -> N
         ) == (outcome == "not_configured"), path
 
 
+async def test_posts_are_not_listed_as_empty_while_no_channel_exists_and_no_drill_was_made() -> (
+    None
+):
+    live = Held("92", clock=NOW, reference=reference(), fields={"started_at": START})
+    channels = [{"channel": c, "outcome": "not_configured"} for c in ("email", "sms", "voice")]
+    live.put(
+        "probes",
+        {"id": "first", "asked_at": START, "done_at": START + 1000, "channels": channels},
+    )
+    browser, _ = browsing(live)
+    page = (await browser.get("/astreintes?realm=92")).text
+    listed = page.partition('id="holes"')[2].partition("</ul>")[0]
+    assert re.findall(r'<li data-key="([^"]+)"', listed) == ["providers"]
+
+
 async def test_a_manager_is_offered_no_page_that_would_be_refused() -> None:
     """The warning led managers of sites to a refusal, and that to the cell, which is not theirs."""
     live = Held("92", clock=NOW, reference=reference(), fields={"started_at": START})
