@@ -5,9 +5,11 @@ whenever the situation or the approved lines change. A ranking in the log is nev
 so a planner that was killed continues with the next one.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, Literal
+
+from pydantic import BaseModel
 
 from schemas.crisis.contingency import (
     ContingencyChanged,
@@ -18,6 +20,7 @@ from schemas.crisis.contingency import (
     LossRow,
     PresentRow,
 )
+from schemas.reference import Sites, Staffing
 from schemas.topics import is_live
 from services.continuity.contingency.current_crisis import CrisisContingency
 from services.continuity.contingency.ranking import (
@@ -187,46 +190,60 @@ class ContingencyPlanner:
         crisis = self._crisis(job.realm) if job.stamp else None
         return crisis is None or not crisis.over or crisis.stamp == job.stamp
 
-    def ranking(self, job: RankingJob) -> Ranking:
-        """Build the ranking of a job. Raise TablesInvalid."""
-        data = self._realms[job.realm].publication.tables
+    def task(self, job: RankingJob) -> "RankingTask":
+        """Return all that the computation of a job needs, as the log has it now."""
+        realm = self._realms[job.realm]
+        data = realm.publication.tables
         assert data is not None, "a job is of a realm whose tables are known"
-        tables = ReferenceTables(data[0].sites, data[1])
-        crisis = self._crisis(job.realm)
-        if not job.stamp or crisis is None:
-            return ContingencyRanking(tables, job.loss_kind)
-        return CrisisContingency(
-            tables, job.loss_kind, crisis.situation(), crisis.list_approved_lines(tables)
-        )
-
-    def row(self, job: RankingJob) -> ContingencyRow:
-        """Return the ranking in the log that a job adds gains to."""
-        return self._realms[job.realm].rows[job.id]
-
-    def start(self, job: RankingJob) -> GainBaseline:
-        """Return the starting point for the gains of a job. Raise TablesInvalid."""
-        data = self._realms[job.realm].publication.tables
-        assert data is not None, "a job is of a realm whose tables are known"
-        sites, staffing = data
-        crisis = self._crisis(job.realm)
-        if not job.stamp or crisis is None:
-            return GainBaseline(sites.sites, staffing, job.loss_kind)
-        return GainBaseline(
-            sites.sites,
-            staffing,
-            job.loss_kind,
-            crisis.situation(),
-            crisis.list_approved_lines(ReferenceTables(sites.sites, staffing)),
-        )
-
-    def present(self, job: RankingJob, ranking: Ranking) -> PresentRow | None:
-        """Describe the crisis of a job for its row; call it before the log moves on."""
         crisis = self._crisis(job.realm) if job.stamp else None
-        if crisis is None or not isinstance(ranking, CrisisContingency):
+        return RankingTask(
+            job=job,
+            sites=data[0],
+            staffing=data[1],
+            crisis=crisis,
+            row=realm.rows[job.id] if job.gains else None,
+        )
+
+
+class RankingTask(BaseModel):
+    """All that the computation of a job needs: tables, the crisis, and the row for its gains."""
+
+    job: RankingJob
+    sites: Sites
+    staffing: Staffing
+    crisis: RealmCrisis | None
+    row: ContingencyRow | None
+
+    def ranking(self) -> Ranking:
+        """Build the ranking. Raise TablesInvalid."""
+        tables, crisis = self._build_tables(), self.crisis
+        if crisis is None:
+            return ContingencyRanking(tables, self.job.loss_kind)
+        return CrisisContingency(
+            tables, self.job.loss_kind, crisis.situation(), crisis.list_approved_lines(tables)
+        )
+
+    def start(self) -> GainBaseline:
+        """Return the starting point for gains. Raise TablesInvalid."""
+        sites, crisis = self.sites.sites, self.crisis
+        if crisis is None:
+            return GainBaseline(sites, self.staffing, self.job.loss_kind)
+        return GainBaseline(
+            sites,
+            self.staffing,
+            self.job.loss_kind,
+            crisis.situation(),
+            crisis.list_approved_lines(self._build_tables()),
+        )
+
+    def present(self) -> PresentRow | None:
+        """Describe the crisis for its row; None on a quiet day."""
+        crisis = self.crisis
+        if crisis is None:
             return None
         hit = sum(c.seat_pct < 100 or c.staff_pct < 100 for c in crisis.request.situation.sites)
         return PresentRow(
-            stamp=job.stamp,
+            stamp=self.job.stamp,
             number=crisis.request.number,
             sites_hit=0 if crisis.over else hit,
             held=sum(row.count for row in crisis.reassignments),
@@ -235,6 +252,24 @@ class ContingencyPlanner:
             u2=0,
             u3=0,
         )
+
+    def _build_tables(self) -> ReferenceTables:
+        return ReferenceTables(self.sites.sites, self.staffing)
+
+
+def compute_in_steps(task: RankingTask) -> Generator[None, None, ContingencyComputed]:
+    """Compute the answer to a job, and pause after each loss or gain. Raise TablesInvalid."""
+    if task.row is not None:
+        gains = []
+        for gain in iterate_row_gains(task.start(), task.row):
+            gains.append(gain)
+            yield
+        return build_gains_answer(task.row, gains)
+    ranking, present, losses = task.ranking(), task.present(), []
+    for loss in iterate_losses(ranking, task.job, present):
+        losses.append(loss)
+        yield
+    return build_ranking_answer(ranking, task.job, losses, present)
 
 
 def iterate_losses(

@@ -2,26 +2,24 @@
 
 It reads continuity's log, computes, and answers with inputs. It keeps no state: after a kill it
 reads the log again and continues with the missing results. Proposals are computed at once, because
-people wait for them. Contingency is computed in short slices on a thread of the lowest priority,
-once the system is quiet, with rests in between (`BackgroundGate`), and pauses while a proposal is
-computed. It serves live realms only; the conductor answers in simulated ones.
+people wait for them. Contingency is computed in short slices in a process of the lowest priority
+(`ranking_worker.py`), once the system is quiet, with rests in between (`BackgroundGate`), and
+pauses while a proposal is computed. It serves live realms only; the conductor answers in simulated
+ones.
 
 Background work begins once the system has been quiet for a while: every decider has applied its inputs, and no
 live realm has a deadline within a minute. A running escalation always has one. Work then takes a
 quarter of a core, or a tenth while the system is not quiet or other work wants the processor. The
-planner notices the latter by itself: a thread of the lowest priority gets less time than passes.
+planner notices the latter by itself: a process of the lowest priority gets less time than passes.
 """
 
 import asyncio
 import contextlib
-import os
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from functools import partial
-from typing import Final, ParamSpec, Self, TypeVar
+from typing import Final, Self
 
 import structlog
 from aiokafka.errors import KafkaError
@@ -31,20 +29,16 @@ from schemas.topics import PARTITION_COUNT, input_topic, live_partitions
 from services.continuity.reassignment.planner import (
     ContingencyPlanner,
     RankingJob,
-    build_gains_answer,
-    build_ranking_answer,
-    iterate_losses,
-    iterate_row_gains,
 )
 from services.continuity.reassignment.proposals import ProposalJob as Asked
 from services.continuity.reassignment.proposals import Proposals
+from services.continuity.reassignment.ranking_worker import RankingWorker, WorkerEnded
 from services.runtime.decider.inputs import InputMarks
 from services.runtime.kafka.clients import BrokerAway, RecordProducer
 from services.runtime.kafka.fetch_throttle import BACKGROUND_FETCH_INTERVAL_MS
 from services.runtime.log.partition_reader import PartitionReader
 from services.runtime.log.reader import LONG_POLL_S, AcceptedRecord, LogReader
 from services.runtime.process.background import run_background
-from services.runtime.process.machine import return_freed_memory
 from services.runtime.process.settings import Settings
 from services.runtime.worker.lag import read_progress
 
@@ -67,11 +61,9 @@ Without it, a long crisis would get no contingency analysis.
 """
 LIVE_PARTITIONS: Final = live_partitions(PARTITION_COUNT)
 """Partitions of live realms."""
-SLICE_S: Final = 0.2
 REPEAT_S: Final = 1.0
 CLOSE_S: Final = 3.0
 SOURCE: Final = "/planner"
-P = ParamSpec("P")
 log = structlog.get_logger(__name__)
 
 
@@ -86,13 +78,6 @@ class WorkSlice:
     def had_to_share(self) -> bool:
         """True if other work wanted the processor."""
         return self.computed_s < FULL_CORE_SHARE * self.passed_s
-
-
-def run_timed(work: Callable[[], bool]) -> tuple[bool, WorkSlice]:
-    """Run a piece of work; return its result and its times in this thread."""
-    began, thread_began = time.monotonic(), time.thread_time()
-    over = work()
-    return over, WorkSlice(time.thread_time() - thread_began, time.monotonic() - began)
 
 
 class BackgroundGate:
@@ -166,9 +151,6 @@ class BackgroundGate:
         return standing.is_quiet(round(self._clock() * 1000), DUE_MS)
 
 
-T = TypeVar("T")
-
-
 class PlannerProcess:
     """Driver of a `ContingencyPlanner`.
 
@@ -195,8 +177,7 @@ class PlannerProcess:
         self._free = asyncio.Event()
         """Unset while a proposal is computed."""
         self._free.set()
-        initializer = _lower_priority if quiet_s else None
-        self._quiet = ThreadPoolExecutor(1, "contingency", initializer=initializer)
+        self._gives_way = quiet_s > 0
         self._given_up: set[RankingJob] = set()
         self._rested_at = 0.0
         """Monotonic time from which a crisis is ranked again.
@@ -245,7 +226,6 @@ class PlannerProcess:
             async with asyncio.timeout(CLOSE_S):
                 await self._reader.stop()
                 await self._leisure.close()
-        self._quiet.shutdown(wait=False, cancel_futures=True)
 
     async def _propose(self) -> None:
         """Answer open requests, one realm after another; a replaced request gets no answer."""
@@ -300,8 +280,6 @@ class PlannerProcess:
             if job is not None:
                 self._computed_s = 0.0
                 await self._carry_out(job)
-                # The C library would keep up to 60 MB of what a ranking has freed
-                await self._quietly(return_freed_memory)
                 if job.stamp:
                     self._rested_at = time.monotonic() + self._computed_s
             else:
@@ -312,10 +290,10 @@ class PlannerProcess:
     async def _carry_out(self, job: RankingJob) -> None:
         began = time.monotonic()
         try:
-            message = await (self._gains(job) if job.gains else self._ranking(job))
+            message = await self._compute(job)
             if message is None:
                 return
-        except MemoryError:
+        except (MemoryError, WorkerEnded):
             raise
         except Exception as error:  # the same data would fail again: a person must look, and other realms are computed meanwhile
             log.exception(
@@ -353,58 +331,19 @@ class PlannerProcess:
             self._news.clear()
             await self._news.wait()
 
-    async def _ranking(self, job: RankingJob) -> ContingencyComputed | None:
-        ranking = self._planner.ranking(job)
-        present = self._planner.present(job, ranking)
-        losses = await self._collect_results(iterate_losses(ranking, job, present), job)
-        return (
-            None
-            if losses is None
-            else await self._quietly(build_ranking_answer, ranking, job, losses, present)
-        )
-
-    async def _gains(self, job: RankingJob) -> ContingencyComputed | None:
-        row, start = self._planner.row(job), self._planner.start(job)
-        gains = await self._collect_results(iterate_row_gains(start, row), job)
-        return None if gains is None else build_gains_answer(row, gains)
-
-    async def _quietly(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        return await asyncio.get_running_loop().run_in_executor(
-            self._quiet, partial(work, *args, **kwargs)
-        )
-
-    async def _collect_results(self, source: Iterator[T], job: RankingJob) -> list[T] | None:
-        """Collect losses or gains in slices, paused during proposals; None if no longer wanted."""
-        collected_items: list[T] = []
-        while self._planner.is_wanted(job):
-            await self._free.wait()
-            over, work = await self._quietly(
-                run_timed, partial(_run_slice, source, collected_items)
-            )
-            self._computed_s += work.computed_s
-            await self._leisure.rest(work)
-            if over:
-                return collected_items
+    async def _compute(self, job: RankingJob) -> ContingencyComputed | None:
+        """Compute in slices, paused during proposals; None if no longer wanted."""
+        async with RankingWorker(self._planner.task(job), gives_way=self._gives_way) as worker:
+            while self._planner.is_wanted(job):
+                await self._free.wait()
+                began = time.monotonic()
+                answer = await worker.compute_slice()
+                work = WorkSlice(answer.computed_s, time.monotonic() - began)
+                self._computed_s += work.computed_s
+                await self._leisure.rest(work)
+                if answer.result is not None:
+                    return answer.result
         return None
-
-
-def _run_slice(source: Iterator[T], collected_items: list[T]) -> bool:
-    """Continue for SLICE_S; return True at the end."""
-    until = time.monotonic() + SLICE_S
-    for one in source:
-        collected_items.append(one)
-        if time.monotonic() >= until:
-            return False
-    return True
-
-
-def _lower_priority() -> None:
-    """Give this thread the highest niceness.
-
-    Idle scheduling would stop the others of this process on a full machine: a thread that never
-    gets its turn may hold the interpreter's lock.
-    """
-    os.nice(19)
 
 
 if __name__ == "__main__":

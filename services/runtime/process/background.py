@@ -99,7 +99,7 @@ def run_background(process: str, makers: Mapping[str, ServiceMaker]) -> None:
     except Exception as error:  # noqa: BLE001  the process ends by name
         stop_for_error(_find_cause(error), "take.failed")
     log.info("process.stopped", process=process)
-    exit_now()  # The interpreter would wait for a thread that computes at the lowest priority
+    exit_now()  # The interpreter would wait for a thread that computes a proposal
 
 
 async def _run_until_signal(makers: Mapping[str, ServiceMaker], settings: Settings) -> None:

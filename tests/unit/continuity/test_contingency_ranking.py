@@ -47,6 +47,12 @@ def _observed(world: World, realm: str = "92") -> ContingencyPlanner:
     return planner
 
 
+def _row(planner: ContingencyPlanner, job: RankingJob) -> ContingencyRow:
+    row = planner.task(job).row
+    assert row is not None
+    return row
+
+
 def test_a_ranking_of_the_version_in_force_is_recorded_with_its_time() -> None:
     world = World()
     (fact,) = world.service.feed(
@@ -95,7 +101,7 @@ def test_gains_follow_their_ranking_and_are_computed_once() -> None:
     job = planner.next_job()
     assert job == RankingJob("92", version, 1, LossKind.PEOPLE, gains=True)
     assert job is not None
-    world.service.feed(REALM, build_gains_answer(planner.row(job), ()), at=world.instant("09:52"))
+    world.service.feed(REALM, build_gains_answer(_row(planner, job), ()), at=world.instant("09:52"))
     after = _observed(world)
     assert not after.is_wanted(job)
     assert after.next_job() == RankingJob("92", version, 1, LossKind.BUILDING, gains=True)
@@ -172,8 +178,8 @@ def _ranked(
     world: World, job: RankingJob, planner: ContingencyPlanner, at: str
 ) -> ContingencyChanged:
     """Return the answer to a job without evaluated losses; these tests need only its time."""
-    ranking = planner.ranking(job)
-    computed = build_ranking_answer(ranking, job, [], planner.present(job, ranking))
+    task = planner.task(job)
+    computed = build_ranking_answer(task.ranking(), job, [], task.present())
     (fact,) = world.service.feed(REALM, computed, at=world.instant(at)).facts
     message = fact.message()
     assert isinstance(message, ContingencyChanged)
@@ -186,9 +192,9 @@ def test_a_crisis_is_ranked_before_quiet_days() -> None:
     job = planner.next_job()
     assert job is not None
     assert (job.id, bool(job.stamp)) == ("now-n1-people", True)
-    ranking = planner.ranking(job)
-    assert isinstance(ranking, CrisisContingency)
-    present = planner.present(job, ranking)
+    task = planner.task(job)
+    assert isinstance(task.ranking(), CrisisContingency)
+    present = task.present()
     assert present is not None
     assert (present.number, present.sites_hit, present.held) == (1, 1, 0)
 
@@ -232,7 +238,7 @@ def test_an_approval_asks_for_a_new_ranking() -> None:
     assert before.is_wanted(replace(job, loss_kind=LossKind.BUILDING)), (
         "a ranking that was begun is finished"
     )
-    present = approved.present(then, approved.ranking(then))
+    present = approved.task(then).present()
     assert present is not None
     assert present.held > 0
 
@@ -253,7 +259,7 @@ def test_the_end_of_a_crisis_removes_its_rankings() -> None:
     row = _ranked(world, over, after, "11:31").row
     assert row.present is not None
     assert (row.losses, row.present.sites_hit, row.present.held) == (0, 0, 0)
-    assert list(iterate_losses(after.ranking(over), over, row.present)) == []
+    assert list(iterate_losses(after.task(over).ranking(), over, row.present)) == []
 
 
 def test_a_quiet_realm_has_no_ranking_of_the_present() -> None:
