@@ -1,6 +1,7 @@
 """Send reports to the front, under the key of each feed."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,10 +35,16 @@ class FrontClient:
         self, list_fronts: ListFronts, handler: httpx.AsyncBaseTransport | None = None
     ) -> None:
         self._list_fronts = list_fronts
-        self._client = httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False, transport=handler)
+        self._handler = handler
+
+    @cached_property
+    def _client(self) -> httpx.AsyncClient:
+        """The client, made for the first event: its certificates take 3 MB."""
+        return httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False, transport=self._handler)
 
     async def close(self) -> None:
-        await self._client.aclose()
+        if "_client" in vars(self):
+            await self._client.aclose()
 
     async def post(self, path: str, content: bytes, headers: Mapping[str, str]) -> httpx.Response:
         """Return the first answer of a front that is not away. Raises FrontAway.

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 from urllib.parse import urljoin, urlsplit
@@ -111,22 +112,31 @@ class FeedTransport:
         self._keys = keys
         self._base = base.rstrip("/")
         self._tokens: dict[str, tuple[str, float]] = {}
-        self._client = httpx.AsyncClient(
+        self._contact = contact
+        self._proxy = proxy
+        self._handler = handler
+
+    @cached_property
+    def _client(self) -> httpx.AsyncClient:
+        """The client, made for the first feed: its certificates take 3 MB."""
+        who = self._contact or "sans contact"
+        return httpx.AsyncClient(
             http1=True,
             http2=False,
             trust_env=False,
             follow_redirects=False,
-            proxy=proxy or None,
-            transport=handler,
+            proxy=self._proxy or None,
+            transport=self._handler,
             timeout=httpx.Timeout(READ_S, connect=CONNECT_S),
             headers={
-                "user-agent": f"Vigie (veille des flux officiels; {contact or 'sans contact'})",
+                "user-agent": f"Vigie (veille des flux officiels; {who})",
                 "accept-encoding": "gzip, deflate",
             },
         )
 
     async def close(self) -> None:
-        await self._client.aclose()
+        if "_client" in vars(self):
+            await self._client.aclose()
 
     async def fetch(
         self, spec: FeedSpec, request: FeedRequest, validators: Mapping[str, str]

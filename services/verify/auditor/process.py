@@ -1,6 +1,7 @@
 """The auditor as a service: it reads the logs, and tells each verdict outside."""
 
 import time
+from contextlib import AsyncExitStack
 from typing import Self
 
 import httpx2 as httpx
@@ -36,17 +37,9 @@ class AuditorProcess:
 
     async def run(self) -> None:
         """Audit for ever."""
-        settings, auditor = self._settings, self._auditor
-        async with httpx.AsyncClient(headers={"user-agent": "Vigie"}) as client:
-            outside = OutsideReporter(
-                client,
-                settings.audit_heartbeat_url.get_secret_value(),
-                settings.audit_alarm_url.get_secret_value(),
-                time.monotonic,
-                lambda: sign_statement(
-                    SigningKey.open(settings.data.secrets), now_ms(), auditor.heads
-                ),
-            )
+        auditor = self._auditor
+        async with AsyncExitStack() as stack:
+            outside = await self._reach_outside(stack)
             last_state = auditor.verdict.state
             async for verdict in auditor.verdicts():
                 if verdict.state != last_state:
@@ -54,7 +47,23 @@ class AuditorProcess:
                         "audit.verdict", state=verdict.state, what=verdict.sentence
                     )
                     last_state = verdict.state
-                await outside.tell(verdict)
+                if outside is not None:
+                    await outside.tell(verdict)
+
+    async def _reach_outside(self, stack: AsyncExitStack) -> OutsideReporter | None:
+        """Return the reporter of heartbeats and alarms, None without an address for either."""
+        settings, auditor = self._settings, self._auditor
+        heartbeat_url = settings.audit_heartbeat_url.get_secret_value()
+        alarm_url = settings.audit_alarm_url.get_secret_value()
+        if not heartbeat_url and not alarm_url:
+            return None
+        return OutsideReporter(
+            await stack.enter_async_context(httpx.AsyncClient(headers={"user-agent": "Vigie"})),
+            heartbeat_url,
+            alarm_url,
+            time.monotonic,
+            lambda: sign_statement(SigningKey.open(settings.data.secrets), now_ms(), auditor.heads),
+        )
 
     async def close(self) -> None:
         """Close the connection to the store."""
