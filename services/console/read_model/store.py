@@ -159,6 +159,9 @@ def connect(url: str) -> Client:
         socket_timeout=10,
         health_check_interval=15,
         max_connections=64,
+        # The client would read the package's metadata for its version, which takes 2 MB
+        lib_name=None,
+        lib_version=None,
     )
 
 

@@ -108,7 +108,12 @@ class Auditor:
     def __init__(self, kafka: str, store_url: str) -> None:
         self._kafka = kafka
         self._store: redis.Redis = redis.Redis.from_url(
-            store_url, socket_connect_timeout=2, socket_timeout=5
+            store_url,
+            socket_connect_timeout=2,
+            socket_timeout=5,
+            # The client would read the package's metadata for its version, which takes 2 MB
+            lib_name=None,
+            lib_version=None,
         )
         self._books = {
             p: OpenItems(p, list_destinations, is_published, since=_now())
