@@ -32,8 +32,12 @@ _OFFERED_ANSWERS: Final = _CALL_ANSWERS | _ACTION_ANSWERS
 _CANNOT: Final = re.compile(
     r"\b(?:peux|peut|pourrai|pouvons) pas(?: venir| prendre| y aller| me deplacer| intervenir)?"
     r"(?= ?$| (?:mais|car|desolee?|ce|cette|la|le|avant|aujourd|maintenant)\b)"
+    r"|\bimpossible(?: de (?:venir|prendre|y aller|me deplacer|intervenir))?"
+    r"(?= ?$| (?:mais|car|desolee?|ce|cette|avant|aujourd|maintenant)\b)"
     r"|\b(?:indisponible|cannot|can t)\b"
-    r"|^\S+ (?:ou|or) (?:2|non|no|n)\b|^\S+ (?:mais|but) (?:non|no)\b"
+    r"|(?:\b(?:suis|mais)|^\S+) (?:(?:pas|plus) (?:dispo|disponible)|malade|absente?"
+    r"|en (?:conges?|vacances|arret))\b"
+    r"|^\S+ (?:ou|or) (?:2|non|no|n)\b|^\S+ (?:(?:mais|but|et|and) )?(?:non|no)\b(?! plus\b)"
 )
 """Words that take back a yes before them."""
 _CONCERNED: Final = re.compile(r"\bconcerne(?:e?s?|d)\b")
@@ -46,7 +50,7 @@ _DENIED: Final = (
     r"(?<!besoin d )(?<!besoin d une )(?<!\bpersonne n est )"
 )
 _HELP: Final = re.compile(
-    r"(?<!\bpas )(?<!\baucun )\bbesoin d(?:e|u|es)?\b"
+    r"(?<!\bpas )(?<!\baucun )\bbesoin d(?:e|u|es|aide)?\b"
     rf"|{_DENIED}\b(?:aide|aidez|secours|sos|help|ambulance|samu|malaise|danger|urgent|urgence"
     r"|blessee?s?|inconsciente?s?|coincee?s?|bloquee?s?)\b"
     r"|\b(?:pas|plus) en securite\b|\bnot safe\b"

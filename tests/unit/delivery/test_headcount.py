@@ -196,7 +196,10 @@ def test_facts_hold_no_answers_of_single_people() -> None:
     [
         ("safe", ("1", "OK", "oui")),
         ("safe", ("oui, pas besoin d’aide", "1 aucun blessé", "ok sans aide", "1️⃣")),
-        ("help", ("2 svp", "Non !", "AIDE", "sos", "J’ai besoin d’aide", "au secours")),
+        (
+            "help",
+            ("2 svp", "Non !", "AIDE", "sos", "J’ai besoin d’aide", "besoin daide", "au secours"),
+        ),
         ("help", ("oui mais j’ai besoin d’aide", "1 mais BLESSÉ", "ok, bloqués au 3e", "1 help")),
         (
             "safe",
