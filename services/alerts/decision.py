@@ -23,7 +23,7 @@ from schemas.alerts import (
     TriggerRow,
 )
 from schemas.base import MINUTE_MS, Fact, Instant, Model, copy_with
-from schemas.words import Level, TaskState
+from schemas.words import EventType, Level, TaskState
 from services.alerts.deadlines import AlertsDeadline
 from services.alerts.evolve import OPEN, evolve
 from services.alerts.reference.territory import (
@@ -59,6 +59,16 @@ class Order(NamedTuple):
     """Kind of source that gave it."""
     ended_status: str | None = None
     """The order that is over, in the word of its site status."""
+
+
+class SiteDanger(NamedTuple):
+    """A danger to people at a site of which somebody else than its manager tells."""
+
+    incident: str
+    type: EventType
+    at: Instant
+    source: str | None
+    """Kind of source that told of it."""
 
 
 _INDEXES = (
@@ -99,6 +109,7 @@ class AlertsDecision(Decision[State]):
         "orders",
         "regrouped",
         "reopened",
+        "site_dangers",
         "stirred",
         "turned",
         "unheard",
@@ -129,6 +140,7 @@ class AlertsDecision(Decision[State]):
         self.more_danger: set[str] = set()
         """Incidents with one more danger to people that no call has announced yet."""
         self.orders: dict[str, Order] = {}
+        self.site_dangers: dict[str, SiteDanger] = {}
         """Sites to leave or to shelter in from this input on, or no longer."""
         self.withdrawn: set[str] = set()
         """Incidents of which a report was withdrawn or denied in this input. Rule D3."""

@@ -61,6 +61,7 @@ WRITTEN: Final = frozenset({CALLOUT, CORRECTION})
 GRAVITY: Final = (
     "headcount",
     "site_order",
+    "site_danger",
     AREA_ORDER,
     "reassignment_stopped",
     "incident_wave",

@@ -75,6 +75,7 @@ PAGES: Final = {
     "sitrep": "/sitrep",
     "vigilance_digest": "/plans",
     "site_order": "/mes-sites",
+    "site_danger": "/mes-sites",
     "site_order_over": "/mes-sites",
     "area_order_sites": "/mes-sites",
     "area_order_own_sites": "/mes-sites",
@@ -298,6 +299,7 @@ class MessageValues:
             ),
             "plans": ", ".join(names.plans.get(p, "") for p in split_parts(facts.get("plans"))),
             "occurrence": phrases.term("events", facts.get("event")),
+            "hazard": phrases.term("events", facts.get("hazard")),
             "emergency": phrases.word("emergency") if row.danger else "",
             "kept": phrases.word("kept") if facts.get("answered") else "",
             "noted": phrases.word("help_noted" if facts.get("help") else "nothing_noted"),
@@ -337,6 +339,8 @@ class MessageValues:
             return ""
         is_order = facts.get("kind") == _SITE_KIND and facts.get("event") in _ORDERS
         if self.row.template == "site_order" and is_order:
+            return ""
+        if self.row.template == "site_danger" and facts.get("hazard") == facts.get("event"):
             return ""
         what = describe_incident(self.row.values, self.phrases)
         is_call = self.row.template in CALL_TEMPLATES

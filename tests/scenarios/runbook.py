@@ -73,7 +73,7 @@ def _opened(realm: str, at: Instant) -> MemorySystem:
     return system
 
 
-TO_MANAGERS = ("site_order", "verify_request")
+TO_MANAGERS = ("site_order", "site_danger", "verify_request")
 """Messages to managers about their own site, which no runbook is about."""
 
 

@@ -15,13 +15,14 @@ from schemas.alerts import (
     Why,
 )
 from schemas.base import Instant, copy_with
+from schemas.catalogue.event_types import endangers_people
 from schemas.catalogue.sources import MANAGER
 from schemas.crisis.causes import Cause, SilenceChanged, SiteMarked
 from schemas.words import Certainty
 from schemas.words import EventType as T
 from schemas.words import SiteStatus as S
 from services.alerts.causes.cause_impact import CauseImpact
-from services.alerts.decision import AlertsDecision, Order, cancel_task, open_task
+from services.alerts.decision import AlertsDecision, Order, SiteDanger, cancel_task, open_task
 from services.alerts.incidents import zones
 from services.alerts.reference.territory import (
     ALL_CLEAR_MEASURE,
@@ -69,6 +70,7 @@ def judge_site(draft: AlertsDecision, site_id: str) -> None:
         draft.emit(SiteStatusChanged(row=row))
     _propose_headcount(draft, row, old)
     _note_order(draft, row, old)
+    _note_danger(draft, row, old)
     if old is not None and row.last_word_at is not None and row.last_word_at != old.last_word_at:
         draft.emit(SiteReported(row=SiteContact(id=site_id, last_word_at=row.last_word_at)))
 
@@ -229,6 +231,31 @@ def _note_order(draft: AlertsDecision, row: SiteRow, old: SiteRow | None) -> Non
         source = next((one for one in cause.sources if one != MANAGER), None)
         ended_order = status.value if code == LIFTED else None
         draft.orders[row.id] = Order(cause.incident, code, cause.since, source, ended_order)
+
+
+def _note_danger(draft: AlertsDecision, row: SiteRow, old: SiteRow | None) -> None:
+    """Note a danger to people at a site that begins, unless its manager told of it."""
+    known_dangers = {c.id for c in old.causes if _is_danger(c)} if old is not None else set[str]()
+    for cause in row.causes:
+        if (
+            _is_danger(cause)
+            and cause.id not in known_dangers
+            and cause.incident is not None
+            and MANAGER not in cause.sources
+        ):
+            draft.site_dangers[row.id] = SiteDanger(
+                cause.incident, cause.type, cause.since, next(iter(cause.sources), None)
+            )
+
+
+def _is_danger(cause: CauseRow) -> bool:
+    """Return whether people are in danger now, by a confirmed cause that is no order to them."""
+    return (
+        cause.certainty is Certainty.CONFIRMED
+        and not cause.planned
+        and cause.effect not in (S.EVACUATED, S.SHELTERING)
+        and endangers_people(cause.type, cause.severity)
+    )
 
 
 def _is_own_word(cause: CauseRow) -> bool:

@@ -11,7 +11,7 @@ from schemas.base import HOUR_MS, Instant
 from schemas.calling import NotificationPlanned, RoleUncovered
 from schemas.crisis.maintenance import PagingWithheld
 from schemas.ranks import HOLD_ROLE, POLE_DIRECTOR_ROLE, SITE_MANAGER_ROLE
-from schemas.words import Channel
+from schemas.words import Channel, Level
 from services.alerts.causes.site_status import LIFTED
 from services.alerts.causes.suppression import list_suppressors
 from services.alerts.decision import AlertsDecision
@@ -54,9 +54,9 @@ Values = dict[str, str | int | float | bool | None]
 
 
 def tell_managers(draft: AlertsDecision) -> None:
-    """Notify managers of orders for their sites and of sites that have sent nothing.
+    """Notify managers of orders for their sites, of danger there, and of silence.
 
-    Rules D18 and D79.
+    Rules D2, D18 and D79.
     """
     for site, order in sorted(draft.orders.items()):
         values: Values = {
@@ -70,9 +70,21 @@ def tell_managers(draft: AlertsDecision) -> None:
         _tell_manager(
             draft, site, order.incident, "site_order", values, danger=order.code != LIFTED
         )
+    for site, danger in sorted(draft.site_dangers.items()):
+        standing = draft.resolve_incident(danger.incident)
+        if site in draft.orders or standing is None or draft.incident(standing).level < Level.N2:
+            continue  # an order tells of it; at N1 the manager is called
+        danger_values: Values = {
+            "site": site,
+            "hazard": danger.type,
+            "ordered_at": danger.at,
+            "giver": danger.source,
+        }
+        _tell_manager(draft, site, standing, "site_danger", danger_values, danger=True)
     for site, incident in sorted(draft.unheard.items()):
         _tell_manager(draft, site, incident, "verify_request", {"site": site})
     draft.orders.clear()
+    draft.site_dangers.clear()
     draft.unheard.clear()
 
 
@@ -112,7 +124,7 @@ def _tell_manager(
         return
     row = draft.incident(standing)
     people, uncovered = find_site_recipients(
-        draft, site, danger=danger, order=template == "site_order"
+        draft, site, danger=danger, order=template in ("site_order", "site_danger")
     )
     for role, scope in uncovered:
         draft.emit(RoleUncovered(role=role, scope=scope))

@@ -58,7 +58,7 @@ class Calls:
         planned = [
             c
             for c in self.scene.named(NotificationPlanned)
-            if c.template not in ("site_order", "verify_request")
+            if c.template not in ("site_order", "site_danger", "verify_request")
         ]
         fresh, self._seen = planned[self._seen :], len(planned)
         return fresh

@@ -98,6 +98,41 @@ def test_a_journey_into_danger_is_stopped_despite_an_absent_manager(
     assert one.values["barred_homes"] == PMI
 
 
+@pytest.mark.parametrize(
+    ("type", "severity", "source"),
+    [("gas_leak", 3, "grdf"), ("security_incident", 4, "police"), ("outage_power", 5, "pompiers")],
+)
+def test_a_manager_learns_of_a_danger_at_the_site_from_others(
+    scene: Scene, type: str, severity: int, source: str
+) -> None:
+    """Rule D2: at N2 the escalation calls the direction, and nobody told the people on site."""
+    scene.report(1, type, COLLEGE, severity=severity, source=source)
+    (one,) = told(scene, "site_danger")
+    assert (one.person, one.scope, one.danger, one.answer_expected) == (
+        f"rs-{COLLEGE}",
+        COLLEGE,
+        True,
+        False,
+    )
+    assert (one.values["site"], one.values["hazard"]) == (COLLEGE, type)
+    assert (one.values["ordered_at"], one.values["giver"]) == (scene.at(1), source)
+    scene.report(2, type, COLLEGE, severity=severity, source="samu")
+    assert len(told(scene, "site_danger")) == 1, "the same danger is told once"
+
+
+def test_a_known_or_unconfirmed_danger_informs_no_manager(scene: Scene) -> None:
+    scene.report(1, "gas_leak", COLLEGE, severity=4)
+    scene.report(2, "gas_leak", "pmi-02", severity=4, source="citizen", certainty="unconfirmed")
+    scene.report(3, "fire", "pmi-03", severity=4, source="pompiers")
+    assert not told(scene, "site_danger"), "an own report, an unconfirmed one, an order"
+
+
+def test_a_manager_called_for_a_danger_gets_no_message_beside(scene: Scene) -> None:
+    scene.report(1, "security_incident", COLLEGE, severity=3, source="police")
+    assert f"rs-{COLLEGE}" in {c.person for c in told(scene, "incident_wave")}
+    assert not told(scene, "site_danger")
+
+
 def test_a_manager_is_not_informed_of_their_own_order(scene: Scene) -> None:
     scene.report(1, "evacuation", COLLEGE, severity=4, source="site_manager")
     assert not told(scene, "site_order")

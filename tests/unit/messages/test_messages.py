@@ -64,6 +64,7 @@ EVERYTHING = ALARM | {
     "order": "evacuated",
     "ordered_at": T0,
     "giver": "ssiap",
+    "hazard": "gas_leak",
     "end": "closed",
     "exercise": "Grande coupure",
     "author_role": "coordinateur_pca",
