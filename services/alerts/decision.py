@@ -140,8 +140,9 @@ class AlertsDecision(Decision[State]):
         self.more_danger: set[str] = set()
         """Incidents with one more danger to people that no call has announced yet."""
         self.orders: dict[str, Order] = {}
-        self.site_dangers: dict[str, SiteDanger] = {}
         """Sites to leave or to shelter in from this input on, or no longer."""
+        self.site_dangers: dict[str, SiteDanger] = {}
+        """Sites with a danger to people from this input on, of which others told."""
         self.withdrawn: set[str] = set()
         """Incidents of which a report was withdrawn or denied in this input. Rule D3."""
         self.unheard: dict[str, str] = {}

@@ -2,7 +2,8 @@
 
 Suppressed causes stay visible; danger to people is never suppressed. A cause is suppressed together
 with its reports. An incident is suppressed while all its reports are, and calls people as soon as
-one is not, or an official declaration of it holds. Rules D64, maintenance windows, and D65, inhibition.
+one is not, or an official declaration of it holds. Rules D64, maintenance windows, and D65,
+inhibition.
 
 When a window begins, pauses or ends, its causes are judged again, in batches.
 """
