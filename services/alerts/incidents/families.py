@@ -348,7 +348,7 @@ def _absorb_in_power(
             if not list_communes(row, draft.territory) or _is_in_area(incident, row, draft)
             else None
         )
-    if not _is_in_area(incident, row, draft):
+    if not _is_at_member_or_in_zone(incident, row, draft):
         return None
     if row.type in (T.OUTAGE_IT, T.OUTAGE_TELECOM):
         return (
@@ -356,20 +356,32 @@ def _absorb_in_power(
             if row.occurred_at <= (incident.last_at or incident.opened_at) + IT_BY_POWER_MS
             else None
         )
-    if row.type is T.EVACUATION and get_site(row) is None:
-        return Proximity.AREA if _is_in_zone(incident, row, draft) else None
     cold = row.type is T.SANITARY_ALERT and get_measure_name(row) == COLD_CHAIN_MEASURE
     return Proximity.AREA if cold or row.type in (T.EVACUATION, T.HEADCOUNT) else None
 
 
-def _is_in_zone(incident: IncidentRow, row: ReportRow, draft: AlertsDecision) -> bool:
-    """Return whether a report names a commune in the zone of the incident.
+def _is_at_member_or_in_zone(incident: IncidentRow, row: ReportRow, draft: AlertsDecision) -> bool:
+    """Return whether a report is on a member site, or in a commune that the cut itself names.
 
-    One site without power is no zone: people do not leave a commune for it. Rules D18 and D22.
+    The communes are those of the zone and of reports of the operator. One site without power is no
+    zone: people do not leave a commune for it, and its telephones do not fail with it. Rules D18
+    and D22.
     """
+    if (site := get_site(row)) is not None and site in incident.members:
+        return True
+    communes = frozenset(list_communes(row, draft.territory))
     zone = draft.state.zones.get(incident.id)
-    return zone is not None and not frozenset(zone.communes).isdisjoint(
-        list_communes(row, draft.territory)
+    if zone is not None and not communes.isdisjoint(zone.communes):
+        return True
+    if row.type is T.EVACUATION and site is None:
+        return False
+    reports = draft.find_reports(draft.state.incident_reports.get(incident.id, ()))
+    return any(
+        cut.type is T.OUTAGE_POWER
+        and get_site(cut) is None
+        and is_confirmed(cut)
+        and not communes.isdisjoint(list_communes(cut, draft.territory))
+        for cut in reports
     )
 
 

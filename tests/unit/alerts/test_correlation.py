@@ -161,6 +161,7 @@ def test_three_kilometres_join_two_communes(scene: Scene) -> None:
 
 def test_a_power_cut_absorbs_its_consequences_on_its_sites(scene: Scene) -> None:
     root = scene.report(0, "outage_power", PMI, capacity_lost_pct=100)
+    scene.report(1, "outage_power", "clg-0921589C", capacity_lost_pct=100)
     report_ids = [
         scene.report(30, "outage_it", "sit-01", capacity_lost_pct=60),
         scene.report(
@@ -184,7 +185,7 @@ def test_a_power_cut_absorbs_its_consequences_on_its_sites(scene: Scene) -> None
     assert {scene.state.reports[r].incident for r in report_ids} == {
         scene.state.reports[root].incident
     }
-    after = scene.report(12 * 60 + 1, "outage_it", commune="92050", capacity_lost_pct=60)
+    after = scene.report(12 * 60 + 2, "outage_it", commune="92050", capacity_lost_pct=60)
     assert scene.incident_of(after).kind == "it", "twelve hours are over"
 
 
@@ -239,6 +240,25 @@ def test_a_flood_takes_the_order_to_leave_a_commune_where_one_site_has_no_power(
     on_site = scene.report(25, "evacuation", "pmi-16", severity=4)
     assert scene.incident_of(order) == scene.incident_of(root)
     assert scene.incident_of(on_site) == scene.incident_of(cut)
+
+
+@pytest.mark.parametrize(
+    ("operator", "joined"), [((), False), (("92012",), False), (("92050",), True)]
+)
+@pytest.mark.parametrize("type", ["outage_telecom", "outage_it"])
+def test_a_power_cut_of_one_site_takes_no_telecom_failure_of_its_commune(
+    scene: Scene, type: str, operator: tuple[str, ...], joined: bool
+) -> None:
+    """D22: the mobile network of a whole commune was part of the cut at one site, and rang nobody."""
+    cut = scene.report(0, "outage_power", PMI, capacity_lost_pct=100)
+    if operator:
+        customers = _measure("customers_cut", 900.0, object="network:electricity")
+        reference = {"references": (cut,), "source": "enedis", "severity": 3}
+        scene.report(1, "outage_power", zone=operator, measure=customers, **reference)
+    failure = scene.report(20, type, commune="92050", source="operateur_mobile", severity=3)
+    assert (scene.incident_of(failure) == scene.incident_of(cut)) is joined
+    at_site = scene.report(21, type, PMI)
+    assert scene.incident_of(at_site) == scene.incident_of(cut)
 
 
 def test_a_power_cut_takes_the_order_to_leave_its_zone(scene: Scene) -> None:
