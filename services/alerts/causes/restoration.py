@@ -54,6 +54,7 @@ from services.alerts.reports.report_facts import (
     list_services,
     parse_number,
     rebuild_cause,
+    serves_all,
 )
 
 LIFTS_NOTHING: Final = "lifts_nothing"
@@ -147,9 +148,14 @@ def restore_declared_causes(
 
 
 def is_same_declaration(row: ReportRow, other: ReportRow) -> bool:
-    """Return whether two reports carry the same measure with the same value."""
+    """Return whether two reports carry the same measure with the same value.
+
+    A supplier serves all its colleges again by either number: 54 of 54, or 50 of 50.
+    """
     a, b = row.measure, other.measure
-    return a is not None and b is not None and (a.name, a.value) == (b.name, b.value)
+    if a is None or b is None or a.name != b.name:
+        return False
+    return a.value == b.value or (serves_all(row) and serves_all(other))
 
 
 def _restore_cause(draft: AlertsDecision, cause: Cause) -> Cause | None:
@@ -332,7 +338,7 @@ def _lift_causes_of_communes(draft: AlertsDecision, row: ReportRow) -> None:
                 or any(is_placeless(r) for r in reports)
             ):
                 continue
-            reopenings = (row, *_list_earlier_parts(draft, cause))
+            reopenings = (row, *list_earlier_parts(draft, cause))
             if (ended_at := _find_end_of_communes(draft, cause, reopenings)) is not None:
                 lift_cause(draft, cause, ended_at, row.id)
             else:
@@ -345,7 +351,7 @@ def _lift_causes_of_communes(draft: AlertsDecision, row: ReportRow) -> None:
                 )
 
 
-def _list_earlier_parts(draft: AlertsDecision, cause: Cause) -> list[ReportRow]:
+def list_earlier_parts(draft: AlertsDecision, cause: Cause) -> list[ReportRow]:
     """Return the reopenings of a part of a cause's communes about which a person is still asked."""
     incident = draft.resolve_incident(cause.incident)
     tasks = (

@@ -37,8 +37,8 @@ from services.alerts.reports.report_facts import (
     list_communes,
     list_named,
     list_objects,
-    parse_number,
     parse_truth,
+    serves_all,
 )
 
 _IMMEDIATE_PREFIXES: Final = ("vigilance:", "flag:", "river:")
@@ -142,7 +142,7 @@ def _revoke_in_part(draft: AlertsDecision, row: ReportRow, id: str, value: FlagV
     ):
         return False
     declarations = [r for r in draft.find_reports(flag.reports) if is_standing(r)]
-    earlier = _list_revocations(draft, id)
+    earlier = list_revocations(draft, id)
     remaining = [
         r
         for r in declarations
@@ -161,7 +161,7 @@ def _revoke_in_part(draft: AlertsDecision, row: ReportRow, id: str, value: FlagV
     return True
 
 
-def _list_revocations(draft: AlertsDecision, id: str) -> list[ReportRow]:
+def list_revocations(draft: AlertsDecision, id: str) -> list[ReportRow]:
     """Return the reports in force that revoke a flag, perhaps for some communes only.
 
     Walks over all reports: revocations are rare.
@@ -184,7 +184,7 @@ def _outlives_revocations(
     """Return whether a late declaration holds still: later reports revoked only a part of it."""
     if not old.id.startswith("flag:") or value == old.value or value == _get_harmless_value(old.id):
         return False
-    return not _is_revoked(draft, row, _list_revocations(draft, old.id))
+    return not _is_revoked(draft, row, list_revocations(draft, old.id))
 
 
 def _is_revoked(
@@ -202,7 +202,7 @@ def _list_unrevoked(draft: AlertsDecision, id: str) -> list[ReportRow]:
     """
     if not id.startswith("flag:"):
         return []
-    harmless, revocations = _get_harmless_value(id), _list_revocations(draft, id)
+    harmless, revocations = _get_harmless_value(id), list_revocations(draft, id)
     declarations = (
         draft.state.reports[report]
         for _, _, report, value in sorted(_list_declared_values(draft, id))
@@ -337,7 +337,7 @@ def _list_parts(
         return [row]
     earlier = (
         r
-        for r in _list_revocations(draft, old.id)
+        for r in list_revocations(draft, old.id)
         if r.id != row.id and r.occurred_at >= old.since and list_communes(r, draft.territory)
     )
     return sorted((*earlier, row), key=lambda r: (r.occurred_at, r.recorded_at, r.id))
@@ -670,7 +670,7 @@ def _end_restored_causes(draft: AlertsDecision, row: ReportRow) -> None:
         return
     if name == RESTORED_MEASURE and parse_truth(m.value):
         end_system_outages(draft, row)
-    if name == "colleges_served" and m.value_of and (parse_number(m.value) or 0.0) >= m.value_of:
+    if serves_all(row):
         for supplier in list_named(row, "supplier:"):
             end_supplier_failures(draft, supplier, row)
     flag = draft.state.flags.get(f"flag:{name}")
@@ -679,7 +679,7 @@ def _end_restored_causes(draft: AlertsDecision, row: ReportRow) -> None:
         and flag.value is _get_harmless_value(flag.id)
         and is_revocation(row, draft.state.rules.flag_names)
     ):
-        end_revoked_declarations(draft, row, _list_revocations(draft, flag.id))
+        end_revoked_declarations(draft, row, list_revocations(draft, flag.id))
 
 
 def on_flag_due(draft: AlertsDecision, id: str) -> None:

@@ -9,10 +9,10 @@ from schemas.crisis.causes import AllClearNoted, Cause, SilenceChanged, ZoneChan
 from schemas.words import EventType as T
 from schemas.words import MsgType
 from services.alerts.causes.cause_lifecycle import find_open_cause
-from services.alerts.causes.restoration import end_operator_outages
+from services.alerts.causes.restoration import end_operator_outages, list_earlier_parts
 from services.alerts.deadlines import AllClearDue, SilenceDue
 from services.alerts.decision import AlertsDecision, open_task
-from services.alerts.declarations.flags import is_declared
+from services.alerts.declarations.flags import is_declared, list_revocations
 from services.alerts.evolve import OPEN
 from services.alerts.incidents.families import find_own_key, get_river_level
 from services.alerts.reference.territory import (
@@ -271,10 +271,31 @@ def _list_affected_sites(draft: AlertsDecision, incident: IncidentRow) -> frozen
     for row in draft.find_reports(draft.state.incident_reports.get(incident.id, ())):
         if not (is_confirmed(row) and is_current_word(row) and _is_holding(draft, row, incident)):
             continue
+        ended_sites = _list_ended_sites(draft, row)
         for family in SILENCE_KEY:  # a merged incident has reports of several families
             _, hit_sites = _compute_growth(draft, row, incident, Zone(), family)
-            sites.update(row.sites or hit_sites)
+            sites.update(s for s in row.sites or hit_sites if s not in ended_sites)
     return frozenset(sites)
+
+
+def _list_ended_sites(draft: AlertsDecision, row: ReportRow) -> frozenset[str]:
+    """Return the sites of communes for which the trouble of a report is over, not for all of them.
+
+    Their reopening, or the end of the order there, waits for the other communes. Rules D3 and D16.
+    """
+    if get_site(row) is not None:
+        return frozenset()
+    cause, name = find_open_cause(draft, row), get_measure_name(row)
+    ends = list_earlier_parts(draft, cause) if cause is not None else []
+    if name in draft.state.rules.flag_names:
+        ends += list_revocations(draft, f"flag:{name}")
+    communes = {
+        commune
+        for end in ends
+        if end.occurred_at >= row.occurred_at
+        for commune in list_communes(end, draft.territory)
+    }
+    return frozenset(s for c in communes for s in draft.territory.by_commune.get(c, ()))
 
 
 def _is_holding(draft: AlertsDecision, row: ReportRow, incident: IncidentRow) -> bool:

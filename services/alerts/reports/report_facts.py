@@ -307,6 +307,14 @@ def is_revocation(row: ReportRow, flags: Container[str]) -> bool:
     )
 
 
+def serves_all(row: ReportRow) -> bool:
+    """Return whether a report says that a supplier serves all its colleges. Rule D40."""
+    m = row.measure
+    if m is None or get_measure_name(row) != "colleges_served" or not m.value_of:
+        return False
+    return (parse_number(m.value) or 0.0) >= m.value_of
+
+
 def list_restored_things(row: ReportRow) -> tuple[str, ...]:
     """Return the systems, networks and suppliers that the report restores.
 
@@ -315,12 +323,7 @@ def list_restored_things(row: ReportRow) -> tuple[str, ...]:
     m = row.measure
     if m is None:
         return ()
-    all_served = (
-        m.name == "colleges_served"
-        and m.value_of is not None
-        and (parse_number(m.value) or 0.0) >= m.value_of
-    )
-    if row.type is EventType.REOPENING or all_served:
+    if row.type is EventType.REOPENING or serves_all(row):
         return tuple(o for o in list_objects(row) if o.startswith("supplier:"))
     return list_services(row) if m.name == "system_restored" and parse_truth(m.value) else ()
 

@@ -475,6 +475,43 @@ def test_a_cut_stays_over_while_another_revocation_ends_it(scene: Scene) -> None
     assert scene.state.placeless["outage_water"]
 
 
+@pytest.mark.parametrize(("numbers", "is_over"), [((50.0, 54.0), True), ((50.0, 30.0), False)])
+def test_two_ends_of_a_failed_kitchen_are_the_same_by_any_number(
+    scene: Scene, numbers: tuple[float, float], is_over: bool
+) -> None:
+    """D3: the second one said 54 of 54 and not 50 of 50, and the failure was open again."""
+    failed = Measure(
+        name="colleges_served", value=0.0, value_of=54.0, object="supplier:cuisine-centrale-sud"
+    )
+    scene.report(0, "supplier_failure", measure=failed, capacity_lost_pct=100)
+    ends = [
+        scene.report(
+            20 + n,
+            "info",
+            measure=failed.model_copy(update={"value": served, "value_of": of}),
+            severity=1,
+        )
+        for n, (served, of) in enumerate(zip(numbers, (50.0, 54.0), strict=True))
+    ]
+    assert not scene.state.placeless.get("supplier_failure")
+    _withdraw(scene, 30, ends[0])
+    assert (not scene.state.placeless.get("supplier_failure")) is is_over
+
+
+def test_a_disruption_that_two_sources_report_is_one_incident_until_both_end_it(
+    scene: Scene,
+) -> None:
+    """D120: the feed and a person report the same line, and each takes back its own report."""
+    line = {"measure": Measure(name="line_state", object="line:IDFM:C01742"), "severity": 3}
+    reports = [
+        scene.report(n, "transport_disruption", source=source, **line)
+        for n, source in enumerate(("flux_idfm", "cellule"))
+    ]
+    assert len(scene.incidents()) == 1
+    _withdraw(scene, 10, reports[0])
+    assert ["cancelled" in scene.state.reports[id].flags for id in reports] == [True, False]
+
+
 def test_withdrawing_a_restoration_restores_the_outage(scene: Scene) -> None:
     scene.report(0, "outage_it", **PAIE)
     back = PAIE | {

@@ -428,6 +428,22 @@ def test_the_end_of_a_cut_of_water_leaves_no_silent_site(
     assert unknown == {"92072", "92050"} - set(ended)
 
 
+@pytest.mark.parametrize("end", ["reopening", "info"])
+def test_the_end_of_a_cut_of_water_in_one_commune_leaves_no_silent_site_there(
+    scene: Scene, end: str
+) -> None:
+    """D16, D18: one report cut two communes, and the one reopened first counted as cut."""
+    order = Measure(name="water_restriction", value=True)
+    values: dict[str, Any] = {"source": "prefecture"}
+    scene.report(0, "outage_water", zone=("92072", "92050"), measure=order, **values)
+    if end == "reopening":
+        values["lifts"] = (EventType.OUTAGE_WATER,)
+    over = order.model_copy(update={"value": False})
+    scene.report(10, end, zone=("92072",), severity=1, measure=over, **values)
+    scene.step(31)
+    assert {s.commune for s in territory().sites if s.id in _unknown(scene)} == {"92050"}
+
+
 def test_a_cut_of_water_that_begins_again_asks_its_silent_sites(scene: Scene) -> None:
     for minute, type in ((0, "outage_water"), (10, "reopening"), (40, "outage_water")):
         lifts = (EventType.OUTAGE_WATER,) if type == "reopening" else ()
