@@ -1187,6 +1187,19 @@ def test_the_newest_temperature_of_the_day_replaces_and_of_malaises_the_maximum_
     assert (scene.status(PMI), scene.site(PMI).causes[0].measure.value) == ("degraded", 4)
 
 
+def test_an_alert_without_the_mark_of_heat_outlasts_midnight_in_a_heat_wave(scene: Scene) -> None:
+    """D10: only a room temperature or `hazard:heat` makes a sanitary alert a report of the day."""
+    scene.report(0, "weather_alert", phenomenon="canicule", colour="orange", severity=2)
+    scene.report(5, "sanitary_alert", "pmi-04", severity=3)
+    heat = Measure(name="ill_persons", value=2.0, object="hazard:heat")
+    scene.report(6, "sanitary_alert", "pmi-05", severity=3, measure=heat)
+    scene.step(24 * 60)
+    assert {c.site: c.lifted_by for c in scene.state.causes.values()} == {
+        "pmi-04": None,
+        "pmi-05": "end_of_day",
+    }
+
+
 def test_a_rate_of_a_zone_touches_no_site(scene: Scene) -> None:
     rate = Measure(name="absence_rate", value=40.0, unit="%", scope="zone:92050")
     scene.report(1, "staff_shortage", COLLEGE, source="rh", measure=rate)

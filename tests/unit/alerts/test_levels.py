@@ -340,6 +340,19 @@ def test_only_a_pilot_of_the_level_lowers_it_with_a_reason_and_not_while_it_hold
     assert scene.state.level() == 2
 
 
+def test_the_territory_falls_below_no_open_incident(scene: Scene) -> None:
+    """D31: the territory would be at N1 while one of its incidents is at N2."""
+    incident = scene.incident_of(scene.report(0, "closure", "par-05", severity=2))
+    raised = _lower(scene, 5, 2, role="coordinator", scope=incident.id)
+    assert isinstance(raised, CommandApplied)
+    assert (scene.incidents()[0].level, scene.state.level()) == (2, 2)
+    refused = _lower(scene, 10, 1, role="directeur_pole")
+    assert (refused.code, refused.values) == ("incident_above", {"incidents": incident.number})
+    lowered = _lower(scene, 11, 1, role="directeur_pole", scope=incident.id)
+    assert isinstance(lowered, CommandApplied)
+    assert isinstance(_lower(scene, 12, 1, role="directeur_pole"), CommandApplied)
+
+
 def test_lowering_by_hand_arms_triggers_that_no_longer_hold(scene: Scene) -> None:
     """D31: red came back within the hour after a person had lowered the level, without a call."""
     _vigilance(scene, 0, "rouge")
