@@ -45,10 +45,11 @@ _PART: Final = re.compile(rb"^(?:--|content-type:)", re.IGNORECASE | re.MULTILIN
 _CONTENT_HEADER: Final = re.compile(
     rb"^content-[a-z-]+:[^\r\n]*(?:\r?\n[ \t][^\r\n]*)*", re.IGNORECASE | re.MULTILINE
 )
-_COMMENT: Final = re.compile(r"\([^()]*\)")
+_PLAIN_SIGNS: Final = frozenset(".-_@+")
+"""Signs of an address or domain, which alone are kept of a quoted text."""
 _METHOD: Final = re.compile(r"\s*(dmarc|dkim|spf)\s*=\s*([a-z]+)", re.IGNORECASE)
 _PROPERTY: Final = re.compile(
-    r"(header\.from|header\.d|header\.i|smtp\.mailfrom)\s*=\s*([^\s;]+)", re.IGNORECASE
+    r"(?<!\S)(header\.from|header\.d|header\.i|smtp\.mailfrom)\s*=\s*([^\s;]+)", re.IGNORECASE
 )
 _MESSAGE_ID: Final = re.compile(r"<([^<>\s]{1,250})>")
 _UNREADABLE: Final = (ValueError, LookupError, AttributeError, TypeError, RecursionError)
@@ -191,10 +192,10 @@ def judge_sender(header: str, domain: str) -> tuple[str, bool]:
 
     DMARC decides if it is told; else DKIM or SPF has to pass for the domain or one above it.
     """
-    shorter = header
-    while (bare := _COMMENT.sub(" ", shorter)) != shorter:
-        shorter = bare
-    server, *parts = shorter.split(";")
+    plain = _blank_free_text(header)
+    if plain is None:
+        return "", False
+    server, *parts = plain.split(";")
     authserv = (server.split() or [""])[0].lower()
     results = [
         (method.group(1).lower(), method.group(2).lower(), _read_properties(part))
@@ -212,6 +213,32 @@ def judge_sender(header: str, domain: str) -> tuple[str, bool]:
         for _name, result, properties in results
     )
     return authserv, has_passed
+
+
+def _blank_free_text(header: str) -> str | None:
+    """Return a header without comments, and without signs of syntax in quoted texts.
+
+    Senders choose those: an address may be `"; dmarc=pass ("@example.org`. The result is None if a
+    comment or quoted text has no end.
+    """
+    signs, depth, is_quoted, is_escaped = list[str](), 0, False, False
+    for sign in header:
+        if is_escaped:
+            is_escaped = False
+            signs.append("_")
+        elif sign == "\\" and (is_quoted or depth):
+            is_escaped = True
+        elif sign == '"' and not depth:
+            is_quoted = not is_quoted
+            signs.append(sign)
+        elif is_quoted:
+            signs.append(sign if sign.isalnum() or sign in _PLAIN_SIGNS else "_")
+        elif sign == "(" or (sign == ")" and depth):
+            depth += 1 if sign == "(" else -1
+            signs.append(" ")
+        elif not depth:
+            signs.append(sign)
+    return None if is_quoted or depth else "".join(signs)
 
 
 def _read_properties(part: str) -> Mapping[str, str]:

@@ -127,6 +127,12 @@ async def test_a_rule_may_drop_mails_of_anybody(door: Door) -> None:
     assert reports(door) == []
 
 
+HIDDEN_FAILURE = (
+    'mx; dkim=none header.i="("@c.org; dmarc=fail header.from=enedis.fr; '
+    'spf=pass smtp.mailfrom="); dmarc=pass header.from=enedis.fr; "@c.org'
+)
+
+
 @pytest.mark.parametrize(
     ("header", "passed"),
     [
@@ -140,6 +146,17 @@ async def test_a_rule_may_drop_mails_of_anybody(door: Door) -> None:
         ("mx; dmarc=pass header.from=enedis.fr; dmarc=fail header.from=enedis.fr", False),
         ("mx; none", False),
         ("", False),
+        ('mx; dkim=pass header.d="enedis.fr"', True),
+        ('mx; dkim=pass reason="good; (rsa)" header.d=enedis.fr', True),
+        ('mx; spf=pass smtp.mailfrom="a@b.fr"@enedis.fr', True),
+        ("mx; dkim=pass (a (nested\\) one) here) header.d=enedis.fr", True),
+        ('mx; spf=pass smtp.mailfrom="a; dmarc=pass header.from=enedis.fr; b"@c.org', False),
+        ('mx; spf=pass smtp.mailfrom="a smtp.mailfrom=enedis.fr b"@c.org', False),
+        ('mx; dkim=fail header.i="\\"; dkim=pass header.d=enedis.fr; \\""@c.org', False),
+        (HIDDEN_FAILURE, False),
+        ("mx; spf=pass smtp.mailfrom=a@c.org smtp.helo=header.d=enedis.fr", False),
+        ("mx; dmarc=pass header.from=enedis.fr; spf=none (no end", False),
+        ('mx; dmarc=pass header.from=enedis.fr; spf=none reason="no end', False),
     ],
 )
 def test_the_result_of_the_own_server_decides(header: str, passed: bool) -> None:
