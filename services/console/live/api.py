@@ -13,6 +13,7 @@ from services.console.http.context import (
     DecisionContext,
     ReadContext,
     RealmReader,
+    localize_principal,
     require_decision,
     require_read,
 )
@@ -58,7 +59,10 @@ async def stream_changes(
 
     def still_allowed() -> bool:
         current_principal = recheck_principal(request)
-        return current_principal is principal or current_principal == principal
+        return current_principal is principal or (
+            current_principal is not None
+            and localize_principal(request, current_principal, reader.realm) == principal
+        )
 
     frames = await hub.stream(
         reader.realm,

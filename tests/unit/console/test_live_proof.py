@@ -17,6 +17,7 @@ from services.runtime.identity.accounts import AccessStore, create_principal
 from services.runtime.identity.http_access import create_guest
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.sessions import COOKIE, Session, Sessions
+from tests.directories import make_directory
 from tests.keyed import create_memory_access
 
 EXERCISE = "92~ex-demo-1"
@@ -43,7 +44,7 @@ class Doors:
     def __init__(self, folder: Path) -> None:
         self.access: AccessStore = create_memory_access(folder)
         self.sessions, self.hub = Sessions(self.access), OneFrame()
-        app = FastAPI()
+        self.app = app = FastAPI()
         add_routes(app, live_api.router)
         app.state.access, app.state.sessions, app.state.hub = self.access, self.sessions, self.hub
         app.state.model, app.state.live_realm, app.state.guest = None, "92", create_guest(EXERCISE)
@@ -104,3 +105,14 @@ async def test_a_stream_ends_with_its_token_or_account(doors: Doors) -> None:
 
 async def test_the_demonstration_is_followed_live_without_an_account(doors: Doors) -> None:
     assert (await doors.open(EXERCISE))()
+
+
+async def test_a_person_of_one_realm_follows_another_live(doors: Doors) -> None:
+    """There the account has no person (D140), which is no change of the account."""
+    doors.app.state.directory = make_directory(r92=[], r93=[])
+    principal = create_principal(Role.CELL).model_copy(update={"person": "dgs"})
+    _, token = await doors.access.create_token(principal)
+    still = await doors.open("93", Authorization=f"Bearer {token}")
+    assert still()
+    await doors.access.set_enabled(principal.id, enabled=False)
+    assert not still()
