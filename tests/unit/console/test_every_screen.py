@@ -307,6 +307,42 @@ async def test_calls_of_an_old_crisis_are_not_shown_today() -> None:
         assert "Escalade N3" not in await shown(browser, path), path
 
 
+@pytest.mark.parametrize(
+    ("repeated", "texts"),
+    [
+        (
+            3,
+            {
+                "/": "cycle 2 à 10:55",
+                "/incidents/i-1": "Cycle 2, de nouveau depuis la vague 1",
+                "/mur": "vague 1 dans",
+                "/releve": "prochaine vague dans",
+            },
+        ),
+        (
+            0,
+            {
+                "/": "alerte permanente à 10:55",
+                "/incidents/i-1": "Alerte permanente",
+                "/mur": "alerte permanente dans",
+                "/releve": "alerte permanente dans",
+            },
+        ),
+    ],
+)
+async def test_after_the_last_wave_every_page_names_the_next_step(
+    repeated: int, texts: dict[str, str]
+) -> None:
+    """A time stood there without a word, or none at all."""
+    realm_state = crisis()
+    running = ladder("e-own", "N1", "i-1", "running", START, ("i-1",))
+    running |= {"repeat_times": repeated, "next_at": NOW + 15 * MINUTE}
+    realm_state.put("escalations", running)
+    browser, _ = browsing(realm_state)
+    for path, text in texts.items():
+        assert text in await shown(browser, path), path
+
+
 async def test_an_incident_shows_its_own_calls_and_the_room_those_of_the_realm() -> None:
     realm_state = crisis()
     realm_state.put("escalations", ladder("e-realm", "N3", "territory", "running", START, ("i-2",)))
