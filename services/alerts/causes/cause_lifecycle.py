@@ -340,6 +340,7 @@ def _move_to_incident(draft: AlertsDecision, known_cause: Cause, incident: str) 
 def _open_cause(
     draft: AlertsDecision, row: ReportRow, incident: str | None, over: tuple[Instant, str] | None
 ) -> Cause:
+    """Return the cause of a confirmed report, also of one that was unconfirmed before (D6)."""
     return Cause(
         id=draft.derive("cause"),
         key=build_subject_key(row),
@@ -347,7 +348,6 @@ def _open_cause(
         commune=next(iter(list_communes(row, draft.territory)), None),
         type=row.type,
         incident=incident,
-        certainty=row.certainty,
         severity=row.severity,
         loss_pct=row.capacity_lost_pct,
         since=row.occurred_at,

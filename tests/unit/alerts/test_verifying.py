@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 
 from schemas.alerts import TaskRow, list_asked_reports
+from schemas.calling import NotificationPlanned
 from schemas.commands import ConfirmReport, DenyReport, TakeTask
 from schemas.words import Certainty, MsgType, TaskState
 from services.alerts.reports.verification import MAX_JOINED
+from services.console.public.document import PublicStatus, read_public_status
+from services.continuity.decider import extract_site
 from tests.unit.alerts.scene import Scene
 from tests.unit.alerts.test_escalation import PMI
 
@@ -106,6 +109,25 @@ def test_a_second_source_confirms_all_reports_of_the_first(scene: Scene) -> None
     doubt(scene, 4, source="site_manager")
     assert questions(scene) == []
     assert {scene.state.reports[r].confirmation for r in reports} == {"confirmed"}
+
+
+@pytest.mark.parametrize("by_person", [True, False])
+def test_a_trouble_that_was_confirmed_later_counts_like_any_other(
+    scene: Scene, by_person: bool
+) -> None:
+    """Its cause stayed unconfirmed: no clock, no message to the site, no line on public pages."""
+    report = doubt(scene, 1, "evacuation", severity=4)
+    if by_person:
+        scene.command(ConfirmReport(**CELL, report=report), 5)
+    else:
+        doubt(scene, 5, "evacuation", severity=4, source="police")
+    (cause,) = scene.site(PMI).causes
+    assert cause.certainty is Certainty.CONFIRMED
+    believed = extract_site(scene.site(PMI), None)
+    assert [c.type for c in believed.causes] == ["evacuation"]
+    assert read_public_status(scene.site(PMI)) is PublicStatus.CLOSED
+    orders = [n for n in scene.named(NotificationPlanned) if n.template == "site_order"]
+    assert [n.person for n in orders] == [f"rs-{PMI}"]
 
 
 def test_an_update_replaces_its_own_report(scene: Scene) -> None:
