@@ -20,9 +20,10 @@ from schemas.commands import (
 )
 from schemas.reports import Measure, Window
 from schemas.runtime import CommandApplied, CommandRefused
-from schemas.words import EventType, Level
+from schemas.words import Certainty, EventType, Level
 from services.alerts.decision import AlertsDecision
 from services.alerts.incidents import merging
+from services.alerts.incidents.correlation import can_open_incident
 from services.alerts.levels.metrics.base import MetricRequest
 from services.alerts.levels.metrics.incidents import make_cut_sites
 from services.runtime.decider.protocol import Deadline, Firing
@@ -1423,3 +1424,12 @@ def test_reopened_communes_end_their_own_causes_only(scene: Scene) -> None:
     (remaining_cause,) = scene.state.placeless["evacuation"]
     assert scene.state.causes[remaining_cause].commune == "92002"
     assert scene.incident_of(two) is not None
+
+
+@pytest.mark.parametrize("certainty", list(Certainty))
+def test_only_a_confirmed_report_can_open_an_incident(scene: Scene, certainty: Certainty) -> None:
+    """D24: neither a rumour nor an unconfirmed report opens one, by whichever way it is placed."""
+    report = scene.report(0, "closure", PMI, certainty=certainty)
+    row = scene.state.reports[report]
+    assert can_open_incident(row) is (row.confirmation == "confirmed")
+    assert bool(scene.incidents()) is (row.confirmation == "confirmed")

@@ -33,6 +33,9 @@ from schemas.reference import EscalationPolicy, Holder, PublishReference, Roster
 from schemas.reports import Measure
 from schemas.runtime import CommandApplied, CommandRefused
 from schemas.words import Answer, Channel, Level
+from services.alerts.decision import AlertsDecision
+from services.alerts.escalation.oncall import find_quiet_end
+from services.runtime.decider.protocol import Deadline, Firing
 from tests.shipped import territory
 from tests.unit.alerts.scene import PARIS, START, Scene
 
@@ -1002,6 +1005,19 @@ def test_a_site_manager_replacing_an_on_call_person_is_on_call() -> None:
     )
     _, calls = _night(30, roster.model_copy(update={"holders": holders}))
     assert _held(calls) == {"rs-pmi-04": None, "ast-technique": None}
+
+
+def test_quiet_hours_hold_back_no_call_to_a_stand_in_of_an_on_call_role() -> None:
+    """D36: a stand-in is in no schedule, and slept through the call of the technician on call."""
+    scene, _ = _night(30)
+    now = scene.at(30)
+    firing = Firing(Deadline(now, "x"), scene.realm, scene.realm, now, now)
+    draft = AlertsDecision(scene.state, firing)
+    ends = {
+        role: find_quiet_end(draft, "remplacant", role, Level.N1)
+        for role in ("responsable_site", "astreinte_technique")
+    }
+    assert ends == {"responsable_site": scene.at(600), "astreinte_technique": None}
 
 
 def test_quiet_hours_hold_back_nothing_above_n1_and_no_danger() -> None:

@@ -345,6 +345,18 @@ def test_beyond_the_budget_information_waits_for_a_digest_and_calls_never_do() -
     assert d.row("i6").attempts
 
 
+def test_information_by_voice_waits_for_no_budget_and_takes_none() -> None:
+    """D36: a call by voice never waits, and leaves the budget to the other messages."""
+    d = desk(channels=("sms", "voice"))
+    for n in range(6):
+        assert d.plan(f"v{n}", channels=(VOICE, SMS), answer_expected=False).attempts
+    assert d.plan("i0", channels=(SMS,), answer_expected=False).attempts, "voice took no budget"
+    for n in range(1, 6):
+        assert d.plan(f"i{n}", channels=(SMS,), answer_expected=False).attempts
+    assert d.plan("i6", channels=(SMS,), answer_expected=False).why == "bundled"
+    assert d.plan("v6", channels=(VOICE, SMS), answer_expected=False).attempts
+
+
 def test_information_that_waits_for_a_busy_provider_counts_for_the_budget_and_the_first_alarm() -> (
     None
 ):

@@ -11,7 +11,7 @@ from schemas.topics import RealmNameInvalid
 from schemas.words import Channel
 from services.runtime.identity.home_realm import read_home_realm
 from services.runtime.identity.permissions import Role
-from services.runtime.identity.principals import Principal, Scope
+from services.runtime.identity.principals import Principal, Scope, include_exercises
 from services.runtime.process.settings import Settings
 from services.runtime.secrets.vault import VaultDirectory
 from tests.directories import MemoryItems
@@ -119,6 +119,23 @@ def test_the_person_of_an_account_is_known_in_its_own_realm_only(
 ) -> None:
     account = Principal(id="a", role=Role.CELL, person="dgs", scope=Scope(realms=realms))
     assert account.person_in(realm, "92") == ("dgs" if known else None)
+
+
+@pytest.mark.parametrize(
+    ("realms", "included"),
+    [
+        ((), ()),
+        (("93",), ("93", "93~*")),
+        (("93~*", "93"), ("93~*", "93")),
+        (("93~ex-1",), ("93~ex-1",)),
+        (("92", "93"), ("92", "93", "92~*", "93~*")),
+    ],
+)
+def test_the_limits_of_a_person_include_the_exercises_of_each_live_realm_once(
+    realms: tuple[str, ...], included: tuple[str, ...]
+) -> None:
+    limits = Scope(sites=("pmi-01",), realms=realms)
+    assert include_exercises(limits) == Scope(sites=("pmi-01",), realms=included)
 
 
 @pytest.mark.parametrize(
