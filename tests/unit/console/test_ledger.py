@@ -31,12 +31,14 @@ from services.console.ledger.lines import (
     CostFacts,
     CostKind,
     CostLine,
+    CostUnit,
     UnitPrices,
     list_cost_lines,
     sum_groups,
     sum_lines,
 )
-from services.console.ledger.resources import format_quantity
+from services.console.ledger.resources import LedgerLine, format_quantity
+from services.console.ledger.screen import add_up, merge_messages
 from services.console.texts.names import TerritoryNames
 from tests.shipped import territory
 from tests.unit.console.held import browsing
@@ -493,6 +495,49 @@ async def test_the_page_shows_the_total_and_every_line_with_its_source() -> None
     assert "Costs" in english
     refused = await browser.get(f"/depenses?realm={REALM}", role="kiosk")
     assert refused.status_code == 403
+
+
+def test_messages_of_one_minute_are_one_line_of_the_page() -> None:
+    """After a call-out every line of the page was «1 message facturé × 0,055 €»."""
+
+    def line(n: int, at: datetime, **changes: Any) -> LedgerLine:
+        fields: dict[str, Any] = {
+            "id": f"message:notifications/{n}",
+            "realm": REALM,
+            "kind": CostKind.MESSAGE,
+            "source": f"notifications/{n}",
+            "at": at,
+            "what": "SMS",
+            "quantity": 2,
+            "unit": CostUnit.PART,
+            "unit_price_eur": 0.055,
+            "amount_eur": 0.11,
+            "draft": False,
+            "incident": None,
+            "pole": None,
+            "site": None,
+            "claims": [],
+        }
+        return LedgerLine(**fields | changes)
+
+    at = datetime(2027, 2, 11, 10, 40, 50, tzinfo=UTC)
+    fuel = {"kind": CostKind.FUEL, "unit": CostUnit.LITRE, "amount_eur": None}
+    listed = [
+        line(1, at),
+        line(2, at.replace(second=5)),
+        line(3, at.replace(minute=39)),
+        line(4, at.replace(minute=39), what="voix"),
+        line(5, at.replace(minute=39), **fuel),
+        line(6, at.replace(minute=39), **fuel),
+    ]
+    merged = merge_messages(listed)
+    assert [[one.source[-1] for one in lines] for lines in merged] == [
+        ["1", "2"],
+        *[["3"], ["4"], ["5"], ["6"]],
+    ]
+    sums = [add_up(lines) for lines in merged]
+    assert [(one.quantity, one.amount_eur) for one in sums[:2]] == [(4, 0.22), (2, 0.11)]
+    assert sums[4].amount_eur is None
 
 
 async def test_list_totals_and_table_have_the_same_sum() -> None:
