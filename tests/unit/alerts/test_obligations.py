@@ -272,6 +272,8 @@ def test_old_history_keeps_running_clocks_and_those_of_known_incidents(scene: Sc
         ((2, LimitUnit.WORKING_DAYS), "2027-02-13T10:00", "2027-02-16T23:59"),
         ((30, LimitUnit.DAYS), "2027-02-11T09:40", "2027-03-13T23:59"),
         ((1, LimitUnit.MONTHS), "2027-01-31T08:00", "2027-02-28T23:59"),
+        ((1, LimitUnit.MONTHS), "2027-03-31T08:00", "2027-04-30T23:59"),
+        ((1, LimitUnit.MONTHS), "2028-01-30T08:00", "2028-02-29T23:59"),
         ((24, LimitUnit.MONTHS), "2027-12-15T08:00", "2029-12-15T23:59"),
     ],
 )

@@ -42,3 +42,30 @@ def test_other_times_stay_unchanged() -> None:
 )
 def test_the_first_of_a_month_is_an_ordinal_in_french(day: str, lang: str, words: str) -> None:
     assert times.day_long(datetime.fromisoformat(day), lang) == words
+
+
+@pytest.mark.parametrize(
+    ("at", "text"),
+    [
+        ("2027-02-11T08:16:00+00:00", "09:16"),
+        ("2027-02-10T23:30:00+00:00", "00:30"),
+        ("2027-02-11T23:30:00+00:00", "ven. 12/02"),
+        ("2027-02-10T08:16:00+00:00", "mer. 10/02"),
+        ("2026-07-01T08:16:00+00:00", "01/07/2026"),
+        ("2027-10-01T08:16:00+00:00", "01/10/2027"),
+    ],
+)
+def test_a_time_of_another_day_in_paris_shows_its_day_and_a_far_one_its_year(
+    at: str, text: str
+) -> None:
+    """D60: 23:30 UTC is the next day in Paris; 1 July alone could be the next one."""
+    now = datetime.fromisoformat("2027-02-11T10:00:00+00:00")
+    assert times.hm_day(datetime.fromisoformat(at), now, "fr") == text
+
+
+@pytest.mark.parametrize(
+    ("at", "text"),
+    [("2027-01-14T23:00:00+00:00", "15/01"), ("2027-01-15T00:00:00+00:00", "01:00")],
+)
+def test_the_mark_of_midnight_on_an_axis_is_the_day_that_begins(at: str, text: str) -> None:
+    assert times.label_tick(datetime.fromisoformat(at)) == text

@@ -39,6 +39,20 @@ def test_the_nearest_hosts_come_first_counted_from_the_lost_sites() -> None:
     assert all(place.kg == round(ways[place.site].grams / 1000, 1) for place in places)
 
 
+def test_equally_near_hosts_stand_by_their_co2_and_a_lost_site_is_none() -> None:
+    """By car, both are nine minutes away; 300 m more are 0.2 kg more."""
+    cell = next(c for c in STAFFING.cells if c.staff)
+    lost = SITES[cell.site]
+    sites = {cell.site: lost} | {
+        id: lost.model_copy(update={"id": id, "lat": lost.lat + metres / 111_195})
+        for id, metres in (("a", 1268), ("b", 965))
+    }
+    hosts = ["a", cell.site, "b"]
+    places = list_nearby_places(cell.activity, STAFFING, sites, (), hosts, transit=False)
+    assert len({place.minutes for place in places}) == 1
+    assert [(place.site, place.kg) for place in places] == [("b", 0.5), ("a", 0.7)]
+
+
 def test_an_activity_without_staff_has_no_nearest_site() -> None:
     assert not list_nearby_places("none", STAFFING, SITES, (), SITES, transit=True)
 

@@ -85,6 +85,22 @@ def test_lines_into_the_area_are_withdrawn_at_once_and_not_approved() -> None:
     assert refused(approve(world, "09:46", min(leading_there)))[0] in (409, 412)
 
 
+def test_an_order_for_an_area_withdraws_no_line_that_a_person_has_decided() -> None:
+    """Agents of a decided line are stopped on their way; the decision stays in the log."""
+    world = World()
+    world.hit("cen-1", EventType.CLOSURE, since="09:40")
+    world.until("09:43")
+    proposal = answer(world, "09:44").id
+    lines = list_proposal_lines(world.state, proposal)
+    host = min(hosts(world, proposal))
+    there = sorted(line.id for line in lines if line.place == host)
+    assert approve(world, "09:45", there[0]) is not None
+    order(world, "09:46", host)
+    row = find_open_proposal(world.state)
+    assert row is not None
+    assert set(row.withdrawn) == set(there[1:]) != set()
+
+
 def test_an_order_for_an_area_alone_asks_for_no_proposal() -> None:
     world = World()
     order(world, "09:40", "cen-1", "cen-2")

@@ -98,16 +98,27 @@ def test_advance_is_the_inverse_of_elapsed(start_min: int, open_min: int) -> Non
     assert OFFICE.compute_elapsed_ms(start, end - 1) < open_min * MINUTE_MS
 
 
-def test_the_payroll_window_counts_working_days_to_the_end_of_the_month() -> None:
-    payroll = DayWindow(working_days_left=(12, 3))
+@pytest.mark.parametrize(
+    ("span", "holidays", "first", "last"),
+    [
+        ((12, 3), (), 10, 23),
+        ((3, 12), (), 10, 23),
+        ((12, 3), ("2027-02-24",), 9, 22),
+    ],
+    ids=["as written", "other order", "holiday"],
+)
+def test_the_payroll_window_counts_working_days_to_the_end_of_the_month(
+    span: tuple[int, int], holidays: tuple[str, ...], first: int, last: int
+) -> None:
+    """10 February leaves 12 working days, Tuesday the 23rd leaves 3; a holiday is none."""
+    days_off = frozenset(get_local_day(at(f"{day} 12:00")) for day in holidays)
+    payroll = DayWindow(working_days_left=span, holidays=days_off)
     window_days = [
         day
         for day in range(1, 29)
         if payroll.holds_on(get_local_day(at(f"2027-02-{day:02} 12:00")))
     ]
-    assert window_days == list(range(10, 24)), (
-        "10 February leaves 12 working days, Tuesday the 23rd leaves 3"
-    )
+    assert window_days == list(range(first, last + 1))
 
 
 def test_a_window_of_days_opens_and_closes_at_local_midnight() -> None:

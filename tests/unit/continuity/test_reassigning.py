@@ -171,6 +171,17 @@ def test_silent_sites_in_hit_communes_or_the_flood_zone_host_no_agent() -> None:
     assert barred >= {s.id for s in sites.values() if s.flood_exposure != "non"}
 
 
+def test_exposed_sites_host_agents_while_nothing_is_flooded() -> None:
+    world = World()
+    world.hit("cen-1", EventType.CLOSURE, since="09:40")
+    world.until("09:43")
+    (proposal_request,) = world.facts(m.ProposalRequested)
+    barred = {c.site for c in proposal_request.situation.sites if not c.host_ok}
+    exposed = {s.id for s in territory().sites if s.flood_exposure != "non"}
+    assert "cen-1" in barred
+    assert barred.isdisjoint(exposed - {"cen-1"})
+
+
 def test_a_place_is_given_once_to_a_strategy_or_to_reassigned_agents() -> None:
     """D51: never above the declared desks."""
     world = fire_on_the_way()

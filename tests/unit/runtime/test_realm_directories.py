@@ -122,6 +122,24 @@ def test_the_person_of_an_account_is_known_in_its_own_realm_only(
 
 
 @pytest.mark.parametrize(
+    ("realms", "own"),
+    [
+        ((), "92"),
+        (("93",), "93"),
+        (("93~*", "93"), "93"),
+        (("93~*",), "92"),
+        (("93~ex-1",), "93~ex-1"),
+    ],
+)
+def test_a_report_without_a_realm_belongs_to_the_first_named_realm_of_its_sender(
+    realms: tuple[str, ...], own: str
+) -> None:
+    """`93~*` stands for many exercises: a report to a realm of this name would be refused."""
+    account = Principal(id="a", role=Role.CELL, scope=Scope(realms=realms))
+    assert account.own_realm("92") == own
+
+
+@pytest.mark.parametrize(
     ("realms", "included"),
     [
         ((), ()),
