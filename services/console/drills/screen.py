@@ -55,10 +55,9 @@ def build_drill_line(
         )
     ]
     if one.contacts:
-        contact_names = ", ".join(
-            name_contact(key, names, _) for key in one.contacts[:CONTACTS_NAMED]
-        )
-        reasons.append(_("à joindre : {names}", names=contact_names))
+        contact_names = dict.fromkeys(name_contact(key, names, _) for key in one.contacts)
+        listed_names = ", ".join(list(contact_names)[:CONTACTS_NAMED])
+        reasons.append(_("à joindre : {names}", names=listed_names))
     if one.resource is not None and one.stopped:
         reasons.append(
             _.plural(
@@ -79,7 +78,7 @@ def name_contact(key: str, names: TerritoryNames, _: Translator) -> str:
     """Name a contact of the proof: a role, a role in its scope, or a partner."""
     role, sign, scope = key.partition(":")
     if role == "contact":
-        return _("un partenaire")
+        return names.suppliers.get(scope) or _("un partenaire")
     return w.name_role(role, scope if sign else None, names, _)
 
 

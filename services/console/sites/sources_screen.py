@@ -6,7 +6,7 @@ access.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import httpx2 as httpx
@@ -15,6 +15,7 @@ from fastapi import Request
 
 from services.console.i18n import N_, Translator
 from services.console.texts.names import TerritoryNames
+from services.console.web import times
 from services.console.web.screen_context import ScreenData, ScreenPage
 from services.runtime.identity.permissions import Permission
 
@@ -67,7 +68,8 @@ class SourceLine:
     tone: str
     """`over` if somebody should look at it, `mute` if it is stopped."""
     last_seen_at: datetime | None
-    promised_s: int | None
+    silence: str
+    """Longest promised silence, as text; empty without a promise."""
     per_minute: float
     accepted: int
     refused: int
@@ -122,7 +124,9 @@ def _build_source_line(s: dict[str, Any], names: TerritoryNames, _: Translator) 
             state, ""
         ),
         last_seen_at=_to_datetime(s["last_seen"]),
-        promised_s=s["heartbeat_s"],
+        silence=times.format_duration(timedelta(seconds=s["heartbeat_s"]), _.lang)
+        if s["heartbeat_s"]
+        else "",
         per_minute=s["per_minute"],
         accepted=s["accepted"],
         refused=sum(s["refused"].values()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import date
 from functools import cache
@@ -234,6 +235,19 @@ async def test_the_page_says_why_and_offers_the_file() -> None:
     english = await shown(browser, "/exercices-courts", lang="en")
     assert "Short exercises" in english
     assert "Exercices courts" not in english
+
+
+async def test_partners_to_call_are_named_and_each_once() -> None:
+    """«À joindre : un partenaire, un partenaire, un partenaire»."""
+    browser, _ = browsing(realm())
+    page = await shown(browser, "/exercices-courts")
+    partner_lists = [
+        line.partition(" ; ")[0].split(", ")
+        for line in re.findall(r"à joindre : (.+?) (?:\d|Télécharger|sites de repli)", page)
+    ]
+    assert partner_lists
+    assert all(len(set(names)) == len(names) for names in partner_lists)
+    assert "un partenaire" not in page
 
 
 @pytest.mark.parametrize("text", ["", "x", "0", "²", "-1"])

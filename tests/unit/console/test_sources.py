@@ -9,6 +9,7 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
+from services.console.i18n import get_translator
 from services.console.sites.sources_screen import SourceClient, list_source_lines
 
 
@@ -42,11 +43,12 @@ def test_a_source_over_its_rate_comes_before_healthy_ones() -> None:
         "refused": {},
     }
     chatty = well | {"name": "b", "over_rate": True, "refused": {"over_rate": 7}}
+    chatty["heartbeat_s"] = 93_600
     names: Any = SimpleNamespace(site=str)
-    translate: Any = str
-    lines = list_source_lines([well, chatty], names, translate)
+    lines = list_source_lines([well, chatty], names, get_translator("fr"))
     assert [(line.name, line.word, line.tone) for line in lines] == [
         ("b", "dépasse son débit", "over"),
         ("a", "entendue", ""),
     ]
     assert lines[0].reasons == "over_rate 7"
+    assert [line.silence.replace("\u00a0", " ") for line in lines] == ["26 h 00", ""]
