@@ -19,7 +19,7 @@ from schemas.topics import (
     log_topic,
     urgent_topic,
 )
-from services.runtime.kafka.clients import create_groupless_consumer
+from services.runtime.kafka.clients import assign_from, create_groupless_consumer
 from services.verify.chain import LogFold, RouteLookup, hash_input
 from services.verify.laws import Findings, InputEntry, InputRecords, LogFolds
 
@@ -53,9 +53,7 @@ async def read_topic(
     todo = {tp for tp in tps if at[tp] < ends[tp]}
     if not todo:
         return
-    consumer.assign(sorted(todo))
-    for tp in todo:
-        consumer.seek(tp, at[tp])
+    assign_from(consumer, {tp: at[tp] for tp in sorted(todo)})
     while todo:
         for tp, records in (await consumer.getmany(*todo, timeout_ms=500)).items():
             for r in records:

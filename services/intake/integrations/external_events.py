@@ -44,7 +44,7 @@ from services.runtime.http.problems import Problem, ProblemError, build_field_pr
 from services.runtime.identity.accounts import AccessStore
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Principal, Source
-from services.runtime.kafka.clients import BrokerAway, create_groupless_consumer
+from services.runtime.kafka.clients import BrokerAway, assign_from, create_groupless_consumer
 from services.runtime.kafka.fetch_throttle import FETCH_INTERVAL_MS, FetchThrottle
 from services.runtime.log.partition_reader import stop_consumer
 from services.runtime.process import metrics, tracing
@@ -105,9 +105,7 @@ class ExternalEventReader:
             )
             young = await consumer.offsets_for_times(dict.fromkeys(partitions, now_ms() - KEPT_MS))
             starts = self._starts(begins, ends, young)
-            consumer.assign(partitions)
-            for tp, start in starts.items():
-                consumer.seek(tp, start)
+            assign_from(consumer, starts)
             while True:
                 batches = await consumer.getmany(timeout_ms=POLL_MS, max_records=MAX_RECORDS)
                 await asyncio.gather(

@@ -21,7 +21,12 @@ from services.intake.admission import Uses
 from services.intake.integrations.source_stats import SourceStats
 from services.runtime.identity.accounts import AccessStore
 from services.runtime.identity.principals import Source
-from services.runtime.kafka.clients import BrokerAway, KeyedWriter, create_groupless_consumer
+from services.runtime.kafka.clients import (
+    BrokerAway,
+    KeyedWriter,
+    assign_from,
+    create_groupless_consumer,
+)
 from services.runtime.kafka.fetch_throttle import (
     BACKGROUND_FETCH_INTERVAL_MS,
     READER_WAIT_MS,
@@ -170,8 +175,7 @@ class SignExchange:
             await consumer.start()
             FetchThrottle(consumer, BACKGROUND_FETCH_INTERVAL_MS)
             end = (await consumer.end_offsets([partition]))[partition]
-            consumer.assign([partition])
-            consumer.seek(partition, end)
+            assign_from(consumer, {partition: end})
             while True:
                 batches = await consumer.getmany(timeout_ms=POLL_MS)
                 for record in (r for records in batches.values() for r in records):

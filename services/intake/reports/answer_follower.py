@@ -22,7 +22,7 @@ from services.intake.reports.deduplication import (
     parse_known_report,
 )
 from services.runtime.decider.inputs import InputMarks
-from services.runtime.kafka.clients import create_groupless_consumer
+from services.runtime.kafka.clients import assign_from, create_groupless_consumer
 from services.runtime.kafka.fetch_throttle import READER_WAIT_MS, FetchThrottle
 from services.runtime.process.tasks import run_in_thread
 
@@ -90,11 +90,10 @@ class AnswerFollower:
             FetchThrottle(consumer, FOLLOW_INTERVAL_MS)
             positions = self._ledger.get_positions()
             begins = await consumer.beginning_offsets(partitions)
-            consumer.assign(partitions)
             for tp in partitions:
                 number = get_partition_number(*tp)
                 self._next[number] = max(begins[tp], positions.get(number, 0))
-                consumer.seek(tp, self._next[number])
+            assign_from(consumer, {tp: self._next[get_partition_number(*tp)] for tp in partitions})
             while True:
                 record_batches = await consumer.getmany(timeout_ms=POLL_MS, max_records=5000)
                 for tp, records in record_batches.items():

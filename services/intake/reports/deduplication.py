@@ -28,7 +28,7 @@ from schemas.topics import PARTITION_COUNT, derive_id, input_topic, urgent_topic
 from services.intake.reports.native import PreparedReport
 from services.intake.reports.redaction import LogRedactor
 from services.runtime.decider.inputs import InputMarks
-from services.runtime.kafka.clients import create_groupless_consumer
+from services.runtime.kafka.clients import assign_from, create_groupless_consumer
 from services.runtime.process.machine import now_ms
 from services.runtime.process.sqlite_cache import SMALL_PAGE_BYTES, open_cache
 from services.runtime.process.tasks import run_in_thread
@@ -402,7 +402,6 @@ class AnswerIndex:
         record_count = 0
         try:
             await consumer.start()
-            consumer.assign(partitions)
             begins, ends = (
                 await consumer.beginning_offsets(partitions),
                 await consumer.end_offsets(partitions),
@@ -421,13 +420,14 @@ class AnswerIndex:
                 )
                 await run_in_thread(self._forget)
                 positions = {}
-            waiting: dict[TopicPartition, int] = {}
+            starts: dict[TopicPartition, int] = {}
             for tp in partitions:
                 oldest = young[tp].offset if young[tp] is not None else ends[tp]
                 start = max(begins[tp], oldest, positions.get(get_partition_number(*tp), 0))
-                consumer.seek(tp, start)
                 if start < ends[tp]:
-                    waiting[tp] = ends[tp]
+                    starts[tp] = start
+            assign_from(consumer, starts)
+            waiting = {tp: ends[tp] for tp in starts}
             while waiting:
                 for tp, records in (
                     await consumer.getmany(*waiting, timeout_ms=500, max_records=5000)

@@ -7,13 +7,13 @@ import asyncio
 import math
 import time
 import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final, Protocol, Self
 
 import structlog
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 
 from schemas import wire as ce
@@ -156,7 +156,7 @@ def create_groupless_consumer(
 ) -> AIOKafkaConsumer:
     """Return a consumer of assigned partitions without group or commits, not started.
 
-    It never jumps silently. Do not await between `assign` and `seek`.
+    It never jumps silently. Give it partitions with `assign_from`.
     """
     consumer = AIOKafkaConsumer(
         bootstrap_servers=kafka,
@@ -169,6 +169,18 @@ def create_groupless_consumer(
     )
     MetadataUpdate(consumer._client)
     return consumer
+
+
+def assign_from(consumer: Any, starts: Mapping[TopicPartition, int]) -> None:
+    """Assign partitions to a started consumer without a group, each from its offset on.
+
+    Nothing may be awaited in between. aiokafka looks for the position of a partition without one
+    at its leader, fails, and keeps the failure for the next read. If the leader moves meanwhile, it
+    fails twice, and its fetch task ends: the consumer reads nothing ever after, silently.
+    """
+    consumer.assign(list(starts))
+    for tp, offset in starts.items():
+        consumer.seek(tp, offset)
 
 
 def create_expiring_producer(

@@ -20,7 +20,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from schemas.topics import LARGE_MESSAGE_BYTES, TOPICS_BY_NAME
-from services.runtime.kafka.clients import create_groupless_consumer
+from services.runtime.kafka.clients import assign_from, create_groupless_consumer
 from services.runtime.kafka.fetch_throttle import BACKGROUND_FETCH_INTERVAL_MS, FetchThrottle
 from services.runtime.log.partition_reader import PartitionReader
 from services.runtime.process import metrics
@@ -100,7 +100,6 @@ class TopicFollower:
         try:
             await consumer.start()
             FetchThrottle(consumer, BACKGROUND_FETCH_INTERVAL_MS)
-            consumer.assign(self._partitions)
             ends: dict[TopicPartition, int] = await consumer.end_offsets(self._partitions)
             begins: dict[TopicPartition, int] = await consumer.beginning_offsets(self._partitions)
             positions = self._positions()
@@ -110,7 +109,7 @@ class TopicFollower:
                     self._reset(tp.topic, tp.partition)
                     begin = begins[tp]
                 self._next[tp] = begin
-                consumer.seek(tp, begin)
+            assign_from(consumer, {tp: self._next[tp] for tp in self._partitions})
             self._consumer = consumer
             await self._read(consumer, ends)
         finally:

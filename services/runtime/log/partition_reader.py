@@ -1,7 +1,7 @@
 """Bounded reads of Kafka partitions without a consumer group, and the wait for a missing record.
 
-The consumer uses `auto_offset_reset="none"` and never awaits between `assign` and `seek`: a
-consumer without a group that awaits there may silently read nothing or jump to the end.
+The consumer uses `auto_offset_reset="none"` and `assign_from`: a consumer without a group that
+awaits between `assign` and `seek` may silently read nothing or jump to the end.
 
 On a topic with one copy, a missing record is lost. With several copies the leader can change: a new
 leader shows the end of its log only after its followers have confirmed it, and a broker that was
@@ -20,7 +20,7 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import OffsetOutOfRangeError
 
-from services.runtime.kafka.clients import create_groupless_consumer
+from services.runtime.kafka.clients import assign_from, create_groupless_consumer
 from services.runtime.kafka.security import get_client_options
 from services.runtime.process.exits import Stop
 
@@ -145,9 +145,7 @@ class PartitionReader:
         }
         if not ends:
             return
-        self._consumer.assign(list(ends))
-        for tp, start in starts.items():
-            self._consumer.seek(tp, start)
+        assign_from(self._consumer, starts)
         todo = set(ends)
         while todo:
             for tp, records in (
@@ -185,9 +183,7 @@ class PartitionReader:
     ) -> dict[TopicPartition, int]:
         """Add the records at these offsets to `records_by_partition`; return undecided offsets."""
         consumer, open_offsets = self._consumer, dict(offsets)
-        consumer.assign(list(open_offsets))
-        for tp, offset in open_offsets.items():
-            consumer.seek(tp, offset)
+        assign_from(consumer, open_offsets)
         while open_offsets:
             try:
                 batches = await consumer.getmany(*open_offsets, timeout_ms=POLL_MS)

@@ -18,7 +18,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from schemas.topics import PARTITION_COUNT, ROUTES, log_topic
-from services.runtime.kafka.clients import create_groupless_consumer
+from services.runtime.kafka.clients import assign_from, create_groupless_consumer
 from services.runtime.kafka.fetch_throttle import EXPEDITE_S, FETCH_INTERVAL_MS, FetchThrottle
 from services.runtime.log.chain import MAX_IGNORED_RUN, Position, advance_position
 from services.runtime.log.partition_reader import (
@@ -275,9 +275,7 @@ class LogReader:
         try:
             await consumer.start()
             self._pace = FetchThrottle(consumer, self._every_ms)
-            consumer.assign(list(self._tps.values()))
-            for p, tp in self._tps.items():
-                consumer.seek(tp, self.positions[p].next)
+            assign_from(consumer, {tp: self.positions[p].next for p, tp in self._tps.items()})
         except BaseException:
             await stop_consumer(consumer)
             raise

@@ -15,7 +15,7 @@ import structlog
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
-from services.runtime.kafka.clients import create_groupless_consumer
+from services.runtime.kafka.clients import assign_from, create_groupless_consumer
 from services.runtime.kafka.fetch_throttle import FETCH_INTERVAL_MS, READER_WAIT_MS, FetchThrottle
 from services.runtime.log.partition_reader import PartitionReader, stop_consumer
 
@@ -139,10 +139,9 @@ class UrgentLaneReader:
         try:
             await consumer.start()
             self._pace = FetchThrottle(consumer, FETCH_INTERVAL_MS)
-            tps = {partition: TopicPartition(self._topic, partition) for partition in starts}
-            consumer.assign(list(tps.values()))
-            for partition, tp in tps.items():
-                consumer.seek(tp, starts[partition])
+            assign_from(
+                consumer, {TopicPartition(self._topic, p): start for p, start in starts.items()}
+            )
             while not self._changed.is_set():
                 record_batches = await self._next(consumer)
                 for tp, records in record_batches.items():

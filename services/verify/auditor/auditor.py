@@ -24,7 +24,7 @@ from schemas.topics import (
     log_topic,
     urgent_topic,
 )
-from services.runtime.kafka.clients import create_groupless_consumer
+from services.runtime.kafka.clients import assign_from, create_groupless_consumer
 from services.runtime.kafka.fetch_throttle import FetchThrottle
 from services.runtime.log.heads import HeadsByLog, format_log_name
 from services.runtime.log.partition_reader import PartitionReader
@@ -188,11 +188,13 @@ class Auditor:
         self, consumer: AIOKafkaConsumer, pace: FetchThrottle, reader: PartitionReader
     ) -> AsyncIterator[Verdict]:
         begins = await consumer.beginning_offsets(list(self._tps))
-        consumer.assign(list(self._tps))
         for tp, service in self._tps.items():
             chain = self._books[tp.partition].chain(service)
             chain.offset = max(begins[tp], chain.offset)
-            consumer.seek(tp, chain.offset)
+        assign_from(
+            consumer,
+            {tp: self._books[tp.partition].chain(s).offset for tp, s in self._tps.items()},
+        )
         judged_at, behind = float("-inf"), True
         input_tps = _list_input_partitions()
         self._goals.set(_now(), await reader.ends(self._tps))

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import orjson
+import pytest
+from aiokafka import AIOKafkaConsumer
+from aiokafka.consumer.fetcher import Fetcher
 
 from schemas.reports import ReportReceived
 from schemas.topics import input_topic
@@ -43,3 +48,28 @@ async def test_a_record_of_a_stranger_silences_no_sender(
         assert [ledger.get(id) is not None for id in ids] == [True, False]
     finally:
         ledger.close()
+
+
+async def test_a_front_that_starts_reads_its_records_while_leaders_move(
+    broker: RunningKafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """aiokafka's reader dies if a leader moves while partitions are assigned without a position."""
+    searches: list[Any] = []
+    find_ends, search = AIOKafkaConsumer.end_offsets, Fetcher._update_fetch_positions
+
+    async def find_ends_late(consumer: Any, partitions: Any) -> Any:
+        await asyncio.sleep(0.5)
+        return await find_ends(consumer, partitions)
+
+    async def search_positions(fetcher: Any, assignment: Any, node: int, partitions: Any) -> Any:
+        searches.extend(partitions)
+        return await search(fetcher, assignment, node, partitions)
+
+    monkeypatch.setattr(AIOKafkaConsumer, "end_offsets", find_ends_late)
+    monkeypatch.setattr(Fetcher, "_update_fetch_positions", search_positions)
+    ledger = AnswerIndex(tmp_path / "answers.db", LogRedactor(b"key"))
+    try:
+        await ledger.catch_up(broker.address, MARKS)
+    finally:
+        ledger.close()
+    assert searches == []
