@@ -100,6 +100,24 @@ log = structlog.get_logger(__name__)
 class MachineLeft(RuntimeError):
     """The cluster let this machine go, so that it must not start again."""
 
+    def __init__(self, settings: Settings, member: ClusterMember) -> None:
+        super().__init__(
+            f"machine {member.number} has left its cluster: delete {settings.data_dir} and "
+            "join again with a new invitation"
+        )
+
+
+async def check_membership(settings: Settings, member: ClusterMember) -> None:
+    """Check that the brokers of `settings.kafka` count this machine among them.
+
+    Raises MachineLeft, KafkaError, OSError.
+    """
+    async with ClusterRegistry.open(settings) as registry:
+        records = await registry.read()
+    own = records.machines.get(member.number)
+    if own is not None and own.state == "left":
+        raise MachineLeft(settings, member)
+
 
 async def keep_cluster(settings: Settings, member: ClusterMember, front: str) -> ClusterMember:
     """Run all steps once and return the updated member.
@@ -114,10 +132,7 @@ async def keep_cluster(settings: Settings, member: ClusterMember, front: str) ->
         records = await registry.read()
         own = build_own_record(settings, member, front, records)
         if own.state == "left":
-            raise MachineLeft(
-                f"machine {member.number} has left its cluster: delete {settings.data_dir} and "
-                "join again with a new invitation"
-            )
+            raise MachineLeft(settings, member)
         if records.machines.get(member.number) != own:
             await registry.put_machine(own)
             records.machines[member.number] = own

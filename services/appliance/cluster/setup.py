@@ -242,7 +242,7 @@ def _check_empty(data: DataDir) -> None:
     if KafkaNode.is_formatted(data.kafka) or (data.secrets / "master.key").exists():
         raise SetupRefused(
             f"{data.root} holds an installation, and joining would lose its data: give another "
-            "place with --data"
+            "place in VIGIE_DATA_DIR"
         )
 
 

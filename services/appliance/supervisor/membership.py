@@ -1,6 +1,7 @@
 """The steps of `vigie up` on a machine of a cluster."""
 
 import asyncio
+from collections.abc import Awaitable
 from dataclasses import replace
 from typing import Final
 
@@ -11,6 +12,7 @@ from services.appliance.cluster.control import ClusterControl, ClusterRefused
 from services.appliance.cluster.keeper import (
     INTERVAL_S,
     MachineLeft,
+    check_membership,
     find_front,
     find_replication,
     keep_cluster,
@@ -26,6 +28,49 @@ log = structlog.get_logger(__name__)
 
 MEETING_TIMEOUT_S: Final = 60.0
 """Longest time in seconds of one turn of a cluster's machine with the others."""
+
+
+ASK_AGAIN_S: Final = 5.0
+"""Seconds between questions to machines that do not answer."""
+
+
+async def wait_for_servers(options: UpOptions, servers: Awaitable[object]) -> None:
+    """Wait until the servers of this machine are ready.
+
+    Raises UpFailed if another machine says that this one was taken out. The others shut its broker
+    out, which would never be ready.
+    """
+    is_ready = asyncio.ensure_future(servers)
+    asking = asyncio.create_task(_ask_for_membership(options))
+    try:
+        await asyncio.wait({is_ready, asking}, return_when=asyncio.FIRST_COMPLETED)
+        if asking.done():
+            asking.result()
+        await is_ready
+    except MachineLeft as error:
+        raise UpFailed(str(error)) from error
+    finally:
+        is_ready.cancel()
+        asking.cancel()
+
+
+async def _ask_for_membership(options: UpOptions) -> None:
+    """Ask the other machines until one answers. Raises MachineLeft."""
+    assert options.member is not None
+    member = options.member
+    others = [machine.broker for machine in member.machines if machine != member.own]
+    settings = options.settings.model_copy(update={"kafka": ",".join(others)})
+    is_told = False
+    while others:
+        try:
+            async with asyncio.timeout(MEETING_TIMEOUT_S):
+                await check_membership(settings, member)
+            break
+        except (KafkaError, OSError):
+            if not is_told:
+                log.warning("cluster.alone", why=f"no other machine answers yet: {settings.kafka}")
+            is_told = True
+            await asyncio.sleep(ASK_AGAIN_S)
 
 
 async def meet_cluster(options: UpOptions, supervisor: Supervisor) -> None:

@@ -280,7 +280,13 @@ async def _start_processes(
     )
     progress.step("Starting the broker and the store")
     children = supervisor.start(servers)
-    await asyncio.gather(*(_wait_until_ready(child) for child in children))
+    servers_ready = asyncio.gather(*(_wait_until_ready(child) for child in children))
+    if options.member is None:
+        await servers_ready
+    else:
+        from services.appliance.supervisor.membership import wait_for_servers
+
+        await wait_for_servers(options, servers_ready)
     await _wait_for_external_servers(options)
     progress.step("Making topics ready")
     if options.member is not None:

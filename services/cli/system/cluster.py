@@ -63,7 +63,6 @@ FAILURES: Final = (
     BrokerAway,
     BrokerFailed,
     ClusterRefused,
-    DataDirBusy,
     InvitationInvalid,
     JarsUnavailable,
     JavaUnusable,
@@ -107,7 +106,12 @@ def _hold_stopped(settings: Settings) -> Iterator[None]:
             f"the disk of {settings.data_dir} has {free_mb} MB free, and {MIN_FREE_MB} are needed: "
             "make room"
         )
-    lock = DataDirLock(settings.data.lock)
+    try:
+        lock = DataDirLock(settings.data.lock)
+    except DataDirBusy as error:
+        raise SetupRefused(
+            f"Vigie runs on {settings.data_dir} ({error}): stop `vigie up` first"
+        ) from error
     try:
         end_orphans(settings.data.root)
         yield

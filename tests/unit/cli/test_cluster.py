@@ -13,6 +13,7 @@ from services.appliance.cluster.certificates import create_authority
 from services.appliance.cluster.invitation import Invitation, seal_invitation
 from services.cli.system import cluster
 from services.runtime.process.cluster import ClusterMember, Machine, write_member
+from services.runtime.process.files import DataDirLock
 from services.runtime.process.settings import DataDir
 from services.runtime.process.sockets import find_free_ports
 from services.runtime.secrets.local_secrets import PASSWORD_FILE
@@ -117,3 +118,15 @@ def test_a_broker_that_takes_too_long_is_named_with_the_remedy(
     result = run("init", "--address", HOST)
     assert result.exit_code == 1
     assert "the broker did not answer in time; run the command again" in result.stderr
+
+
+def test_a_running_installation_is_to_be_stopped_first(folder: Path) -> None:
+    DataDir(folder).make()
+    lock = DataDirLock(DataDir(folder).lock)
+    try:
+        result = run("init", "--address", HOST)
+    finally:
+        lock.release()
+    assert result.exit_code == 1
+    assert f"Vigie runs on {folder} (process " in result.stderr
+    assert "stop `vigie up` first" in result.stderr

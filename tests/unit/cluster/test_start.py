@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import typer
 
 from services.appliance.cluster.certificates import create_authority
+from services.appliance.cluster.registry import ClusterRecords, ClusterRegistry, MachineRecord
 from services.appliance.embedded import kafka
 from services.appliance.supervisor.alone import run_broker
+from services.appliance.supervisor.membership import wait_for_servers
 from services.appliance.supervisor.plan import (
     WAITS_FOR_MACHINES,
     NotAlive,
     Probe,
     build_broker_plan,
 )
+from services.appliance.supervisor.up import UpFailed
 from services.cli.system.up import up
 from services.runtime.backup.backup import _list_secret_files
 from services.runtime.kafka.security import get_security, use_security
@@ -105,3 +111,34 @@ def test_a_backup_holds_no_place_in_a_cluster(data: DataDir) -> None:
     """A restored installation would start as a machine that it is not."""
     (data.secrets / "master.key").write_bytes(bytes(32))
     assert [path.name for path in _list_secret_files(data)] == ["master.key"]
+
+
+async def test_a_machine_that_was_replaced_says_so_instead_of_waiting(
+    data: DataDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others shut its broker out, which would never be ready."""
+    own = MachineRecord(2, "10.0.0.2:9093", "10.0.0.2:9094", "vm-2", "", "0.1.0", "left")
+
+    async def read(_: ClusterRegistry) -> ClusterRecords:
+        return ClusterRecords({2: own}, {}, {})
+
+    monkeypatch.setattr(ClusterRegistry, "read", read)
+    options: Any = SimpleNamespace(settings=Settings(), member=MEMBER)
+    async with asyncio.timeout(10):
+        with pytest.raises(UpFailed, match="machine 2 has left its cluster: delete"):
+            await wait_for_servers(options, asyncio.Event().wait())
+
+
+async def test_a_machine_starts_while_no_other_answers(
+    data: DataDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_asked = asyncio.Event()
+
+    async def read(_: ClusterRegistry) -> ClusterRecords:
+        is_asked.set()
+        raise OSError("no broker answers")
+
+    monkeypatch.setattr(ClusterRegistry, "read", read)
+    options: Any = SimpleNamespace(settings=Settings(), member=MEMBER)
+    async with asyncio.timeout(10):
+        await wait_for_servers(options, is_asked.wait())
