@@ -389,7 +389,7 @@ async def test_a_backup_waits_for_the_keys_of_the_other_machines(
     settings.data.make()
     keyring = key_exchange.open_shared_keyring(settings, MASTER)
     keyring.advance(2)
-    with pytest.raises(backup.BackupRefused, match="have not arrived here"):
+    with pytest.raises(backup.BackupRefused, match="ne sont pas arrivées ici"):
         await backup._wait_for_keys(settings)
     keyring.advance(3)
     await backup._wait_for_keys(settings)
