@@ -20,7 +20,7 @@ from services.territory.plans import read_contact_ids, read_plans, split_content
 from services.territory.policy import read_channel_rules, read_policy
 from services.territory.resources import read_resources
 from services.territory.roster import read_contacts, read_roster
-from services.territory.source import SourceFile, SourceProblem, to_plain_value
+from services.territory.source import ColumnMissing, SourceFile, SourceProblem, to_plain_value
 from services.territory.staffing import read_staffing
 
 
@@ -173,6 +173,9 @@ def load_territory(folder: Path) -> Territory:
             policy.roles if policy else (),
             {m.id for m in staffing.metiers},
         )
+    except ColumnMissing as exc:
+        problems.append(exc.problem)
+        raise TerritoryInvalid(_select_problems(problems)) from exc
     except (KeyError, AttributeError, TypeError, ValueError) as exc:
         problems.append(
             SourceProblem(str(folder), 0, f"missing, misplaced or unreadable entry: {exc}")

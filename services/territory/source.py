@@ -49,6 +49,25 @@ class SourceProblem:
         return f"{self.file}:{self.line}: {self.what}"
 
 
+class ColumnMissing(KeyError):
+    """Signal a table without a column that is needed."""
+
+    def __init__(self, file: str, titles: str, column: str) -> None:
+        super().__init__(column)
+        has_semicolons = "," not in titles and ";" in titles
+        hint = ": the columns are separated by semicolons, not by commas" if has_semicolons else ""
+        self.problem = SourceProblem(file, 1, f"no column {column!r}{hint}", unread=True)
+
+
+class TableRow(dict[str, str]):
+    """A row of a table, which knows its file. A missing column raises ColumnMissing."""
+
+    file = ""
+
+    def __missing__(self, column: str) -> str:
+        raise ColumnMissing(self.file, ",".join(self), column)
+
+
 class PositionedMap(dict[Any, Any]):
     """A YAML mapping that knows the lines of its keys, 0-based."""
 
@@ -192,7 +211,7 @@ class SourceFile:
         return os.path.exists(self.path)  # noqa: PTH110  Path.exists raises OSError there
 
     def rows(self) -> Iterator[tuple[int, dict[str, str]]]:
-        """Yield CSV rows with their line numbers."""
+        """Yield CSV rows, as `TableRow`, with their line numbers."""
         try:
             with self.path.open(encoding="utf-8-sig", newline="") as f:
                 reader = csv.DictReader(f)
@@ -200,7 +219,9 @@ class SourceFile:
                     if None in row or None in row.values():
                         self.fault(reader.line_num, "wrong number of columns")
                         continue
-                    yield reader.line_num, row
+                    table_row = TableRow(row)
+                    table_row.file = self.name
+                    yield reader.line_num, table_row
         except OSError as exc:
             self.unread(0, f"cannot be read: {exc.strerror}")
         except UnicodeDecodeError as exc:

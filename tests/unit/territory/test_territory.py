@@ -320,6 +320,23 @@ def test_a_file_as_a_spreadsheet_writes_it_is_read_or_named(folder: Path) -> Non
     assert any(p.startswith("sites.csv:0: is not UTF-8 text") for p in problems(folder))
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("site_id,", "site,", "sites.csv:1: no column 'site_id'"),
+        (",", ";", "no column 'site_id': the columns are separated by semicolons, not by commas"),
+    ],
+)
+def test_a_table_without_a_column_is_named(folder: Path, old: str, new: str, says: str) -> None:
+    """A French spreadsheet writes semicolons."""
+    path = folder / "sites.csv"
+    path.write_text(path.read_text("utf-8").replace(old, new), "utf-8")
+    with pytest.raises(TerritoryInvalid) as refusal:
+        load_territory(folder)
+    (problem,) = refusal.value.problems
+    assert says in str(problem)
+
+
 def test_an_uncovered_role_and_a_site_without_manager_are_named(folder: Path) -> None:
     edit(folder / "roster.csv", "elu_astreinte,,elu-astreinte,", "elu_astreinte,,,")
     edit(folder / "roster.csv", "responsable_site,cen-1,", "responsable_site,cen-2,")
