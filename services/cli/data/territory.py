@@ -5,6 +5,7 @@ Rule D63.
 
 import asyncio
 import os
+import shutil
 from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
@@ -99,6 +100,30 @@ def check(folder: Folder, as_json: AsJson = False) -> None:
     for section in territory.sections:
         table.add_row(str(section.section), str(len(section.model_dump_json())))
     open_console().print(table)
+
+
+@app.command()
+def copy(
+    folder: Annotated[
+        Path, typer.Argument(help="New folder, named as its live realm: /srv/territories/92")
+    ],
+) -> None:
+    """Copy the installed territory to a new folder, which you change and name in VIGIE_TERRITORY.
+
+    A wheel is replaced at each upgrade, with all changes in it.
+    """
+    source = Settings().territory
+    try:
+        shutil.copytree(source, folder)
+    except FileExistsError as exc:
+        typer.secho(f"{folder} exists already: name a new folder", err=True, fg="red")
+        raise typer.Exit(1) from exc
+    except OSError as exc:
+        reason = exc.strerror or "the disk took not all of it"
+        typer.secho(f"{folder} cannot be written: {reason}", err=True, fg="red")
+        raise typer.Exit(1) from exc
+    typer.echo(f"{folder}: a copy of {source}")
+    typer.echo(f"Next: change it, `vigie territory check {folder}`, then set VIGIE_TERRITORY")
 
 
 @app.command()

@@ -21,7 +21,7 @@ from services.cli.oncall.channels import fetch_running_channels
 from services.cli.output import open_console, print_json, show_progress
 from services.cli.system.status import find_clock_faults
 from services.runtime.process.files import is_locked
-from services.runtime.process.settings import DataDir, Settings, split_host_port
+from services.runtime.process.settings import IN_WHEEL, DataDir, Settings, split_host_port
 from services.runtime.secrets.files import describe_wrong_variables
 from services.territory import TerritoryInvalid, load_current_territory
 from services.territory.official_days import PARIS, list_calendar_warnings
@@ -209,12 +209,18 @@ def check_days_off(settings: Settings) -> Iterator[DoctorFinding]:
     wrong = list(list_calendar_warnings(policy, datetime.now(PARIS).date()))
     yield from (
         DoctorFinding(
-            "days off", "warning", warning, f"vigie territory holidays {settings.territory}"
+            "days off", "warning", warning, _tell_how_to_load_days_off(settings.territory)
         )
         for warning in wrong
     )
     if not wrong:
         yield DoctorFinding("days off", "ok", "public and school holidays are loaded")
+
+
+def _tell_how_to_load_days_off(territory: Path) -> str:
+    if territory.is_relative_to(IN_WHEEL):
+        return "vigie territory copy FOLDER, then set VIGIE_TERRITORY: an upgrade replaces the installed one"
+    return f"vigie territory holidays {territory}"
 
 
 async def check_broker(settings: Settings) -> list[DoctorFinding]:

@@ -29,8 +29,8 @@ from services.runtime.secrets.files import FromEnvironment, check_readable
 REPOSITORY = Path(__file__).resolve().parents[3]
 DISTRIBUTION: Final = "vigie-crise"
 """Name of the installed package."""
-_IN_WHEEL: Final = Path(__file__).resolve().parents[2] / "shipped"
-SHIPPED: Final = _IN_WHEEL if _IN_WHEEL.is_dir() else REPOSITORY
+IN_WHEEL: Final = Path(__file__).resolve().parents[2] / "shipped"
+SHIPPED: Final = IN_WHEEL if IN_WHEEL.is_dir() else REPOSITORY
 """Folder of `territories`, `scenarios` and the pages of `docs`: in an installed wheel or the sources."""
 
 

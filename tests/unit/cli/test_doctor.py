@@ -260,3 +260,15 @@ def test_an_unknown_variable_is_reported_with_the_nearest_known_one() -> None:
         "VIGIE_SMPT_URL is not a variable of Vigie",
     )
     assert "VIGIE_SMTP_URL" in finding.act
+
+
+def test_days_off_are_not_loaded_into_a_wheel_that_an_upgrade_replaces(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = Settings()
+    acts = [finding.act for finding in doctor.check_days_off(settings)]
+    assert acts == [f"vigie territory holidays {settings.territory}"] * 2
+    monkeypatch.setattr(doctor, "IN_WHEEL", settings.territory.parent)
+    acts = [finding.act for finding in doctor.check_days_off(settings)]
+    assert all(act.startswith("vigie territory copy FOLDER") for act in acts)
+    assert len(acts) == 2

@@ -239,3 +239,17 @@ def test_a_start_finds_the_sites_that_a_changed_folder_drops_in_an_incident() ->
     scene.report(5, "reopening", "cen-2")
     assert find_dropped_sites(_facts_of(scene), remaining_sites) == ["pmi-04"]
     assert find_dropped_sites(_facts_of(scene), remaining_sites | {"pmi-04"}) == []
+
+
+def test_an_installed_territory_is_copied_once_to_be_changed(tmp_path: Path) -> None:
+    folder = tmp_path / "territories" / "92"
+    result = CliRunner().invoke(app, ["territory", "copy", str(folder)])
+    assert (result.exit_code, result.output.splitlines()[0]) == (
+        0,
+        f"{folder}: a copy of {Settings().territory}",
+    )
+    assert CliRunner().invoke(app, ["territory", "check", str(folder)]).exit_code == 0
+    (folder / "sites.csv").write_text("mine", encoding="utf-8")
+    again = CliRunner().invoke(app, ["territory", "copy", str(folder)])
+    assert (again.exit_code, "exists already" in again.stderr) == (1, True)
+    assert (folder / "sites.csv").read_text(encoding="utf-8") == "mine"
