@@ -735,6 +735,32 @@ def test_a_phone_shows_no_keys_on_its_buttons(crisis: str, visitor: Accounts) ->
     expect(visitor().page(path).locator(".btn kbd:visible").first).to_be_visible()
 
 
+LARGE_TEXT = (
+    "/signaler?site=gym-07",
+    "/mes-sites",
+    "/plans",
+    "/plans/PCA-solidarites",
+    "/communication",
+    "/publication",
+    "/actions",
+    "/appels",
+    "/moyens",
+)
+
+
+def test_text_twice_as_large_hides_nothing_beside_the_phone(crisis: str, visitor: Accounts) -> None:
+    """«Confinement» and «Inondation» stood beyond the edge of the report form."""
+    page = visitor().page(**PHONE)
+    page.add_init_script(
+        "addEventListener('DOMContentLoaded', () => document.documentElement.style.fontSize = '200%')"
+    )
+    for path in LARGE_TEXT:
+        page.goto(f"{path}{'&' if '?' in path else '?'}realm={crisis}")
+        expect(page.locator("main")).to_be_visible()
+        assert page.evaluate("getComputedStyle(document.documentElement).fontSize") == "32px"
+        assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"], path
+
+
 TABLE_PAGES = ("/", "/main-courante", "/reaffectation", "/activites", "/annuaire")
 
 

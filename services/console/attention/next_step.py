@@ -367,10 +367,14 @@ def _describe_demand(
 ) -> str:
     if not text.one:
         kind = w.translate_code(w.TASK, demand.kind, _)
-        return kind if demand.count == 1 else _("{what} ({n})", what=kind, n=demand.count)
+        return (
+            kind
+            if demand.count == 1
+            else _("{what} ({n})", what=kind, n=w.format_number(demand.count, _.lang))
+        )
     title = _(
         text.one if demand.count == 1 else text.many,
-        n=demand.count,
+        n=w.format_number(demand.count, _.lang),
         plan=names.plan(demand.plan) if demand.plan is not None else "",
         level=demand.key.rpartition(":")[2],
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
+from babel.numbers import format_decimal
 from babel.support import Translations
 
 from schemas.catalogue.channels import CHANNELS
@@ -84,13 +85,14 @@ class Translator:
     def plural(self, one: str, many: str, n: float, /, **values: object) -> str:
         """Translate `one` or `many` by the plural rule of the language.
 
-        `n` may stand in the braces. In French, 0 is singular.
+        `n` may stand in the braces; thousands stand apart. In French, 0 is singular.
         """
         if self._catalogue is None:
             text = self._text(one if abs(n) < 2 else many)
         else:
             text = str(self._catalogue.ngettext(one, many, int(n) if n == int(n) else 2))
-        filled_text = text.format(**{"n": n, **values})
+        number = n if abs(n) < 1000 else format_decimal(n, locale=self.lang)
+        filled_text = text.format(**{"n": number, **values})
         return write_dated_times(filled_text) if self.lang == SOURCE else filled_text
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from services.console.i18n import Translator
 from services.console.logbook.facts.reassignment import format_small_count
 from services.console.resources import ReassignmentLine, Site
+from services.console.texts import words as w
 
 
 def describe_confinement(site: Site, _: Translator) -> str:
@@ -17,8 +18,8 @@ def describe_confinement(site: Site, _: Translator) -> str:
         return _("comptage en cours")
     return _(
         "comptage en cours : {found} sur {expected}",
-        found=site.headcount.found,
-        expected=site.headcount.expected,
+        found=w.format_number(site.headcount.found, _.lang),
+        expected=w.format_number(site.headcount.expected, _.lang),
     )
 
 

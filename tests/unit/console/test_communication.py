@@ -34,7 +34,7 @@ from services.runtime.identity.permissions import PERMISSIONS_BY_ROLE, Role
 from services.runtime.secrets.vault import TextItem
 from tests.shipped import territory
 from tests.unit.console.held import Browser, HeldModel, browsing, reference
-from tests.unit.console.test_every_screen import REALM, START, crisis, report
+from tests.unit.console.test_every_screen import REALM, START, crisis, report, shown
 from tests.unit.console.test_lines import lines
 
 _ = get_translator("fr")
@@ -385,3 +385,12 @@ def test_a_question_is_a_fact_and_its_answer_a_communication() -> None:
     )
     assert (answer.kind, answer.text_id) == ("communication", "answer")
     assert said(received, reference().names, "fr") == "Question reçue, de la presse"
+
+
+async def test_a_page_that_was_never_published_names_the_places_that_the_public_finds_shut(
+    desk: tuple[Browser, HeldModel],
+) -> None:
+    """It said «jamais publiée» in grey, an hour after forty places had closed."""
+    browser, _store = desk
+    page_text = await shown(browser, "/communication")
+    assert "jamais publiée 1 lieu fermé ou ouvert en partie" in page_text

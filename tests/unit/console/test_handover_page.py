@@ -425,3 +425,10 @@ async def test_the_page_shows_lines_of_people_and_not_those_of_the_system() -> N
     assert "Mots : call" in text
     assert "Mots : decision" in text
     assert "Mots : machine" not in text
+
+
+async def test_tasks_that_are_handed_over_lead_to_their_list() -> None:
+    browser, _store = browsing(crisis())
+    page = (await browser.get(f"/releve?realm={REALM}")).text
+    waiting = page[page.index('data-key="k-decide"') :]
+    assert re.search(r'href="/\?[^"]*vue=taches[^"]*">Tâches ouvertes', waiting)

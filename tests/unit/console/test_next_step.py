@@ -68,6 +68,11 @@ def test_danger_is_named_and_leads_to_its_incident() -> None:
     assert step.path == "/incidents/i-1"
 
 
+def test_people_of_a_headcount_are_counted_as_they_are_written() -> None:
+    step = step_for(None, demand("counting", "cellule_rh", count=1460, urgency=1))
+    assert "1\u202f460 personnes attendues" in step.title
+
+
 def test_a_row_says_how_many_other_dangers_it_tells() -> None:
     unplaced = demand("danger_placeless", "cellule_rh", urgency=1, report="r-1", others=3)
     title = step_for(None, unplaced).title

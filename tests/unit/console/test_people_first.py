@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 from unittest.mock import Mock
 
 import pytest
@@ -20,6 +20,7 @@ from services.console.documents.sitrep.continuity import _list_next_strategies
 from services.console.documents.sitrep.situation import _write_vulnerable_line
 from services.console.i18n import get_translator
 from services.console.read_model.shapes import Shaper
+from services.console.reassignment.agent_counts import describe_confinement
 from services.console.reassignment.page import group_lines as group_decisions
 from services.console.reassignment.resources import ReassignmentLine
 from services.console.sites.geometry import load_outlines
@@ -275,3 +276,11 @@ async def test_missing_people_stand_first_in_the_cell() -> None:
     assert "recensement\u00a0: 0 sur 1\u202f460" in rows, "nobody is missing before a first count"
     assert "recensement attendu" in rows
     assert rows.count("non retrouvée") == 2, "in the row of pmi-03 alone, and its title"
+
+
+def test_thousands_of_a_count_stand_apart_at_a_confined_site() -> None:
+    counted = SimpleNamespace(
+        confinement="counting", headcount=SimpleNamespace(found=1020, expected=1460)
+    )
+    text = describe_confinement(cast("Any", counted), get_translator("fr"))
+    assert text == "comptage en cours\u00a0: 1\u202f020 sur 1\u202f460"

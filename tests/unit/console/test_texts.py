@@ -252,6 +252,15 @@ def test_zero_is_singular_in_french_and_plural_in_english() -> None:
     )
 
 
+def test_thousands_stand_apart_in_every_count() -> None:
+    """«1460 personnes» stood beside «0 sur 1 460»."""
+    counts = {
+        lang: get_translator(lang).plural("{n} site membre", "{n} sites membres", 1460)
+        for lang in ("fr", "en")
+    }
+    assert counts == {"fr": "1\u202f460 sites membres", "en": "1,460 member sites"}
+
+
 def test_the_english_catalogue_is_complete_and_keeps_every_value() -> None:
     catalogue = load_catalogue("en")
     ids = {m.id for m in extract_texts() if m.id}
