@@ -17,6 +17,7 @@ from typing import Annotated, Any, Final
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from schemas.oncall import Rotation
 from services.cli.client import print_error
@@ -292,8 +293,8 @@ def _show_remarks(migration: Migration) -> None:
     for column in ("Objet", "Résultat", "Raison"):
         table.add_column(column, overflow="fold")
     for remark in migration.remarks:
-        colour = _COLOURS[remark.outcome]
-        table.add_row(remark.subject, f"[{colour}]{remark.outcome.value}[/]", remark.reason)
+        outcome = Text(remark.outcome.value, style=_COLOURS[remark.outcome])
+        table.add_row(remark.subject, outcome, remark.reason)
     open_console().print(table)
     counts = Counter(remark.outcome for remark in migration.remarks)
     typer.echo(", ".join(f"{outcome.value} : {counts[outcome]}" for outcome in Outcome))

@@ -6,6 +6,7 @@ An object is recognised by its fields, so that files may be whole answers, lists
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
+from schemas.people.directory import normalize_dialled_number
 from services.oncall.migration.mapping import (
     Mapping,
     MigratedPerson,
@@ -70,7 +71,11 @@ def _convert_user(item: dict[str, Any], mapping: Mapping, migration: Migration) 
             method = contact.get("contactMethod")
             migration.note(subject, Outcome.LEFT, f"moyen de contact sans équivalent : {method}")
             continue
-        points.append((channel, _format_number(str(contact.get("to", "")), channel)))
+        target = _read_address(str(contact.get("to", "")), channel)
+        if target is None:
+            migration.note(subject, Outcome.LEFT, f"moyen de contact illisible : {channel}")
+            continue
+        points.append((channel, target))
     person = MigratedPerson(
         mapping.find_token(address), str(item["fullName"]), tuple(dict.fromkeys(points))
     )
@@ -78,9 +83,12 @@ def _convert_user(item: dict[str, Any], mapping: Mapping, migration: Migration) 
     migration.note(subject, Outcome.TAKEN, f"jeton {person.person}")
 
 
-def _format_number(text: str, channel: str) -> str:
-    """Return `33-612345678` in E.164; a mail address stays."""
-    return text if channel == "email" else "+" + "".join(c for c in text if c.isdigit())
+def _read_address(text: str, channel: str) -> str | None:
+    """Return `33-612345678` in E.164; a mail address stays. None: a directory would refuse it."""
+    if channel == "email":
+        return text if "@" in text else None
+    digits = "".join(c for c in text if c.isdigit())
+    return normalize_dialled_number(digits if digits.startswith("0") else f"+{digits}")
 
 
 def _convert_schedule(item: dict[str, Any], mapping: Mapping, migration: Migration) -> None:

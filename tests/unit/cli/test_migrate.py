@@ -87,6 +87,12 @@ def test_without_write_it_shows_every_object_and_changes_nothing(
     assert read_all(folder) == before
 
 
+def test_the_outcome_of_an_object_is_shown_without_markup(tmp_path: Path, folder: Path) -> None:
+    output = run(tmp_path, folder).stdout
+    assert "│ repris" in output
+    assert "[green]" not in output
+
+
 def test_written_rotations_steps_and_channels_pass_the_checks(tmp_path: Path, folder: Path) -> None:
     people = tmp_path / "people.csv"
     done = run(tmp_path, folder, "--write", "--people", str(people))

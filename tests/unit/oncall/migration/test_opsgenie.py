@@ -209,6 +209,25 @@ def test_people_keep_their_numbers_and_an_unknown_channel_is_named() -> None:
     ]
 
 
+def test_a_contact_that_no_directory_takes_is_left_with_its_line() -> None:
+    """One such line, in the file of the people, would keep everybody out of the directory."""
+    user = USERS["data"][0] | {
+        "userContacts": [
+            {"contactMethod": "voice", "to": "abc"},
+            {"contactMethod": "sms", "to": "0612345678"},
+            {"contactMethod": "email", "to": ""},
+        ]
+    }
+    migration = convert_opsgenie([user], MAPPING)
+    (person,) = migration.people
+    assert person.points == (("email", "Zoe.Durand@example.org"), ("sms", "+33612345678"))
+    reasons = [r.reason for r in migration.remarks if r.outcome is Outcome.LEFT]
+    assert reasons == [
+        "moyen de contact illisible : voice",
+        "moyen de contact illisible : email",
+    ]
+
+
 def test_every_object_of_an_export_has_its_line() -> None:
     migration = convert(
         {"id": "t", "name": "TeamMoon", "members": []},
