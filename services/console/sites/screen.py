@@ -1,18 +1,36 @@
-"""Page `/sites`: every site of the territory, by commune."""
+"""Page `/sites`: every site of the territory, by commune, or those in one state."""
 
+from collections import Counter
 from typing import Any, Final
 
+from schemas.words import SiteStatus
 from services.console.i18n import N_
 from services.console.web import search_screen
 from services.console.web.screen_context import ScreenData, ScreenPage
 
+STATES: Final = (
+    SiteStatus.EVACUATED,
+    SiteStatus.SHELTERING,
+    SiteStatus.CLOSED,
+    SiteStatus.DEGRADED,
+    SiteStatus.UNKNOWN,
+    SiteStatus.NORMAL,
+)
+"""Order on the page: people first."""
+
 
 async def build_sites_page(x: ScreenData) -> dict[str, Any]:
-    """Build the values of the page."""
+    """Build the values of the page; an unknown state chooses all."""
     search_query = x.request.query_params.get("q", "")[: search_screen.MAX_QUERY_LENGTH]
+    matching = search_screen.find_sites(x.sites, search_query)
+    counts = Counter(site.status for site in matching)
+    chosen = next((one for one in STATES if one == x.request.query_params.get("etat")), None)
     return {
         "q": search_query,
-        "sites": search_screen.find_sites(x.sites, search_query),
+        "sites": [site for site in matching if chosen in (None, site.status)],
+        "states": [(one, counts[one]) for one in STATES if counts[one] or one is chosen],
+        "chosen": chosen,
+        "matching": len(matching),
         "total": len(x.sites),
         "poles": x.names.pole_titles(x.reference.poles, x._),
     }

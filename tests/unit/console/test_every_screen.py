@@ -709,6 +709,25 @@ async def test_posts_are_not_listed_as_empty_while_no_channel_exists_and_no_dril
     assert re.findall(r'<li data-key="([^"]+)"', listed) == ["providers"]
 
 
+async def test_the_list_of_sites_shows_those_in_one_state() -> None:
+    """In a crisis the closed ones stood somewhere among 253."""
+    browser, _ = browsing(crisis())
+
+    async def list_rows(query: str = "") -> list[str]:
+        page = (await browser.get(f"/sites?realm={REALM}{query}")).text
+        assert "status=" in page or not query.startswith("&etat=c")
+        return re.findall(r'<tr data-key="s-([^"]+)"', page)
+
+    every, closed = await list_rows(), await list_rows("&etat=closed")
+    normal, nonsense = await list_rows("&etat=normal"), await list_rows("&etat=x")
+    assert closed
+    assert set(closed) < set(every)
+    assert not set(closed) & set(normal)
+    assert nonsense == every
+    assert "Aucun site dans cet état." in await shown(browser, "/sites?etat=sheltering")
+    assert await list_rows("&etat=closed&q=zzz") == []
+
+
 async def test_a_manager_is_offered_no_page_that_would_be_refused() -> None:
     """The warning led managers of sites to a refusal, and that to the cell, which is not theirs."""
     live = Held("92", clock=NOW, reference=reference(), fields={"started_at": START})
