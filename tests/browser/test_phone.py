@@ -302,6 +302,30 @@ def test_the_form_of_another_site_stands_in_offline_for_the_site_of_the_link(
     )
 
 
+def test_the_sites_of_a_manager_tell_of_a_report_that_has_not_left(
+    vigie: RunningVigie, own_realm: str, visitor: Accounts
+) -> None:
+    """The form was closed without a network: nothing else said that the report still waited."""
+    who = visitor("site_manager", sites=("gym-07",))
+    context = who.context(**PHONE)
+    page = who.page(f"/mes-sites?realm={own_realm}", context=context)
+    expect(page.locator("#unsent")).to_be_hidden()
+    page.goto(f"/signaler?realm={own_realm}&site=gym-07")
+    context.set_offline(True)
+    fill(page, page.get_by_label("1. Site").input_value())
+    page.locator("#send").click()
+    expect(page.locator("#queue")).to_contain_text("1 signalement en attente d’envoi")
+    page.goto("about:blank")
+    context.set_offline(False)
+    page.goto(f"/mes-sites?realm={own_realm}")
+    expect(page.locator("#unsent")).to_contain_text("n’est pas parti de cet appareil")
+    page.get_by_role("link", name="L’envoyer").click()
+    expect(page.locator("#said")).to_contain_text("Reçu à")
+    page.goto(f"/mes-sites?realm={own_realm}")
+    expect(page.locator("#mine")).to_contain_text("Coupure d’électricité")
+    expect(page.locator("#unsent")).to_be_hidden()
+
+
 def test_a_network_that_swallows_everything_holds_neither_the_form_nor_the_next_report(
     vigie: RunningVigie, own_realm: str, visitor: Accounts
 ) -> None:
