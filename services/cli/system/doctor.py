@@ -5,6 +5,7 @@ import difflib
 import os
 import re
 import shutil
+import sqlite3
 import stat
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -23,6 +24,7 @@ from services.cli.system.status import find_clock_faults
 from services.runtime.process.files import is_locked
 from services.runtime.process.settings import IN_WHEEL, DataDir, Settings, split_host_port
 from services.runtime.secrets.files import describe_wrong_variables
+from services.runtime.secrets.keyring import KEYRING_FILE, MasterKeyInvalid, check_keyring
 from services.territory import TerritoryInvalid, load_current_territory
 from services.territory.official_days import PARIS, list_calendar_warnings
 
@@ -125,6 +127,19 @@ def measure_sync_ms(folder: Path) -> float:
     finally:
         path.unlink(missing_ok=True)
     return sorted(times)[SYNC_RUNS // 2]
+
+
+def check_keys(data: DataDir) -> DoctorFinding:
+    """Check that the master key opens the keyring: texts and names cannot be read otherwise."""
+    remedy = f"put {data.secrets} back from a copy, or use `vigie restore` on a new directory"
+    try:
+        check_keyring(data.secrets)
+    except (MasterKeyInvalid, OSError) as error:
+        return DoctorFinding("keys", "fault", str(error), remedy)
+    except sqlite3.Error as error:
+        what = f"{data.secrets / KEYRING_FILE} is damaged: {error}"
+        return DoctorFinding("keys", "fault", what, remedy)
+    return DoctorFinding("keys", "ok", "the master key opens the keyring")
 
 
 def check_secrets(data: DataDir) -> Iterator[DoctorFinding]:
@@ -513,6 +528,7 @@ async def run_checks(settings: Settings) -> list[DoctorFinding]:
         doctor_findings += [
             *check_disk(settings.data),
             *check_secrets(settings.data),
+            check_keys(settings.data),
             *check_accounts(settings),
         ]
     else:

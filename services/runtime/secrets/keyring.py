@@ -13,6 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import closing
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final
@@ -21,6 +22,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 KEY_BYTES: Final = 32
+KEYRING_FILE: Final = "keyring.db"
 INPUTS_SINCE_FILE: Final = "inputs.since"
 """File beside the master key with the time (ms) from which inputs need a mark.
 
@@ -101,7 +103,7 @@ class MasterKey:
         """
         path = secrets / "master.key"
         if not path.exists():
-            if (keyring := secrets / "keyring.db").exists():
+            if (keyring := secrets / KEYRING_FILE).exists():
                 raise MasterKeyInvalid(
                     f"{path} is gone, and {keyring.name} beside it was made with it: put it back "
                     "from a backup, no other opens what is there"
@@ -116,6 +118,28 @@ class MasterKey:
         return blake2b(
             purpose.encode(), key=self._key, digest_size=KEY_BYTES, person=b"vigie.derived"
         ).digest()
+
+
+def check_keyring(secrets: Path) -> None:
+    """Check that the master key opens the newest data key, without a write.
+
+    Raises MasterKeyInvalid, OSError, and sqlite3.Error for a damaged keyring.
+    """
+    path = secrets / KEYRING_FILE
+    if not path.exists():
+        return
+    master = MasterKey.open(secrets)
+    # Only a running Vigie has a journal; a new one of another user would lock it out
+    is_open = path.with_name(f"{KEYRING_FILE}-wal").exists()
+    address = f"{path.absolute().as_uri()}?mode=ro{'' if is_open else '&immutable=1'}"
+    with closing(sqlite3.connect(address, uri=True, timeout=10)) as db:
+        row = db.execute("SELECT wrapped FROM keys ORDER BY id DESC LIMIT 1").fetchone()
+    if row is None:
+        return
+    try:
+        decrypt(master.derive_key("keyring"), row[0], _DATA_KEY)
+    except ValueError:
+        raise MasterKeyInvalid("the keyring was made with another master key") from None
 
 
 class Keyring:

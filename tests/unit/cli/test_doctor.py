@@ -22,6 +22,7 @@ from services.runtime.identity.principals import Token
 from services.runtime.process import metrics
 from services.runtime.process.files import DataDirLock
 from services.runtime.process.settings import DataDir, Settings
+from services.runtime.secrets.keyring import Keyring, MasterKey
 from services.runtime.secrets.local_secrets import get_or_create_token, is_token_valid
 
 
@@ -272,3 +273,24 @@ def test_days_off_are_not_loaded_into_a_wheel_that_an_upgrade_replaces(
     acts = [finding.act for finding in doctor.check_days_off(settings)]
     assert all(act.startswith("vigie territory copy FOLDER") for act in acts)
     assert len(acts) == 2
+
+
+def test_a_master_key_that_opens_no_text_is_a_fault(data: DataDir) -> None:
+    """Texts, names and accounts cannot be read then, and `vigie up` may say so only in its logs."""
+    assert doctor.check_keys(data).state == "ok"  # Nothing is there yet
+    key, keyring = data.secrets / "master.key", data.secrets / "keyring.db"
+    ring = Keyring(keyring, MasterKey.open(data.secrets))
+    ring.take_key()
+    assert doctor.check_keys(data).state == "ok"
+    ring.close()
+    files = set(data.secrets.iterdir())
+    assert doctor.check_keys(data).state == "ok"
+    assert set(data.secrets.iterdir()) == files
+    content = key.read_bytes()
+    key.write_bytes(bytes(32))
+    assert "another master key" in doctor.check_keys(data).result
+    key.unlink()
+    assert "master.key is gone" in doctor.check_keys(data).result
+    key.write_bytes(content)
+    keyring.write_bytes(keyring.read_bytes()[:100])
+    assert "keyring.db is damaged" in doctor.check_keys(data).result
