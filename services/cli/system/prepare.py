@@ -5,6 +5,7 @@
 
 import asyncio
 import json
+import sqlite3
 import sys
 import time
 from collections.abc import Iterable
@@ -32,7 +33,7 @@ from services.runtime.log.transaction import FactRecord
 from services.runtime.process import logs
 from services.runtime.process.exits import Stop
 from services.runtime.process.settings import Settings
-from services.runtime.secrets.keyring import MasterKeyInvalid
+from services.runtime.secrets.keyring import KEYRING_FILE, MasterKeyInvalid, check_keyring
 from services.territory import Territory, TerritoryInvalid
 from services.territory.publish import open_live_realm
 
@@ -165,6 +166,7 @@ async def prepare_system(settings: Settings) -> None:
     Raises UpFailed.
     """
     try:
+        check_keyring(settings.data.secrets)
         # Its own broker's data lie beside the keys: if the keys are lost, Vigie starts with others
         if not uses_embedded_broker(settings):
             await claim_broker(settings)
@@ -172,6 +174,9 @@ async def prepare_system(settings: Settings) -> None:
         await settle_home_realm(settings)
     except (KeysDiffer, MasterKeyInvalid, BrokerAway, KafkaError, OSError) as error:
         raise UpFailed(str(error)) from error
+    except sqlite3.DatabaseError as error:
+        damaged = settings.data.secrets / KEYRING_FILE
+        raise UpFailed(f"{damaged} is damaged ({error}): put it back from a backup") from error
     await asyncio.gather(prepare_login(settings), open_territory(settings))
 
 

@@ -133,13 +133,19 @@ def check_keyring(secrets: Path) -> None:
     is_open = path.with_name(f"{KEYRING_FILE}-wal").exists()
     address = f"{path.absolute().as_uri()}?mode=ro{'' if is_open else '&immutable=1'}"
     with closing(sqlite3.connect(address, uri=True, timeout=10)) as db:
+        # A process that was killed at once leaves a file without the table
+        if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'keys'").fetchone() is None:
+            return
         row = db.execute("SELECT wrapped FROM keys ORDER BY id DESC LIMIT 1").fetchone()
     if row is None:
         return
     try:
         decrypt(master.derive_key("keyring"), row[0], _DATA_KEY)
     except ValueError:
-        raise MasterKeyInvalid("the keyring was made with another master key") from None
+        raise MasterKeyInvalid(
+            f"{path} was made with another master key than master.key beside it: put that back "
+            "from a backup, no other opens what is there"
+        ) from None
 
 
 class Keyring:

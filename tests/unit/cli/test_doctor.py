@@ -292,5 +292,8 @@ def test_a_master_key_that_opens_no_text_is_a_fault(data: DataDir) -> None:
     key.unlink()
     assert "master.key is gone" in doctor.check_keys(data).result
     key.write_bytes(content)
-    keyring.write_bytes(keyring.read_bytes()[:100])
+    content = keyring.read_bytes()
+    keyring.write_bytes(b"")  # A process was killed while it made the file
+    assert doctor.check_keys(data).state == "ok"
+    keyring.write_bytes(content[:100])
     assert "keyring.db is damaged" in doctor.check_keys(data).result

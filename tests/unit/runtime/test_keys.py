@@ -2,6 +2,9 @@ from pathlib import Path
 
 import pytest
 
+from services.appliance.supervisor.up import UpFailed
+from services.cli.system.prepare import prepare_system
+from services.runtime.process.settings import Settings
 from services.runtime.secrets.keyring import Keyring, MasterKey, MasterKeyInvalid, decrypt, encrypt
 
 
@@ -79,3 +82,18 @@ def test_a_sealed_value_is_bound_to_its_place() -> None:
     ):
         with pytest.raises(ValueError, match="another key"):
             decrypt(key, value, place)
+
+
+async def test_nothing_starts_with_the_master_key_of_another_installation(tmp_path: Path) -> None:
+    """Accounts, names and texts would silently be gone, and new ones made beside them."""
+    settings = Settings(data_dir=tmp_path)
+    settings.data.make()
+    keyring = Keyring(settings.data.secrets / "keyring.db", MasterKey.open(settings.data.secrets))
+    keyring.take_key()
+    keyring.close()
+    (settings.data.secrets / "master.key").write_bytes(bytes(32))
+    with pytest.raises(UpFailed, match="another master key"):
+        await prepare_system(settings)
+    (settings.data.secrets / "keyring.db").write_bytes(b"SQLite format 3\0")
+    with pytest.raises(UpFailed, match="is damaged"):
+        await prepare_system(settings)
