@@ -160,8 +160,7 @@ def connect(url: str) -> Client:
         health_check_interval=15,
         max_connections=64,
         # The client would read the package's metadata for its version, which takes 2 MB
-        lib_name=None,
-        lib_version=None,
+        driver_info=None,
     )
 
 

@@ -112,8 +112,7 @@ class Auditor:
             socket_connect_timeout=2,
             socket_timeout=5,
             # The client would read the package's metadata for its version, which takes 2 MB
-            lib_name=None,
-            lib_version=None,
+            driver_info=None,
         )
         self._books = {
             p: OpenItems(p, list_destinations, is_published, since=_now())
