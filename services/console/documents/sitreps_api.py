@@ -31,6 +31,7 @@ from services.console.http.context import (
     to_instant,
 )
 from services.console.http.decisions import CommandDispatcher
+from services.console.http.fair_queue import ExpensiveWork
 from services.console.i18n import get_translator
 from services.console.proof.api import read_partners
 from services.console.resources import Page, Sitrep
@@ -78,12 +79,13 @@ async def list_sitreps(reader: LogReader, part: PageRequest) -> Page[Sitrep]:
 )
 async def get_draft(reader: LogReader, request: Request, form: DocumentFormat = "json") -> Response:
     langs = ("fr", "en") if form == "json" else (reader.lang,)
-    document = await reader.model.draft_sitrep(
-        langs=langs, partners=await read_partners(request, reader.model)
-    )
-    return await make_document_response(
-        request, document, form, reader.lang, name=f"ps-{reader.realm}-{document.number}-projet"
-    )
+    costs: ExpensiveWork = request.app.state.costs
+    async with costs.documents.hold_place(reader.principal.id):
+        document = await reader.model.draft_sitrep(
+            langs=langs, partners=await read_partners(request, reader.model)
+        )
+        name = f"ps-{reader.realm}-{document.number}-projet"
+        return await make_document_response(request, document, form, reader.lang, name=name)
 
 
 @router.get(
@@ -102,14 +104,16 @@ async def get_sitrep(
         sitreps = (await reader.model.sitreps()).items
         number = sitreps[0].number if sitreps else 0
     row, document = await reader.model.sitrep(number)
-    response = await make_document_response(
-        request,
-        document,
-        form,
-        reader.lang,
-        name=f"ps-{reader.realm}-{number}",
-        stamp=write_stamp(row, reader.lang),
-    )
+    costs: ExpensiveWork = request.app.state.costs
+    async with costs.documents.hold_place(reader.principal.id):
+        response = await make_document_response(
+            request,
+            document,
+            form,
+            reader.lang,
+            name=f"ps-{reader.realm}-{number}",
+            stamp=write_stamp(row, reader.lang),
+        )
     response.headers["ETag"] = f'"{row.sha256}"'
     response.headers["Vigie-Document-Sha256"] = row.sha256
     response.headers["Vigie-Signature"] = (

@@ -43,6 +43,7 @@ from services.console.http.context import (
     set_etag,
 )
 from services.console.http.decisions import CommandDispatcher
+from services.console.http.fair_queue import ExpensiveWork
 from services.console.i18n import get_translator
 from services.console.proof.api import read_partners
 from services.console.resources import Page
@@ -100,20 +101,22 @@ async def get_handover_document(
 ) -> Response:
     """Return the page; JSON has the frozen bytes, the other forms the objective and signatures."""
     langs = ("fr", "en") if form == "json" else (reader.lang,)
-    partners = await read_partners(request, reader.model)
-    handover = await reader.model.handover(id)
-    frozen, page = await reader.model.handover_page(id, langs=langs, partners=partners)
-    stamp = ""
-    if handover.page is not None:
-        stamp = write_stamp(handover.page.sha256, reader.lang)
-    response = await make_document_response(
-        request,
-        frozen if form == "json" else page,
-        form,
-        reader.lang,
-        name=f"releve-{reader.realm}-{handover.number}",
-        stamp=stamp,
-    )
+    costs: ExpensiveWork = request.app.state.costs
+    async with costs.documents.hold_place(reader.principal.id):
+        partners = await read_partners(request, reader.model)
+        handover = await reader.model.handover(id)
+        frozen, page = await reader.model.handover_page(id, langs=langs, partners=partners)
+        stamp = ""
+        if handover.page is not None:
+            stamp = write_stamp(handover.page.sha256, reader.lang)
+        response = await make_document_response(
+            request,
+            frozen if form == "json" else page,
+            form,
+            reader.lang,
+            name=f"releve-{reader.realm}-{handover.number}",
+            stamp=stamp,
+        )
     if handover.page is not None:
         response.headers["Vigie-Document-Sha256"] = handover.page.sha256
         signature = await asyncio.to_thread(sign_document, request, frozen)

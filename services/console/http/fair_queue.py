@@ -65,6 +65,8 @@ class BodyLimitMiddleware:
 RETRY_AFTER_S: Final = 5
 MAX_WAITING: Final = 8
 """Requests of one user that may wait for one kind of work; several browser tabs stay below."""
+MAX_WAITING_PAGES: Final = 30
+"""Pages of one user that may wait: a guest of the demonstration is one user with all others."""
 MAX_WAITING_DECISIONS: Final = 20
 """Requests of one user that may wait for a decision (`Prefer: wait`).
 
@@ -138,8 +140,10 @@ class ExpensiveWork:
 
     past: FairQueue = field(default_factory=lambda: FairQueue(2))
     """Reads of the past."""
+    pages: FairQueue = field(default_factory=lambda: FairQueue(2, MAX_WAITING_PAGES))
+    """Pages that no other reader has asked for just now."""
     documents: FairQueue = field(default_factory=lambda: FairQueue(1))
-    """Lessons learned, printed documents, evidence."""
+    """Lessons learned, situation reports, handovers, printed documents."""
     calendars: FairQueue = field(default_factory=lambda: FairQueue(1, 2))
     """Calendars, each read in its own process."""
     trials: FairQueue = field(default_factory=lambda: FairQueue(1, 2))

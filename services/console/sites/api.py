@@ -4,9 +4,10 @@ Sites are offered as a table and as a map, too.
 """
 
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from typing import Annotated, Any
 
-from fastapi import Depends, Query
+from fastapi import Depends, Query, Request
 from fastapi.responses import Response
 from pydantic import Field, field_validator
 
@@ -35,6 +36,7 @@ from services.console.http.context import (
     require_decision,
     set_etag,
 )
+from services.console.http.fair_queue import ExpensiveWork
 from services.console.http.scopes import check_incident
 from services.console.i18n import N_, Translator, get_translator
 from services.console.resources import (
@@ -158,6 +160,7 @@ async def get_overview(reader: RealmReader) -> Overview:
 @router.get("/changes", summary="List the changes between two times: `since`, and `as_of` or now")
 async def list_changes(
     reader: RealmReader,
+    request: Request,
     since: Annotated[
         str,
         Query(
@@ -165,7 +168,11 @@ async def list_changes(
         ),
     ],
 ) -> Changes:
-    return await reader.model.changes(parse_time(since, "since"))
+    start = parse_time(since, "since")
+    costs: ExpensiveWork = request.app.state.costs
+    has_place = reader.as_of is not None
+    async with nullcontext() if has_place else costs.past.hold_place(reader.principal.id):
+        return await reader.model.changes(start)
 
 
 @router.get(

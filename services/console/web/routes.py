@@ -10,7 +10,8 @@ import asyncio
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from mimetypes import guess_type
@@ -26,6 +27,7 @@ from services.console.accounts.login import add_login_routes
 from services.console.accounts.second_factor import add_second_factor_routes
 from services.console.http.compression import accepts_gzip, compress_gzip
 from services.console.http.context import get_default_realm
+from services.console.http.fair_queue import ExpensiveWork
 from services.console.i18n import get_translator
 from services.console.messages.answer_page import AnswerPage
 from services.console.read_model.queries import Queries
@@ -51,6 +53,7 @@ from services.console.web.shell import (
 from services.console.web.static_pages import PATH as GUIDE
 from services.console.web.static_pages import find_screenshot, load_glossary, load_guide_page
 from services.runtime.http.problems import ProblemError
+from services.runtime.identity.http_access import get_guest, read_session
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.signed_links import LinkExpired
 
@@ -82,19 +85,22 @@ class RenderCache(Generic[T]):
         self._clock = clock
         self._kept: OrderedDict[Hashable, tuple[float, asyncio.Task[T]]] = OrderedDict()
 
+    def has(self, key: Hashable) -> bool:
+        """Return whether `get` would render nothing."""
+        cached_render = self._kept.get(key)
+        return cached_render is not None and self._clock() - cached_render[0] <= LIFE_S
+
     async def get(self, key: Hashable, make: Callable[[], Awaitable[T]]) -> T:
         """Return the page of `key`, rendering it if needed.
 
         All waiting callers get an error of `make`; it is not cached.
         """
-        now = self._clock()
-        cached_render = self._kept.get(key)
-        if cached_render is None or now - cached_render[0] > LIFE_S:
-            cached_render = (now, asyncio.ensure_future(_await_render(make)))
-            self._kept[key] = cached_render
+        if not self.has(key):
+            self._kept[key] = (self._clock(), asyncio.ensure_future(_await_render(make)))
             self._kept.move_to_end(key)
             while len(self._kept) > MAX_RENDERS:
                 self._kept.popitem(last=False)
+        cached_render = self._kept[key]
         task = cached_render[1]
         try:
             return await asyncio.shield(task)
@@ -141,10 +147,24 @@ def _show(page: WebPage) -> Callable[[Request], Awaitable[Response]]:
     async def show(request: Request) -> Response:
         queries: Queries = request.app.state.model
         page_queries = queries.at(parse_requested_time(request)) if page.past else queries
-        context = await page.collect_values(page_queries, request, **request.path_params)
+        async with _hold_place(request):
+            context = await page.collect_values(page_queries, request, **request.path_params)
         return render_response(page.template, context, DisplayChoice.of(request))
 
     return show
+
+
+@asynccontextmanager
+async def _hold_place(request: Request) -> AsyncIterator[None]:
+    """Wait for the turn of the reader at a new page; a stranger gets none.
+
+    Raises ProblemError `too_much_at_once`.
+    """
+    session = read_session(request)
+    reader = session.principal if session is not None else get_guest(request)
+    costs: ExpensiveWork = request.app.state.costs
+    async with nullcontext() if reader is None else costs.pages.hold_place(reader.id):
+        yield
 
 
 def _show_cached(page: WebPage) -> Callable[[Request], Awaitable[Response]]:
@@ -183,7 +203,8 @@ def _show_cached(page: WebPage) -> Callable[[Request], Awaitable[Response]]:
             hash_assets(),
             tuple(sorted(behind)),
         )
-        rendered_page = await renders.get(key, render_page)
+        async with nullcontext() if renders.has(key) else _hold_place(request):
+            rendered_page = await renders.get(key, render_page)
         if rendered_page.reports and LIVE_HEADER not in request.headers:
             log.info(
                 "report.text_read",

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
+import httpx2 as httpx
 import pytest
 
 from services.console.http.fair_queue import ExpensiveWork, FairQueue, WaitingRequests
+from services.console.read_model.queries import ReadModel
+from services.console.web.pages import WebPage
+from services.console.web.screen_context import ScreenPage
 from services.runtime.http.problems import ProblemError
+from tests.unit.console.held import Browser, browsing
+from tests.unit.console.test_every_screen import REALM, crisis
 
 
 class Work:
@@ -78,3 +85,96 @@ def test_every_kind_of_work_has_its_own_queue() -> None:
     assert len({id(costs.past), id(costs.documents), id(costs.calendars)}) == 3, (
         "a document of the past needs both"
     )
+
+
+class Slow:
+    """Work of the console that takes until `done` is set."""
+
+    def __init__(self) -> None:
+        self.done = asyncio.Event()
+        self.running = self.most = 0
+
+    async def work(self, *_: Any, **__: Any) -> Any:
+        self.running += 1
+        self.most = max(self.most, self.running)
+        await self.done.wait()
+        self.running -= 1
+        raise ProblemError("not_found")
+
+
+async def ask(browser: Browser, slow: Slow, path: str, turns: FairQueue, at_once: int) -> list[int]:
+    """Return the statuses of 60 requests of one user at once, and of one of another user.
+
+    That of the other is at work while those of the first wait.
+    """
+
+    def begin(role: str, n: int) -> asyncio.Task[httpx.Response]:
+        accept = "application/json" if "/api/" in path else "text/html"
+        return asyncio.create_task(browser.get(path.format(n=n), role=role, accept=accept))
+
+    tasks = [begin("cell", n) for n in range(60)]
+    async with asyncio.timeout(60):
+        while sum(task.done() for task in tasks) + count_places(turns) < len(tasks):
+            await asyncio.sleep(0)
+        tasks.append(begin("director", 99))
+        while slow.running <= at_once:
+            await asyncio.sleep(0)
+    slow.done.set()
+    answers = await asyncio.gather(*tasks)
+    return sorted(answer.status_code for answer in answers)
+
+
+def count_places(turns: FairQueue) -> int:
+    return sum(queue.there for queue in turns._queues.values())
+
+
+@pytest.mark.parametrize("path", ["/sites?n={n}", "/sites?as_of=18023380{n:02}000", "/depenses"])
+async def test_one_user_has_two_new_pages_made_at_once(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thirty pages of the past of one site manager stopped the screens of the cell for 20 s."""
+    browser, _ = browsing(crisis())
+    slow = Slow()
+    for kind in (WebPage, ScreenPage):
+        monkeypatch.setattr(kind, "collect_values", slow.work)
+    sign = "&" if "?" in path else "?"
+    turns = browser.app.state.costs.pages
+    statuses = await ask(browser, slow, f"{path}{sign}realm={REALM}", turns, 2)
+    assert slow.most == 3
+    assert statuses == [404] * 33 + [429] * 28
+
+
+async def test_readers_of_one_page_share_its_making(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They wait for no place."""
+    browser, _ = browsing(crisis())
+    slow = Slow()
+    for kind in (WebPage, ScreenPage):
+        monkeypatch.setattr(kind, "collect_values", slow.work)
+    requests = [asyncio.create_task(browser.get(f"/sites?realm={REALM}")) for _ in range(60)]
+    async with asyncio.timeout(30):
+        while not slow.running:
+            await asyncio.sleep(0)
+    slow.done.set()
+    answers = await asyncio.gather(*requests)
+    assert {answer.status_code for answer in answers} == {404}
+    assert slow.most == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "turns", "at_once"),
+    [
+        ("/api/v1/changes?since=18023380{n:02}000", "changes", "past", 2),
+        ("/api/v1/sitreps/draft?n={n}", "draft_sitrep", "documents", 1),
+        ("/api/v1/handovers/1/document?n={n}", "handover", "documents", 1),
+    ],
+)
+async def test_one_user_has_few_documents_made_at_once(
+    path: str, query: str, turns: str, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser, _ = browsing(crisis())
+    slow = Slow()
+    monkeypatch.setattr(ReadModel, query, slow.work)
+    queue = getattr(browser.app.state.costs, turns)
+    statuses = await ask(browser, slow, f"{path}&realm={REALM}", queue, at_once)
+    assert slow.most == at_once + 1
+    assert statuses.count(429) == 60 - at_once - 8
