@@ -81,7 +81,7 @@ def test_plans_and_numbers_are_written_in_words() -> None:
     assert plans == {plan.title for plan in territory().plans if plan.cards}
     facts = [site["facts"] for site in _list_sites(territory(), "")]
     assert not [text for text in facts if ", 0 agents" in text]
-    assert any("accueil\u00a0: 1500 personnes" in text for text in facts)
+    assert any("accueil\u00a0: 1\u202f500 personnes" in text for text in facts)
 
 
 def test_codes_are_shown_in_words() -> None:
