@@ -96,7 +96,7 @@ async def test_only_services_that_the_settings_name_are_spoken_to() -> None:
 
 def test_the_linter_knows_services_and_rejects_local_ones() -> None:
     def found(schemes: str) -> list[tuple[str, bool]]:
-        return [(f.what.split(":")[0], f.error) for f in lint(ChatSettings(chat_schemes=schemes))]
+        return [(f.what.split(" : ")[0], f.error) for f in lint(ChatSettings(chat_schemes=schemes))]
 
     assert found("") == []
     assert found("matrixs,slack") == []
