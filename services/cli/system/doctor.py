@@ -234,7 +234,10 @@ def check_days_off(settings: Settings) -> Iterator[DoctorFinding]:
 
 def _tell_how_to_load_days_off(territory: Path) -> str:
     if territory.is_relative_to(IN_WHEEL):
-        return "vigie territory copy FOLDER, then set VIGIE_TERRITORY: an upgrade replaces the installed one"
+        return (
+            "vigie territory copy FOLDER, then set VIGIE_TERRITORY: "
+            "an upgrade replaces the installed one"
+        )
     return f"vigie territory holidays {territory}"
 
 

@@ -3,20 +3,10 @@
 from collections import Counter
 from typing import Any, Final
 
-from schemas.words import SiteStatus
+from services.console.attention.cell_page import LEGEND_ORDER
 from services.console.i18n import N_
 from services.console.web import search_screen
 from services.console.web.screen_context import ScreenData, ScreenPage
-
-STATES: Final = (
-    SiteStatus.EVACUATED,
-    SiteStatus.SHELTERING,
-    SiteStatus.CLOSED,
-    SiteStatus.DEGRADED,
-    SiteStatus.UNKNOWN,
-    SiteStatus.NORMAL,
-)
-"""Order on the page: people first."""
 
 
 async def build_sites_page(x: ScreenData) -> dict[str, Any]:
@@ -24,11 +14,11 @@ async def build_sites_page(x: ScreenData) -> dict[str, Any]:
     search_query = x.request.query_params.get("q", "")[: search_screen.MAX_QUERY_LENGTH]
     matching = search_screen.find_sites(x.sites, search_query)
     counts = Counter(site.status for site in matching)
-    chosen = next((one for one in STATES if one == x.request.query_params.get("etat")), None)
+    chosen = next((one for one in LEGEND_ORDER if one == x.request.query_params.get("etat")), None)
     return {
         "q": search_query,
         "sites": [site for site in matching if chosen in (None, site.status)],
-        "states": [(one, counts[one]) for one in STATES if counts[one] or one is chosen],
+        "states": [(one, counts[one]) for one in LEGEND_ORDER if counts[one] or one is chosen],
         "chosen": chosen,
         "matching": len(matching),
         "total": len(x.sites),

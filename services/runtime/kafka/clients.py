@@ -174,7 +174,7 @@ def create_groupless_consumer(
 def assign_from(consumer: Any, starts: Mapping[TopicPartition, int]) -> None:
     """Assign partitions to a started consumer without a group, each from its offset on.
 
-    Nothing may be awaited in between. aiokafka looks for the position of a partition without one
+    Await nothing in between. aiokafka looks for the position of a partition without one
     at its leader, fails, and keeps the failure for the next read. If the leader moves meanwhile, it
     fails twice, and its fetch task ends: the consumer reads nothing ever after, silently.
     """
