@@ -608,6 +608,11 @@ class IncidentHeard(Fact):
         exclude_if=lambda silenced: not silenced,
         description="true while planned works or inhibition withhold its messages (D64, D65)",
     )
+    merged_into: str | None = Field(
+        default=None,
+        exclude_if=lambda incident: incident is None,
+        description="incident that holds its causes now (D25)",
+    )
 
 
 @register_message

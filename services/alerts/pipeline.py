@@ -57,6 +57,7 @@ from services.alerts.reports.report_facts import (
     is_placeless,
     is_site_report,
     list_communes,
+    list_objects,
     merge_values,
     unite_windows,
 )
@@ -127,6 +128,9 @@ def apply_to_cause(draft: AlertsDecision, it: Judgement) -> None:
         flag_references(draft, row, "superseded")
     if cause is not None and it.replaces and _says_where(draft, row, cause):
         it.effect = cause_lifecycle.move_to_site(draft, row, it.incident, cause)
+        return
+    if cause is not None and it.replaces and _names_further_site(draft, row, cause):
+        it.effect = cause_lifecycle.apply_at_further_site(draft, row, it.incident, cause)
         return
     if cause is not None and it.replaces:
         if (
@@ -348,6 +352,18 @@ def _says_where(draft: AlertsDecision, row: ReportRow, cause: Cause) -> bool:
         cause.site is None
         and get_site(row) is not None
         and any(is_danger_without_place(report) for report in draft.find_reports(cause.reports))
+    )
+
+
+def _names_further_site(draft: AlertsDecision, row: ReportRow, cause: Cause) -> bool:
+    """Return whether an Update tells of the trouble at a site where it was not known.
+
+    A supplier or a system is out wherever its report comes from. Rule D3, updates.
+    """
+    return (
+        get_site(row) not in (None, cause.site)
+        and not (cause.site is None and list_objects(row))
+        and cause_lifecycle.makes_cause(row, draft)
     )
 
 

@@ -78,6 +78,7 @@ from services.continuity.state import (
     RECORDED_SECTIONS,
     ContinuityMemory,
     ContinuityState,
+    find_incident,
 )
 from services.runtime.decider.codec import StateCodec
 from services.runtime.decider.protocol import Deadline, Firing, Input
@@ -373,9 +374,11 @@ def _on_incident(draft: ContinuityDecision, row: IncidentRow) -> None:
         estimated_end=estimated_end,
         level=int(row.level),
         silenced=is_silenced,
+        merged_into=row.merged_into,
     )
     if incident_state == before:
         return
+    earlier_end = _find_announced_end(draft, row.id)
     draft.emit(incident_state)
     if draft.state.bia is None:
         return
@@ -384,25 +387,39 @@ def _on_incident(draft: ContinuityDecision, row: IncidentRow) -> None:
     plans.return_refused_plans(draft)
     if row.kind == FLOOD_KIND:
         orders.schedule_review(draft)
-    if (before.estimated_end if before else None) == row.estimated_end:
+    if earlier_end == _find_announced_end(draft, row.id):
         return
     if row.kind != FLOOD_KIND:
         orders.schedule_review(draft)
+    ids = {id for id in draft.state.incidents if _is_incident_in(draft, id, row.id)}
     sites = frozenset(
         site
-        for site, incident_state in draft.state.sites.items()
-        if any(c.incident == row.id for c in incident_state.causes)
+        for site, site_state in draft.state.sites.items()
+        if any(c.incident in ids for c in site_state.causes)
     )
     activities = {activity for site in sites for activity in list_activities_of_site(draft, site)}
     activities |= {
         a
         for d in draft.state.dependencies.values()
-        if d.incident == row.id
+        if d.incident in ids
         for a in draft.bia.by_dependency.get(d.id, ())
     }
     _settle_activities(
         draft, ((activity, ActivityChange(sites=sites)) for activity in sorted(activities))
     )
+
+
+def _find_announced_end(draft: ContinuityDecision, incident: str) -> Instant | None:
+    row = find_incident(draft.state, incident)
+    return None if row is None else row.estimated_end
+
+
+def _is_incident_in(draft: ContinuityDecision, incident: str, whole: str) -> bool:
+    """Return whether an incident is this one, or was merged into it."""
+    if incident == whole:
+        return True
+    row = find_incident(draft.state, incident)
+    return row is not None and row.incident == whole
 
 
 def _on_reference(draft: ContinuityDecision, publication: ReferencePublished) -> None:

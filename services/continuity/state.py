@@ -265,6 +265,14 @@ def share_sections(sections: Map[str, ReferencePublished]) -> Map[str, Reference
     )
 
 
+def find_incident(state: ContinuityState, incident: str | None) -> IncidentHeard | None:
+    """Return an incident, or the one that it was merged into. Rule D25, merge and split."""
+    row = state.incidents.get(incident or "")
+    while row is not None and row.merged_into is not None:
+        row = state.incidents.get(row.merged_into)
+    return row
+
+
 def list_proposal_lines(state: ContinuityState, proposal: str) -> list[LineRow]:
     """Return the lines of a proposal, in order."""
     parts = sorted(

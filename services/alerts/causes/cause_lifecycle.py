@@ -528,9 +528,30 @@ def move_to_site(
         "reports": (*nowhere.reports, *cause.reports),
         "sources": tuple(dict.fromkeys((*nowhere.sources, *cause.sources))),
         "since": min(nowhere.since, cause.since),
+        "loss_pct": nowhere.loss_pct if cause.loss_pct is None else cause.loss_pct,
+        "persons": nowhere.persons if cause.persons is None else cause.persons,
+        "expected_end": cause.expected_end or nowhere.expected_end,
     }
     cause = record_with_deadline(draft, copy_with(cause, earlier))
     return ReportEffect(cause, "replaced", graver=True, persons_before=nowhere.persons or 0)
+
+
+def apply_at_further_site(
+    draft: AlertsDecision, row: ReportRow, incident: str | None, known_cause: Cause
+) -> ReportEffect:
+    """Apply an Update to the site that it names; the cause that it refers to is elsewhere.
+
+    Trouble of communes takes its values, too. That of another site stays as it is until its sender
+    withdraws it or a person denies it: it may be at both. Rule D3, updates.
+    """
+    if known_cause.site is None:
+        replace_values(draft, row, known_cause)
+    repeated_cause = find_repeated_cause(row, draft)
+    return (
+        apply_report(draft, row, incident, None)
+        if repeated_cause is None
+        else replace_values(draft, row, repeated_cause)
+    )
 
 
 def _append_report(reports: tuple[str, ...], id: str) -> tuple[str, ...]:

@@ -64,6 +64,7 @@ def judge_site(draft: AlertsDecision, site_id: str) -> None:
     if word is not None and silence is not None and zones.is_silence_over(draft, silence, word):
         draft.emit(SilenceChanged(site=site_id, rule=None))
         cancel_task(draft, "verify_site", site_id, "spoke")
+    _doubt_again(draft, site_id, word)
     row = _build_row(draft, site_id, impacts, old, word)
     _write_marks(draft, site_id, _list_marks(draft, site_id, impacts, old))
     if old is None or not _is_same_status(row, old):
@@ -73,6 +74,31 @@ def judge_site(draft: AlertsDecision, site_id: str) -> None:
     _note_danger(draft, row, old)
     if old is not None and row.last_word_at is not None and row.last_word_at != old.last_word_at:
         draft.emit(SiteReported(row=SiteContact(id=site_id, last_word_at=row.last_word_at)))
+
+
+def _doubt_again(draft: AlertsDecision, site_id: str, word: Instant | None) -> None:
+    """Show a site as unknown if only unconfirmed reports of it are left. Rule D6."""
+    state = draft.state
+    if site_id in state.silences or any(
+        state.causes[c].acting for c in state.site_causes.get(site_id, ())
+    ):
+        return
+    waiting_reports = [
+        r
+        for r in draft.find_reports(state.doubts.get(site_id, ()))
+        if not zones.has_reported_since(draft, site_id, r.occurred_at)
+        and (word is None or word < r.occurred_at)
+    ]
+    if waiting_reports:
+        first = min(waiting_reports, key=lambda r: (r.occurred_at, r.id))
+        draft.emit(
+            SilenceChanged(
+                site=site_id,
+                rule="unconfirmed",
+                incident=draft.incident_of(first.id),
+                since=first.occurred_at,
+            )
+        )
 
 
 def _is_same_status(row: SiteRow, old: SiteRow) -> bool:

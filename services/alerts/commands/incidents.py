@@ -1,9 +1,10 @@
 """Decisions about incidents: close, reopen, merge, split. Rules D25 and D26."""
 
+from collections.abc import Collection
 from typing import Final
 
 from schemas import commands as c
-from schemas.alerts import IncidentRow, ReportRow
+from schemas.alerts import IncidentRow, ReportRow, TaskChanged
 from schemas.base import copy_with
 from schemas.catalogue.event_types import endangers_people
 from schemas.words import IncidentState, Level, MsgType
@@ -16,17 +17,16 @@ from services.alerts.decision import (
     require_open,
     sort_by_id,
 )
-from services.alerts.declarations import area_orders
+from services.alerts.declarations import area_orders, flags
 from services.alerts.escalation import escalations, steps
-from services.alerts.incidents import incident_lifecycle
+from services.alerts.incidents import incident_lifecycle, zones
 from services.alerts.incidents.families import SPLIT_PREFIX
 from services.alerts.incidents.merging import merge_into
 from services.alerts.levels.levels import CRISIS, latch_branches, list_latched_branches
 from services.alerts.levels.metrics.people import list_headcounts
 from services.alerts.pipeline import update_derived_state
-from services.alerts.reference.territory import SILENT_REPORT_TYPES
 from services.alerts.reports import verification
-from services.alerts.reports.report_facts import get_measure_name, get_site
+from services.alerts.reports.report_facts import get_site
 from services.runtime.decider.command_checks import require_reason
 from services.runtime.decider.protocol import CommandResult, RefusedCommand
 
@@ -151,11 +151,6 @@ def split(draft: AlertsDecision, command: c.SplitIncident) -> CommandResult:
         if draft.resolve_incident(x.incident) == a.id and x.reports and set(x.reports) <= ids
     )
     persons = incident_lifecycle.count_persons(moved_causes)
-    severe = (
-        r.severity
-        for r in confirmed_reports
-        if r.type not in SILENT_REPORT_TYPES and "planned" not in r.flags
-    )
     draft.put_incident(
         copy_with(
             a,
@@ -178,7 +173,7 @@ def split(draft: AlertsDecision, command: c.SplitIncident) -> CommandResult:
             key=f"{SPLIT_PREFIX}{new}",
             state=IncidentState.OPEN,
             level=Level.N0,
-            severity=max(severe, default=0),
+            severity=0,
             danger=any(endangers_people(r.type, r.severity) for r in confirmed_reports),
             certainty=a.certainty,
             opened_at=first.occurred_at,
@@ -204,17 +199,36 @@ def split(draft: AlertsDecision, command: c.SplitIncident) -> CommandResult:
         new,
     )
     incident_lifecycle.move_reports(draft, [r.id for r in chosen_reports], new)
-    if any(get_measure_name(r) == "customers_cut" for r in chosen_reports):
-        for incident in (a.id, new):
-            incident_lifecycle.count_customers(draft, incident)
     for cause in moved_causes:
         record_with_deadline(draft, copy_with(cause, {"incident": new}))
+    flags.move_flags(draft, ids, new)
+    _move_tasks(draft, a.id, new, ids, set(members) - left_members)
+    for incident in (a.id, new):
+        incident_lifecycle.recount_split(draft, incident)
+    for row in sorted(confirmed_reports, key=lambda r: (r.occurred_at, r.id)):
+        zones.extend_zone(draft, row, new)
+    zones.shrink_zone(draft, a.id)
     draft.concerned.update((a.id, new))
     for site in members:
         draft.doubtful.add(site)
     draft.regrouped.add(new)
     update_derived_state(draft, draft.state.rules.topics)
     return {"incident": new, "from": a.id}
+
+
+def _move_tasks(
+    draft: AlertsDecision,
+    incident: str,
+    into: str,
+    reports: Collection[str],
+    sites: Collection[str],
+) -> None:
+    """Move the open tasks about split reports, and about sites that only these name."""
+    open_tasks = (draft.state.tasks[t] for m in draft.state.open_tasks.values() for t in m.values())
+    for task in sort_by_id(open_tasks):
+        is_moved = task.report in reports if task.report else task.site in sites
+        if is_moved and draft.resolve_incident(task.incident) == incident:
+            draft.emit(TaskChanged(row=copy_with(task, {"incident": into})))
 
 
 def _parse_level(branch: str) -> int:

@@ -3,7 +3,7 @@
 The newest report by `occurred_at` stands; an older one changes no value. Rules D3 and D7.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 from schemas.alerts import FlagChanged, FlagRow, ReportRow
@@ -610,6 +610,15 @@ def _restore_earlier_value(draft: AlertsDecision, row: FlagRow) -> None:
             )
         )
     )
+
+
+def move_flags(draft: AlertsDecision, reports: Collection[str], into: str) -> None:
+    """Move the flags that only these reports declare to another incident. Rule D25, split."""
+    moved_flags = (
+        f for f in draft.state.flags.values() if f.reports and all(r in reports for r in f.reports)
+    )
+    for row in sort_by_id(moved_flags):
+        draft.emit(FlagChanged(row=copy_with(row, {"incident": into})))
 
 
 def restore_dependencies(draft: AlertsDecision) -> None:

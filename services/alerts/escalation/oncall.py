@@ -260,10 +260,11 @@ def find_concerned_scopes(draft: AlertsDecision, incidents: Sequence[str]) -> fr
         hit = [m for m in incident.members if m in draft.state.site_causes] or incident.members
         scopes.update(hit)
         scopes.update(draft.territory.sites[m].pole for m in hit if m in draft.territory.sites)
-    ids = {*incidents, *(i.id for i in incident_rows)}
+    ids = {i.id for i in incident_rows}
     for trigger in draft.state.triggers.values():
         pole = plans.get(trigger.plan)
-        if trigger.state == "held" and trigger.incident in ids and pole is not None:
+        owner = draft.resolve_incident(trigger.incident)
+        if trigger.state == "held" and owner in ids and pole is not None:
             scopes.add(pole)
     return frozenset(scopes)
 

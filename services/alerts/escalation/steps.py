@@ -408,7 +408,9 @@ def build_message_values(
         "since": row.opened_at,
         "places": ",".join(row.communes[:MAX_NAMED_COMMUNES]) or None,
     }
-    orders = [o for o in draft.state.area_orders.values() if o.incident == row.id]
+    orders = [
+        o for o in draft.state.area_orders.values() if draft.resolve_incident(o.incident) == row.id
+    ]
     if len(row.members) == 1 and all(o.ended_at is not None for o in orders):
         values["only_site"] = row.members[0]
     if (event := _find_gravest_event(draft, row)) is not None:
@@ -427,7 +429,7 @@ def _find_gravest_event(draft: AlertsDecision, row: IncidentRow) -> EventType | 
         for site in row.members
         if (site_row := draft.state.sites.get(site)) is not None
         for cause in site_row.causes
-        if cause.incident == row.id
+        if draft.resolve_incident(cause.incident) == row.id
     ]
     placeless = [(c.severity, c.id, c.type) for c in list_placeless_causes(draft, row.id)]
     reports = [

@@ -291,6 +291,20 @@ def recount_danger(draft: AlertsDecision, incident: str) -> None:
         draft.alter(incident, "report", danger=False)
 
 
+def recount_split(draft: AlertsDecision, incident: str) -> None:
+    """Recount the severity, danger, end and customers of one part of a split incident. Rule D25."""
+    reports = [r for r in _list_reports(draft, incident) if is_confirmed(r)]
+    severities = (r.severity for r in reports if _gives_severity(r) and "planned" not in r.flags)
+    draft.alter(
+        incident,
+        "report",
+        severity=max(severities, default=0),
+        estimated_end=_find_estimated_end(reports),
+    )
+    recount_danger(draft, incident)
+    count_customers(draft, incident)
+
+
 def count_customers(draft: AlertsDecision, incident: str) -> None:
     """Set the customers cut of an incident to the newest figure of its reports."""
     draft.alter(
@@ -424,11 +438,13 @@ def _build_persons(
 ) -> dict[str, Any]:
     """Return the people concerned with a cause that a report opened or changed.
 
-    A lower number replaces the former one. Rule D3, updates.
+    A lower number replaces the former one, and a cause that replaces another one counts its people
+    once. Rule D3, updates.
     """
-    if more := _count_added_persons(draft, effect):
+    more = _count_added_persons(draft, effect)
+    if more and not draft.ended:
         return {"persons_concerned": (incident_row.persons_concerned or 0) + more}
-    if (effect.cause.persons or 0) >= effect.persons_before:
+    if not more and (effect.cause.persons or 0) >= effect.persons_before:
         return {}
     causes = (
         c

@@ -234,6 +234,18 @@ def move_zone(draft: AlertsDecision, zone: Zone, into: str) -> None:
         draft.emit(AllClearNoted(incident=into, since=zone.all_clear, due_at=zone.all_clear_due))
 
 
+def shrink_zone(draft: AlertsDecision, incident_id: str) -> None:
+    """Drop the silent sites of an incident that its remaining reports do not hit. Rule D25."""
+    incident = draft.incident(incident_id)
+    if incident.zone_sites:
+        affected_sites = _list_affected_sites(draft, incident)
+        draft.alter(
+            incident_id,
+            "zone",
+            zone_sites=tuple(s for s in incident.zone_sites if s in affected_sites),
+        )
+
+
 def has_reported_since(draft: AlertsDecision, site: str, since: Instant) -> bool:
     """Return whether the site sent a confirmed report since then, by recording time. Rule D18."""
     site_row = draft.state.sites.get(site)

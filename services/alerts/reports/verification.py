@@ -170,6 +170,7 @@ def list_versions(draft: AlertsDecision, report: ReportRow, before: Instant) -> 
         and r.msg_type is not MsgType.CANCEL
         and is_confirmed(r)
         and "cancelled" not in r.flags
+        and not _is_at_other_site(r, report)
         and r.occurred_at <= before
     ]
     versions = [report]
@@ -188,8 +189,14 @@ def _has_replaced(new: ReportRow, old: ReportRow) -> bool:
         new.msg_type is MsgType.UPDATE
         and not {old.id, old.alias}.isdisjoint(new.references)
         and is_replacing(new.type, old.type)
+        and not _is_at_other_site(new, old)
         and new.occurred_at >= old.occurred_at
     )
+
+
+def _is_at_other_site(update: ReportRow, report: ReportRow) -> bool:
+    """Return whether an Update names another site than its report: both are told of. Rule D3."""
+    return None not in (get_site(report), get_site(update)) and get_site(report) != get_site(update)
 
 
 def _deny_one_report(draft: AlertsDecision, report: ReportRow, by: str | None) -> None:
@@ -311,6 +318,7 @@ def find_early_update(draft: AlertsDecision, row: ReportRow) -> ReportRow | None
             update
             for update in updates
             if is_replacing(update.type, row.type)
+            and not _is_at_other_site(update, row)
             and is_confirmed(update)
             and "cancelled" not in update.flags
             and update.occurred_at >= row.occurred_at

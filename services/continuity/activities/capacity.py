@@ -14,7 +14,7 @@ from services.continuity.activities.impact_analysis import (
     ActivityNeed,
     SiteKindGroup,
 )
-from services.continuity.state import CLOSURE_TYPES, ContinuityState, UnwellSite
+from services.continuity.state import CLOSURE_TYPES, ContinuityState, UnwellSite, find_incident
 from services.runtime.decider.maps import Map
 
 SHOWN_LOSSES: Final = 5
@@ -313,11 +313,7 @@ def forecast_dependency_end(
 def _choose_future_end(
     state: ContinuityState, end: Instant | None, incident: str | None, now: Instant
 ) -> Instant | None:
-    if (
-        end is None
-        and incident is not None
-        and (incident_row := state.incidents.get(incident)) is not None
-    ):
+    if end is None and (incident_row := find_incident(state, incident)) is not None:
         end = incident_row.estimated_end
     return None if end is None or end <= now else end
 

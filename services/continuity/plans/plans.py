@@ -29,7 +29,7 @@ from services.continuity.plans.site_cards import (
     schedule_opening,
     schedule_overdue_reminders,
 )
-from services.continuity.state import ContinuityState
+from services.continuity.state import ContinuityState, find_incident
 
 STAND_DOWN_SUFFIX: Final = "stand-down"
 """Trigger suffix: `<plan>:stand-down` holds if the measured part of the condition holds."""
@@ -288,7 +288,7 @@ def build_refusal(draft: ContinuityDecision, row: PlanRow) -> dict[str, Any]:
 
 
 def _get_incident_level(draft: ContinuityDecision, row: PlanRow) -> int:
-    incident_state = draft.state.incidents.get(row.incident or "")
+    incident_state = find_incident(draft.state, row.incident)
     return 0 if incident_state is None else incident_state.level
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from schemas.alerts import IncidentChanged
 from schemas.base import DAY_MS, HOUR_MS
+from schemas.calling import NotificationPlanned
 from schemas.commands import (
     ConfirmReport,
     LinkReport,
@@ -1011,6 +1012,66 @@ def test_a_split_keeps_the_danger_to_people(scene: Scene) -> None:
     apart = scene.incident_of(fire)
     assert (apart.danger, apart.severity) == (True, 4), "an info counts for no severity"
     assert all(c.danger for c in scene.state.calls.values() if c.incident == apart.id)
+
+
+def test_messages_of_a_merged_incident_name_its_gravest_trouble(scene: Scene) -> None:
+    """They named the lesser one: the causes of the first still led to the merged incident."""
+    fire = scene.report(0, "fire", PMI, severity=5)
+    closure = scene.report(1, "closure", COLLEGE, severity=2)
+    into = scene.incident_of(closure).id
+    scene.command(_command(MergeIncidents, incident=scene.incident_of(fire).id, into=into), 5)
+    calls = [n for n in scene.named(NotificationPlanned) if n.planned_at >= scene.at(5)]
+    assert {n.values["event"] for n in calls if "event" in n.values} == {"fire"}
+
+
+def test_each_part_of_a_split_incident_tells_of_its_own_reports(scene: Scene) -> None:
+    """The first part kept the danger, severity, end and silent sites of the second."""
+    cut = scene.report(0, "outage_power", PMI, severity=3, capacity_lost_pct=100)
+    zone = scene.report(
+        1,
+        "outage_power",
+        source="enedis",
+        zone=("92050",),
+        severity=2,
+        measure=_measure("customers_cut", 30_000.0),
+        estimated_end=scene.at(300),
+    )
+    evacuation = scene.report(2, "evacuation", PMI, severity=4, source="pompiers")
+    whole = scene.incident_of(cut)
+    assert (whole.severity, whole.danger, whole.estimated_end) == (4, True, scene.at(300))
+    assert whole.zone_sites
+    scene.command(_command(SplitIncident, incident=whole.id, reports=(zone, evacuation)), 5)
+    first, second = scene.incident_of(cut), scene.incident_of(zone)
+    assert (first.severity, first.danger, first.estimated_end) == (3, False, None)
+    assert (second.severity, second.danger, second.estimated_end) == (4, True, scene.at(300))
+    assert (first.zone_sites, second.zone_sites) == ((), whole.zone_sites)
+    scene.step(120)
+    silences = {s.incident for s in scene.state.silences.values() if s.rule == "D18"}
+    assert silences == {second.id}, "its silent sites are asked for"
+
+
+def test_a_split_takes_the_declarations_and_tasks_of_its_reports(scene: Scene) -> None:
+    """The forecast of a supplier came from an incident that told of it no more."""
+    closure = scene.report(0, "closure", COLLEGE)
+    failure = scene.report(
+        1, "supplier_failure", measure=_measure(object="supplier:cuisine-centrale-sud")
+    )
+    evacuation = scene.report(2, "evacuation", PMI)
+    for report in (failure, evacuation):
+        scene.command(
+            _command(
+                MergeIncidents,
+                incident=scene.incident_of(report).id,
+                into=scene.incident_of(closure).id,
+            ),
+            5,
+        )
+    whole = scene.incident_of(closure).id
+    scene.command(_command(SplitIncident, incident=whole, reports=(failure, evacuation)), 6)
+    apart = scene.incident_of(failure).id
+    assert scene.state.flags["kitchen:cuisine-centrale-sud"].incident == apart
+    tasks = {t.site: t.incident for t in scene.state.tasks.values() if t.kind == "headcount"}
+    assert tasks[PMI] == apart
 
 
 def test_a_cause_with_the_key_of_a_merged_incident_joins_the_merge_target(scene: Scene) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from schemas.alerts import TaskRow
+from schemas.calling import NotificationPlanned
 from schemas.commands import (
     AcknowledgeIncident,
     DenyReport,
@@ -301,3 +302,91 @@ def test_the_question_ends_with_the_danger(scene: Scene, end: str) -> None:
             )
             assert scene.state.incidents[incident].state is IncidentState.CLOSED
     assert questions(scene) == []
+
+
+# ── an Update that names another place ────────────────────────────────────────────────────────────
+
+COLLEGE = "clg-0921393P"
+ELSEWHERE: dict[str, dict[str, Any]] = {
+    "another site": {"site": "pmi-19"},
+    "its commune": {"commune": "92044"},
+    "no place": {},
+}
+
+
+@pytest.mark.parametrize("place", ELSEWHERE.values(), ids=ELSEWHERE)
+@pytest.mark.parametrize(
+    ("type", "status"), [("fire", "evacuated"), ("gas_leak", "degraded"), ("closure", "closed")]
+)
+def test_an_update_that_names_a_site_tells_of_trouble_there(
+    scene: Scene, type: str, status: str, place: dict[str, Any]
+) -> None:
+    """It changed the trouble elsewhere alone: nobody left the burning college."""
+    values = {"severity": 4, "source": "police"}
+    first = scene.report(0, type, **values, **place)
+    scene.report(5, type, COLLEGE, **values, msg_type=MsgType.UPDATE, references=(first,))
+    assert scene.status(COLLEGE) == status
+    orders = {n.person for n in scene.named(NotificationPlanned) if n.template.startswith("site_")}
+    assert (f"rs-{COLLEGE}" in orders) is (type != "closure")
+
+
+def test_a_second_place_counts_beside_the_first(scene: Scene) -> None:
+    """The second of two names may be the right one; a person denies the other alone."""
+    first = _fire_in_two_texts(scene)
+    (wrong,) = set(scene.state.reports) - {first}
+    scene.report(4, "fire", COLLEGE, severity=4, msg_type=MsgType.UPDATE, references=(first,))
+    assert (scene.status(PMI), scene.status(COLLEGE)) == ("evacuated", "evacuated")
+    scene.command(DenyReport(**CELL, report=wrong, reason="text:r"), 6)
+    assert (scene.status(PMI), scene.status(COLLEGE)) == ("normal", "evacuated")
+
+
+def test_the_order_of_an_update_elsewhere_does_not_matter(scene: Scene) -> None:
+    scene.report(0, "evacuation", COLLEGE, severity=4, msg_type=MsgType.UPDATE, references=("a",))
+    first = scene.report(3, "evacuation", "pmi-19", occurred=-2, severity=4, id="a")
+    assert (scene.status("pmi-19"), scene.status(COLLEGE)) == ("evacuated", "evacuated")
+    assert "superseded" not in scene.state.reports[first].flags
+
+
+def test_a_further_update_changes_the_trouble_at_its_own_site(scene: Scene) -> None:
+    first = scene.report(0, "outage_water", "pmi-19", severity=4, capacity_lost_pct=80)
+    for minute, lost in ((5, 80), (9, 20)):
+        scene.report(
+            minute,
+            "outage_water",
+            COLLEGE,
+            severity=3,
+            capacity_lost_pct=lost,
+            msg_type=MsgType.UPDATE,
+            references=(first,),
+        )
+    assert [scene.site(s).capacity_pct for s in ("pmi-19", COLLEGE)] == [20, 80]
+
+
+# ── people of a trouble that is told of anew ──────────────────────────────────────────────────────
+
+
+def test_people_of_a_danger_count_once_when_a_person_links_its_site(scene: Scene) -> None:
+    """They counted twice: once without a place, once at the site."""
+    report = scene.report(0, "fire", severity=5, persons_concerned=3)
+    scene.command(LinkReport(**CELL, report=report, site=COLLEGE), 4)
+    assert scene.incidents()[0].persons_concerned == 3
+
+
+def test_people_of_a_danger_stay_when_a_second_text_names_its_site(scene: Scene) -> None:
+    first = scene.report(0, "fire", severity=5, persons_concerned=3)
+    scene.report(2, "fire", COLLEGE, severity=5, msg_type=MsgType.UPDATE, references=(first,))
+    assert scene.incidents()[0].persons_concerned == 3
+    assert [c.persons for c in scene.state.causes.values() if c.lifted_at is None] == [3]
+
+
+def test_people_of_a_closure_count_once_when_it_becomes_partial(scene: Scene) -> None:
+    first = scene.report(0, "closure", COLLEGE, persons_concerned=30)
+    scene.report(
+        5,
+        "partial_closure",
+        COLLEGE,
+        persons_concerned=30,
+        msg_type=MsgType.UPDATE,
+        references=(first,),
+    )
+    assert scene.incidents()[0].persons_concerned == 30

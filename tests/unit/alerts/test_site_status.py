@@ -553,6 +553,22 @@ def test_a_denied_unconfirmed_report_is_no_news_of_a_silent_site(scene: Scene) -
     assert scene.status(PMI) == "normal"
 
 
+@pytest.mark.parametrize("way", ["denied", "cancelled"])
+def test_a_site_is_unknown_when_only_unconfirmed_reports_of_it_are_left(
+    scene: Scene, way: str
+) -> None:
+    """It was normal again, though a report of people leaving waited for an answer."""
+    closure = scene.report(0, "closure", PMI)
+    scene.report(20, "evacuation", PMI, certainty=Certainty.UNCONFIRMED, source="voisin")
+    assert scene.status(PMI) == "closed"
+    if way == "denied":
+        scene.command(DenyReport(author="c", role="coordinator", report=closure), 30)
+    else:
+        scene.report(30, "closure", PMI, msg_type=MsgType.CANCEL, references=(closure,))
+    expected = ("unknown", scene.at(20)) if way == "denied" else ("normal", scene.at(30))
+    assert (scene.status(PMI), scene.site(PMI).since) == expected, "the sender's word is newer"
+
+
 def test_a_leak_that_was_an_error_makes_no_neighbour_silent(scene: Scene) -> None:
     """D3, D18: 30 min after a false alarm, its neighbours were asked whether they were well."""
     error = scene.report(0, "gas_leak", PMI)

@@ -175,6 +175,19 @@ def test_a_breach_is_forecast_at_once_and_withdrawn_by_a_better_announcement() -
     assert world.activity("COM-03").forecast_breach_at is None
 
 
+def test_the_forecast_follows_an_incident_into_the_one_it_was_merged_into() -> None:
+    """The end that the other incident announced afterwards reached no activity of the first."""
+    world = World()
+    world.hit("cen-1", EventType.EVACUATION, since="09:52")
+    world.announce(None, "10:00")
+    world.announce("13:42", "10:01", incident="i-2")
+    assert world.activity("COM-03").forecast_breach_at is None
+    world.announce(None, "10:05", merged_into="i-2")
+    assert clock(world.activity("COM-03").forecast_breach_at) == "11:52"
+    world.announce("11:30", "10:10", incident="i-2")
+    assert world.activity("COM-03").forecast_breach_at is None
+
+
 def test_the_forecast_depends_only_on_causes_that_block_the_return() -> None:
     world = World()
     world.hit("cen-1", EventType.EVACUATION, since="09:52", end="11:00", incident=None)

@@ -273,6 +273,16 @@ def test_a_refused_plan_returns_when_the_level_of_its_incident_rises() -> None:
     assert world.plan("PT-ELEC").state is PlanState.PROPOSED
 
 
+def test_a_refused_plan_returns_when_the_incident_that_took_its_own_rises() -> None:
+    """The level of the merged incident never moves again."""
+    world = _refused()
+    world.announce(None, "10:00", incident="i-2", level=Level.N2)
+    world.announce(None, "10:01", level=Level.N2, merged_into="i-2")
+    assert world.plan("PT-ELEC").state is PlanState.REFUSED
+    world.announce(None, "10:05", incident="i-2", level=Level.N3)
+    assert world.plan("PT-ELEC").state is PlanState.PROPOSED
+
+
 def test_a_refused_plan_returns_when_its_trigger_holds_again_at_a_higher_level() -> None:
     world = _refused()
     world.trigger("PT-ELEC", 2, "09:55", state="released")

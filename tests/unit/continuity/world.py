@@ -267,6 +267,7 @@ class World:
         incident: str = "i-1",
         kind: str = "power",
         level: Level = Level.N3,
+        merged_into: str | None = None,
     ) -> list[Fact]:
         """Send an incident with its announced end."""
         row = IncidentRow(
@@ -274,7 +275,8 @@ class World:
             number="92-2027-0211-01",
             kind=kind,
             key=f"{kind}:92050",
-            state=IncidentState.OPEN,
+            state=IncidentState.OPEN if merged_into is None else IncidentState.MERGED,
+            merged_into=merged_into,
             level=level,
             severity=4,
             certainty=Certainty.CONFIRMED,
