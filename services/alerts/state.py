@@ -186,6 +186,8 @@ class State:
     """Kind of message, sender and a name in it → the newest such Update or Cancel. Rule D3."""
     cause_keys: Map[str, str] = _index_field()
     """Cause key (`report_facts.build_cause_key`) → its newest cause, open or lifted."""
+    repeated_keys: Map[str, tuple[str, ...]] = _index_field()
+    """Cause key with several causes → all of them, sorted."""
     site_causes: Map[str, tuple[str, ...]] = _index_field()
     """Site → open causes, sorted."""
     placeless: Map[str, Map[str, int | None]] = _index_field()

@@ -50,8 +50,14 @@ def evolve_cause(s: State, cause: Cause) -> State:
     d: Changes = {"causes": s.causes.set(cause.id, cause)}
     key = build_cause_key(cause.key, bool(cause.windows))
     newest = s.cause_keys.get(key)
-    if newest is None or _build_rank(s.causes[newest]) < _build_rank(cause):
-        d["cause_keys"] = s.cause_keys.set(key, cause.id)
+    ids = s.repeated_keys.get(key, () if newest is None else (newest,))
+    if newest is not None and cause.id not in ids:
+        ids = insert_sorted(ids, cause.id)
+        d["repeated_keys"] = s.repeated_keys.set(key, ids)
+    ranks = {id: _build_rank(cause if id == cause.id else s.causes[id]) for id in ids}
+    best = max(ranks, key=ranks.__getitem__, default=cause.id)
+    if best != newest:
+        d["cause_keys"] = s.cause_keys.set(key, best)
     is_open, was_open = cause.lifted_at is None, old is not None and old.lifted_at is None
     if cause.site is None:
         d["placeless"] = _update_placeless(s, cause, is_open)

@@ -1479,6 +1479,19 @@ def test_the_open_cause_owns_the_key_in_any_order_of_reading() -> None:
         assert read.causes[read.cause_keys[order[0].key]].lifted_at is None
 
 
+def test_the_newest_cause_owns_the_key_once_all_are_over() -> None:
+    """A restored snapshot took another cause than the running service."""
+    scene = Scene()
+    scene.report(10, "closure", COLLEGE)
+    scene.report(20, "reopening", COLLEGE, severity=1)
+    (over,) = scene.state.causes.values()
+    older = over.model_copy(update={"id": "older", "since": scene.at(5), "lifted_at": None})
+    state = evolve_cause(evolve_cause(Scene().state, over), older)
+    assert state.cause_keys[over.key] == "older"
+    state = evolve_cause(state, older.model_copy(update={"lifted_at": scene.at(30)}))
+    assert state.cause_keys[over.key] == over.id
+
+
 @pytest.mark.parametrize("again", [5, 12])
 def test_an_old_incident_closed_again_is_listed_as_closed(again: int) -> None:
     scene = Scene()
