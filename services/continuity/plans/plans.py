@@ -227,11 +227,15 @@ def _apply_held_trigger(
         return
     higher = trigger.level > current.level
     match current.state:
-        case PlanState.PROPOSED | PlanState.POSTPONED if higher:
+        case PlanState.PROPOSED | PlanState.POSTPONED if higher and not _began_anew(
+            current, trigger
+        ):
             record_plan(
                 draft, _build_proposal(draft, plan, current, trigger, first=False), "raised"
             )
             demand_plan_attention(draft, draft.state.plans[plan.id], "plan_proposed")
+        case PlanState.PROPOSED | PlanState.POSTPONED if _began_anew(current, trigger):
+            _propose_plan(draft, plan, current, trigger)
         case PlanState.REFUSED if (
             higher
             or _is_above_refusal(draft, current)
@@ -388,6 +392,24 @@ def _is_other_incident(current: PlanRow, trigger: TriggerRow) -> bool:
     """Check whether the trigger began after the refusal, for another incident (D49)."""
     began_since = current.decided_at is not None and trigger.since > current.decided_at
     return began_since and trigger.incident is not None and trigger.incident != current.incident
+
+
+def _began_anew(current: PlanRow, trigger: TriggerRow) -> bool:
+    """Check whether the trigger of an undecided proposal ended, and began for another incident.
+
+    Without a decision, it is also another occasion a day after the proposal. Rule D49.
+    """
+    if current.trigger_held:
+        return False
+    asked_at = current.decided_at or current.proposed_at or 0
+    is_later_day = (
+        current.state is PlanState.PROPOSED and trigger.since >= asked_at + _REFUSED_FOR_MS
+    )
+    return is_later_day or (
+        trigger.since > asked_at
+        and trigger.incident is not None
+        and trigger.incident != current.incident
+    )
 
 
 def _propose_plan(

@@ -795,6 +795,33 @@ def test_a_plan_refused_for_one_incident_is_proposed_for_the_next() -> None:
     )
 
 
+@pytest.mark.parametrize("postponed", [False, True])
+def test_an_undecided_proposal_does_not_hide_the_next_incident(postponed: bool) -> None:
+    """Its role was never told of the second cut, and its cards counted from the first one."""
+    world = World()
+    world.trigger("PT-ELEC", 2, "09:41")
+    if postponed:
+        until = world.instant("20:00")
+        world.say(cmd.PostponePlan(plan="PT-ELEC", until=until, reason="text:1", **WHO), "09:50")
+    world.trigger("PT-ELEC", 2, "11:00", state="released")
+    world.trigger("PT-ELEC", 2, "12:00")
+    row = world.plan("PT-ELEC")
+    assert (row.incident, clock(row.trigger_since)) == ("i-1", "09:41"), "the same incident: once"
+    world.trigger("PT-ELEC", 2, "12:30", state="released")
+    asked_before = len(world.asked("plan_proposed"))
+    world.trigger("PT-ELEC", 2, "13:00", incident="i-2")
+    row = world.plan("PT-ELEC")
+    assert (row.state, row.incident, clock(row.trigger_since)) == (
+        PlanState.PROPOSED,
+        "i-2",
+        "13:00",
+    )
+    assert len(world.asked("plan_proposed")) == asked_before + 1
+    world.trigger("PT-ELEC", 2, "13:10", since="13:00", incident="i-3")
+    assert world.plan("PT-ELEC").incident == "i-2", "the same trigger, in an incident that grew"
+    assert len(world.asked("plan_proposed")) == asked_before + 1
+
+
 # ── the library (D48) ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
