@@ -97,13 +97,14 @@ class ContinuityQueries(QueryBase):
             view.shape.activity(static, rows.get(static.id), local.get(static.id, ()))
             for static in view.picture.reference.activities.values()
         ]
+        is_ours = await match_incident(view.picture, incident)
         matching_activities = [
             x
             for x in items
             if (not state or x.state in state)
             and (pole is None or x.pole == pole)
             and (criticality is None or x.criticality <= criticality)
-            and (incident is None or x.incident == incident)
+            and is_ours(x.incident)
         ]
         return page_by_id(matching_activities, limit, cursor)
 

@@ -56,7 +56,7 @@ async def build_incident_page(x: ScreenData, id: str) -> dict[str, Any]:
     area_orders = build_area_order_views(await x.queries.area_orders(id), x.shell.now, x.names, x._)
     merged_ids = await x.queries.merged_incidents(id)
     mine = [p for p in plans.items if p.incident is None or p.incident in merged_ids]
-    hit = incident.list_affected_activities(current_incident, x.activities)
+    hit = incident.list_affected_activities(current_incident, merged_ids, x.activities)
     clocks = [
         c
         for c in x.clocks
@@ -67,7 +67,7 @@ async def build_incident_page(x: ScreenData, id: str) -> dict[str, Any]:
     first_words = await load_first_words(x, id)
     is_open = current_incident.state in OPEN_STATES
     members = incident.list_member_sites(
-        current_incident, x.sites, facts.items, hit, x.names, x.shell.lang, x._
+        current_incident, merged_ids, x.sites, facts.items, hit, x.names, x.shell.lang, x._
     )
     triggers = await x.queries.triggers()
     lines = incident.list_plans(mine, x.shell.now, x.names, lang, x._, triggers)

@@ -1,7 +1,7 @@
 """Build the page of one incident: its level, answers, and when it was known."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import ceil
@@ -305,8 +305,10 @@ def list_separable_reports(incident: Incident, lines: Iterable[Line]) -> list[Se
     )
 
 
-def list_affected_activities(incident: Incident, activities: Iterable[Activity]) -> list[Activity]:
-    """Return the activities that suffer from the incident.
+def list_affected_activities(
+    incident: Incident, merged_ids: Collection[str], activities: Iterable[Activity]
+) -> list[Activity]:
+    """Return the activities that suffer from the incident, or from one that was merged into it.
 
     It is their incident, or one of their paths begins at one of its sites or reports. Rule D47.
     """
@@ -314,7 +316,7 @@ def list_affected_activities(incident: Incident, activities: Iterable[Activity])
     return [
         a
         for a in activities
-        if a.incident == incident.id
+        if a.incident in merged_ids
         or any(s.id in inside for path in a.path for s in path)
         or any(one.site in inside for one in a.local)
     ]
@@ -327,6 +329,7 @@ def map_report_sites(lines: Iterable[Line]) -> dict[str, str]:
 
 def list_member_sites(
     incident: Incident,
+    merged_ids: Collection[str],
     sites: Sequence[Site],
     lines: Sequence[Line],
     activities: Sequence[Activity],
@@ -354,7 +357,7 @@ def list_member_sites(
     rank_counts: Counter[tuple[str, SiteStatus]] = Counter()
     inside = set(incident.sites)
     for site in sorted((s for s in sites if s.id in inside), key=lambda s: (-s.staff, s.id)):
-        mine = [c for c in site.causes if c.incident == incident.id] or site.causes
+        mine = [c for c in site.causes if c.incident in merged_ids] or site.causes
         reports = [lines_by_report[r] for c in mine for r in c.reports if r in lines_by_report]
         first = min(reports, key=lambda x: x.recorded_at, default=None)
         late = first is not None and first.late_min > LATE_MIN

@@ -15,6 +15,7 @@ from schemas.crisis.communication import QuestionRow, StatementRow
 from schemas.words import EventType, MsgType
 from services.console import resources as r
 from services.console.http.problems import NotFound, RealmUnknown
+from services.console.incidents.merging import list_merged_incidents
 from services.console.incidents.resources import has_receipt
 from services.console.incidents.titles import write_refusal
 from services.console.logbook.erasures import format_erasure
@@ -149,26 +150,36 @@ class LogbookQueries(QueryBase):
         """Return a page of the logbook, newest first.
 
         `kind` restricts the kinds: none means all but `impact` (every change of a capacity), `all`
-        means everything. With `texts` the reader may read free text (notes, reasons).
+        means everything. With `texts` the reader may read free text (notes, reasons). The lines of
+        merged incidents are among those of the incident that stands.
         """
         view = await self.read()
+        incidents = (
+            None
+            if incident is None
+            else list_merged_incidents(await view.picture.rows(a.IncidentRow), incident)
+        )
         before = decode_cursor(cursor) if cursor is not None else None
         kinds = frozenset() if "all" in kind else frozenset(kind) or DEFAULT_KINDS
         most = max(1, min(limit, UNLIMITED))
         start = "".join(map(str, before)) if before else None
-        records, after = await pictures.read_lines(
-            self._client,
-            self._realm,
-            incident=incident,
-            kinds=kinds,
-            at=view.picture.at,
-            before=start,
-            limit=most,
-            site=site,
-        )
+        pages = [
+            await pictures.read_lines(
+                self._client,
+                self._realm,
+                incident=one,
+                kinds=kinds,
+                at=view.picture.at,
+                before=start,
+                limit=most,
+                site=site,
+            )
+            for one in incidents or (None,)
+        ]
+        records, after = _merge_pages(pages, most)
         if after is None and len(records) < most:
             records, after = await self._complete_page(
-                records, incident, kinds, view.picture.at, start, most, site
+                records, incidents, kinds, view.picture.at, start, most, site
             )
         return Page(
             items=self.shape_lines(view.shape, records, texts=texts),
@@ -178,7 +189,7 @@ class LogbookQueries(QueryBase):
     async def _complete_page(
         self,
         records: list[LineRecord],
-        incident: str | None,
+        incidents: Collection[str] | None,
         kinds: AbstractSet[str],
         at: Instant | None,
         before: str | None,
@@ -197,7 +208,7 @@ class LogbookQueries(QueryBase):
             ]
         )
         together = records + await self._older(
-            self._realm, incident, kinds, end, limit - len(records), site
+            self._realm, incidents, kinds, end, limit - len(records), site
         )
         return together, together[-1].key if len(together) == limit else None
 
@@ -500,3 +511,16 @@ def _get_shown_text(item: TextItem | None, lang: str) -> str | None:
         return format_erasure(erasure, lang)
     text = item.fields.get("text") or item.fields.get("headline")
     return str(text) if text else None
+
+
+def _merge_pages(
+    pages: Sequence[tuple[list[LineRecord], str | None]], limit: int
+) -> tuple[list[LineRecord], str | None]:
+    """Merge pages of several incidents, newest first, down to where the shortest one ends."""
+    ends = [after for _, after in pages if after is not None]
+    end = max(ends, default="")
+    records_by_key = {x.key: x for records, _ in pages for x in records if x.key >= end}
+    keys = sorted(records_by_key, reverse=True)
+    shown_keys = keys[:limit]
+    is_cut = len(keys) > limit
+    return [records_by_key[k] for k in shown_keys], shown_keys[-1] if is_cut else end or None

@@ -17,6 +17,7 @@ from schemas.base import Instant
 from schemas.delivery import NotificationRow
 from schemas.words import TaskState
 from services.console import resources as r
+from services.console.incidents.merging import match_incident
 from services.console.read_model.query_base import (
     UNLIMITED,
     OpenedRealm,
@@ -94,12 +95,13 @@ class MessageQueries(QueryBase):
         view = await self.read()
         rows = await view.picture.rows(a.TaskRow)
         at = get_snapshot_time(view.picture)
+        is_ours = await match_incident(view.picture, incident)
         matching_tasks = [
             t
             for t in rows.values()
             if (not state or t.state in state)
             and (kind is None or t.kind == kind)
-            and (incident is None or t.incident == incident)
+            and is_ours(t.incident)
             and (site is None or t.site == site)
             and (overdue is None or is_overdue(t, at) == overdue)
         ]
@@ -143,11 +145,12 @@ class MessageQueries(QueryBase):
         """List notifications, newest first; `wording` adds their texts."""
         view = await self.read()
         rows = await view.picture.rows(d.NotificationRow)
+        is_ours = await match_incident(view.picture, incident)
         matching_rows = [
             n
             for n in rows.values()
             if (not state or n.state in state)
-            and (incident is None or n.incident == incident)
+            and is_ours(n.incident)
             and (escalation is None or n.escalation == escalation)
             and (role is None or n.role == role)
             and (person is None or n.person == person)

@@ -3,7 +3,7 @@
 import copy
 import sqlite3
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, Final, Self, TypeVar
@@ -250,7 +250,7 @@ class QueryBase:
             return newest_lines
         older = await self._older(
             realm,
-            incident,
+            None if incident is None else (incident,),
             frozenset(),
             build_key_after(picture.at) if picture.at is not None else floor,
             limit,
@@ -266,7 +266,7 @@ class QueryBase:
     async def _older(
         self,
         realm: str,
-        incident: str | None,
+        incidents: Collection[str] | None,
         kinds: AbstractSet[str],
         end: str,
         limit: int,
@@ -275,7 +275,7 @@ class QueryBase:
         """Return lines before a key from the logs, newest first."""
 
         def is_wanted(line: LineRecord) -> bool:
-            of_it = (incident is None or line.incident == incident) and (
+            of_it = (incidents is None or line.incident in incidents) and (
                 site is None or line.site == site
             )
             return line.key < end and (not kinds or line.kind in kinds) and of_it

@@ -538,6 +538,42 @@ async def test_the_logbook_lines_of_a_site_are_found_behind_all_others() -> None
     assert [line["id"] for line in site_lines] == ["l-1"]
 
 
+async def test_the_logbook_of_an_incident_has_the_lines_of_those_merged_into_it() -> None:
+    """Its page left out the calls, the danger and the decisions of the other one."""
+    realm_state = crisis()
+    realm_state.put("incidents", incident("i-0", state="merged", merged_into="i-1"))
+    realm_state.lines += [
+        told(n, START + n, incident="i-1" if n % 3 else "i-0") for n in range(1, 20)
+    ]
+    browser, _ = browsing(realm_state)
+    ids, cursor = [], ""
+    while cursor is not None:
+        address = f"/api/v1/log?realm={REALM}&incident=i-1&limit=3{cursor and '&cursor=' + cursor}"
+        page = (await browser.get(address, accept="application/json")).json()
+        ids += [line["id"] for line in page["items"]]
+        cursor = page["next"]
+    assert ids == [f"l-{n}" for n in range(19, 0, -1)]
+
+
+async def test_tasks_and_activities_of_a_merged_incident_are_found_by_the_one_that_stands() -> None:
+    realm_state = crisis()
+    realm_state.put("incidents", incident("i-0", state="merged", merged_into="i-1"))
+    realm_state.put(
+        "tasks",
+        {"id": "t-2", "kind": "reentry", "state": "open", "opened_at": START, "incident": "i-0"},
+    )
+    realm_state.put("activities", clocked("CPL-01", START, incident="i-0"))
+    browser, _ = browsing(realm_state)
+    for what in ("tasks", "activities"):
+        address = f"/api/v1/{what}?realm={REALM}&incident="
+        items = [
+            (await browser.get(address + id, accept="application/json")).json()["items"]
+            for id in ("i-1", "i-0", "i-2")
+        ]
+        assert items[0], what
+        assert items[1:] == [items[0], []], what
+
+
 async def test_the_page_of_a_report_shows_its_whole_content_in_plain_words() -> None:
     """Its commune was a number, its figures were not there."""
     realm_state = crisis()
