@@ -37,6 +37,7 @@ from schemas.words import Certainty, SiteStatus
 from services.continuity import resources, withheld
 from services.continuity.activities.assessment import (
     ActivityChange,
+    end_dropped_activities,
     list_activities_of_site,
     settle_activity,
 )
@@ -433,6 +434,7 @@ def _on_reference(draft: ContinuityDecision, publication: ReferencePublished) ->
     if not publication.last:
         return
     end_strategies_of_lost_sites(draft)
+    end_dropped_activities(draft)
     everywhere = ActivityChange(sites=frozenset(draft.bia.sites))
     weight = 0
     for activity, need in draft.bia.needs.items():

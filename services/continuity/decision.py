@@ -4,7 +4,7 @@ A refusal has an HTTP status, a stable code, and values for the sentence.
 """
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from schemas.base import Command, Fact, Instant
 from schemas.continuity import AgendaChanged
@@ -16,6 +16,8 @@ from services.continuity.state import ContinuityState
 from services.runtime.decider.protocol import Decision, EvolvedFacts, Firing, Input, RefusedCommand
 
 T = TypeVar("T")
+DROPPED_AUTHOR: Final = "system:reference"
+"""Author of the end of a plan, or of a declared state, that new reference data dropped."""
 
 
 def require_role(command: Command, role: str) -> None:

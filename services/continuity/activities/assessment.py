@@ -7,10 +7,17 @@ other sites count as capacity of the work that they do. Rule D81.
 
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from schemas.base import Instant
-from schemas.continuity import ActivityChanged, ActivityDeclared, ActivityRow, ClockRow, StrategyRow
+from schemas.continuity import (
+    ActivityChanged,
+    ActivityDeclared,
+    ActivityRow,
+    ClockRow,
+    LocalClockChanged,
+    StrategyRow,
+)
 from schemas.reassignment import LineState, ReassignmentRow
 from schemas.words import ActivityState, ClockState
 from services.continuity.activities.alarms import DueAlarm, demand_forecast_attention, raise_alarms
@@ -36,9 +43,25 @@ from services.continuity.activities.local_clocks import find_next_local_change, 
 from services.continuity.activities.metrics import note_changed_metrics
 from services.continuity.activities.reasons import build_paths, find_start, list_reasons
 from services.continuity.deadlines import ActivityDue
-from services.continuity.decision import ContinuityDecision
-from services.continuity.state import ContinuityState
+from services.continuity.decision import DROPPED_AUTHOR, ContinuityDecision
+from services.continuity.state import NO_LOCAL_CLOCKS, ContinuityState
 
+_TROUBLE_CLEARED: Final[dict[str, Any]] = {
+    "state": ActivityState.NOMINAL,
+    "declared": None,
+    "declared_by": None,
+    "computed": ActivityState.NOMINAL,
+    "capacity_pct": 100.0,
+    "computed_pct": 100.0,
+    "arrived": 0,
+    "local_running": 0,
+    "forecast_breach_at": None,
+    "expected_end": None,
+    "incident": None,
+    "path": (),
+    "path_more": 0,
+    "why": (),
+}
 _DISRUPTED_STATES: Final = frozenset((ActivityState.INTERRUPTED, ActivityState.RESTORED))
 
 
@@ -176,6 +199,42 @@ def settle_activity(
     if row.forecast_breach_at is not None and (before is None or before.forecast_breach_at is None):
         demand_forecast_attention(draft, row)
     draft.arm(ActivityDue(activity), _compute_next_due(draft.state, need, row, out, now))
+
+
+def end_dropped_activities(draft: ContinuityDecision) -> None:
+    """End the trouble of activities that new reference data dropped: nobody could end it.
+
+    Their clocks stop now, and so do those of their sites; a declared state is withdrawn.
+    """
+    for id in sorted(draft.state.activities.keys() - draft.bia.needs.keys()):
+        if (declaration := draft.state.declared.get(id)) is not None:
+            withdrawal = {"state": None, "author": DROPPED_AUTHOR, "occurred_at": draft.now}
+            draft.emit(declaration.model_copy(update=withdrawal | {"reason": None}))
+        row = draft.state.activities[id]
+        ended_row = row.model_copy(
+            update=_TROUBLE_CLEARED
+            | {
+                "since": row.since if row.state is ActivityState.NOMINAL else draft.now,
+                "rto": _stop_clock(row.rto, draft.now),
+                "dmia": _stop_clock(row.dmia, draft.now),
+            }
+        )
+        if ended_row != row:
+            draft.emit(ActivityChanged(row=ended_row))
+        local_rows = draft.state.local.get(id, NO_LOCAL_CLOCKS)
+        for local_row in (local_rows[site] for site in sorted(local_rows)):
+            clocks = tuple(_stop_clock(clock, draft.now) for clock in local_row.clocks)
+            if clocks != local_row.clocks:
+                changes = {"clocks": clocks, "forecast_breach_at": None, "next_at": None}
+                draft.emit(LocalClockChanged(row=local_row.model_copy(update=changes)))
+
+
+def _stop_clock(clock: ClockRow, now: Instant) -> ClockRow:
+    """Return a running clock as stopped; another one stays as it is."""
+    if clock.state is not ClockState.RUNNING:
+        return clock
+    changes = {"state": ClockState.STOPPED, "stopped_at": now, "deadline": None, "ticking": False}
+    return clock.model_copy(update=changes | {"next_at": None})
 
 
 def _convert_to_points(need: ActivityNeed, pct: float) -> int:

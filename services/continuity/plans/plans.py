@@ -14,7 +14,7 @@ from schemas.predicates import AllOf, AnyOf, Manual, Measured, Not, Predicate, h
 from schemas.reference import Plan
 from schemas.words import ACTIVE_PLAN_STATES, LIBRARY_STATES, PlanState
 from services.continuity.deadlines import PlanDue
-from services.continuity.decision import ContinuityDecision
+from services.continuity.decision import DROPPED_AUTHOR, ContinuityDecision
 from services.continuity.plans.cards import (
     add_return_cards,
     build_cards,
@@ -37,8 +37,6 @@ _REFUSED_FOR_MS: Final = DAY_MS
 """A refused proposal returns after this time, or at a higher level before. Rule D49."""
 AUTO_AUTHOR: Final = "system:plan"
 """Author of an activation without a person."""
-DROPPED_AUTHOR: Final = "system:reference"
-"""Author of the end of a plan that new reference data dropped."""
 DECIDABLE_STATES: Final = frozenset((PlanState.PROPOSED, PlanState.POSTPONED, PlanState.REFUSED))
 """States of a proposal without a final decision."""
 RECOVERY_CLEARED: Final[dict[str, Any]] = {

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from schemas import reference as ref
-from schemas.commands import ActivatePlan, CompleteCard, TickBox
+from schemas.commands import ActivatePlan, CompleteCard, DeclareActivity, TickBox
 from schemas.plans import Card
 from schemas.predicates import AllOf, Manual, Measured
 from schemas.runtime import CommandRefused, RealmOpened
@@ -88,7 +88,8 @@ def test_a_section_waits_for_the_last_one() -> None:
     assert world.state.reference == territory().version
 
 
-def test_an_activity_dropped_by_a_new_version_is_ignored() -> None:
+def test_an_activity_dropped_by_a_new_version_has_no_running_clock() -> None:
+    """It stayed interrupted for ever, first in the queue: nothing could end it any more."""
     world = World()
     world.hit("cen-1", EventType.EVACUATION, since="09:52")
     section = _activities()
@@ -101,7 +102,36 @@ def test_an_activity_dropped_by_a_new_version_is_ignored() -> None:
     )
     world.until("13:00")
     assert world.alarms("COM-03") == []
+    row = world.activity("COM-03")
+    assert (row.state, row.capacity_pct, row.path) == (ActivityState.NOMINAL, 100, ())
+    assert [(c.state, clock(c.stopped_at), c.next_at) for c in (row.rto, row.dmia)] == [
+        (ClockState.STOPPED, "10:00", None)
+    ] * 2
     assert not [f for f in world.records() if f.name == "DeadlineFailed"]
+
+
+def test_a_dropped_activity_comes_back_as_its_sites_are() -> None:
+    """Its declared state and the clocks of its sites ended with it."""
+    world = World()
+    world.hit("pmi-04", EventType.CLOSURE, since="09:52")
+    declaration = DeclareActivity(
+        author="p", role="coordinator", activity="SOL-04", state=ActivityState.INTERRUPTED
+    )
+    world.say(declaration, "09:55")
+    section = _activities()
+    others = tuple(a for a in section.activities if a.id != "SOL-04")
+    _publish(world, section.model_copy(update={"activities": others}), "10:00")
+    assert (stopped := world.local("SOL-04", "pmi-04")) is not None
+    assert [(c.state, clock(c.stopped_at)) for c in stopped.clocks] == [
+        (ClockState.STOPPED, "10:00")
+    ] * 2
+    assert world.activity("SOL-04").local_running == 0
+    _publish(world, section, "10:20")
+    row, local_row = world.activity("SOL-04"), world.local("SOL-04", "pmi-04")
+    assert (row.state, row.declared, row.local_running) == (ActivityState.DEGRADED, None, 1)
+    assert local_row is not None
+    assert local_row.clocks[0].state is ClockState.RUNNING
+    assert clock(local_row.clocks[0].started_at) == "09:52"
 
 
 def _publish_changed(
