@@ -16,8 +16,11 @@ from typing import Any, Final
 import orjson
 import shapely
 import structlog
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from schemas.reports import lacks_place
+from schemas.words import EventType, MsgType
 from services.runtime.http.problems import FieldFault, ProblemError, build_fault
 
 Geometry = Any
@@ -32,7 +35,13 @@ MIN_OVERLAP: Final = 0.005
 Outlines are simplified, so areas that only touch overlap a little.
 """
 MAX_POINTS: Final = 100_000
-_FILES: Final = ("communes.geojson", "communes.csv", "sites.csv", "geocodes.csv")
+_FILES: Final = ("communes.geojson", "communes.csv", "sites.csv", "geocodes.csv", "activities.yaml")
+_NO_SUPPLIER: Final = build_fault(
+    "measure.object",
+    "no_supplier",
+    "défaillance sans fournisseur : nommez-le, supplier:… ; sans lui, elle n’arrête rien",
+    "failure without a supplier: name it, supplier:…; without it, it stops nothing",
+)
 _CIRCLE_CORNERS: Final = 32
 """Corners of a circle."""
 log = structlog.get_logger(__name__)
@@ -75,6 +84,8 @@ class _Territory:
     codes: Mapping[tuple[str, str], tuple[_Geocode, ...]]
     systems: frozenset[str]
     """Code systems with an entry for the territory."""
+    suppliers: frozenset[str]
+    """Kitchens of sites, and suppliers on which an activity depends."""
 
 
 class TerritoryMap:
@@ -103,6 +114,11 @@ class TerritoryMap:
     def knows_commune(self, code: str) -> bool:
         """Return whether a commune belongs to the territory."""
         return code in self._territory().names
+
+    def knows_supplier(self, name: str) -> bool:
+        """Return whether a site or an activity depends on a supplier, or none is known."""
+        suppliers = self._territory().suppliers
+        return name in suppliers or not suppliers
 
     def find_site(self, site: str) -> str:
         """Return the known site with this id, without regard to case and spaces; else the text."""
@@ -233,8 +249,33 @@ def _load_territory(folder: Path) -> _Territory:
     systems = frozenset({"insee", "inseecom", *(system for system, _ in codes)})
     by_fold = {id.casefold(): id for id in sites}
     return _Territory(
-        communes, sites, by_fold, communes_of_sites, poles, *trees, names, codes, systems
+        communes,
+        sites,
+        by_fold,
+        communes_of_sites,
+        poles,
+        *trees,
+        names,
+        codes,
+        systems,
+        _read_suppliers(folder, rows),
     )
+
+
+def _read_suppliers(folder: Path, sites: Iterable[Mapping[str, str]]) -> frozenset[str]:
+    """Return the kitchens of these sites and the suppliers of the activities.
+
+    Return none while the activities cannot be read: no report waits for them.
+    """
+    kitchens = {row["kitchen"] for row in sites if row.get("kitchen")}
+    try:
+        text = folder.joinpath("activities.yaml").read_text(encoding="utf-8-sig")
+        activities = YAML(typ="safe").load(text)["activites"]
+        suppliers = [activity.get("fournisseurs_partenaires") or () for activity in activities]
+        return frozenset(kitchens.union(*suppliers))
+    except (OSError, YAMLError, ValueError, KeyError, TypeError, AttributeError) as error:
+        log.warning("geography.suppliers_unreadable", error=f"{type(error).__name__}: {error}")
+        return frozenset()
 
 
 def _read_rows(file: Path) -> list[dict[str, str]]:
@@ -307,7 +348,7 @@ def build_circle(centre: tuple[float, float], radius_km: float) -> Geometry:
 def list_place_warnings(
     message: Mapping[str, Any], geography: TerritoryMap, *, has_area: bool
 ) -> tuple[FieldFault, ...]:
-    """Return the doubts about the place of a report.
+    """Return the doubts about the place of a report, and about the supplier that fails.
 
     Return none while the map cannot be read. `has_area` says that the report names an area, even
     one that the map does not have.
@@ -316,6 +357,8 @@ def list_place_warnings(
         warnings = _list_unknown_places(message, geography)
     except ProblemError:
         return ()
+    if (doubt := _doubt_supplier(message, geography)) is not None:
+        warnings.append(doubt)
     if not has_area and _lacks_place(message):
         warnings.append(
             build_fault(
@@ -352,6 +395,34 @@ def _list_unknown_places(message: Mapping[str, Any], geography: TerritoryMap) ->
                 )
             )
     return warnings
+
+
+def _doubt_supplier(message: Mapping[str, Any], geography: TerritoryMap) -> FieldFault | None:
+    """Return the doubt about a supplier failure that stops no supplier. Rule D40, capacity.
+
+    A failure at a site may leave the name out: it stops the kitchen of the site. So may a message
+    about an earlier report.
+    """
+    if message["type"] is not EventType.SUPPLIER_FAILURE or message["msg_type"] is MsgType.CANCEL:
+        return None
+    names = [
+        name for name in ((message.get("measure") or {}).get("object") or "").split("|") if name
+    ]
+    if not names:
+        return None if message.get("site_id") or message.get("references") else _NO_SUPPLIER
+    suppliers = [name.removeprefix("supplier:") for name in names if name.startswith("supplier:")]
+    if not suppliers:
+        return _NO_SUPPLIER
+    unknown = [name for name in suppliers if not geography.knows_supplier(name)]
+    if not unknown:
+        return None
+    name_list = ", ".join(unknown)
+    return build_fault(
+        "measure.object",
+        "unknown",
+        f"fournisseur inconnu : {name_list} ; rien n’en dépend, vérifiez le nom",
+        f"unknown supplier: {name_list}; nothing depends on it, check the name",
+    )
 
 
 def _lacks_place(message: Mapping[str, Any]) -> bool:

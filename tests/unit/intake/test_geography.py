@@ -370,6 +370,41 @@ async def test_a_map_that_cannot_be_read_refuses_no_report(tmp_path: Path) -> No
 # ── what the receipt says of the place ────────────────────────────────────────────────────────────
 
 
+FAILURE: dict[str, Any] = {"type": "supplier_failure", "site_id": None}
+
+
+@pytest.mark.parametrize(
+    ("changes", "codes"),
+    [
+        ({"measure": {"object": "supplier:cuisine-centrale-sud"}}, []),
+        ({"measure": {"object": "supplier:concessionnaire_restauration"}}, []),
+        ({"measure": {"object": "supplier:cuisine-central-sud"}}, ["unknown"]),
+        ({"measure": {"object": "system:pass_plus"}}, ["no_supplier"]),
+        ({"site_id": "cen-1", "measure": {"object": "system:pass_plus"}}, ["no_supplier"]),
+        ({}, ["no_supplier"]),
+        ({"site_id": "cen-1"}, []),
+        ({"references": ["r-1"], "msg_type": "Update"}, []),
+        ({"measure": {"object": "system:pass_plus"}, "msg_type": "Cancel"}, []),
+        ({"type": "outage_it", "measure": {"object": "system:pass_plus"}}, []),
+    ],
+)
+def test_a_supplier_failure_that_stops_no_supplier_is_doubted(
+    changes: dict[str, Any], codes: list[str]
+) -> None:
+    body = parse_report(orjson.dumps(report(**(FAILURE | changes))))
+    admin = create_principal(Role.ADMIN)
+    warnings = prepare_report(body, admin, "92", lambda _, r: r, HERE).warnings
+    assert [(w.field, w.code) for w in warnings] == [("measure.object", code) for code in codes]
+
+
+def test_activities_that_cannot_be_read_leave_every_supplier_known(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(FOLDER, tmp_path / "92"))
+    (folder / "activities.yaml").write_text("activites: [")
+    territory_map = TerritoryMap(folder)
+    assert territory_map.knows("cen-1")
+    assert territory_map.knows_supplier("grossistes")
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
