@@ -417,10 +417,10 @@ class Application(Generic[S]):
                 return ()
             case RealmClosed():
                 return (RealmClosed(),)
+            case CloseRealm() | StepRequested() | SetPace() if is_live(e.realm):
+                return (self.build_refused(message, 409, "realm_not_simulated"),)
             case CloseRealm():
                 return (RealmClosed(), self.build_applied(message))
-            case StepRequested() | SetPace() if is_live(e.realm):
-                return (self.build_refused(message, 409, "realm_not_simulated"),)
             case StepRequested():
                 if message.to < now:
                     return (self.build_refused(message, 409, "step_in_the_past"),)

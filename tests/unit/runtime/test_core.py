@@ -117,33 +117,42 @@ def test_a_realm_opens_once() -> None:
 
 
 def test_a_closed_realm_takes_nothing_more() -> None:
-    service = opened()
-    service.feed(LIVE, report(delay_ms=10))
-    closing = service.feed(LIVE, CloseRealm(author="p1", role="admin"))
+    service = opened(EXERCISE)
+    service.feed(EXERCISE, report(delay_ms=10))
+    closing = service.feed(EXERCISE, CloseRealm(author="p1", role="admin"))
     assert names(closing) == ["RealmClosed", "CommandApplied"]
     assert closing.next_due is None
-    refused = only(service.feed(LIVE, report(2)))
+    refused = only(service.feed(EXERCISE, report(2)))
     assert isinstance(refused, InputRefused)
     assert refused.code == "realm_closed"
-    answer = only(service.feed(LIVE, CloseRealm(author="p1", role="admin")))
+    answer = only(service.feed(EXERCISE, CloseRealm(author="p1", role="admin")))
     assert isinstance(answer, CommandRefused)
     assert answer.status == 409
 
 
 def test_a_closed_realm_holds_no_state_and_still_recognises_inputs() -> None:
-    service = opened()
-    transaction = service.feed(LIVE, report(delay_ms=10), id="once")
-    before = service.state(LIVE)
-    service.feed(LIVE, CloseRealm(author="p1", role="admin"), id="close")
-    after = service.state(LIVE)
-    assert before != service.machine.decider.initial(LIVE, LIVE) == after
+    service = opened(EXERCISE)
+    transaction = service.feed(EXERCISE, report(delay_ms=10), id="once")
+    before = service.state(EXERCISE)
+    service.feed(EXERCISE, CloseRealm(author="p1", role="admin"), id="close")
+    after = service.state(EXERCISE)
+    assert before != service.machine.decider.initial(EXERCISE, EXERCISE) == after
     assert transaction.facts
     for id, message in (
         ("once", report(delay_ms=10)),
         ("close", CloseRealm(author="p1", role="admin")),
     ):
-        assert isinstance(only(service.feed(LIVE, message, id=id)), InputDuplicate)
-    assert service.realm(LIVE).seen.ids == Map()
+        assert isinstance(only(service.feed(EXERCISE, message, id=id)), InputDuplicate)
+    assert service.realm(EXERCISE).seen.ids == Map()
+
+
+def test_a_live_realm_is_never_closed() -> None:
+    """It would call no person any more, and nothing opens it again."""
+    service = opened()
+    refused = only(service.feed(LIVE, CloseRealm(author="p1", role="admin")))
+    assert isinstance(refused, CommandRefused)
+    assert (refused.status, refused.code) == (409, "realm_not_simulated")
+    assert names(service.feed(LIVE, report())) == ["ToyReported"]
 
 
 def test_other_services_open_a_realm_only_on_the_forwarded_fact() -> None:
