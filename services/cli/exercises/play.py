@@ -119,6 +119,15 @@ def _read_responder(where: str, line: Any) -> dict[str, Any]:
     return values
 
 
+def _find_shipped(file: Path) -> Path:
+    """Return a file as it is named, else the one of this name that came with Vigie.
+
+    An installed wheel has no folder `scenarios` at the place where the command runs.
+    """
+    shipped_file = SHIPPED / file
+    return shipped_file if shipped_file.is_file() and not file.exists() else file
+
+
 def _load_exercise(
     name: str, folder: Path, settings: Settings
 ) -> tuple[Scenario, list[dict[str, Any]], list[dict[str, Any]]]:
@@ -384,7 +393,12 @@ def play(
     facilitate: Annotated[
         bool, typer.Option("--facilitate", help="Put the reports on the list of /exercice")
     ] = False,
-    check: Annotated[Path | None, typer.Option(help="expectations.yaml to compare with")] = None,
+    check: Annotated[
+        Path | None,
+        typer.Option(
+            help="Compare with these expectations, e.g. scenarios/expectations.yaml, which comes with Vigie"
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Last line is JSON")] = False,
 ) -> None:
     """Play a scenario into an exercise realm through the HTTP intake."""
@@ -392,7 +406,7 @@ def play(
     pace = _parse_speed(speed)
     try:
         exercise, answers, checks = _load_exercise(scenario, scenarios, settings)
-        checks = load_checks(check, exercise.id) if check else checks
+        checks = load_checks(_find_shipped(check), exercise.id) if check else checks
         answers = _read_responders(responders) if responders else answers
     except (
         ScenarioUnknown,

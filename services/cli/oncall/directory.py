@@ -7,7 +7,7 @@ learns how people can be reached.
 import asyncio
 import json
 import secrets
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
@@ -39,6 +39,7 @@ from services.runtime.identity.home_realm import read_home_realm
 from services.runtime.kafka.clients import BrokerAway, RecordProducer
 from services.runtime.process.settings import Settings
 from services.runtime.secrets.vault import Vault
+from services.territory import TerritoryInvalid, load_current_territory
 
 T = TypeVar("T")
 DIRECTORY_TIMEOUT_S = 5.0
@@ -164,6 +165,7 @@ def sync(
     source, faults, limit = _read_source(file)
     if not source.people:
         raise print_error("la source ne contient aucune personne : rien n’est changé")
+    _warn_of_unknown_sites(settings, territory, source.people)
     plan = run(_plan(settings, territory, source))
     if as_json:
         print_json(_build_document(plan, faults, write))
@@ -211,6 +213,27 @@ def _read_source(file: Path | None) -> tuple[DirectorySource, list[str], float]:
         text = text if isinstance(error, OSError) else f"{file} : {text}"
         raise print_error(text) from error
     return source, [f"{one.dn} : {one.reason}" for one in faults], settings.ldap_max_share
+
+
+def _warn_of_unknown_sites(settings: Settings, realm: str, people: Iterable[Contact]) -> None:
+    """Name the sites that the folder of the territory does not have: a headcount finds nobody there.
+
+    The version in force may have them all the same, so nothing is refused. Nothing is known of the
+    sites of another territory.
+    """
+    if settings.territory.name != realm:
+        return
+    try:
+        sites = {site.id for site in load_current_territory(settings.territory).sites}
+    except TerritoryInvalid:
+        return
+    if unknown := sorted({one.site for one in people if one.site} - sites):
+        names = ", ".join(unknown[:SHOWN]) + (", …" if len(unknown) > SHOWN else "")
+        typer.secho(
+            f"sites inconnus de {settings.territory} : {names} ; vérifiez-les",
+            err=True,
+            fg="yellow",
+        )
 
 
 async def _plan(settings: Settings, realm: str, source: DirectorySource) -> SynchronisationPlan:
@@ -275,6 +298,7 @@ def import_file(
         raise print_error(text if isinstance(exc, OSError) else f"{file} : {text}") from exc
     settings = require_broker(Settings())
     territory = choose_realm(settings, realm)
+    _warn_of_unknown_sites(settings, territory, contacts)
     run(write_contacts(settings, territory, contacts))
     points = sum(len(contact.points) for contact in contacts)
     people_text = _.plural("{n} personne", "{n} personnes", len(contacts))

@@ -275,11 +275,16 @@ def migrate(
 
 
 def _write(folder: Path, people: Path | None, migration: Migration) -> str:
-    """Write the migration and return the version. Raises typer.Exit."""
+    """Write the migration and return the version; on an error nothing. Raises typer.Exit."""
     try:
         if people is not None:
             write_people(people, migration.people)
-        return write_migration(folder, migration)
+        try:
+            return write_migration(folder, migration)
+        except (TerritoryInvalid, OSError):
+            if people is not None:
+                people.unlink()
+            raise
     except TerritoryInvalid as error:
         for problem in error.problems:
             typer.secho(f"{folder}/{problem}", err=True, fg="red")

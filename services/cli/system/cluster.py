@@ -17,6 +17,7 @@ from services.appliance.cluster.control import ClusterRefused
 from services.appliance.cluster.invitation import (
     FORM,
     VALID_H,
+    Invitation,
     InvitationInvalid,
     open_invitation,
     seal_invitation,
@@ -173,14 +174,18 @@ def invite(
     async def work() -> str:
         with _use_cluster(settings) as (cluster_settings, member):
             invitation = await invite_machine(cluster_settings, member, hours)
-            until = datetime.fromtimestamp(invitation.expires_at / 1000, PARIS)
-            _say(
-                f"Invitation of machine {invitation.number}, once, until {until:%Y-%m-%d %H:%M}. "
-                "It contains every key: hand it over like the master key."
-            )
+            _say(_describe_invitation(invitation))
             return seal_invitation(invitation)
 
     typer.echo(_run(work))
+
+
+def _describe_invitation(invitation: Invitation) -> str:
+    until = datetime.fromtimestamp(invitation.expires_at / 1000, PARIS)
+    return (
+        f"Invitation of machine {invitation.number}, once, until {until:%Y-%m-%d %H:%M} (Paris). "
+        "It contains every key: hand it over like the master key."
+    )
 
 
 @app.command()
@@ -321,10 +326,7 @@ def replace(
             await dismiss_dead_machine(cluster_settings, member, dead)
             _say(f"Machine {dead} is out. It must never start again: delete its data directory.")
             invitation = await invite_machine(cluster_settings, member, hours)
-            _say(
-                f"Invitation of machine {invitation.number}, once. It contains every key: hand it "
-                "over like the master key."
-            )
+            _say(_describe_invitation(invitation))
             return seal_invitation(invitation)
 
     typer.echo(_run(work))

@@ -245,6 +245,7 @@ async def check_broker(settings: Settings) -> list[DoctorFinding]:
     """Check that the broker answers, its topics are right and its clock agrees."""
     from aiokafka.errors import KafkaError
 
+    from services.appliance.cluster.control import ClusterRefused
     from services.runtime.kafka.topics import BrokerUnreachable, list_differences
     from services.runtime.worker.lag import read_system_progress
 
@@ -255,9 +256,10 @@ async def check_broker(settings: Settings) -> list[DoctorFinding]:
             )
         ]
     try:
-        wrong = await list_differences(settings.kafka, replication=settings.kafka_replication)
+        copies = await _count_copies(settings)
+        wrong = await list_differences(settings.kafka, replication=copies)
         newest = (await read_system_progress(settings.kafka)).newest_at
-    except (BrokerUnreachable, KafkaError, OSError) as error:
+    except (BrokerUnreachable, ClusterRefused, KafkaError, OSError) as error:
         return [
             DoctorFinding(
                 "broker",
@@ -282,7 +284,7 @@ async def check_broker(settings: Settings) -> list[DoctorFinding]:
         doctor_findings.append(DoctorFinding("clocks", "fault", what, act))
     if not find_clock_faults(newest, time.time() * 1000):
         doctor_findings.append(DoctorFinding("clocks", "ok", "no record comes from the future"))
-    if settings.kafka_replication == 1:
+    if copies == 1:
         doctor_findings.append(
             DoctorFinding(
                 "copies",
@@ -292,6 +294,23 @@ async def check_broker(settings: Settings) -> list[DoctorFinding]:
             )
         )
     return doctor_findings
+
+
+async def _count_copies(settings: Settings) -> int:
+    """Return how many copies the topics rely on; a cluster is asked.
+
+    A machine that is stuck at its start knows no number yet, and takes one. Raises ClusterRefused,
+    KafkaError, OSError.
+    """
+    from services.appliance.cluster.control import ClusterControl
+    from services.appliance.cluster.keeper import find_replication
+    from services.runtime.process.cluster import read_member
+
+    member = read_member(settings.data.secrets)
+    if member is None or not member.uses(settings.kafka):
+        return settings.kafka_replication
+    async with ClusterControl(settings.kafka) as control:
+        return await find_replication(control)
 
 
 async def check_certificates(settings: Settings) -> list[DoctorFinding]:

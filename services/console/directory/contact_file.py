@@ -50,8 +50,14 @@ _NO_URL: Final = build_fault(
 _NO_TIME: Final = build_fault(
     "verified_at",
     "no_time",
-    "verified_at est une date ISO, quiet est de la forme 21:00-07:00",
-    "verified_at is an ISO date, quiet is 21:00-07:00",
+    "une date est attendue, 2026-11-01",
+    "a date, 2026-11-01, is expected",
+)
+_NO_HOURS: Final = build_fault(
+    "quiet",
+    "no_hours",
+    "des heures sont attendues, 21:00-07:00",
+    "hours, 21:00-07:00, are expected",
 )
 _OTHER_PERSON: Final = build_fault(
     "name",
@@ -123,7 +129,7 @@ class _People:
     points: dict[str, list[ContactPoint]] = field(default_factory=dict)
 
     def add(self, row: Mapping[str, Any]) -> None:
-        """Add a line. Raises LineInvalid, ValidationError and ValueError."""
+        """Add a line. Raises LineInvalid and ValidationError."""
         person = row["person"]
         if person.startswith(REALM_PREFIX):
             raise LineInvalid(_RESERVED)
@@ -181,8 +187,6 @@ def read_contacts(lines: Iterable[str], sites: Collection[str] | None = None) ->
         except ValidationError as error:
             row_faults = map(convert_fault, error.errors(include_url=False, include_input=False))
             faults += [LineFault(reader.line_num, one) for one in row_faults]
-        except ValueError:
-            faults.append(LineFault(reader.line_num, _NO_TIME))
     if faults:
         raise DirectoryInvalid(faults)
     return people.build()
@@ -238,17 +242,15 @@ def compare_contacts(
 
 
 def _read_point(row: Mapping[str, Any]) -> ContactPoint | None:
-    """Read the contact point of a line. Raises ValidationError, AddressInvalid, ValueError."""
-    verified_at = datetime.fromisoformat(row["verified_at"]) if row["verified_at"] else None
-    if verified_at is not None and verified_at.tzinfo is None:
-        verified_at = verified_at.replace(tzinfo=UTC)
+    """Read the contact point of a line. Raises ValidationError and LineInvalid."""
+    verified_at = _parse_day(row["verified_at"])
     quiet = _parse_quiet_hours(row.get("quiet") or "")
     if not (row["channel"] or row["address"]):
         return None
     values = {
         "channel": row["channel"],
         "address": (row["address"] or "").strip(),
-        "verified_at": None if verified_at is None else int(verified_at.timestamp() * 1000),
+        "verified_at": verified_at,
         "quiet": quiet,
     }
     return normalize_address(ContactPoint.model_validate(values))
@@ -312,14 +314,25 @@ def normalize_address(point: ContactPoint) -> ContactPoint:
 
 
 def _parse_quiet_hours(text: str) -> tuple[int, int] | None:
-    """Parse `21:00-07:00` to local minutes.
-
-    Raises ValueError.
-    """
+    """Parse `21:00-07:00` to local minutes. Raises LineInvalid."""
     if not text:
         return None
-    start, end = (_parse_minute(part.strip()) for part in text.split("-"))
+    try:
+        start, end = (_parse_minute(part.strip()) for part in text.split("-"))
+    except ValueError as error:
+        raise LineInvalid(_NO_HOURS) from error
     return start, end
+
+
+def _parse_day(text: str) -> int | None:
+    """Parse the date of a proof, in UTC without an offset, to milliseconds. Raises LineInvalid."""
+    if not text:
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise LineInvalid(_NO_TIME) from error
+    return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 def _parse_minute(text: str) -> int:

@@ -42,12 +42,15 @@ def list_objects(document: Any) -> Iterator[dict[str, Any]]:
 def convert_opsgenie(objects: Iterable[dict[str, Any]], mapping: Mapping) -> Migration:
     """Convert the objects of an export; each gets at least one remark."""
     migration = Migration()
-    for item in objects:
+    items = list(objects)
+    people = {mapping.find_token(str(item["username"])) for item in items if _is_user(item)}
+    known_people = frozenset(people | set(mapping.tokens.values()))
+    for item in items:
         if "rotations" in item:
-            _convert_schedule(item, mapping, migration)
+            _convert_schedule(item, mapping, migration, known_people)
         elif "rules" in item:
             _convert_escalation(item, mapping, migration)
-        elif "username" in item and "fullName" in item:
+        elif _is_user(item):
             _convert_user(item, mapping, migration)
         elif "members" in item:
             migration.note(
@@ -59,6 +62,10 @@ def convert_opsgenie(objects: Iterable[dict[str, Any]], mapping: Mapping) -> Mig
             name = item.get("name") or item.get("id") or "sans nom"
             migration.note(f"objet {name}", Outcome.LEFT, "ni planning, ni escalade, ni personne")
     return migration
+
+
+def _is_user(item: dict[str, Any]) -> bool:
+    return "username" in item and "fullName" in item
 
 
 def _convert_user(item: dict[str, Any], mapping: Mapping, migration: Migration) -> None:
@@ -91,7 +98,9 @@ def _read_address(text: str, channel: str) -> str | None:
     return normalize_dialled_number(digits if digits.startswith("0") else f"+{digits}")
 
 
-def _convert_schedule(item: dict[str, Any], mapping: Mapping, migration: Migration) -> None:
+def _convert_schedule(
+    item: dict[str, Any], mapping: Mapping, migration: Migration, known_people: frozenset[str]
+) -> None:
     name = str(item.get("name"))
     post = mapping.posts.get(name)
     if post is None:
@@ -109,12 +118,13 @@ def _convert_schedule(item: dict[str, Any], mapping: Mapping, migration: Migrati
         except NotMigrated as reason:
             migration.note(subject, Outcome.LEFT, str(reason))
             continue
-        steady = keeps_paris_time(zone, turns.start)
-        migration.note(
-            subject,
-            Outcome.TAKEN if steady else Outcome.CHANGED,
-            "" if steady else f"heures de {zone.key} converties en heures de Paris à ce jour",
-        )
+        doubts = []
+        if unknown := [person for person in turns.persons if person not in known_people]:
+            names = ", ".join(dict.fromkeys(unknown))
+            doubts.append(f"personne absente de l’export : {names} ; vérifiez son jeton")
+        if not keeps_paris_time(zone, turns.start):
+            doubts.append(f"heures de {zone.key} converties en heures de Paris à ce jour")
+        migration.note(subject, Outcome.CHANGED if doubts else Outcome.TAKEN, " ; ".join(doubts))
 
 
 def _read_turns(rotation: dict[str, Any], timezone: str | None, mapping: Mapping) -> Turns:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -130,3 +132,22 @@ def test_a_running_installation_is_to_be_stopped_first(folder: Path) -> None:
     assert result.exit_code == 1
     assert f"Vigie runs on {folder} (process " in result.stderr
     assert "stop `vigie up` first" in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [("invite",), ("replace", "2")], ids=lambda a: a[0])
+def test_every_invitation_says_until_when_it_can_be_used(
+    monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    @contextmanager
+    def use_cluster(_: object) -> Iterator[tuple[None, None]]:
+        yield None, None
+
+    async def invite_machine(*_: object) -> Invitation:
+        return INVITATION
+
+    async def dismiss_dead_machine(*_: object) -> None: ...
+
+    monkeypatch.setattr(cluster, "_use_cluster", use_cluster)
+    monkeypatch.setattr(cluster, "invite_machine", invite_machine)
+    monkeypatch.setattr(cluster, "dismiss_dead_machine", dismiss_dead_machine)
+    assert "once, until 2096-10-02 09:06 (Paris)" in run(*arguments).stderr

@@ -528,3 +528,15 @@ def test_an_absent_broker_prints_one_sentence_of_the_command() -> None:
     )
     assert command.stdout.startswith("vigie ")
     assert command.stderr == ""
+
+
+def test_expectations_come_with_vigie_wherever_the_command_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VIGIE_DATA_DIR", str(tmp_path))
+    check = ["play", "S04", "--check", "scenarios/expectations.yaml"]
+    assert "no broker" in CliRunner().invoke(app, check).stderr
+    (tmp_path / "scenarios").mkdir()
+    (tmp_path / "scenarios" / "expectations.yaml").write_text("[")
+    assert "no broker" not in CliRunner().invoke(app, check).stderr, "an own file goes first"

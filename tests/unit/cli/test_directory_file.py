@@ -157,3 +157,17 @@ def test_quiet_hours_may_end_at_midnight() -> None:
         c.points for c in read_contacts([f"{HEAD},quiet", "p-1,A,,sms,+33612345678,,21:00-24:00"])
     )
     assert point.quiet == (21 * 60, DAY_MIN)
+
+
+@pytest.mark.parametrize(
+    ("cells", "fault"),
+    [
+        ("soon,", "ligne 2 : verified_at, une date est attendue, 2026-11-01"),
+        (",late", "ligne 2 : quiet, des heures sont attendues, 21:00-07:00"),
+        (",21:00-25:00", "ligne 2 : quiet, des heures sont attendues, 21:00-07:00"),
+    ],
+)
+def test_a_wrong_date_and_wrong_hours_are_named_apart(cells: str, fault: str) -> None:
+    with pytest.raises(DirectoryInvalid) as caught:
+        read_contacts([f"{HEAD},quiet", f"p-1,A,,sms,+33612345678,{cells}"])
+    assert str(caught.value) == fault

@@ -16,6 +16,7 @@ from services.cli.__main__ import app
 from services.cli.oncall import directory as directory_command
 from services.console.directory.contact_file import COLUMNS, read_contacts
 from services.runtime.process.settings import Settings
+from tests.shipped import FOLDER
 
 
 @dataclass
@@ -149,3 +150,21 @@ def test_without_a_file_and_a_server_it_asks_for_one(directory: Directory) -> No
     done = CliRunner().invoke(app, ["directory", "sync"])
     assert done.exit_code == 1
     assert "VIGIE_LDAP_URL" in done.stderr
+
+
+def test_an_unknown_site_is_named_and_the_person_written(
+    directory: Directory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(data_dir=tmp_path, territory=FOLDER)
+    monkeypatch.setattr(directory_command, "require_broker", lambda _: settings)
+    file = tmp_path / "people.csv"
+    rows = (f"{make_row('p-1')},clg-nowhere", f"{make_row('p-2', 1)},cen-1")
+    file.write_text("\n".join((f"{','.join(COLUMNS)},site", *rows)) + "\n", encoding="utf-8")
+    for done in (
+        run(file, "--write"),
+        CliRunner().invoke(app, ["directory", "import", str(file)]),
+    ):
+        assert done.exit_code == 0, done.output
+        assert "clg-nowhere" in done.stderr
+        assert "cen-1" not in done.stderr
+    assert set(directory.people) == {"p-1", "p-2"}

@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from types import SimpleNamespace
 
 import pytest
 
 from schemas.base import DAY_MS
+from services.appliance.cluster import control, keeper
 from services.cli.system import doctor
 from services.cli.system.doctor import DoctorFinding
 from services.delivery.channels.configured import publish_channels
@@ -19,11 +21,14 @@ from services.delivery.settings import DeliverySettings
 from services.runtime.identity.accounts import AccessStore, create_principal
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Token
+from services.runtime.kafka import topics
 from services.runtime.process import metrics
+from services.runtime.process.cluster import ClusterMember, Machine, write_member
 from services.runtime.process.files import DataDirLock
 from services.runtime.process.settings import DataDir, Settings
 from services.runtime.secrets.keyring import Keyring, MasterKey
 from services.runtime.secrets.local_secrets import get_or_create_token, is_token_valid
+from services.runtime.worker import lag
 
 
 @pytest.fixture
@@ -297,3 +302,39 @@ def test_a_master_key_that_opens_no_text_is_a_fault(data: DataDir) -> None:
     assert doctor.check_keys(data).state == "ok"
     keyring.write_bytes(content[:100])
     assert "keyring.db is damaged" in doctor.check_keys(data).result
+
+
+async def test_the_doctor_asks_a_cluster_for_its_copies(
+    data: DataDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine that was stuck at its start said that three copies were one, and one too many."""
+    machines = tuple(Machine(n, f"10.0.0.{n}:9093", f"10.0.0.{n}:9094") for n in (1, 2, 3))
+    write_member(data.secrets, ClusterMember("c", 1, machines))
+    expected: list[int] = []
+
+    class Control:
+        def __init__(self, _kafka: str) -> None: ...
+
+        async def __aenter__(self) -> None: ...
+
+        async def __aexit__(self, *_: object) -> None: ...
+
+    async def find_replication(_control: object) -> int:
+        return 3
+
+    async def list_differences(_kafka: str, *, replication: int) -> list[str]:
+        expected.append(replication)
+        return []
+
+    async def read_system_progress(_kafka: str) -> SimpleNamespace:
+        return SimpleNamespace(newest_at=None)
+
+    monkeypatch.setattr(control, "ClusterControl", Control)
+    monkeypatch.setattr(keeper, "find_replication", find_replication)
+    monkeypatch.setattr(topics, "list_differences", list_differences)
+    monkeypatch.setattr(lag, "read_system_progress", read_system_progress)
+    settings = Settings(data_dir=data.root, kafka="10.0.0.1:9093")
+    assert "copies" not in states(await doctor.check_broker(settings))
+    other = Settings(data_dir=data.root, kafka="10.9.9.9:9093")
+    assert states(await doctor.check_broker(other))["copies"] == "warning"
+    assert expected == [3, 1]

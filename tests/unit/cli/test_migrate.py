@@ -132,10 +132,26 @@ def test_a_folder_that_would_not_pass_its_checks_stays_as_it_was(
     tmp_path: Path, folder: Path
 ) -> None:
     before = read_all(folder)
-    done = run(tmp_path, folder, "--write", mapping="roles: {Technique: no_such_role}\n")
+    people = tmp_path / "people.csv"
+    options = ["--write", "--people", str(people)]
+    done = run(tmp_path, folder, *options, mapping="roles: {Technique: no_such_role}\n")
     assert done.exit_code == 1
     assert "no_such_role" in done.stderr
     assert read_all(folder) == before
+    assert not people.exists(), "another try may write it"
+
+
+def test_a_rotation_with_a_person_that_the_export_lacks_is_to_be_checked(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(EXPORT, "data", EXPORT["data"][1:])
+    migration = json.loads(run(tmp_path, folder, "--json").stdout)
+    [rotation] = [i for i in migration["items"] if "rotation" in i["object"]]
+    assert rotation["outcome"] == "changed"
+    assert "zoe" in rotation["reason"]
+    mapping = f"{MAPPING}people: {{zoe@example.org: p-12}}\n"
+    migration = json.loads(run(tmp_path, folder, "--json", mapping=mapping).stdout)
+    assert [i["outcome"] for i in migration["items"]] == ["taken"] * 3
 
 
 def test_files_that_are_no_export_are_named(tmp_path: Path, folder: Path) -> None:
