@@ -150,7 +150,7 @@ async def import_accounts(
             raise ProblemError("invalid", faults=convert_line_faults(error.faults, _)) from error
         return _build_refusal(error.faults, _)
     if dry_run:
-        return _build_answer(accounts, same, [], _)
+        return _build_answer(accounts, same, None, _)
     codes = await _open_accounts(access, author, accounts)
     log.info("users.imported", by=author.id, added=len(codes), of=len(accounts))
     return _build_answer(accounts, same, codes, _)
@@ -244,31 +244,35 @@ async def _open_account(access: AccessStore, author: Principal, row: AccountRow)
 
 
 def _build_answer(
-    accounts: Sequence[AccountRow], same: int, codes: list[AccountCode], _: Translator
+    accounts: Sequence[AccountRow], same: int, codes: list[AccountCode] | None, _: Translator
 ) -> AccountsImport:
-    opened_text = _.plural("{n} compte ouvert", "{n} comptes ouverts", len(codes))
+    """Build the answer about accounts that were opened; without codes, about those of a check."""
     ready = _.plural("{n} compte à ouvrir", "{n} comptes à ouvrir", len(accounts))
     same_text = _.plural(
         "{n} déjà ouvert avec ces droits", "{n} déjà ouverts avec ces droits", same
     )
-    if not codes:
+    if codes is None:
         text = _("{ready}, {known}. Rien n’est encore écrit.", ready=ready, known=same_text)
     else:
+        opened_text = _.plural("{n} compte ouvert", "{n} comptes ouverts", len(codes))
         lines = [_("{opened}, {known}.", opened=opened_text, known=same_text)]
         if len(codes) < len(accounts):
             lines.append(
                 _("L’import s’est arrêté avant la fin : importez le même fichier à nouveau.")
             )
-        lines.append(
-            _("Codes à usage unique, valables deux jours, affichés une seule fois : imprimez-les.")
-        )
+        if codes:
+            lines.append(
+                _(
+                    "Codes à usage unique, valables deux jours, affichés une seule fois : imprimez-les."
+                )
+            )
         lines += [f"{one.login} : {one.code}" for one in codes]
         text = "\n".join(lines)
     return AccountsImport(
         written=bool(codes),
-        added=len(codes) if codes else len(accounts),
+        added=len(accounts) if codes is None else len(codes),
         same=same,
-        codes=codes,
+        codes=codes or [],
         faults=[],
         text=text,
     )

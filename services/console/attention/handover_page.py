@@ -62,6 +62,12 @@ _INITIAL_STATES: Final = {
     ("plans", "valid"),
 }
 """Initial states that count as unchanged: opening a realm sets all of them."""
+_NOTHING: Final = N_("rien")
+_NEW_LABELS: Final = {
+    "incidents": N_("pas encore ouvert"),
+    "tasks": N_("pas encore ouverte"),
+}
+"""State before an incident or a task existed: «rien» would say that it was done or over."""
 _LINKS: Final = {
     "incidents": "/incidents/{id}",
     "sites": "/sites/{id}",
@@ -123,7 +129,9 @@ def _is_initial(change: Change) -> bool:
 
 def _build_change(change: Change, names: TerritoryNames, _: Translator) -> HandoverChange:
     before = (
-        _("rien") if change.before is None else label_state(change.collection, change.before, _)
+        _(_NEW_LABELS.get(change.collection, _NOTHING))
+        if change.before is None
+        else label_state(change.collection, change.before, _)
     )
     link = _LINKS.get(change.collection)
     return HandoverChange(

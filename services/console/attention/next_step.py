@@ -101,8 +101,8 @@ _TEXTS: Final[Mapping[str, DemandText]] = {
         _INCIDENT,
     ),
     "counting": DemandText(
-        N_("Recensement commencé : une personne attendue, pas encore retrouvée"),
-        N_("Recensement commencé : {n} personnes attendues, aucune encore retrouvée"),
+        N_("Recensement commencé, une personne attendue, pas encore retrouvée"),
+        N_("Recensement commencé, {n} personnes attendues, aucune encore retrouvée"),
         N_("Les secours ne savent pas qui chercher."),
         _INCIDENT,
     ),

@@ -3,7 +3,7 @@
 The signed zip proves which facts were known, decided, sent and answered.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Annotated
 
@@ -19,6 +19,7 @@ from services.console.documents.sitreps_api import write_stamp
 from services.console.evidence.collect import ExportRequest, write_bundle
 from services.console.exports.formats import EXERCISE_MARK
 from services.console.http.context import ReadContext, get_server_time, require_read, to_instant
+from services.console.http.fair_queue import ExpensiveWork
 from services.runtime.http.problems import ProblemError
 from services.runtime.identity.permissions import Permission
 from services.runtime.secrets.signing import SigningKey
@@ -72,23 +73,34 @@ async def export_evidence(reader: EvidenceReader, request: Request, id: str) -> 
         words_of_reports=raw,
     )
 
-    async def body() -> AsyncIterator[bytes]:
-        async with aclosing(
-            write_bundle(
-                reader.model,
-                request.app.state.kafka,
-                key,
-                export_request,
-                pdf,
-                read_photo,
-                to_instant(get_server_time()),
-            )
-        ) as parts:
+    async def write_parts() -> AsyncGenerator[bytes]:
+        bundle = write_bundle(
+            reader.model,
+            request.app.state.kafka,
+            key,
+            export_request,
+            pdf,
+            read_photo,
+            to_instant(get_server_time()),
+        )
+        costs: ExpensiveWork = request.app.state.costs
+        async with costs.documents.hold_place(reader.principal.id), aclosing(bundle) as parts:
             async for part in parts:
                 if part:
                     yield part
 
+    parts = write_parts()
+    first = await anext(parts)  # Whoever has too many documents made is refused with a status
+
     mark = "" if is_live(reader.realm) else EXERCISE_MARK
     name = f"{mark}preuves-{incident.number}.zip"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return StreamingResponse(body(), 200, headers, "application/zip")
+    return StreamingResponse(_chain_parts(first, parts), 200, headers, "application/zip")
+
+
+async def _chain_parts(first: bytes, parts: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+    """Yield the first part, then the others; close them when the reader goes away."""
+    async with aclosing(parts):
+        yield first
+        async for part in parts:
+            yield part

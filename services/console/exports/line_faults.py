@@ -69,7 +69,7 @@ def describe_line_faults(faults: Sequence[LineFault], _: Translator) -> tuple[li
     sentences = [_describe_fault(one, _) for one in faults[:FAULTS_SHOWN]]
     more = len(faults) - len(sentences)
     end = [_.plural("et {n} autre", "et {n} autres", more)] if more else []
-    head = _("Rien ne serait écrit : ce fichier est à corriger.")
+    head = _("Rien n’est écrit : ce fichier est à corriger.")
     return sentences, "\n".join([head, *sentences, *end])
 
 

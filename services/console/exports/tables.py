@@ -36,7 +36,15 @@ _PARIS: Final = ZoneInfo("Europe/Paris")
 PAGE_ROWS: Final = 1000
 """Rows that are read at once."""
 CSV_TYPE: Final = f"{CSV}; charset=utf-8; header=present"
-_UNPRINTABLE: Final = {code: None for code in range(32) if chr(code) not in "\t\n\r"}
+_UNPRINTABLE: Final = dict.fromkeys(
+    [
+        *(code for code in range(32) if chr(code) not in "\t\n\r"),
+        *range(0xD800, 0xE000),
+        0xFFFE,
+        0xFFFF,
+    ]
+)
+"""Characters that XML forbids, and that no table needs: none of them stands for anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +221,7 @@ def write_ods(columns: Columns[T], rows: Iterable[T], title: str, _: Translator)
     content = (
         f'<?xml version="1.0" encoding="UTF-8"?><office:document-content {_NAMES} '
         f'office:version="1.3"><office:body><office:spreadsheet><table:table '
-        f"table:name={quoteattr(title)}>{''.join(lines)}</table:table></office:spreadsheet>"
+        f"table:name={quoteattr(title.translate(_UNPRINTABLE))}>{''.join(lines)}</table:table></office:spreadsheet>"
         "</office:body></office:document-content>"
     )
     out = io.BytesIO()

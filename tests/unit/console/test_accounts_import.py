@@ -64,6 +64,16 @@ async def test_every_fault_is_named_by_its_line_and_nothing_is_opened(browser: B
     assert list_logins(browser) == []
 
 
+async def test_an_import_of_open_accounts_tells_of_nothing_to_come(browser: Browser) -> None:
+    """It said «Rien n’est encore écrit», as if an import were still to come."""
+    await post(browser, GOOD)
+    summary = (await post(browser, GOOD)).json()
+    assert (summary["written"], summary["added"], summary["same"]) == (False, 0, 2)
+    assert summary["text"] == "0 compte ouvert, 2 déjà ouverts avec ces droits."
+    refused = (await post(browser, BAD, trial=True)).json()
+    assert refused["text"].startswith("Rien n’est écrit")
+
+
 async def test_each_new_account_gets_its_rights_and_a_code(browser: Browser) -> None:
     answer = await post(browser, GOOD)
     summary = answer.json()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 
 import httpx2 as httpx
 import pytest
 
+from services.console.evidence import api as evidence_api
 from services.console.http.fair_queue import ExpensiveWork, FairQueue, WaitingRequests
 from services.console.read_model.queries import ReadModel
 from services.console.web.pages import WebPage
@@ -178,3 +181,32 @@ async def test_one_user_has_few_documents_made_at_once(
     statuses = await ask(browser, slow, f"{path}&realm={REALM}", queue, at_once)
     assert slow.most == at_once + 1
     assert statuses.count(429) == 60 - at_once - 8
+
+
+async def test_one_user_has_one_evidence_bundle_made_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A refusal comes as a status, not as a bundle that breaks off."""
+    browser, _ = browsing(crisis())
+    slow = Slow()
+
+    async def write_bundle(*_: object) -> AsyncIterator[bytes]:
+        yield b""
+        await slow.work()
+
+    async def find_incident(*_: object) -> SimpleNamespace:
+        return SimpleNamespace(number=1)
+
+    async def find_merged(*_: object) -> list[str]:
+        return []
+
+    monkeypatch.setattr(evidence_api, "write_bundle", write_bundle)
+    monkeypatch.setattr(ReadModel, "incident", find_incident)
+    monkeypatch.setattr(ReadModel, "merged_incidents", find_merged)
+    browser.app.state.signing_key = lambda: None
+    browser.app.state.typesetter = browser.app.state.kafka = None
+    path = f"/api/v1/incidents/i-{{n}}/export?realm={REALM}"
+    statuses = await ask(browser, slow, path, browser.app.state.costs.documents, 1)
+    assert slow.most == 2
+    assert statuses.count(429) == 60 - 1 - 8
+    assert count_places(browser.app.state.costs.documents) == 0

@@ -449,6 +449,16 @@ def _check_groups(lines: list[CostLine], groups: Iterable[Any]) -> None:
     assert sum(one.lines for one in group_list) == len(lines)
 
 
+def test_a_spreadsheet_leaves_out_characters_that_xml_forbids() -> None:
+    columns: Columns[Any] = (Column("Objet", lambda row: row),)
+    body = write_ods(
+        columns, ["a\ufffeb\uffffc\x0bd\ud800e\U0001f6a8"], "t\ufffe", get_translator("fr")
+    )
+    with zipfile.ZipFile(BytesIO(body)) as file:
+        root = ET.fromstring(file.read("content.xml"))
+    assert "".join(root.itertext()) == "Objetabcde\U0001f6a8"
+
+
 def test_a_spreadsheet_holds_numbers_times_and_texts_as_they_are() -> None:
     columns: Columns[Any] = (
         Column("Objet", lambda row: row[0]),

@@ -182,7 +182,7 @@ async def test_an_exercise_without_any_request_shows_that_its_clock_stands() -> 
     browser, _ = browsing(realm_state)
     page = (await browser.get(f"/?realm={realm_state.name}&lang=fr")).text
     assert "horloge arrêtée" in page
-    assert "scénario terminé" not in page
+    assert "heure demandée" not in page
 
 
 async def test_a_page_shows_a_stopped_exercise_clock() -> None:
@@ -197,7 +197,9 @@ async def test_a_page_shows_a_stopped_exercise_clock() -> None:
     }
     browser, _ = browsing(realm_state)
     page = (await browser.get(f"/?realm={realm_state.name}")).text
-    assert "scénario terminé, horloge arrêtée" in page
+    assert "horloge arrêtée à l’heure demandée" in page, (
+        "no word on the end: a player may have stopped"
+    )
     assert 'data-speed="0.0"' in page
     realm_state.fields |= {"stepping_to": realm_state.clock + MINUTE_MS}
     page = (await browser.get(f"/?realm={realm_state.name}&lang=fr")).text

@@ -34,7 +34,7 @@ from schemas.people.replies import parse_headcount_reply
 from schemas.reference import Holder, ReferencePublished, Roster, RosterSection
 from schemas.reports import ReportReceived
 from schemas.words import Channel, NotificationState
-from services.delivery.callouts.headcount_tally import ANSWERS_KEPT_MS, HeadcountTally
+from services.delivery.callouts.headcount_tally import HeadcountTally
 from services.delivery.sender.attempt_view import AttemptView, OpenHeadcount
 from services.delivery.sender.sender import create_attempt_view
 from services.runtime.secrets.vault import TextItem
@@ -404,7 +404,7 @@ async def test_single_answers_are_destroyed_after_thirty_days() -> None:
         answer_store,
         answer_store,
         answer_store,
-        wall_clock=lambda: (T0 + ANSWERS_KEPT_MS) / 1000,
+        wall_clock=lambda: (T0 + 30 * 86_400_000) / 1000,
     ).tell()
     assert len(answer_store.items) == 2
     await HeadcountTally(
@@ -412,7 +412,7 @@ async def test_single_answers_are_destroyed_after_thirty_days() -> None:
         answer_store,
         answer_store,
         answer_store,
-        wall_clock=lambda: (T0 + ANSWERS_KEPT_MS + 1) / 1000,
+        wall_clock=lambda: (T0 + 30 * 86_400_000 + 1) / 1000,
     ).tell()
     assert (answer_store.items, outbox.headcounts) == ({}, {})
 
