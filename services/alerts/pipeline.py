@@ -343,7 +343,13 @@ def _find_cause(draft: AlertsDecision, row: ReportRow) -> tuple[Cause | None, bo
                 row.type not in CAUSE_TYPES or is_replacing(row.type, cause.type)
             ):
                 return cause, True
-    return cause_lifecycle.find_repeated_cause(row, draft), False
+    cause = cause_lifecycle.find_repeated_cause(row, draft)
+    if cause is None and get_site(row) is None and cause_lifecycle.makes_cause(row, draft):
+        update = find_early_update(draft, row)
+        cause = None if update is None else cause_lifecycle.find_open_cause(draft, update)
+        is_same = cause is not None and cause.site is None and cause.type is row.type
+        return (cause if is_same else None), False
+    return cause, False
 
 
 def _says_where(draft: AlertsDecision, row: ReportRow, cause: Cause) -> bool:

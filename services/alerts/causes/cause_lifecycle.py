@@ -19,6 +19,7 @@ from services.alerts.decision import (
     open_task,
 )
 from services.alerts.evolve import OPEN
+from services.alerts.evolve.reports import build_referrer_key
 from services.alerts.reference.territory import (
     CAUSE_TYPES,
     CONTRADICTION_MS,
@@ -492,7 +493,11 @@ def find_open_cause(draft: AlertsDecision, report: ReportRow) -> Cause | None:
     An Update that came late may name windows for a cause that has none. An Update with a place took
     a danger without one to its site (rule D8).
     """
-    candidates = (find_newest_cause(report, has_windows, draft) for has_windows in (False, True))
+    candidates = [
+        find_newest_cause(version, has_windows, draft)
+        for version in _list_versions(draft, report)
+        for has_windows in (False, True)
+    ]
     open_ = [c for c in candidates if c is not None and c.lifted_at is None]
     if is_danger_without_place(report):
         open_ += _list_member_causes(draft, report.incident)
@@ -501,6 +506,20 @@ def find_open_cause(draft: AlertsDecision, report: ReportRow) -> Cause | None:
         (c for c in open_ if len(c.reports) == KEPT_REPORTS and report.recorded_at >= c.known_at),
         None,
     )
+
+
+def _list_versions(draft: AlertsDecision, report: ReportRow) -> list[ReportRow]:
+    """Return a report, those that it updates, and the newest Updates of each by its sender.
+
+    Without a site each has a subject of its own, but all join one cause.
+    """
+    versions = [report]
+    for version in versions:
+        is_update = version.msg_type is MsgType.UPDATE
+        key = build_referrer_key(MsgType.UPDATE, version, version.id)
+        ids = (*(version.references if is_update else ()), draft.state.referrers.get(key) or "")
+        versions += [r for r in draft.find_reports(ids) if r not in versions]
+    return versions
 
 
 def _list_member_causes(draft: AlertsDecision, incident: str | None) -> list[Cause]:
@@ -684,6 +703,24 @@ def _list_reports_of_others(draft: AlertsDecision, row: ReportRow, cause: Cause)
     if cause.sources == (row.source,):
         return []
     return [r for r in list_counted_reports(draft, cause) if r.source != row.source]
+
+
+def list_dangers_of_others(draft: AlertsDecision, row: ReportRow, cause: Cause) -> list[ReportRow]:
+    """Return the dangers that others reported and that this Update alone replaced, ascending.
+
+    They stand again when a person denies the Update. Rule D3, cancellations.
+    """
+    if row.msg_type is not MsgType.UPDATE or _list_reports_of_others(draft, row, cause):
+        return []
+    reports = (r for r in draft.find_reports(cause.reports) if is_confirmed(r))
+    dangers = (
+        r
+        for r in reports
+        if r.source != row.source
+        and "cancelled" not in r.flags
+        and endangers_people(r.type, r.severity)
+    )
+    return sorted(dangers, key=lambda r: (r.occurred_at, r.recorded_at, r.id))
 
 
 def list_counted_reports(draft: AlertsDecision, cause: Cause) -> list[ReportRow]:

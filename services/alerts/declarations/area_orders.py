@@ -156,6 +156,7 @@ def _find_area(draft: AlertsDecision, cause: Cause) -> tuple[ReportRow | None, t
     """Return the report that gives the present area of an order, and the sites inside.
 
     An Update that names the same place again, or none, leaves the area as it is. Rule D3, updates.
+    Causes of logs of older versions may still name withdrawn reports.
     """
     drawing_report, sites = None, tuple[str, ...]()
     rows = (r for r in draft.find_reports(cause.reports) if is_confirmed(r))
@@ -194,7 +195,10 @@ def _rank_order(draft: AlertsDecision, row: AreaOrderRow) -> tuple[Instant, Inst
 
 
 def _has_own_order(draft: AlertsDecision, site: str, row: AreaOrderRow | None) -> bool:
-    """Return whether an order names the site itself: the same one, or a later opposite one."""
+    """Return whether an order names the site itself: the same one, or a later opposite one.
+
+    The one heard of last stands of two of the very same time. Rule D5, orders.
+    """
     if row is None:
         return False
     causes = [draft.state.causes[id] for id in draft.state.site_causes.get(site, ())]
@@ -204,7 +208,7 @@ def _has_own_order(draft: AlertsDecision, site: str, row: AreaOrderRow | None) -
         return False
     leaves = newest.type in LEAVE_ORDER_TYPES
     is_same = leaves is (row.order is SiteStatus.EVACUATED)
-    return is_same or newest.last_at >= _rank_order(draft, row)[0]
+    return is_same or (newest.last_at, newest.known_at, newest.id) > _rank_order(draft, row)
 
 
 # ── asking and telling ────────────────────────────────────────────────────────────────────────────

@@ -204,9 +204,17 @@ def _deny_one_report(draft: AlertsDecision, report: ReportRow, by: str | None) -
         report.confirmation == "confirmed"
         and (cause := cause_lifecycle.find_open_cause(draft, report)) is not None
     ):
-        cause_lifecycle.withdraw_reports_of_source(
-            draft, cause, report, draft.now, DENIED + report.id
-        )
+        others = cause_lifecycle.list_dangers_of_others(draft, report, cause)
+        if others:
+            kept_cause = rebuild_cause(cause, others)
+            doubted = (others[0].id, report.id)
+            cause_lifecycle.record_with_deadline(
+                draft, cause_lifecycle.contest_cause(draft, kept_cause, doubted)
+            )
+        else:
+            cause_lifecycle.withdraw_reports_of_source(
+                draft, cause, report, draft.now, DENIED + report.id
+            )
     settle_verification(draft, report, "denied")
     cancel_task(draft, "link_site", report.id, "denied")
     why = (*report.why, Why(code="manual" if by else "D3", at=draft.now))

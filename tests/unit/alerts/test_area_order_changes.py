@@ -1,0 +1,310 @@
+"""Orders for an area that change: withdrawn, denied, announced, opposed, late or merged (D102)."""
+
+from typing import Any
+
+import pytest
+
+from schemas.commands import ConfirmReport, DenyReport, MergeIncidents, ResolveIncident
+from schemas.reports import Window
+from schemas.runtime import CommandApplied
+from schemas.words import Certainty, EventType, MsgType
+from tests.unit.alerts.scene import Scene
+from tests.unit.alerts.test_area_orders import (
+    CELL,
+    COMMUNE,
+    calls,
+    complete,
+    inside,
+    order,
+    row,
+    settle,
+    site_orders,
+    task,
+)
+
+OTHER_COMMUNE = "92004"
+"""Asnières-sur-Seine."""
+OPPOSITE = [("evacuation", "shelter_in_place"), ("shelter_in_place", "evacuation")]
+STATUS = {"evacuation": "evacuated", "shelter_in_place": "sheltering"}
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+def asked(scene: Scene, site: str) -> list[str]:
+    return [str(call.values["order"]) for call in calls(scene, site)]
+
+
+def update_by_other(scene: Scene, minute: float, first: str, **fields: Any) -> str:
+    """Report another area for an order of the prefecture, from another source."""
+    return order(
+        scene,
+        minute,
+        zone=(OTHER_COMMUNE,),
+        source="commune",
+        msg_type=MsgType.UPDATE,
+        references=(first,),
+        **fields,
+    )
+
+
+# ── versions of an order ──────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("how", ["withdrawn", "denied"])
+def test_the_area_before_a_withdrawn_update_of_another_source_is_asked_again(
+    scene: Scene, how: str
+) -> None:
+    """The commune took its own word back; the sites that the prefecture named heard «fin»."""
+    here, there = inside(scene)[0], inside(scene, OTHER_COMMUNE)[0]
+    first = order(scene, 1)
+    wrong = update_by_other(scene, 5, first)
+    assert asked(scene, here) == ["evacuated", "lifted"]
+    if how == "withdrawn":
+        order(scene, 9, source="commune", msg_type=MsgType.CANCEL, references=(wrong,))
+    else:
+        scene.command(DenyReport(**CELL, report=wrong), 9)
+    settle(scene, 9.1)
+    assert (row(scene).report, row(scene).communes) == (first, (COMMUNE,))
+    assert asked(scene, here) == ["evacuated", "lifted", "evacuated"]
+    assert task(scene, here).state == "open"
+    assert asked(scene, there) == ["evacuated", "lifted"]
+    (cause,) = [c for c in scene.state.causes.values() if c.site is None]
+    assert (cause.reports, cause.contested) == ((first,), True)
+
+
+def test_a_yes_to_a_withdrawn_update_ends_and_the_yes_before_it_holds_again(scene: Scene) -> None:
+    here, there = inside(scene)[0], inside(scene, OTHER_COMMUNE)[0]
+    first = order(scene, 1)
+    complete(scene, 2, here, "concerned")
+    wrong = update_by_other(scene, 5, first)
+    complete(scene, 6, there, "concerned")
+    assert (scene.status(here), scene.status(there)) == ("normal", "evacuated")
+    order(scene, 9, source="commune", msg_type=MsgType.CANCEL, references=(wrong,))
+    settle(scene, 9.1)
+    assert (scene.status(here), scene.status(there)) == ("evacuated", "normal")
+    assert site_orders(scene, there) == ["evacuated", "lifted"]
+    assert asked(scene, there) == ["evacuated"]
+
+
+def test_an_update_of_an_update_moves_the_same_order(scene: Scene) -> None:
+    """Each version named the one before it, and the second area was never released."""
+    first = order(scene, 1)
+    second = order(scene, 5, zone=(OTHER_COMMUNE,), msg_type=MsgType.UPDATE, references=(first,))
+    order(scene, 9, zone=("92025",), msg_type=MsgType.UPDATE, references=(second,))
+    settle(scene, 9.1)
+    assert row(scene).communes == ("92025",)
+    assert asked(scene, inside(scene, OTHER_COMMUNE)[0]) == ["evacuated", "lifted"]
+    assert asked(scene, inside(scene, "92025")[0]) == ["evacuated"]
+
+
+def test_an_unconfirmed_update_moves_the_order_once_it_is_confirmed(scene: Scene) -> None:
+    there = inside(scene, OTHER_COMMUNE)[0]
+    doubtful = update_by_other(scene, 5, order(scene, 1), certainty=Certainty.UNCONFIRMED)
+    assert (row(scene).communes, asked(scene, there)) == ((COMMUNE,), [])
+    scene.command(ConfirmReport(**CELL, report=doubtful), 7)
+    settle(scene, 7.1)
+    assert (row(scene).communes, asked(scene, there)) == ((OTHER_COMMUNE,), ["evacuated"])
+
+
+@pytest.mark.parametrize("withdrawn", ["first", "update"])
+def test_an_order_that_comes_after_its_update_asks_no_site_and_ends_with_it(
+    scene: Scene, withdrawn: str
+) -> None:
+    """D3: the older version gives the begin alone. It asked the streets of before, for good."""
+    here, there = inside(scene)[0], inside(scene, OTHER_COMMUNE)[0]
+    order(
+        scene,
+        5,
+        id="update",
+        zone=(OTHER_COMMUNE,),
+        msg_type=MsgType.UPDATE,
+        references=("first",),
+    )
+    order(scene, 9, id="first", occurred=1)
+    settle(scene, 9.1)
+    assert (asked(scene, here), asked(scene, there)) == ([], ["evacuated"])
+    assert len(scene.incidents()) == 1
+    order(scene, 12, msg_type=MsgType.CANCEL, references=(withdrawn,))
+    settle(scene, 12.1)
+    assert row(scene).ended_at == scene.at(12)
+    assert asked(scene, there) == ["evacuated", "lifted"]
+
+
+def test_an_order_that_comes_after_its_update_raises_no_value_of_it(scene: Scene) -> None:
+    zone = (OTHER_COMMUNE,)
+    values: dict[str, Any] = {
+        "msg_type": MsgType.UPDATE,
+        "references": ("first",),
+        "persons_concerned": 200,
+    }
+    order(scene, 5, zone=zone, **values)
+    order(scene, 9, id="first", occurred=1, persons_concerned=500)
+    (cause,) = scene.state.causes.values()
+    assert (cause.persons, cause.since) == (200, scene.at(1))
+
+
+def test_an_update_of_a_danger_that_is_denied_leaves_the_word_of_the_other(scene: Scene) -> None:
+    """D3: the fire of the firefighters ended with the mistaken Update of an agent."""
+    site = inside(scene)[0]
+    first = scene.report(1, "fire", site, severity=4, source="pompiers")
+    wrong = scene.report(
+        5,
+        "fire",
+        site,
+        severity=4,
+        source="agent",
+        msg_type=MsgType.UPDATE,
+        references=(first,),
+    )
+    scene.command(DenyReport(**CELL, report=wrong), 9)
+    (cause,) = scene.site(site).causes
+    assert (scene.status(site), cause.contested, cause.sources) == (
+        "evacuated",
+        True,
+        ("pompiers",),
+    )
+
+
+# ── time ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_an_announced_order_asks_in_its_windows_alone(scene: Scene) -> None:
+    yes, silent = inside(scene)[:2]
+    windows = tuple(
+        Window(start=scene.at(start), end=scene.at(end)) for start, end in ((10, 20), (40, 60))
+    )
+    order(scene, 1, effective=windows)
+    settle(scene, 9)
+    assert not calls(scene)
+    settle(scene, 11)
+    complete(scene, 12, yes, "concerned")
+    assert (scene.status(yes), asked(scene, silent)) == ("evacuated", ["evacuated"])
+    settle(scene, 21)
+    assert (scene.status(yes), task(scene, silent).outcome) == ("normal", "over")
+    assert not row(scene).barred
+    settle(scene, 41)
+    assert {task(scene, site).state for site in (yes, silent)} == {"open"}
+    settle(scene, 61)
+    assert row(scene).ended_at == scene.at(60)
+
+
+@pytest.mark.parametrize("type", ["evacuation", "shelter_in_place"])
+def test_an_order_announced_at_the_site_itself_does_not_answer_for_it_yet(
+    scene: Scene, type: str
+) -> None:
+    site = inside(scene)[0]
+    later = (Window(start=scene.at(60), end=scene.at(120)),)
+    scene.report(0, type, site, severity=4, source="pompiers", effective=later)
+    order(scene, 1)
+    assert asked(scene, site) == ["evacuated"]
+    assert task(scene, site).state == "open"
+
+
+# ── opposite orders ───────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(("type", "opposite"), OPPOSITE)
+def test_a_later_opposite_order_at_the_site_answers_until_it_ends(
+    scene: Scene, type: str, opposite: str
+) -> None:
+    site = inside(scene)[0]
+    order(scene, 1, type)
+    scene.report(5, opposite, site, severity=4, source="pompiers")
+    assert task(scene, site).outcome == "ordered"
+    assert scene.status(site) == STATUS[opposite]
+    settle(scene, 6)
+    assert asked(scene, site) == [STATUS[type]]
+    scene.report(9, "reopening", site, lifts=(EventType(opposite),), source="pompiers")
+    settle(scene, 9.1)
+    assert asked(scene, site) == [STATUS[type], STATUS[type]]
+
+
+@pytest.mark.parametrize(("type", "opposite"), OPPOSITE)
+@pytest.mark.parametrize("occurred", [1, 5])
+def test_an_opposite_order_at_the_site_that_is_not_later_answers_for_nothing(
+    scene: Scene, type: str, opposite: str, occurred: float
+) -> None:
+    """D5: of two of the very same time, the one heard of last stands."""
+    site = inside(scene)[0]
+    scene.report(1, opposite, site, severity=4, source="pompiers")
+    order(scene, 5, type, occurred=occurred)
+    assert asked(scene, site) == [STATUS[type]]
+
+
+@pytest.mark.parametrize(("type", "opposite"), OPPOSITE)
+def test_an_earlier_opposite_order_that_comes_late_leaves_the_question(
+    scene: Scene, type: str, opposite: str
+) -> None:
+    site = inside(scene)[0]
+    order(scene, 5, type)
+    scene.report(9, opposite, site, occurred=2, severity=4, source="pompiers")
+    assert task(scene, site).state == "open"
+
+
+@pytest.mark.parametrize(("type", "opposite"), OPPOSITE)
+def test_overlapping_opposite_orders_ask_each_site_about_the_later_one(
+    scene: Scene, type: str, opposite: str
+) -> None:
+    yes, no = inside(scene)[:2]
+    there = inside(scene, OTHER_COMMUNE)[0]
+    order(scene, 1, type)
+    complete(scene, 2, yes, "concerned")
+    complete(scene, 2, no, "not_concerned")
+    order(scene, 5, opposite, zone=(COMMUNE, OTHER_COMMUNE), source="commune")
+    settle(scene, 5.1)
+    assert [asked(scene, site)[-1] for site in (yes, no, there)] == [STATUS[opposite]] * 3
+    complete(scene, 6, yes, "concerned")
+    complete(scene, 6, no, "concerned")
+    assert {scene.status(site) for site in (yes, no)} == {STATUS[opposite]}
+    order(
+        scene,
+        10,
+        "reopening",
+        severity=1,
+        lifts=(EventType(opposite),),
+        zone=(COMMUNE, OTHER_COMMUNE),
+    )
+    settle(scene, 10.1)
+    assert scene.status(no) == "normal"
+    assert asked(scene, there) == [STATUS[opposite], "lifted"]
+    is_back = scene.status(yes) == STATUS[type] or task(scene, yes).state == "open"
+    assert is_back, "the first order still holds there"
+
+
+@pytest.mark.parametrize("type", ["evacuation", "shelter_in_place"])
+def test_an_order_that_ends_for_one_of_its_communes_holds_until_the_last_ends(
+    scene: Scene, type: str
+) -> None:
+    here, there = inside(scene)[0], inside(scene, OTHER_COMMUNE)[0]
+    order(scene, 1, type, zone=(COMMUNE, OTHER_COMMUNE))
+    complete(scene, 2, here, "concerned")
+    for minute, commune in ((5, COMMUNE), (8, OTHER_COMMUNE)):
+        assert scene.status(here) == STATUS[type]
+        assert task(scene, there).state == "open"
+        lifts = (EventType(type),)
+        order(scene, minute, "reopening", severity=1, lifts=lifts, zone=(commune,))
+        settle(scene, minute + 0.1)
+    assert scene.status(here) == "normal"
+    assert task(scene, there).outcome == "over"
+
+
+# ── incidents ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_questions_of_a_merged_incident_go_on_and_end_with_the_other(scene: Scene) -> None:
+    yes, silent = inside(scene)[:2]
+    first = scene.incident_of(order(scene, 1)).id
+    other = scene.incident_of(scene.report(2, "fire", "cen-1", severity=4, source="pompiers")).id
+    merge = MergeIncidents(**CELL, reason="text:x", incident=first, into=other)
+    assert isinstance(scene.command(merge, 3), CommandApplied)
+    complete(scene, 4, yes, "concerned")
+    assert scene.status(yes) == "evacuated"
+    assert yes in scene.state.incidents[other].members
+    settle(scene, 12)
+    assert len(calls(scene, silent)) == 2, "the deputy is called all the same"
+    close = ResolveIncident(**CELL, reason="text:x", incident=other, force=True)
+    assert isinstance(scene.command(close, 20), CommandApplied)
+    assert task(scene, silent).outcome == "closed"
