@@ -190,7 +190,10 @@ def reapply(incident: Incident, reason: Reason = None) -> None:
 
 @decision("incidents/{incident}/resolve", "Clos", is_versioned=True)
 def resolve(incident: Incident, reason: Reason = None, force: Force = False) -> None:
-    """Close an incident."""
+    """Close an incident: its calls stop.
+
+    Refused while one of its causes is open; --force with --reason closes it all the same.
+    """
 
 
 def _parse_level(text: str) -> str:
@@ -228,9 +231,9 @@ def hold(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Hold all sending until a time, except for danger to people.
+    """Hold all sending until a time, except for danger to people: nobody else is called.
 
-    Waiting messages are sent afterwards.
+    Waiting messages are sent afterwards. Either --until with --reason, or --end.
     """
     if end == (until is not None):
         raise typer.BadParameter("either --until and --reason, or --end")

@@ -56,7 +56,9 @@ def list_(
 @app.command("add")
 def add(
     starts_at: Annotated[str, typer.Option("--from", help="ISO 8601; without offset, Paris time")],
-    ends_at: Annotated[str, typer.Option("--to", help="End of the first occurrence, if it recurs")],
+    ends_at: Annotated[
+        str, typer.Option("--to", help="ISO 8601; of the first occurrence, if it recurs")
+    ],
     reason: Annotated[str, typer.Option(help="Reason; stored encrypted")],
     site: Annotated[
         list[str] | None, typer.Option(help="May be repeated, like all options below")

@@ -30,6 +30,7 @@ from services.console.read_model.reference_index import IndexedReference
 from services.console.read_model.shapes import Shaper
 from services.console.sites.geometry import load_outlines
 from services.console.texts.names import TerritoryNames
+from services.console.texts.words import format_number
 from services.console.texts.world import FLAG, KIND_ONE
 from services.console.web import times
 from services.delivery.settings import DeliverySettings
@@ -303,5 +304,5 @@ def paper(
                 target.write(content)
     except (TerritoryInvalid, DirectoryInvalid, OSError, UnicodeDecodeError) as error:
         raise print_error(error) from error
-    sizes = ", ".join(f"{path}: {len(content) >> 10} kB" for path, content in documents.items())
-    typer.echo(f"{sizes} in {time.monotonic() - began:.1f} s")
+    sizes = ", ".join(f"{path} : {len(content) >> 10} ko" for path, content in documents.items())
+    typer.echo(f"{sizes}, en {format_number(time.monotonic() - began, 'fr')} s")

@@ -148,7 +148,10 @@ def activities(
     ] = None,
     pole: Annotated[str | None, typer.Option(help="Id of a pôle")] = None,
     criticality: Annotated[
-        int | None, typer.Option(min=1, max=4, help="Largest number of the criticality")
+        int | None,
+        typer.Option(
+            min=1, max=4, help="Activities of this criticality and of graver ones; 1 is the gravest"
+        ),
     ] = None,
     incident: OfIncident = None,
 ) -> None:

@@ -33,7 +33,7 @@ def report(
     type: Annotated[EventType, typer.Option(help="Type of the report")],
     severity: Annotated[
         int,
-        typer.Option(min=1, max=5, help="Severity; 5 is the gravest and may mean danger to people"),
+        typer.Option(min=1, max=5, help="5 is the gravest: people are in danger"),
     ],
     site: Annotated[str | None, typer.Option(help="Site id")] = None,
     commune: Annotated[str | None, typer.Option(help="INSEE code")] = None,

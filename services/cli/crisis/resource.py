@@ -159,7 +159,7 @@ def commit(
     ] = None,
     partial: Annotated[bool, typer.Option("--partial", help="Also less than requested")] = False,
 ) -> Body:
-    """Commit offers: the promise."""
+    """Commit offers: from now on they are promised to the site."""
     return {"offers": offer or [], "partial": partial}
 
 

@@ -95,7 +95,11 @@ _LOSS_EXITS, _INPUT_EXITS = {"log.truncated", "source.forked"}, {"input.gap", "i
 
 def repair(
     lose: Annotated[
-        bool, typer.Option("--accept-loss", help="Continue a log that lost its last records")
+        bool,
+        typer.Option(
+            "--accept-loss",
+            help="Continue a log that lost its last records; they are gone for good",
+        ),
     ] = False,
     again: Annotated[
         bool,

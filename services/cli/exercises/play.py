@@ -401,7 +401,10 @@ def play(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Last line is JSON")] = False,
 ) -> None:
-    """Play a scenario into an exercise realm through the HTTP intake."""
+    """Play a scenario into an exercise realm through the HTTP intake.
+
+    Simulated people answer its calls: nobody is called.
+    """
     settings, console = Settings(), Console(stderr=as_json)
     pace = _parse_speed(speed)
     try:

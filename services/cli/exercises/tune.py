@@ -50,7 +50,12 @@ def tune(
     last: Annotated[
         int, typer.Option(min=4, max=200, help="Newest crises and exercises to replay")
     ] = DEFAULT_CRISES,
-    seed: Annotated[int, typer.Option(min=1, help="Halves and resamples; repeatable")] = 1,
+    seed: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Seed of the random halves and samples: the same gives the same result"
+        ),
+    ] = 1,
     out: Annotated[
         Path | None, typer.Option(help="Write the best change as a patch for `vigie whatif`")
     ] = None,

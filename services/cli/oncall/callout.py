@@ -47,7 +47,7 @@ def draft(
     ] = False,
     channel: Annotated[
         list[str] | None,
-        typer.Option(help="Channel, in order of preference [sms]; may be repeated"),
+        typer.Option(help="Channel, in order of preference; may be repeated. Default: sms"),
     ] = None,
     corrects: Annotated[
         str | None,
@@ -105,13 +105,13 @@ def list_callouts() -> None:
 @app.command("start")
 @decision("callouts/{id}/start", "Diffusion d’alerte lancée")
 def start(id: Callout, reason: Reason = None) -> None:
-    """Start a call-out."""
+    """Start a call-out that was drafted: its messages go out now."""
 
 
 @app.command("stop")
 @decision("callouts/{id}/stop", "Diffusion d’alerte arrêtée")
 def stop(id: Callout, reason: Reason = None) -> None:
-    """Stop a call-out: nobody else is notified."""
+    """Stop a call-out: nobody else is notified. Messages that are out stay out."""
 
 
 @app.command("show")
@@ -160,11 +160,13 @@ def start_headcount(
     incident: OfIncident = None,
     channel: Annotated[
         list[str] | None,
-        typer.Option(help="Channel, in order of preference [app, sms, voice]; may be repeated"),
+        typer.Option(
+            help="Channel, in order of preference; may be repeated. Default: app, sms, voice"
+        ),
     ] = None,
     realm: Realm = None,
 ) -> Body:
-    """Start a headcount."""
+    """Start a headcount: everybody of these sites is asked now whether they are safe."""
     return {"sites": site, "incident": resolve_incident(incident, realm), "channels": channel}
 
 
@@ -174,7 +176,7 @@ def close_headcount(
     id: Annotated[str, typer.Argument(help="Id of the headcount, from `vigie headcount list`")],
     reason: Reason = None,
 ) -> None:
-    """Close a headcount by decision."""
+    """Close a headcount by decision, before its share is reached: nobody else is asked."""
 
 
 @headcount_app.command("list")

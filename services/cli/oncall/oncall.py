@@ -53,7 +53,9 @@ def _span_fields(start: str | None, end: str | None) -> dict[str, str | None]:
 
 @app.command()
 def who(
-    at: Annotated[str | None, typer.Option(help="Time; default: now")] = None,
+    at: Annotated[
+        str | None, typer.Option(help="ISO 8601; without offset, Paris time; default: now")
+    ] = None,
     role: RoleOption = None,
     scope: Scope = None,
     realm: Realm = None,

@@ -290,8 +290,8 @@ def _format_machine(machine: MachineOverview) -> list[str]:
 def leave() -> None:
     """Take this running machine out of the cluster, once the others hold its copies.
 
-    Three of a cluster stay, or the one of two. Stop `vigie up` afterwards and delete the data
-    directory.
+    One of four or more may leave, or one of two: three machines cannot become two. Afterwards stop
+    `vigie up` on this machine and delete its data directory.
     """
     settings = Settings()
 
@@ -317,7 +317,8 @@ def replace(
 ) -> None:
     """Take a dead machine out of the cluster for good, and print an invitation for another one.
 
-    Its copies are made again on the machine that joins.
+    Its copies are made again on the machine that joins. The dead one must never start again: repair
+    a machine that is only ill instead.
     """
     settings = Settings()
 

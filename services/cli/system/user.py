@@ -71,7 +71,9 @@ def password(login: Login) -> None:
     else:  # getpass would warn that it cannot hide what nobody types
         new_password = sys.stdin.readline().rstrip("\r\n")
     if not new_password:
-        raise print_error("no password: type it at a terminal, or pipe one line")
+        raise print_error(
+            "aucun mot de passe : tapez-le dans un terminal, ou donnez-le sur une ligne de l’entrée"
+        )
     call_api("POST", _user_path(login, "password"), {"password": new_password})
     typer.echo("Mot de passe changé.")
 

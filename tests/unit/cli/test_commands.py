@@ -7,13 +7,14 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
 
 import pytest
 import typer
+from rich.text import Text
 from typer.testing import CliRunner
 
 from services.appliance.supervisor.up import UpOptions
@@ -540,3 +541,23 @@ def test_expectations_come_with_vigie_wherever_the_command_runs(
     (tmp_path / "scenarios").mkdir()
     (tmp_path / "scenarios" / "expectations.yaml").write_text("[")
     assert "no broker" not in CliRunner().invoke(app, check).stderr, "an own file goes first"
+
+
+def list_parameters(command: Any, path: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """Yield the help of every parameter of a command and of those below it."""
+    for parameter in command.params:
+        yield " ".join((*path, parameter.name)), getattr(parameter, "help", None) or ""
+    for name, below in getattr(command, "commands", {}).items():
+        yield from list_parameters(below, (*path, name))
+
+
+def test_the_help_of_an_option_is_shown_whole() -> None:
+    """`[sms]` is a colour to the console: the default channels of a call-out were not shown."""
+    for name in COMMANDS:
+        for path, text in list_parameters(_load_command(name), (name,)):
+            assert Text.from_markup(text).plain == text, path
+
+
+def test_an_account_command_refuses_in_the_language_of_its_answers() -> None:
+    done = CliRunner().invoke(app, ["user", "password", "zoe"], input="\n")
+    assert (done.exit_code, done.stderr[:19]) == (1, "aucun mot de passe ")
