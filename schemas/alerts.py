@@ -669,7 +669,7 @@ class MetricChanged(Fact):
 
 @register_message
 class AttentionRequested(Fact):
-    """From continuity: roles must be informed, for example of an RTO alarm or an overdue card.
+    """From continuity or delivery: roles must be informed, for example of an RTO alarm.
 
     `reentry` also asks for a task (D46). `sitrep_due` asks for a task only, without a message
     (D54). Rules D44 and D50.
@@ -698,6 +698,7 @@ class AttentionRequested(Fact):
         "resource_return",
         "resource_stopped",
         "cards_opened",
+        "headcount_manager",
     ]
     roles: tuple[str, ...]
     pole: str | None = None
@@ -727,6 +728,9 @@ class AttentionRequested(Fact):
         default=None,
         description="order: agents that come to the site; recall: agents that leave it again",
     )
+    sites: tuple[str, ...] | None = optional("headcount: its sites, whose managers are called")
+    found: int | None = optional("headcount: people who have answered")
+    expected: int | None = optional("headcount: people who were asked")
     estimated: bool | None = optional("proposal: agents of a site that nobody has counted (D78)")
     stopped_at: Instant | None = Field(
         default=None, description="alarm: start of the interruption (D70)"

@@ -383,6 +383,7 @@ ROUTES: dict[int, dict[str, dict[str, tuple[str, ...]]]] = {
             "AnswerReceived": ("alerts",),
             "Unreachable": ("alerts",),
             "CardsAnswered": ("continuity",),
+            "AttentionRequested": ("alerts",),
         },
     }
 }

@@ -93,6 +93,8 @@ _COPIED_FIELDS = (
     "quantity",
     "barred",
     "barred_homes",
+    "found",
+    "expected",
 )
 """Fields that a message copies from a demand for attention."""
 _TEMPLATES = {"alarm": "alarm_{base}", "forecast": "forecast_{base}"}
@@ -271,7 +273,7 @@ def _tell_sitrep(draft: AlertsDecision, sitrep: SitrepRow) -> None:
 
 
 def _request_attention(draft: AlertsDecision, attention_request: AttentionRequested) -> None:
-    """Send an information to the roles that continuity names, and open the task that belongs to it.
+    """Send an information to the roles that a service names, and open the task that belongs to it.
 
     A proposal of a plan by a yellow vigilance alone is left to the digest. Rules D46 and D72.
     """
@@ -304,6 +306,10 @@ def _request_attention(draft: AlertsDecision, attention_request: AttentionReques
         values["why"] = reason
     if attention_request.code == "reassignment_stopped" and attention_request.site is not None:
         notifications.warn_site(draft, attention_request.site, incident, template, values)
+        return
+    if attention_request.code == "headcount_manager":
+        sites = attention_request.sites or ()
+        notifications.call_managers(draft, sites, incident, template, values)
         return
     notifications.inform_roles(
         draft,

@@ -45,7 +45,10 @@ class DeliveryState:
     bundles: BundleQueues = BundleQueues()
     callouts: Map[str, CallOutProgress] = Map()
     managers: Map[str, str] = Map()
-    """Site → person token of its manager, of the roster in force."""
+    """Site → person token of its manager, of the roster in force.
+
+    Alerts knows who is on call; this stays for the state hash of logs of earlier releases.
+    """
     staged_managers: Map[str, str] | None = None
     lost_at: Instant | None = None
     """Time of the last declared loss; the lost history may have sent earlier notifications."""

@@ -4,6 +4,7 @@ Managers of sites get orders to leave or to shelter, and the request to check a 
 D18, D44, D50, D64, D65, D70 and D79.
 """
 
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from schemas.alerts import IncidentRow
@@ -157,27 +158,66 @@ def warn_site(
 
     Rules D34, nobody on call, and D78.
     """
+    recipient = _find_site_recipient(draft, site)
+    if recipient is not None:
+        _plan_warning(draft, recipient, incident, template, values)
+
+
+def call_managers(
+    draft: AlertsDecision,
+    sites: Iterable[str],
+    incident: str | None,
+    template: str,
+    values: Values,
+) -> None:
+    """Call the person responsible for each site now, once for all sites of a person.
+
+    Rules D34, nobody on call, and D37, headcounts.
+    """
+    called_people = set[str]()
+    for site in sites:
+        recipient = _find_site_recipient(draft, site)
+        if recipient is None or recipient.person in called_people:
+            continue
+        called_people.add(recipient.person)
+        by = list_channels(draft, recipient.person, (Channel.VOICE, Channel.SMS))
+        caller = recipient._replace(channels=by or recipient.channels)
+        _plan_warning(draft, caller, incident, template, values | {"site": site})
+
+
+def _find_site_recipient(draft: AlertsDecision, site: str) -> "Recipient | None":
+    """Return the first reachable person responsible for a site, and record empty posts."""
     people, uncovered = find_site_recipients(draft, site)
     for role, scope in uncovered:
         draft.emit(RoleUncovered(role=role, scope=scope))
-    for role, scope, person, by in people[:1]:
-        draft.emit(
-            NotificationPlanned(
-                notification=draft.derive("notification"),
-                incident=incident,
-                level=draft.level,
-                role=role,
-                scope=scope,
-                person=person,
-                channels=by,
-                answer_expected=False,
-                danger=True,
-                template=template,
-                values=build_message_values(draft, incident) | values,
-                planned_at=draft.clock,
-                quiet_until=None,
-            )
+    return people[0] if people else None
+
+
+def _plan_warning(
+    draft: AlertsDecision,
+    recipient: "Recipient",
+    incident: str | None,
+    template: str,
+    values: Values,
+) -> None:
+    """Plan a message about danger that nothing delays."""
+    draft.emit(
+        NotificationPlanned(
+            notification=draft.derive("notification"),
+            incident=incident,
+            level=draft.level,
+            role=recipient.role,
+            scope=recipient.scope,
+            person=recipient.person,
+            channels=recipient.channels,
+            answer_expected=False,
+            danger=True,
+            template=template,
+            values=build_message_values(draft, incident) | values,
+            planned_at=draft.clock,
+            quiet_until=None,
         )
+    )
 
 
 class Recipient(NamedTuple):

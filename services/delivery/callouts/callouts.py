@@ -6,14 +6,13 @@ pace like everybody else. A stop takes effect with its Transaction: a notificati
 handed over by then is not sent.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final, Self
 
 from schemas.base import Instant
 from schemas.callouts import AGENT, CHUNK_PEOPLE, Called, CallOutListed, CallOutRow, ChannelEstimate
 from schemas.delivery import NotificationRow
-from schemas.ranks import SITE_MANAGER_ROLE
 from schemas.topics import derive_id
 from schemas.words import Channel, NotificationState
 from services.delivery.notifications import attempts
@@ -286,42 +285,6 @@ def select_people_to_remind(
         and row.why not in attempts.WAIT_REASONS
         and attempts.find_open_attempt(row) is None
         and not any(a.planned_at >= due_at for a in row.attempts)
-    ]
-
-
-def build_manager_rows(
-    one: CallOutProgress,
-    managers: Map[str, str],
-    find_channels: Callable[[str], tuple[Channel, ...]],
-    lineage: str,
-    now: Instant,
-) -> list[NotificationRow]:
-    """Build one call for each manager of these sites, without an attempt.
-
-    `find_channels` returns the channels that reach a person.
-    """
-    answer_count, row = one.count(NotificationState.ANSWERED), one.row
-    site_by_manager = {
-        managers[site]: site for site in sorted(row.sites, reverse=True) if site in managers
-    }
-    return [
-        NotificationRow(
-            id=derive_id(lineage, row.id, "manager", number),
-            incident=row.incident,
-            level=row.level,
-            role=SITE_MANAGER_ROLE,
-            scope=site_by_manager[person],
-            person=person,
-            channels=choose_channels((Channel.VOICE, Channel.SMS), find_channels(person)),
-            state=NotificationState.PLANNED,
-            template="headcount_manager",
-            values={"found": answer_count, "expected": len(one.people)},
-            answer_expected=False,
-            danger=True,
-            planned_at=now,
-            campaign=f"{row.id}/managers",
-        )
-        for number, person in enumerate(sorted(site_by_manager))
     ]
 
 

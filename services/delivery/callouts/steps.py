@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from schemas.alerts import AttentionRequested
 from schemas.callouts import (
     CHUNK_PEOPLE,
     CallOutChanged,
@@ -11,11 +12,11 @@ from schemas.callouts import (
     HeadcountSaid,
     HeadcountTallied,
 )
+from schemas.ranks import SITE_MANAGER_ROLE
 from schemas.topics import is_live
 from schemas.words import NotificationState
 from services.delivery.callouts.callouts import (
     CallOutProgress,
-    build_manager_rows,
     build_next_group,
     compute_progress,
     select_people_to_remind,
@@ -63,11 +64,21 @@ def _remind_people(draft: DeliveryDecision, one: CallOutProgress) -> None:
 
 
 def _call_managers(draft: DeliveryDecision, one: CallOutProgress) -> None:
+    """Request calls to the managers of the sites from alerts, which knows the schedule.
+
+    Rule D37.
+    """
     state, now = draft.state, draft.now
-    terms = draft.build_terms()
-    rows = build_manager_rows(one, state.managers, state.list_verified_channels, state.lineage, now)
-    for row in rows:
-        draft.record_step(row, attempts.plan_next_attempt(row, terms))
+    draft.emit(
+        AttentionRequested(
+            code="headcount_manager",
+            roles=(SITE_MANAGER_ROLE,),
+            incident=one.row.incident,
+            sites=one.row.sites,
+            found=one.count(NotificationState.ANSWERED),
+            expected=len(one.people),
+        )
+    )
     new_row = one.row.model_copy(update={"managers_called_at": now})
     draft.emit(CallOutChanged(row=_compute_row(state, replace(one, row=new_row), now)))
 

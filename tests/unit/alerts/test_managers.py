@@ -9,9 +9,10 @@ import pytest
 from schemas.alerts import AttentionRequested
 from schemas.calling import AnswerReceived, NotificationPlanned, RoleUncovered
 from schemas.commands import DenyReport, ResolveIncident, SetLevel
-from schemas.oncall import NoteReachability, ReachRow
+from schemas.oncall import NoteReachability, OverrideDuty, ReachRow
 from schemas.reports import Measure
-from schemas.words import Answer, Certainty, MsgType
+from schemas.runtime import CommandApplied
+from schemas.words import Answer, Certainty, Channel, MsgType
 from tests.unit.alerts.scene import Scene
 
 COLLEGE = "clg-0921353W"
@@ -96,6 +97,52 @@ def test_a_journey_into_danger_is_stopped_despite_an_absent_manager(
     assert (one.role, one.danger, one.quiet_until) == (role, True, None)
     assert (one.values["site"], one.values["agents"], one.values["barred"]) == (PMI, 4, COLLEGE)
     assert one.values["barred_homes"] == PMI
+
+
+HEADCOUNT = AttentionRequested(
+    code="headcount_manager",
+    roles=("responsable_site",),
+    sites=(PMI, COLLEGE),
+    found=7,
+    expected=10,
+)
+
+
+def test_a_headcount_calls_the_stand_in_of_a_manager_once(scene: Scene) -> None:
+    """Delivery called the manager of the roster, in spite of a leave."""
+    for n, site in enumerate((PMI, COLLEGE)):
+        override = OverrideDuty(
+            author="coord",
+            role="coordinator",
+            person="rs-pmi-02",
+            start=scene.at(n),
+            end=scene.at(600),
+            role_on_call="responsable_site",
+            scope=site,
+            reason="text:leave",
+        )
+        assert isinstance(scene.command(override, n), CommandApplied)
+    scene.feed(HEADCOUNT, at=scene.at(33))
+    (call,) = told(scene, "headcount_manager")
+    assert (call.person, call.scope, call.danger, call.quiet_until) == (
+        "rs-pmi-02",
+        PMI,
+        True,
+        None,
+    )
+    assert call.channels[0] is Channel.VOICE
+    assert (call.values["site"], call.values["found"], call.values["expected"]) == (PMI, 7, 10)
+
+
+def test_a_headcount_without_a_reachable_manager_calls_the_director(scene: Scene) -> None:
+    reach = tuple(ReachRow(id=person, points=()) for person in (f"rs-{PMI}", f"rs-{PMI}-s"))
+    scene.command(NoteReachability(author="adm", role="admin", people=reach), 0)
+    scene.feed(HEADCOUNT, at=scene.at(33))
+    calls = told(scene, "headcount_manager")
+    assert [(c.role, c.values["site"]) for c in calls] == [
+        ("directeur_pole", PMI),
+        ("responsable_site", COLLEGE),
+    ]
 
 
 @pytest.mark.parametrize(
