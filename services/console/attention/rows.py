@@ -35,7 +35,15 @@ from schemas.crisis.resource_requests import WAITING_STATES, RequestPriority, Re
 from schemas.ranks import COMMUNICATION_ROLE, HOLD_ROLE, POLE_DIRECTOR_ROLE
 from schemas.reassignment import ProposalRow, ProposalState
 from schemas.reference_changes import ChangeState, ReferenceChangeRow
-from schemas.words import ActionState, CardState, ClockState, IncidentState, PlanState, TaskState
+from schemas.words import (
+    ACTIVE_PLAN_STATES,
+    ActionState,
+    CardState,
+    ClockState,
+    IncidentState,
+    PlanState,
+    TaskState,
+)
 from services.console.incidents.merging import find_standing_incident
 from services.console.public.document import StalePage
 
@@ -278,7 +286,7 @@ def list_demands(facts: DemandRows, now: Instant) -> list[Demand]:
         *_list_headcounts(facts),
         *_list_escalations(facts),
         *_list_levels(facts),
-        *_list_plans(facts, now),
+        *_list_plans(facts),
     ]
     return [
         *demands,
@@ -504,8 +512,11 @@ def _list_levels(facts: DemandRows) -> Iterator[Demand]:
         )
 
 
-def _list_plans(facts: DemandRows, now: Instant) -> Iterator[Demand]:
-    """Yield one row per plan to decide, and one per plan with late cards."""
+def _list_plans(facts: DemandRows) -> Iterator[Demand]:
+    """Yield one row per plan to decide, and one per active plan with late cards.
+
+    Cards of a plan that nobody has activated, or that was stood down, wait for nobody.
+    """
     for row in facts.plans.values():
         is_raised = row.proposed_level is not None
         if (row.state is PlanState.PROPOSED or is_raised) and row.proposed_at is not None:
@@ -518,9 +529,10 @@ def _list_plans(facts: DemandRows, now: Instant) -> Iterator[Demand]:
                 incident=row.incident,
                 plan=row.id,
             )
-        late = [c for c in row.cards if c.state in _LATE_STATES and c.due_at <= now]
+        is_active = row.state in ACTIVE_PLAN_STATES
+        late = [c for c in row.cards if is_active and c.overdue and c.state in _LATE_STATES]
         if late:
-            since = min(c.due_at for c in late)
+            since = min(max(c.due_at, c.ready_at or 0, row.decided_at or 0) for c in late)
             roles = frozenset(c.role for c in late)
             yield Demand(
                 f"cards:{row.id}",

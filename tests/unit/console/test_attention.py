@@ -9,7 +9,7 @@ from schemas.alerts import Headcount, IncidentRow, TaskRow
 from schemas.base import HOUR_MS, MINUTE_MS
 from schemas.calling import EscalationRow, WaveRow
 from schemas.callouts import CallOutRow
-from schemas.continuity import ActivityRow, AlarmRow, ClockRow, PlanRow
+from schemas.continuity import ActivityRow, AlarmRow, CardRow, ClockRow, PlanRow
 from schemas.crisis.actions import ActionRow
 from schemas.crisis.communication import (
     Audience,
@@ -461,6 +461,20 @@ def test_a_role_sees_its_own_decisions_and_an_ended_incident_asks_its_pilot() ->
     assert [d.kind for d in seen(facts, ROLE, MINUTE_MS).queue] == ["plan_proposed"]
     assert [d.kind for d in seen(facts, "directeur_pole", MINUTE_MS).queue] == ["lowering_proposed"]
     assert seen(facts, "president", MINUTE_MS).queue == ()
+
+
+def test_cards_are_late_only_while_their_plan_is_active() -> None:
+    """Those of a plan that was stood down stayed in the queue for ever."""
+    cards = (
+        CardRow(id="F1", role="cellule_com", due_at=MINUTE_MS, overdue=True),
+        CardRow(id="F2", role="cellule_com", due_at=MINUTE_MS),
+    )
+    row = PlanRow(id="P", state=PlanState.ACTIVE, decides=ROLE, decided_at=2, cards=cards)
+    (late,) = list_demands(DemandRows(POLICY, plans={"P": row}), HOUR_MS)
+    assert (late.kind, late.count, late.since) == ("cards_late", 1, MINUTE_MS)
+    for state in (PlanState.LIFTED, PlanState.REFUSED, PlanState.POSTPONED, PlanState.PROPOSED):
+        ended = {"P": row.model_copy(update={"state": state})}
+        assert not list(list_demands(DemandRows(POLICY, plans=ended), HOUR_MS)), state
 
 
 def _action(id: str, **values: Any) -> ActionRow:
