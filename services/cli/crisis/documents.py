@@ -50,7 +50,7 @@ def cap(
     for report in answer["reports"]:
         typer.echo(report["report_id"])
     for warning in answer.get("warnings", ()):
-        typer.secho(f"accepted, but {warning['field']}: {warning['detail']}", err=True)
+        typer.secho(f"accepté, mais {warning['field']} : {warning['detail']}", err=True)
     if not answer["reports"]:
         typer.echo(answer["detail"])
 

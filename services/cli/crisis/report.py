@@ -20,7 +20,7 @@ from services.cli.lists import parse_time
 from services.runtime.process.settings import Settings
 
 MAX_SUGGESTIONS: Final = 3
-SEND_ANYWAY: Final = "To send it all the same, add --unknown-site: a person links it later."
+SEND_ANYWAY: Final = "Pour envoyer quand même : --unknown-site, une personne le rattachera."
 UnknownSite = Annotated[
     bool,
     typer.Option(
@@ -101,7 +101,7 @@ def report(
 def _print_warnings(receipt: Mapping[str, Any]) -> None:
     """Print on stderr the doubts of the front about the place of an accepted report."""
     for warning in receipt.get("warnings", ()):
-        typer.secho(f"accepted, but {warning['field']}: {warning['detail']}", err=True)
+        typer.secho(f"accepté, mais {warning['field']} : {warning['detail']}", err=True)
 
 
 def _check_realm(client: ApiClient, realm: str | None) -> None:
@@ -114,7 +114,7 @@ def _check_realm(client: ApiClient, realm: str | None) -> None:
             client.get(f"/api/v1/realms/{quote(realm, safe='~')}")
     except ApiRefused as exc:
         if exc.status == HTTPStatus.NOT_FOUND:
-            raise print_error(f"no realm {realm}: nothing was sent. {exc}") from exc
+            raise print_error(f"territoire inconnu, {realm} : rien n’a été envoyé. {exc}") from exc
 
 
 def _check_place(
@@ -166,7 +166,7 @@ def line(
             e.get("code") == "unknown_site" for e in exc.problem.get("errors", ())
         ):
             typer.secho(
-                f"nothing was sent. List the sites with `vigie sites`. {SEND_ANYWAY}", err=True
+                f"Rien n’a été envoyé. Liste des sites : vigie sites. {SEND_ANYWAY}", err=True
             )
         raise exit_error from exc
     _print_warnings(receipt)
@@ -209,11 +209,12 @@ def _describe_unknown(kind: str, value: str, names: Mapping[str, str]) -> str:
     """Return the sentence about an unknown site or commune, with similar ones."""
     near = [f"{id} ({names[id]})" for id in _find_similar(value, names)]
     where = {
-        "site": "List the sites with `vigie sites`.",
-        "commune": "A commune is named by its INSEE code.",
+        "site": "Liste des sites : vigie sites.",
+        "commune": "Une commune est désignée par son code INSEE.",
     }
-    suggestion = f" Did you mean {' or '.join(near)}?" if near else f" {where[kind]}"
-    return f"no {kind} {value}: nothing was sent.{suggestion} {SEND_ANYWAY}"
+    labels = {"site": "site inconnu", "commune": "commune inconnue"}
+    advice = f"Est-ce {' ou '.join(near)} ?" if near else where[kind]
+    return f"{labels[kind]}, {value} : rien n’a été envoyé. {advice} {SEND_ANYWAY}"
 
 
 def _fold_text(text: str) -> str:

@@ -292,7 +292,7 @@ def disable(feed: Feed) -> None:
             if any(item["name"] == spec.name for item in list_sources(client)):
                 client.post(f"/api/v1/sources/{quote(spec.name, safe='')}/disable", {})
     except (VigieUnreachable, ApiRefused) as error:
-        typer.secho(f"its source stays: vigie source disable {feed}", err=True, fg="yellow")
+        typer.secho(f"sa source reste : vigie source disable {feed}", err=True, fg="yellow")
         raise print_error(error) from error
 
 

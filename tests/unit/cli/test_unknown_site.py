@@ -64,7 +64,7 @@ def sent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[httpx.Request]
         ("cen1", "cen-1 (Siège)"),
         ("seurat", "col-117"),
         ("SIEGE", "cen-1"),
-        ("nanterre", "pmi-04 (Centre PMI Nanterre 1) or pmi-05"),
+        ("nanterre", "pmi-04 (Centre PMI Nanterre 1) ou pmi-05"),
     ],
 )
 def test_an_unknown_site_is_refused_with_those_that_may_be_meant(
@@ -72,7 +72,7 @@ def test_an_unknown_site_is_refused_with_those_that_may_be_meant(
 ) -> None:
     done = CliRunner().invoke(app, [*REPORT, site])
     assert done.exit_code == 1
-    assert f"no site {site}: nothing was sent" in done.output
+    assert f"site inconnu, {site} : rien n’a été envoyé" in done.output
     assert meant in done.output
     assert sent == []
 
@@ -87,7 +87,7 @@ def test_a_known_site_and_one_that_is_meant_so_are_sent(
 
 
 @pytest.mark.parametrize(
-    ("commune", "meant"), [("99999", "no commune 99999"), ("nanterre", "92050 (Nanterre)")]
+    ("commune", "meant"), [("99999", "commune inconnue, 99999"), ("nanterre", "92050 (Nanterre)")]
 )
 def test_an_unknown_commune_is_refused_with_those_that_may_be_meant(
     sent: list[httpx.Request], commune: str, meant: str
@@ -95,7 +95,7 @@ def test_an_unknown_commune_is_refused_with_those_that_may_be_meant(
     done = CliRunner().invoke(app, [*OUTAGE, "--commune", commune])
     assert done.exit_code == 1
     assert meant in done.output
-    assert "nothing was sent" in done.output
+    assert "rien n’a été envoyé" in done.output
     assert sent == []
 
 
@@ -112,7 +112,7 @@ def test_danger_at_an_unknown_place_is_sent_and_the_doubt_named(
 ) -> None:
     done = CliRunner().invoke(app, command)
     assert (done.exit_code, done.stdout, len(sent)) == (0, "r-1\n", 1)
-    assert "accepted, but commune: hors du territoire : 99999" in done.stderr
+    assert "accepté, mais commune : hors du territoire : 99999" in done.stderr
 
 
 @pytest.mark.parametrize("command", [[*REPORT, "cen-1"], ["line", "117 FEU"]])
@@ -120,7 +120,7 @@ def test_an_unknown_realm_is_refused(sent: list[httpx.Request], command: list[st
     """The log refused the report of a fire after its receipt, and the command had succeeded."""
     done = CliRunner().invoke(app, [*command, "--realm", "93"])
     assert done.exit_code == 1
-    assert "no realm 93: nothing was sent" in done.output
+    assert "territoire inconnu, 93 : rien n’a été envoyé" in done.output
     assert sent == []
     done = CliRunner().invoke(app, [*command, "--realm", "92~ex-away"])
     assert (done.exit_code, len(sent)) == (0, 1), "reports do not depend on the console"
@@ -157,7 +157,7 @@ def test_a_line_about_an_unknown_site_is_refused_with_the_next_step(
     done = CliRunner().invoke(app, ["line", "999 ELEC"])
     assert (done.exit_code, done.stdout) == (1, "")
     assert "aucun site 999 dans le territoire" in done.stderr
-    assert "nothing was sent" in done.stderr
+    assert "Rien n’a été envoyé" in done.stderr
     assert "--unknown-site" in done.stderr
     assert len(typed) == 1
 
