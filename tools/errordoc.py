@@ -173,7 +173,7 @@ _INPUT_REFUSAL_MEANINGS: Final = {
     "wrong_realm": "its key and its content name different realms",
     "realm_unknown": "its realm was never opened",
     "realm_closed": "its realm is closed",
-    "realm_not_simulated": "only the clock of a simulated realm can be moved",
+    "realm_not_simulated": "only the clock of a simulated realm can be moved, and only such a realm closed",
     "no_data": "it has no content",
     "unsigned": "it has no mark of this installation, or an old one",
 }

@@ -198,7 +198,7 @@ REFUSALS = {
     "wrong_territory": N_("Ce territoire n’est pas celui de cette installation."),
     "realm_unknown": N_("Cet exercice n’est pas ouvert ici."),
     "realm_closed": N_("L’exercice est terminé."),
-    "realm_not_simulated": N_("Un territoire réel suit l’heure réelle."),
+    "realm_not_simulated": N_("Un territoire réel suit l’heure réelle et ne se ferme pas."),
     "time_out_of_range": N_("L’horloge d’un exercice reste entre les années 1970 et 9999."),
     "step_in_the_past": N_("L’horloge d’un exercice ne recule pas."),
     "improvement_not_found": N_("Cette action d’amélioration n’existe pas, ou elle est close."),
