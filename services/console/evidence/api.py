@@ -90,7 +90,7 @@ async def export_evidence(reader: EvidenceReader, request: Request, id: str) -> 
                     yield part
 
     parts = write_parts()
-    first = await anext(parts)  # Whoever has too many documents made is refused with a status
+    first = await anext(parts)  # a reader with too many documents gets the status of a refusal
 
     mark = "" if is_live(reader.realm) else EXERCISE_MARK
     name = f"{mark}preuves-{incident.number}.zip"
