@@ -271,7 +271,7 @@ class IncidentQueries(QueryBase):
             plans.setdefault(standing or "", []).append(plan.id)
         incidents = []
         worst = (
-            _find_gravest_types(await view.picture.rows(a.SiteRow))
+            await _find_gravest_types(view.picture)
             if any(row.kind == SITE_KIND for row in rows)
             else {}
         )
@@ -362,19 +362,36 @@ SITE_KIND: Final = "site"
 """Family of incidents without a specific trouble: their title shows the type instead."""
 
 
-def _find_gravest_types(sites: Mapping[str, a.SiteRow]) -> dict[str, EventType]:
-    """Return the type of the gravest open cause of each incident."""
+async def _find_gravest_types(picture: RealmSnapshot) -> dict[str, EventType]:
+    """Return the type of the gravest open cause of each incident, with those merged into it."""
+    sites = (await picture.rows(a.SiteRow)).values()
+    all_causes = [cause for site in sites for cause in site.causes]
+    standing = await _map_standing_incidents(
+        picture, {cause.incident or "" for cause in all_causes}
+    )
     causes: dict[str, a.CauseRow] = {}
-    for site in sites.values():
-        for cause in site.causes:
-            before = causes.get(cause.incident or "")
-            if before is None or (-cause.severity, cause.since, cause.id) < (
-                -before.severity,
-                before.since,
-                before.id,
-            ):
-                causes[cause.incident or ""] = cause
+    for cause in all_causes:
+        incident = standing.get(cause.incident or "", "")
+        before = causes.get(incident)
+        if before is None or (-cause.severity, cause.since, cause.id) < (
+            -before.severity,
+            before.since,
+            before.id,
+        ):
+            causes[incident] = cause
     return {incident: cause.type for incident, cause in causes.items()}
+
+
+async def _map_standing_incidents(picture: RealmSnapshot, ids: Collection[str]) -> dict[str, str]:
+    """Map these incidents to themselves, or to the ones that they were merged into."""
+    rows: dict[str, a.IncidentRow] = {}
+    missing = sorted(ids)
+    while missing:
+        rows |= await picture.some(a.IncidentRow, missing)
+        missing = sorted(
+            {row.merged_into for row in rows.values() if row.merged_into is not None} - rows.keys()
+        )
+    return {id: find_standing_incident(rows, id) or id for id in ids}
 
 
 async def _collect_report_types(picture: RealmSnapshot) -> dict[str, set[str]]:

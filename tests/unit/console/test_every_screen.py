@@ -555,6 +555,19 @@ async def test_the_logbook_of_an_incident_has_the_lines_of_those_merged_into_it(
     assert ids == [f"l-{n}" for n in range(19, 0, -1)]
 
 
+async def test_the_title_of_an_incident_names_the_gravest_trouble_merged_into_it() -> None:
+    """It said «Fermeture», though people had left a burning site."""
+    realm_state = crisis()
+    realm_state.put("incidents", incident(kind="site", members=("cen-1", "pmi-01")))
+    realm_state.put("incidents", incident("i-0", kind="fire", state="merged", merged_into="i-1"))
+    realm_state.put("sites", site("cen-1", type="closure", severity=3))
+    realm_state.put("sites", site("pmi-01", incident="i-0", type="fire", severity=5))
+    browser, _ = browsing(realm_state)
+    address = f"/api/v1/incidents?realm={REALM}"
+    items = (await browser.get(address, accept="application/json")).json()["items"]
+    assert [i["title"] for i in items if i["state"] == "open"] == ["Incendie\u00a0: Nanterre"]
+
+
 async def test_tasks_and_activities_of_a_merged_incident_are_found_by_the_one_that_stands() -> None:
     realm_state = crisis()
     realm_state.put("incidents", incident("i-0", state="merged", merged_into="i-1"))

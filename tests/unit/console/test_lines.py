@@ -311,6 +311,24 @@ def test_changes_of_a_plan_condition_are_written_in_plain_words(
 
 
 @pytest.mark.parametrize(
+    ("change", "changes", "sentence"),
+    [
+        ("merged", {"merged_into": "i-2", "state": "merged"}, "Incident {} fusionné dans un autre"),
+        ("merged", {"version": 3}, "Un autre incident est fusionné dans {}"),
+        ("split", {"version": 3}, "Incident {} scindé"),
+        ("split", {"version": 0}, "Incident {} ouvert, détaché d’un autre"),
+    ],
+)
+def test_both_incidents_of_a_merge_or_a_split_have_their_own_sentence(
+    change: str, changes: dict[str, Any], sentence: str
+) -> None:
+    """The one that stands was called merged, too, and the new one split."""
+    fact = crisis.incident(START, ("pmi-01",), change, **changes)
+    (line,) = lines("alerts", fact)
+    assert said(line, TerritoryNames(), "fr") == sentence.format(fact.row.number)
+
+
+@pytest.mark.parametrize(
     ("id", "value", "sentence"),
     [
         ("network:electricity", "down", "Réseau électrique\u00a0: hors service"),

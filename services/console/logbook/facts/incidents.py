@@ -220,6 +220,7 @@ def make_incident_line(fact: FactRecord) -> Fields | None:
             members=len(r.get("members") or ()),
             communes=list(r.get("communes") or ())[:6],
             into=r.get("merged_into"),
+            apart=True if change == "split" and r["version"] == 0 else None,
             **(
                 {
                     "state": r["state"],
@@ -268,8 +269,12 @@ def render_incident(record: SentenceSource, names: TerritoryNames, _: Translator
                 number=v["number"],
                 level=v["level"],
             )
-        case "merged":
+        case "merged" if v.get("into"):
             return _("Incident {number} fusionné dans un autre", number=v["number"])
+        case "merged":
+            return _("Un autre incident est fusionné dans {number}", number=v["number"])
+        case _ if v.get("apart"):
+            return _("Incident {number} ouvert, détaché d’un autre", number=v["number"])
         case _:
             return _("Incident {number} scindé", number=v["number"])
 
