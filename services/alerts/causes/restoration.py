@@ -309,13 +309,18 @@ def _announce_reopening(draft: AlertsDecision, row: ReportRow) -> None:
 def _lift_referenced_causes(draft: AlertsDecision, row: ReportRow) -> None:
     """Lift causes by a reopening without a site: those of the reports that it refers to.
 
-    Only types that it lifts end, as for a lapsed alert. Rule D66, leases.
+    Only types that it lifts end, as for a lapsed alert (rule D66). One that names a part of the
+    communes of an order ends no other part: `_lift_causes_of_communes` reads it (rule D16).
     """
+    here = frozenset(list_communes(row, draft.territory))
     for reference in row.references:
         lease = draft.state.leases.get(reference)
         report = draft.state.reports.get(reference if lease is None else lease.claim)
         cause = find_open_cause(draft, report) if report is not None else None
-        if cause is not None and cause.type in row.lifts and row.occurred_at >= cause.since:
+        if cause is None or cause.type not in row.lifts or row.occurred_at < cause.since:
+            continue
+        is_part = bool(here) and not list_communes_of_cause(draft, cause) <= here
+        if cause.site is not None or not is_part:
             lift_cause(draft, cause, row.occurred_at, row.id)
 
 
@@ -636,10 +641,18 @@ def _is_about(
 
 
 def list_communes_of_cause(draft: AlertsDecision, cause: Cause) -> frozenset[str]:
-    """Return all communes that the reports of a cause name."""
-    return frozenset(
-        c for r in draft.find_reports(cause.reports) for c in list_communes(r, draft.territory)
-    )
+    """Return all communes that the reports of a cause name.
+
+    An Update that names communes replaces those of the reports that it refers to.
+    """
+    communes = {r.id: list_communes(r, draft.territory) for r in draft.find_reports(cause.reports)}
+    replaced_ids = {
+        reference
+        for r in draft.find_reports(cause.reports)
+        if r.msg_type is MsgType.UPDATE and communes[r.id] and "cancelled" not in r.flags
+        for reference in r.references
+    }
+    return frozenset(c for id, there in communes.items() if id not in replaced_ids for c in there)
 
 
 def end_operator_outages(draft: AlertsDecision, incident: str, row: ReportRow) -> None:

@@ -337,6 +337,45 @@ def test_the_end_of_the_order_reaches_every_asked_site(scene: Scene, how: str) -
     assert len([f for f in calls(scene) if f.values["order"] == "lifted"]) == len(ends)
 
 
+OTHER_COMMUNE = "92050"
+"""Nanterre."""
+
+
+def test_a_reopening_of_some_communes_ends_the_order_in_no_other(scene: Scene) -> None:
+    """It named the order, and everybody in the other commune was told that it was over."""
+    first = order(scene, 1, zone=(COMMUNE, OTHER_COMMUNE))
+    opening = {"severity": 1, "lifts": ("evacuation",), "references": (first,)}
+    order(scene, 30, "reopening", zone=(COMMUNE,), **opening)
+    assert row(scene).ended_at is None
+    assert {*inside(scene, OTHER_COMMUNE)} <= row(scene).barred
+    assert not [f for f in calls(scene) if f.values["order"] == "lifted"]
+    (question,) = (t for t in scene.state.tasks.values() if t.kind == "lift_which")
+    assert question.done_at is None
+    order(scene, 40, "reopening", zone=(OTHER_COMMUNE,), **opening)
+    assert row(scene).ended_at == scene.at(40), "both parts together"
+    assert not row(scene).barred
+
+
+@pytest.mark.parametrize("names_order", [True, False])
+def test_the_communes_of_an_update_are_all_that_a_reopening_must_name(
+    scene: Scene, names_order: bool
+) -> None:
+    """The order stood on, because an earlier version of it named more communes."""
+    first = order(scene, 1, zone=(COMMUNE, OTHER_COMMUNE))
+    second = order(scene, 10, zone=(OTHER_COMMUNE,), msg_type=MsgType.UPDATE, references=(first,))
+    reference = {"references": (second,)} if names_order else {}
+    order(
+        scene,
+        30,
+        "reopening",
+        severity=1,
+        zone=(OTHER_COMMUNE,),
+        lifts=("evacuation",),
+        **reference,
+    )
+    assert row(scene).ended_at == scene.at(30)
+
+
 def test_the_word_of_another_keeps_the_order_at_a_site(scene: Scene) -> None:
     report = order(scene, 1)
     site = inside(scene)[0]
