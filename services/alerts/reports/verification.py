@@ -102,6 +102,7 @@ def settle_verification(draft: AlertsDecision, report: ReportRow, outcome: str) 
         draft.emit(TaskChanged(row=copy_with(task, {"candidates": candidates})))
         return
     cancel_task(draft, "verify_report", task.report or "", outcome)
+    others = [row for row in others if find_open_task(draft, "verify_report", row.id) is None]
     if others:
         draft.emit(
             TaskChanged(

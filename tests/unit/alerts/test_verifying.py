@@ -9,6 +9,7 @@ import pytest
 from schemas.alerts import TaskRow, list_asked_reports
 from schemas.calling import NotificationPlanned
 from schemas.commands import ConfirmReport, DenyReport, TakeTask
+from schemas.reports import Measure
 from schemas.words import Certainty, MsgType, TaskState
 from services.alerts.reports.verification import MAX_JOINED
 from services.console.public.document import PublicStatus, read_public_status
@@ -134,3 +135,22 @@ def test_an_update_replaces_its_own_report(scene: Scene) -> None:
     reports = [doubt(scene, minute) for minute in range(2)]
     scene.report(5, "fire", PMI, msg_type=MsgType.UPDATE, references=(reports[0],))
     assert reports[0] not in [r for q in questions(scene) for r in list_asked_reports(q)]
+
+
+def test_a_report_is_in_one_question_when_the_first_one_of_another_is_replaced(
+    scene: Scene,
+) -> None:
+    """A second task asked about it, and no answer ended both."""
+    first = scene.report(0, "damage_report", PMI, severity=1, certainty=Certainty.UNCONFIRMED)
+    second = scene.report(
+        1,
+        "damage_report",
+        PMI,
+        severity=1,
+        source="site_manager",
+        certainty=Certainty.UNCONFIRMED,
+        measure=Measure(name="customers_cut", value=30_000.0),
+    )
+    scene.report(2, "closure", PMI, msg_type=MsgType.UPDATE, references=(first,))
+    tasks = [t for t in scene.state.tasks.values() if t.kind == "verify_report" and not t.done_at]
+    assert [list_asked_reports(t) for t in tasks] == [(second,)]
