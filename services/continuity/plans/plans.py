@@ -226,19 +226,19 @@ def _apply_held_trigger(
     higher = trigger.level > current.level
     match current.state:
         case PlanState.PROPOSED | PlanState.POSTPONED if higher and not _began_anew(
-            current, trigger
+            draft.state, current, trigger
         ):
             record_plan(
                 draft, _build_proposal(draft, plan, current, trigger, first=False), "raised"
             )
             demand_plan_attention(draft, draft.state.plans[plan.id], "plan_proposed")
-        case PlanState.PROPOSED | PlanState.POSTPONED if _began_anew(current, trigger):
+        case PlanState.PROPOSED | PlanState.POSTPONED if _began_anew(draft.state, current, trigger):
             _propose_plan(draft, plan, current, trigger)
         case PlanState.REFUSED if (
             higher
             or _is_above_refusal(draft, current)
             or _has_new_facts(current, trigger, draft.now)
-            or _is_other_incident(current, trigger)
+            or _is_other_incident(draft.state, current, trigger)
         ):
             _propose_plan(draft, plan, current, trigger)
         case state if (
@@ -386,13 +386,55 @@ def _return_postponed_plan(draft: ContinuityDecision, row: PlanRow) -> None:
     demand_plan_attention(draft, returned_row, "plan_proposed")
 
 
-def _is_other_incident(current: PlanRow, trigger: TriggerRow) -> bool:
+def return_ended_plans(draft: ContinuityDecision, incident: str) -> None:
+    """Propose the plans again that were stood down in an incident that is open again.
+
+    Their trigger must hold: it began before the stand-down, so it does not propose by itself.
+    Their cards count from now. Rules D26 and D49.
+    """
+    for row in sorted(draft.state.plans.values(), key=lambda row: row.id):
+        plan, level = draft.bia.plans.get(row.id), find_held_level(draft.state, row.id)
+        if (
+            row.incident is None
+            or _get_standing_incident(draft.state, row.incident) != incident
+            or row.state not in (PlanState.LIFTED, PlanState.RETEX_CLOSED)
+            or plan is None
+            or plan.shelf is not PlanState.VALID
+            or level is None
+        ):
+            continue
+        trigger = TriggerRow(
+            id=f"{row.id}:{level}",
+            plan=row.id,
+            level=level,
+            state="held",
+            since=draft.now,
+            incident=incident,
+            why=row.why,
+        )
+        _propose_plan(draft, plan, row, trigger)
+
+
+def _is_other_incident(state: ContinuityState, current: PlanRow, trigger: TriggerRow) -> bool:
     """Check whether the trigger began after the refusal, for another incident (D49)."""
     began_since = current.decided_at is not None and trigger.since > current.decided_at
-    return began_since and trigger.incident is not None and trigger.incident != current.incident
+    return began_since and _names_other_incident(state, current, trigger)
 
 
-def _began_anew(current: PlanRow, trigger: TriggerRow) -> bool:
+def _names_other_incident(state: ContinuityState, current: PlanRow, trigger: TriggerRow) -> bool:
+    """Check whether a trigger belongs to another incident than a plan; merged ones are the same."""
+    return trigger.incident is not None and _get_standing_incident(
+        state, trigger.incident
+    ) != _get_standing_incident(state, current.incident)
+
+
+def _get_standing_incident(state: ContinuityState, incident: str | None) -> str | None:
+    """Return the incident, or the one that it was merged into."""
+    row = find_incident(state, incident)
+    return incident if row is None else row.incident
+
+
+def _began_anew(state: ContinuityState, current: PlanRow, trigger: TriggerRow) -> bool:
     """Check whether the trigger of an undecided proposal ended, and began for another incident.
 
     Without a decision, it is also another occasion a day after the proposal. Rule D49.
@@ -404,9 +446,7 @@ def _began_anew(current: PlanRow, trigger: TriggerRow) -> bool:
         current.state is PlanState.PROPOSED and trigger.since >= asked_at + _REFUSED_FOR_MS
     )
     return is_later_day or (
-        trigger.since > asked_at
-        and trigger.incident is not None
-        and trigger.incident != current.incident
+        trigger.since > asked_at and _names_other_incident(state, current, trigger)
     )
 
 

@@ -29,7 +29,7 @@ from schemas.words import ACTIVE_PLAN_STATES, CardState, SiteStatus
 from services.continuity.activities.calendars import compute_local_instant, get_local_day
 from services.continuity.activities.impact_analysis import STRIKE_FLAG
 from services.continuity.deadlines import CardRemindersDue, SiteCardsDue
-from services.continuity.decision import ContinuityDecision
+from services.continuity.decision import DROPPED_AUTHOR, ContinuityDecision
 from services.continuity.state import NO_SITE_CARDS, ContinuityState
 
 _STRIKE_DAY_STARTS_MIN: Final = 6 * 60
@@ -263,6 +263,21 @@ def build_site_card(
     )
 
 
+def _list_cards_of_dropped_sites(draft: ContinuityDecision, row: PlanRow) -> list[SiteCardRow]:
+    """Return the open cards of sites that new reference data dropped, as not applicable.
+
+    Nobody could do them, and the cards behind them waited for ever.
+    """
+    closed_fields = {"state": CardState.NOT_APPLICABLE, "by": DROPPED_AUTHOR, "at": draft.now}
+    return [
+        card.model_copy(update=closed_fields)
+        for card in list_site_cards(draft.state, row)
+        if card.site is not None
+        and card.site not in draft.bia.sites
+        and card.state not in CLOSED_STATES
+    ]
+
+
 def open_site_cards(draft: ContinuityDecision, row: PlanRow) -> PlanRow:
     """Open missing site cards of an active plan, as many as fit into a step.
 
@@ -272,6 +287,12 @@ def open_site_cards(draft: ContinuityDecision, row: PlanRow) -> PlanRow:
     site_cards = draft.state.site_cards.get(row.id, NO_SITE_CARDS)
     standing = {card.id: card for card in row.cards}
     room = OPENED_PER_STEP
+    for site_card in _list_cards_of_dropped_sites(draft, row):
+        if not room:
+            draft.arm(SiteCardsDue(row.id), draft.now + 1)
+            return row
+        draft.emit(SiteCardChanged(row=site_card, change="skipped"))
+        room -= 1
     for card in plan.cards:
         stands = standing.get(card.id)
         if card.scope is None or stands is None or not is_opened_per_site(stands):

@@ -9,7 +9,7 @@ from schemas import reference as ref
 from schemas.base import DAY_MS, Command
 from schemas.predicates import Measured, Not
 from schemas.runtime import CommandApplied, CommandRefused
-from schemas.words import CardState, Level, PlanState
+from schemas.words import CardState, IncidentState, Level, PlanState
 from tests.shipped import territory
 from tests.unit.continuity.world import REALM, World, clock
 
@@ -820,6 +820,41 @@ def test_an_undecided_proposal_does_not_hide_the_next_incident(postponed: bool) 
     world.trigger("PT-ELEC", 2, "13:10", since="13:00", incident="i-3")
     assert world.plan("PT-ELEC").incident == "i-2", "the same trigger, in an incident that grew"
     assert len(world.asked("plan_proposed")) == asked_before + 1
+
+
+def test_a_plan_that_was_stood_down_is_proposed_when_its_incident_is_open_again() -> None:
+    """Its trigger had begun before the stand-down, and never proposed it again."""
+    world = World()
+    world.announce(None, "09:40")
+    world.trigger("PT-ELEC", 2, "09:41")
+    world.say(cmd.ActivatePlan(plan="PT-ELEC", **WHO), "09:50")
+    force = cmd.StandDownPlan(plan="PT-ELEC", force=True, reason="text:1", **WHO)
+    world.say(force, "10:00")
+    world.announce(None, "10:05", state=IncidentState.CLOSED)
+    assert world.plan("PT-ELEC").state is PlanState.LIFTED
+    asked_before = len(world.asked("plan_proposed"))
+    world.announce(None, "12:00")
+    row = world.plan("PT-ELEC")
+    assert (row.state, row.incident, clock(row.trigger_since)) == (
+        PlanState.PROPOSED,
+        "i-1",
+        "12:00",
+    )
+    assert [why.metric for why in row.why] == ["customers_cut"]
+    assert len(world.asked("plan_proposed")) == asked_before + 1
+
+
+def test_a_plan_without_a_trigger_stays_stood_down_when_its_incident_is_open_again() -> None:
+    world = World()
+    world.announce(None, "09:40")
+    world.trigger("PT-ELEC", 2, "09:41")
+    world.say(cmd.ActivatePlan(plan="PT-ELEC", **WHO), "09:50")
+    world.trigger("PT-ELEC", 2, "09:55", state="released")
+    force = cmd.StandDownPlan(plan="PT-ELEC", force=True, reason="text:1", **WHO)
+    world.say(force, "10:00")
+    world.announce(None, "10:05", state=IncidentState.CLOSED)
+    world.announce(None, "12:00")
+    assert world.plan("PT-ELEC").state is PlanState.LIFTED
 
 
 # ── the library (D48) ──────────────────────────────────────────────────────────────────────────────────────────────

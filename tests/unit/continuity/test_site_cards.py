@@ -74,6 +74,33 @@ def test_one_principal_closes_one_of_98_cards() -> None:
     assert (summed.sites, summed.state) == (98, CardState.DOING)
 
 
+def test_the_card_of_a_site_that_new_data_drop_hinders_no_other() -> None:
+    """The site had no manager any more, so the card of all sites was never done."""
+    world = _schools()
+    dropped_site, *others = [row.site for row in _site_cards(world)]
+    sections = [
+        section.model_copy(
+            update={"sites": tuple(s for s in section.sites if s.id != dropped_site)}
+        )
+        if isinstance(section, ref.Sites)
+        else section
+        for section in territory().sections
+    ]
+    for n, section in enumerate(sections):
+        last = n == len(sections) - 1
+        published = ref.ReferencePublished(reference="another", data=section, last=last)
+        world.service.feed(REALM, published, at=world.instant("09:55"))
+    world.until("09:56")
+    for site in others:
+        command = cmd.CompleteCard(plan=EDUCATION, card=COLLEGES, site=site, **MANAGER)
+        world.say(command, "09:57")
+    assert Counter(row.state for row in _site_cards(world)) == {
+        CardState.DONE: 97,
+        CardState.NOT_APPLICABLE: 1,
+    }
+    assert _card(world, EDUCATION, COLLEGES).state is CardState.DONE
+
+
 def test_a_card_of_all_sites_is_done_when_the_last_one_is_closed_and_the_next_may_begin() -> None:
     world = _schools()
     waiting = _card(world, EDUCATION, "EDU-F04")

@@ -268,6 +268,7 @@ class World:
         kind: str = "power",
         level: Level = Level.N3,
         merged_into: str | None = None,
+        state: IncidentState = IncidentState.OPEN,
     ) -> list[Fact]:
         """Send an incident with its announced end."""
         row = IncidentRow(
@@ -275,7 +276,7 @@ class World:
             number="92-2027-0211-01",
             kind=kind,
             key=f"{kind}:92050",
-            state=IncidentState.OPEN if merged_into is None else IncidentState.MERGED,
+            state=state if merged_into is None else IncidentState.MERGED,
             merged_into=merged_into,
             level=level,
             severity=4,
