@@ -31,7 +31,12 @@ from services.alerts.decision import (
     list_open_tasks,
     sort_by_id,
 )
-from services.alerts.escalation.notifications import Recipient, Values, find_site_recipients
+from services.alerts.escalation.notifications import (
+    Recipient,
+    Values,
+    choose_recipients,
+    find_site_recipients,
+)
 from services.alerts.escalation.oncall import find_quiet_end
 from services.alerts.escalation.steps import MAX_NAMED_COMMUNES, build_message_values
 from services.alerts.evolve import OPEN
@@ -54,7 +59,7 @@ _OPEN_TASKS: Final = (TaskState.OPEN, TaskState.TAKEN)
 
 
 class _Question(NamedTuple):
-    """The question about one site, and the person to ask."""
+    """The question about one site, and a person to ask."""
 
     task: str
     site: str
@@ -282,16 +287,19 @@ def _ask_sites(draft: AlertsDecision, row: AreaOrderRow, sites: Iterable[str]) -
         people, uncovered = find_site_recipients(draft, site)
         for role, scope in uncovered:
             draft.emit(RoleUncovered(role=role, scope=scope))
-        questions.append(_Question(draft.derive("task"), site, people[0] if people else None))
-    calls = _call_recipients(draft, row, questions)
+        task, recipients = draft.derive("task"), choose_recipients(people)
+        questions += [_Question(task, site, recipient) for recipient in recipients or (None,)]
+    calls, first_questions = _call_recipients(draft, row, questions), dict[str, _Question]()
     for question in questions:
-        _open_question(draft, row, question, calls.get(question.task, ()))
+        first_questions.setdefault(question.task, question)
+    for id, question in first_questions.items():
+        _open_question(draft, row, question, calls.get(id, ()))
 
 
 def _call_recipients(
     draft: AlertsDecision, row: AreaOrderRow, questions: Iterable[_Question]
 ) -> dict[str, tuple[str, ...]]:
-    """Call the recipients, and return the call of each question.
+    """Call the recipients, and return the calls of each question.
 
     A person who is responsible for several sites gets one message for all of them.
     """
@@ -305,7 +313,7 @@ def _call_recipients(
         task = first.task if len(pairs) == 1 else None
         sites = ",".join(question.site for question, _recipient in pairs)
         call = _call(draft, row, recipient, task, sites)
-        calls |= {question.task: (call,) for question, _recipient in pairs}
+        calls |= {q.task: (*calls.get(q.task, ()), call) for q, _recipient in pairs}
     return calls
 
 
@@ -406,8 +414,7 @@ def _call_next(
     """
     questions, asked_tasks = list[_Question](), dict[str, TaskRow]()
     for task in tasks:
-        recipient = _find_next(draft, task, is_unreachable=is_unreachable)
-        if recipient is not None:
+        for recipient in _list_next(draft, task, is_unreachable=is_unreachable):
             questions.append(_Question(task.id, task.site or "", recipient))
             asked_tasks[task.id] = task
     for id, more_calls in _call_recipients(draft, row, questions).items():
@@ -416,19 +423,18 @@ def _call_next(
         draft.emit(TaskChanged(row=copy_with(task, values)))
 
 
-def _find_next(draft: AlertsDecision, task: TaskRow, *, is_unreachable: bool) -> Recipient | None:
-    """Return the next person responsible for the site of a question."""
+def _list_next(draft: AlertsDecision, task: TaskRow, *, is_unreachable: bool) -> list[Recipient]:
+    """Return the next person responsible for the site of a question, and one with a fast channel."""
     calls = [draft.state.calls[id] for id in task.calls if id in draft.state.calls]
     called_people = {call.person for call in calls}
     people, _uncovered = find_site_recipients(draft, task.site or "")
-    return next(
-        (
+    return choose_recipients(
+        [
             one
             for one in people
             if one.person not in called_people
             and (is_unreachable or not calls or one.role == calls[0].role)
-        ),
-        None,
+        ]
     )
 
 
@@ -447,7 +453,7 @@ def _gather(draft: AlertsDecision, row: AreaOrderRow, tasks: Iterable[TaskRow]) 
         if (call := draft.state.calls.get(id)) is not None
     }
     for task in tasks:
-        recipient = _find_next(draft, task, is_unreachable=True)
+        recipient = next(iter(_list_next(draft, task, is_unreachable=True)), None)
         until = called_at.get(recipient.person, 0) + GATHER_MS if recipient is not None else 0
         if not draft.now < until < task.opened_at + AREA_ANSWER_MS:
             now_tasks.append(task)
@@ -493,7 +499,7 @@ def _tell_end(draft: AlertsDecision, row: AreaOrderRow, site: str) -> None:
     people, _uncovered = find_site_recipients(draft, site)
     called_people = _list_called_people(draft, row, site)
     values = _build_values(draft, row, site) | {"order": LIFTED, "ended": row.order.value}
-    for one in [p for p in people if p.person in called_people] or people[:1]:
+    for one in [p for p in people if p.person in called_people] or choose_recipients(people):
         _plan_message(draft, row, one, values, danger=False, answers=False)
 
 

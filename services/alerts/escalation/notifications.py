@@ -124,31 +124,28 @@ def _tell_manager(
     if standing is None or get_suppression_reason(draft.incident(standing)) is not None:
         return
     row = draft.incident(standing)
-    people, uncovered = find_site_recipients(
-        draft, site, danger=danger, order=template in ("site_order", "site_danger")
-    )
+    is_order = template in ("site_order", "site_danger")
+    people, uncovered = find_site_recipients(draft, site, danger=danger, order=is_order)
     for role, scope in uncovered:
         draft.emit(RoleUncovered(role=role, scope=scope))
-    if not people:
-        return
-    role, scope, person, by = people[0]
-    draft.emit(
-        NotificationPlanned(
-            notification=draft.derive("notification"),
-            incident=standing,
-            level=row.level,
-            role=role,
-            scope=scope,
-            person=person,
-            channels=by,
-            answer_expected=False,
-            danger=danger,
-            template=template,
-            values=build_message_values(draft, standing) | values,
-            planned_at=draft.clock,
-            quiet_until=None if danger else find_quiet_end(draft, person, role, row.level),
+    for role, scope, person, by in choose_recipients(people) if is_order else people[:1]:
+        draft.emit(
+            NotificationPlanned(
+                notification=draft.derive("notification"),
+                incident=standing,
+                level=row.level,
+                role=role,
+                scope=scope,
+                person=person,
+                channels=by,
+                answer_expected=False,
+                danger=danger,
+                template=template,
+                values=build_message_values(draft, standing) | values,
+                planned_at=draft.clock,
+                quiet_until=None if danger else find_quiet_end(draft, person, role, row.level),
+            )
         )
-    )
 
 
 def warn_site(
@@ -158,8 +155,7 @@ def warn_site(
 
     Rules D34, nobody on call, and D78.
     """
-    recipient = _find_site_recipient(draft, site)
-    if recipient is not None:
+    for recipient in _find_first_recipients(draft, site):
         _plan_warning(draft, recipient, incident, template, values)
 
 
@@ -176,21 +172,21 @@ def call_managers(
     """
     called_people = set[str]()
     for site in sites:
-        recipient = _find_site_recipient(draft, site)
-        if recipient is None or recipient.person in called_people:
-            continue
-        called_people.add(recipient.person)
-        by = list_channels(draft, recipient.person, (Channel.VOICE, Channel.SMS))
-        caller = recipient._replace(channels=by or recipient.channels)
-        _plan_warning(draft, caller, incident, template, values | {"site": site})
+        for recipient in _find_first_recipients(draft, site):
+            if recipient.person in called_people:
+                continue
+            called_people.add(recipient.person)
+            by = list_channels(draft, recipient.person, (Channel.VOICE, Channel.SMS))
+            caller = recipient._replace(channels=by or recipient.channels)
+            _plan_warning(draft, caller, incident, template, values | {"site": site})
 
 
-def _find_site_recipient(draft: AlertsDecision, site: str) -> "Recipient | None":
-    """Return the first reachable person responsible for a site, and record empty posts."""
+def _find_first_recipients(draft: AlertsDecision, site: str) -> "list[Recipient]":
+    """Return the first reachable people responsible for a site, and record empty posts."""
     people, uncovered = find_site_recipients(draft, site)
     for role, scope in uncovered:
         draft.emit(RoleUncovered(role=role, scope=scope))
-    return people[0] if people else None
+    return choose_recipients(people)
 
 
 def _plan_warning(
@@ -220,6 +216,10 @@ def _plan_warning(
     )
 
 
+FAST_CHANNELS: Final = frozenset({Channel.APP, Channel.SMS, Channel.VOICE})
+"""Channels that reach a person within minutes; a mailbox or a chat room may wait for hours."""
+
+
 class Recipient(NamedTuple):
     """A person responsible for a site, with role, scope and channels."""
 
@@ -227,6 +227,19 @@ class Recipient(NamedTuple):
     scope: str | None
     person: str
     channels: tuple[Channel, ...]
+
+    @property
+    def is_fast(self) -> bool:
+        return not FAST_CHANNELS.isdisjoint(self.channels)
+
+
+def choose_recipients(people: list[Recipient]) -> list[Recipient]:
+    """Return the first person, and the next with a fast channel if the first has none.
+
+    Rule D34, nobody on call.
+    """
+    fast = next((number for number, person in enumerate(people) if person.is_fast), 0)
+    return people[:1] if fast == 0 else [people[0], people[fast]]
 
 
 def find_site_recipients(
