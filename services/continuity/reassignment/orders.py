@@ -147,19 +147,35 @@ def _needs_request(state: ContinuityState, situation: Situation) -> bool:
     """Check whether the planner has not seen this situation, or a proposal outlived its cause."""
     request, current = state.asked, find_open_proposal(state)
     if not is_hit(situation):
-        forgotten = bool(state.moved) and request is not None and is_hit(request.situation)
+        forgotten = (
+            bool(state.moved)
+            and request is not None
+            and (is_hit(request.situation) or _is_end_unknown(state, request, situation))
+        )
         return forgotten or (current is not None and not state.moved)
     if request is None or request.reference != state.reference:
         return True
-    compared_fields = ("sites", "transit", "telework", "refused")
-    same = all(
-        getattr(request.situation, name) == getattr(situation, name) for name in compared_fields
-    )
-    return not same or (
+    return not _is_same_situation(request.situation, situation) or (
         state.answered
         and current is None
         and state.proposals.get(request.request, _NO_PROPOSAL).state is ProposalState.LAPSED
     )
+
+
+def _is_same_situation(one: Situation, other: Situation) -> bool:
+    compared_fields = ("sites", "transit", "telework", "refused")
+    return all(getattr(one, name) == getattr(other, name) for name in compared_fields)
+
+
+def _is_end_unknown(
+    state: ContinuityState, request: ProposalRequested, situation: Situation
+) -> bool:
+    """Check whether agents are still needed elsewhere, for trouble that the planner saw last.
+
+    A site that shelters or counts its people hides its trouble, which may end meanwhile.
+    """
+    is_needed = any(row.needed for row in state.moved.values())
+    return is_needed and not _is_same_situation(request.situation, situation)
 
 
 _NO_PROPOSAL: Final = ProposalRow(

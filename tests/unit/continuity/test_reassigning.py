@@ -940,6 +940,28 @@ def test_the_return_of_a_site_frees_its_people_elsewhere() -> None:
     assert refused(world.say(m.ComputeReassignments(**WHO), "14:40")) == (409, "nothing_hit")
 
 
+def test_agents_of_a_site_that_sheltered_come_back_after_the_crisis() -> None:
+    """The last question to the planner hid the closure, so nobody was ever called back."""
+    world = World()
+    world.hit("cen-1", EventType.CLOSURE, since="09:40")
+    world.until("09:43")
+    answer(world, "09:44")
+    approve(world, "09:50")
+    fire(world)
+    world.hit("cen-1", EventType.SHELTER_IN_PLACE, since="13:00")
+    world.until("13:40")
+    answer(world, "13:41")
+    assert world.asked("reassignment_over") == []
+    world.lift("cen-1", "13:42")
+    world.until("15:00")
+    answer(world, "15:01")
+    assert {r.needed for r in world.state.moved.values()} == {0}
+    assert world.asked("reassignment_over")
+    number = len(world.facts(m.ProposalRequested))
+    world.until("20:00")
+    assert len(world.facts(m.ProposalRequested)) == number, "asked once"
+
+
 def test_the_managers_of_both_ends_hear_of_the_end_of_a_crisis() -> None:
     """Their agents stayed away until somebody looked at the page."""
     world = fire_on_the_way()
