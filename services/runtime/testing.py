@@ -32,6 +32,7 @@ from services.runtime.log.chain import (
     create_empty_view,
     fold_record,
 )
+from services.runtime.log.snapshots import decode_state, encode_state
 from services.runtime.log.transaction import FactRecord, Transaction, compute_digest
 from services.runtime.simulation.conductor import Conductor, Responder, SimulationPlanner
 
@@ -209,6 +210,15 @@ class MemoryService(Generic[S]):
     def realm(self, realm: str) -> RealmState[S]:
         """Return the state of a realm with the runtime's own part. Raises KeyError."""
         return self._views[partition_of(realm, self.log.partitions)].realms[realm]
+
+    def restart(self, realm: str) -> None:
+        """Replace the state of a realm by that of its snapshot, as after a restart."""
+        partition = partition_of(realm, self.log.partitions)
+        view, decider = self._views[partition], self.machine.decider
+        state = view.realms[realm]
+        pages = {n: state.seen.pages[n] for n in range(state.seen.first, state.seen.last)}
+        loaded = decode_state(decider, encode_state(decider, state), pages)
+        self._views[partition] = view._replace(realms=view.realms.set(realm, loaded))
 
     def facts(self, realm: str) -> list[Fact]:
         return [message for entry in self.log.of(realm) for message in entry.messages]

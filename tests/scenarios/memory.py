@@ -104,9 +104,13 @@ class MemoryPlayer:
 
     def play(self, until: int) -> None:
         """Play all events up to `until`, then move the clock to `until`."""
+        self.play_on(-1, until)
+
+    def play_on(self, after: int, until: int) -> None:
+        """Play the events after a time, up to `until`, then move the clock to `until`."""
         for event in self.played.events:
-            if event.reported_at > until:
-                break
+            if not after < event.reported_at <= until:
+                continue
             self.system.step(self.realm, event.reported_at)
             self.report(event.id, event.body, event.reported_at)
         self.system.step(self.realm, until)
