@@ -31,7 +31,12 @@ from schemas.crisis.communication import StatementRow, StatementState
 from schemas.crisis.handovers import HandoverRow, HandoverState
 from schemas.crisis.obligations import ObligationRow, ObligationState
 from schemas.crisis.publication import PublicPage
-from schemas.crisis.resource_requests import WAITING_STATES, RequestPriority, ResourceRequestRow
+from schemas.crisis.resource_requests import (
+    MOVING_STATES,
+    WAITING_STATES,
+    RequestPriority,
+    ResourceRequestRow,
+)
 from schemas.ranks import COMMUNICATION_ROLE, HOLD_ROLE, POLE_DIRECTOR_ROLE
 from schemas.reassignment import ProposalRow, ProposalState
 from schemas.reference_changes import ChangeState, ReferenceChangeRow
@@ -573,12 +578,18 @@ def _list_clocks(facts: DemandRows) -> Iterator[Demand]:
 
 
 def _is_running(facts: DemandRows, alarm: AlarmRow) -> bool:
+    """Check whether the clock of an alarm runs; it is over once a new interruption began."""
     clocks: tuple[ClockRow, ...] = ()
     if alarm.site is None and (row := facts.activities.get(alarm.activity)) is not None:
         clocks = (row.rto, row.dmia)
     elif (local := facts.local_clocks.get(f"{alarm.activity}/{alarm.site}")) is not None:
         clocks = local.clocks
-    return any(clock.base is alarm.base and clock.state is ClockState.RUNNING for clock in clocks)
+    return any(
+        clock.base is alarm.base
+        and clock.state is ClockState.RUNNING
+        and alarm.raised_at >= (clock.started_at or 0)
+        for clock in clocks
+    )
 
 
 def _list_tasks(facts: DemandRows, now: Instant) -> Iterator[Demand]:
@@ -660,7 +671,8 @@ def _list_reassignments(facts: DemandRows) -> Iterator[Demand]:
     newest = max(rows, key=lambda r: r.number, default=None)
     if newest is None or facts.policy is None:
         return
-    undecided = newest.lines - len({id for one in newest.decisions for id in one.lines})
+    decided_ids = {id for one in newest.decisions for id in one.lines}
+    undecided = newest.lines - len(decided_ids | set(newest.withdrawn))
     if undecided > 0:
         roles = frozenset({facts.policy.reassignment.decides, *facts.policy.reassignment.told})
         yield Demand(
@@ -703,7 +715,7 @@ def _list_requests(facts: DemandRows) -> Iterator[Demand]:
     for row in facts.requests.values():
         if row.state in WAITING_STATES:
             groups.setdefault(row.priority.value, []).append(row)
-        elif row.late_at is not None:
+        elif row.late_at is not None and row.state in MOVING_STATES:
             groups.setdefault("late", []).append(row)
     for name, rows in groups.items():
         life = name == RequestPriority.LIFE.value

@@ -19,7 +19,7 @@ from schemas.crisis.communication import (
 )
 from schemas.crisis.handovers import HandoverRow, HandoverState
 from schemas.crisis.publication import PublicPage
-from schemas.crisis.resource_requests import ResourceRequestRow
+from schemas.crisis.resource_requests import RequestState, ResourceRequestRow
 from schemas.ranks import POLE_DIRECTOR_ROLE
 from schemas.reassignment import Decision, ProposalRow, ProposalState
 from schemas.reference_changes import ChangeDecision, ChangeState, ReferenceChangeRow
@@ -174,6 +174,18 @@ def _activity(id: str, pole: str) -> ActivityRow:
         rto=running,
         dmia=idle,
     )
+
+
+def test_an_alarm_of_an_earlier_interruption_asks_for_nothing() -> None:
+    """A clock that had just begun stood in the queue with a limit of last month."""
+    activity = _activity("A1", "education")
+    facts = DemandRows(
+        POLICY, activities={"A1": activity}, alarms={"x": _alarm("x", "A1", "education")}
+    )
+    assert [d.kind for d in list_demands(facts, HOUR_MS)] == ["clocks_rto"]
+    restarted = activity.rto.model_copy(update={"started_at": MINUTE_MS})
+    facts = replace(facts, activities={"A1": activity.model_copy(update={"rto": restarted})})
+    assert list_demands(facts, HOUR_MS) == []
 
 
 def test_a_director_is_asked_about_the_own_pole_alone() -> None:
@@ -543,6 +555,28 @@ def test_requests_for_life_are_one_demand_before_the_others() -> None:
     ]
 
 
+def test_a_late_resource_that_was_cancelled_is_awaited_no_more() -> None:
+    row = ResourceRequestRow(
+        id="r",
+        number=1,
+        kind="generator",
+        quantity=1,
+        site="pmi-01",
+        priority="continuity",
+        state="en_route",
+        requested_at=1,
+        requested_by="p",
+        requested_role="cell",
+        late_at=2,
+    )
+    assert [d.kind for d in list_demands(DemandRows(POLICY, requests={"r": row}), 9)] == [
+        "resource_late"
+    ]
+    for state in ("cancelled", "in_place", "released"):
+        ended = row.model_copy(update={"state": RequestState(state)})
+        assert list_demands(DemandRows(POLICY, requests={"r": ended}), 9) == []
+
+
 def _headcount(id: str, minute: float = 0, **values: Any) -> CallOutRow:
     at = int(minute * MINUTE_MS)
     fields: dict[str, Any] = {
@@ -616,7 +650,7 @@ def test_a_later_headcount_of_the_same_sites_asks_for_help_anew() -> None:
 def test_a_proposal_asks_for_its_undecided_lines() -> None:
     """The row stayed, with all its lines, after each of them had been approved."""
 
-    def count(*decided: tuple[str, ...]) -> list[tuple[str, int]]:
+    def count(*decided: tuple[str, ...], withdrawn: tuple[str, ...] = ()) -> list[tuple[str, int]]:
         proposal = ProposalRow(
             id="p-1",
             number=1,
@@ -629,6 +663,7 @@ def test_a_proposal_asks_for_its_undecided_lines() -> None:
             transit=True,
             telework=True,
             lines=3,
+            withdrawn=withdrawn,
             decisions=tuple(
                 Decision(
                     id=f"d-{n}",
@@ -652,3 +687,4 @@ def test_a_proposal_asks_for_its_undecided_lines() -> None:
     assert count() == [("reassignment_proposed", 3)]
     assert count(("l-1",)) == [("reassignment_proposed", 2)]
     assert count(("l-1",), ("l-2", "l-3")) == []
+    assert count(("l-1",), withdrawn=("l-2", "l-3")) == [], "lines at a site that shelters"
