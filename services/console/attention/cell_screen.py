@@ -32,6 +32,7 @@ from services.console.i18n import N_
 from services.console.incidents import page as incident
 from services.console.incidents.incident_screen import list_levels, name_acknowledgers
 from services.console.logbook.line_list import build_entries
+from services.console.read_model.queries import Queries
 from services.console.resources import Activity, Task
 from services.console.risk.page import build_cell_risks
 from services.console.sites.cartogram import build_tiles
@@ -51,6 +52,7 @@ from services.console.web.screen_context import (
     name_pilots,
 )
 from services.runtime.identity.permissions import Permission, Role
+from services.runtime.identity.principals import Principal
 
 FACTS_SHOWN: Final = 3
 
@@ -212,12 +214,26 @@ async def _list_unready(x: ScreenData) -> list[str] | None:
     return list_missing(judge_conditions(deeds, x._), x._)
 
 
+async def find_own_function(queries: Queries, principal: Principal) -> str:
+    """Return the function of the cell that a person fills; empty if none, or if nobody may say so.
+
+    Readers with the same rights share the page, which has it in its form.
+    """
+    if not principal.may(Permission.INCIDENT_ACKNOWLEDGE):
+        return ""
+    return _find_function(await queries.cell_staffing(), principal)
+
+
+def _find_function(staffing: CellStaffing, principal: Principal) -> str:
+    person = principal.person or principal.id
+    roles = (f.role for f in staffing.items if any(p.person == person for p in f.people))
+    return next(roles, "")
+
+
 def find_shell_function(x: ScreenData, staffing: CellStaffing) -> str:
     """Return the function of the cell that this reader fills or would fill; empty if unknown."""
     principal = x.shell.reader.principal
-    person = principal.person or principal.id
-    roles = (f.role for f in staffing.items if any(p.person == person for p in f.people))
-    return next(roles, principal.duty or "")
+    return _find_function(staffing, principal) or principal.duty or ""
 
 
 def list_functions(x: ScreenData, staffing: CellStaffing) -> list[tuple[str, str]]:
@@ -239,4 +255,6 @@ def map_costliest_sites(activities: Sequence[Activity]) -> dict[str, str]:
     return costliest_sites
 
 
-PAGE: Final = ScreenPage("cell", "/", "cell.html", build_cell_page, N_("Cellule"))
+PAGE: Final = ScreenPage(
+    "cell", "/", "cell.html", build_cell_page, N_("Cellule"), tell_apart=find_own_function
+)

@@ -20,7 +20,7 @@ from services.runtime.identity.principals import Principal
 
 
 async def check_incident(author: DecisionContext, incident: str | None) -> None:
-    """Refuse an incident outside the author's sites and pôles.
+    """Refuse an incident outside the author's sites and pôles: those hit, and those of its zone.
 
     A decision without an incident belongs to the whole territory.
     """
@@ -29,12 +29,10 @@ async def check_incident(author: DecisionContext, incident: str | None) -> None:
     if incident is None:
         check_whole_territory(author.principal, "incident")
         return
-    incident_row = await author.model.incident(incident)
-    check_scope(
-        author.principal,
-        sites=[*incident_row.sites, *incident_row.zone_sites],
-        poles=incident_row.poles,
-    )
+    row, poles = await author.model.incident(incident), set[str]()
+    if author.principal.scope.poles:
+        poles = {*row.poles, *await _find_poles(author.model, author.realm, row.zone_sites)}
+    check_scope(author.principal, sites=[*row.sites, *row.zone_sites], poles=poles)
 
 
 async def check_sites(author: DecisionContext, sites: Iterable[str], field: str = "sites") -> None:

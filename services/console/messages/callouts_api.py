@@ -32,7 +32,7 @@ from services.console.http.context import (
     require_decision,
 )
 from services.console.http.decisions import CommandDispatcher, get_author
-from services.console.http.scopes import check_sites
+from services.console.http.scopes import check_incident, check_sites
 from services.console.resources import CallOut, Page
 from services.runtime.http.problems import build_field_problem
 from services.runtime.http.sms_text import encode_text, simplify_text
@@ -114,6 +114,10 @@ CALLOUT = Subject(router, "/{id}", "callout", CallOutAuthor, check_callout_scope
 async def draft_callout(author: CallOutAuthor, body: CallOutRequest) -> Response:
     author = author.within(body)
     require_text(body.text, "text")
+    if body.corrects is not None:
+        await check_callout_scope(author, body.corrects)
+    if body.incident is not None:
+        await check_incident(author, body.incident)
     body = await complete_correction(author, body)
     await check_sites(author, () if body.everybody else body.sites)
     if (before := await find_repeated_answer(author)) is not None:

@@ -31,7 +31,7 @@ from services.console.http.context import (
     require_read,
 )
 from services.console.http.decisions import CommandDispatcher, get_author
-from services.console.http.scopes import check_sites, check_sites_of
+from services.console.http.scopes import check_incident, check_sites, check_sites_of
 from services.console.messages.callouts_api import (
     HEADCOUNT_PARTS,
     check_callout_scope,
@@ -129,6 +129,8 @@ async def get_headcount(reader: LogReader, id: str) -> CallOut:
 async def start_headcount(author: HeadcountAuthor, body: HeadcountRequest) -> Response:
     author = author.within(body)
     await check_sites(author, body.sites)
+    if body.incident is not None:
+        await check_incident(author, body.incident)
     if (before := await find_repeated_answer(author)) is not None:
         return before
     decisions: CommandDispatcher = author.request.app.state.decisions

@@ -16,6 +16,7 @@ from fastapi import Request
 from services import console
 from services.console.read_model.queries import Queries
 from services.runtime.identity.permissions import Permission
+from services.runtime.identity.principals import Principal
 
 PageBuilder = Callable[..., Awaitable[dict[str, Any]]]
 """Returns the values of a template. It gets the parameters of the path as keywords."""
@@ -43,6 +44,8 @@ class WebPage:
     """It is rendered for each reader alone."""
     is_personal_now: Callable[[Request], bool] | None = None
     """Tells that it is rendered for each reader alone for now."""
+    tell_apart: Callable[[Queries, Principal], Awaitable[str]] | None = None
+    """Returns a text: readers with the same rights and the same text share the page."""
     is_cached: bool = True
     """It changes only with a fact on a log, and its reading is not recorded."""
     past: bool = True

@@ -194,12 +194,15 @@ def _show_cached(page: WebPage) -> Callable[[Request], Awaitable[Response]]:
                 render_html(page.template, context, choice), context.get("read_reports", ())
             )
 
+        apart = ""
+        if page.tell_apart is not None:
+            apart = await page.tell_apart(queries.of(realm_name), reader.principal)
         key = (
             request.url.path,
             str(request.query_params),
             choice,
             reader.rights,
-            reader.principal.id if page.is_personal(request) else "",
+            reader.principal.id if page.is_personal(request) else apart,
             hash_assets(),
             tuple(sorted(behind)),
         )

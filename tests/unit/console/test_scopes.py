@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.console.held import browsing, reference
-from tests.unit.console.test_every_screen import REALM, START, crisis
+from tests.unit.console.test_every_screen import REALM, START, crisis, incident
 from tests.unit.console.test_scoped_twins import ACTIVITY
 from tests.unit.console.test_scoped_twins import held as one_of_each
 
@@ -146,3 +146,42 @@ async def test_an_invalid_number_is_refused_at_intake(path: str, body: dict[str,
     """It was an error of the program."""
     browser, _ = browsing(held())
     assert (await browser.post(f"/api/v1{path}?realm={REALM}", body)).status_code == 422
+
+
+@pytest.mark.parametrize("field", ["corrects", "incident"])
+async def test_a_call_out_names_no_call_out_or_incident_of_others(field: str) -> None:
+    """An account for one site could tell the people of another not to follow their message."""
+    realm = one_of_each()
+    value = "co-1" if field == "corrects" else "i-1"
+    row = {"id": "co-1", "state": "running", "text_id": "t", "sites": ("pmi-01",), "level": 1}
+    realm.put("callouts", row | {"by": "p-1", "drafted_at": START, "started_at": START})
+    browser, _ = browsing(realm)
+    url = f"/api/v1/callouts?realm={REALM}"
+    for site, is_refused in (("pmi-02", True), ("pmi-01", False)):
+        body = {"text": "erreur", "sites": [site], field: value}
+        answer = await browser.post(url, body, role=f"coordinator@{site}")
+        assert (answer.status_code == 403) is is_refused, answer.text
+        if is_refused:
+            assert answer.json()["code"] == "out_of_scope"
+
+
+async def test_a_headcount_belongs_to_no_incident_of_others() -> None:
+    browser, _ = browsing(one_of_each())
+    for site, is_refused in (("pmi-02", True), ("pmi-01", False)):
+        body = {"sites": [site], "incident": "i-1"}
+        url = f"/api/v1/headcounts?realm={REALM}"
+        answer = await browser.post(url, body, role=f"site_manager@{site}")
+        assert (answer.status_code == 403) is is_refused, answer.text
+
+
+async def test_a_director_decides_about_an_incident_with_sites_of_the_pole_in_its_zone() -> None:
+    """A limit of sites admitted it, the limit of their pôle did not."""
+    realm = one_of_each()
+    near = next(s for s in reference().sites.values() if s.pole == OTHER)
+    url = f"/api/v1/incidents/i-1/acknowledge?realm={REALM}"
+    browser, _ = browsing(realm)
+    refused = await browser.post(url, {}, role=f"director@pole:{OTHER}")
+    assert (refused.status_code, refused.json()["code"]) == (403, "out_of_scope")
+    realm.put("incidents", incident(zone_sites=(near.id,)))
+    for role in (f"director@pole:{OTHER}", f"director@{near.id}"):
+        assert (await browser.post(url, {}, role=role)).status_code == 202, role

@@ -124,3 +124,20 @@ async def test_an_account_without_a_function_of_the_cell_chooses_one() -> None:
     assert select.partition("<option")[2].startswith(' value="" selected>Choisissez')
     assert select.count("selected") == 1
     assert "Lecture seule" not in page, "such an account decides plans"
+
+
+async def test_readers_of_one_role_get_their_own_function_in_the_form() -> None:
+    """The shared page of a first reader wrote the next one into the function of the first."""
+    realm_state = called()
+    realm_state.put(
+        "attendance", attendance("coordinator-anne", "cellule_rh", "on_site", present_at=NOW)
+    )
+    browser, _ = browsing(realm_state)
+    chosen = dict[str, list[str]]()
+    for account in ("anne", "marc"):
+        page = (await browser.get(f"/?realm={REALM}", role=f"coordinator~{account}")).text
+        select = page.partition('id="st-role"')[2].partition("</select>")[0]
+        chosen[account] = re.findall(r'<option value="([a-z_]*)" selected>', select)
+    assert chosen["anne"] == ["cellule_rh"]
+    assert chosen["marc"] != ["cellule_rh"]
+    assert len(chosen["marc"]) == 1
