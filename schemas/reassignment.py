@@ -300,6 +300,11 @@ class ProposalRow(Model):
     failure: str | None = None
     version: int = 0
 
+    def count_undecided_lines(self) -> int:
+        """Count the lines that are neither decided nor withdrawn."""
+        decided_ids = {id for decision in self.decisions for id in decision.lines}
+        return self.lines - len(decided_ids | set(self.withdrawn))
+
 
 class KeptRow(Model):
     """Approved line in the situation of a new proposal, with the number of agents still needed.

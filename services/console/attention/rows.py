@@ -671,8 +671,7 @@ def _list_reassignments(facts: DemandRows) -> Iterator[Demand]:
     newest = max(rows, key=lambda r: r.number, default=None)
     if newest is None or facts.policy is None:
         return
-    decided_ids = {id for one in newest.decisions for id in one.lines}
-    undecided = newest.lines - len(decided_ids | set(newest.withdrawn))
+    undecided = newest.count_undecided_lines()
     if undecided > 0:
         roles = frozenset({facts.policy.reassignment.decides, *facts.policy.reassignment.told})
         yield Demand(

@@ -359,6 +359,7 @@ def cancel_resource(draft: ContinuityDecision, command: res.CancelResource) -> C
         committed=0,
         ended_at=draft.now,
         remind_at=None,
+        late_at=None,
         reason=reason,
     )
     return _describe(row)

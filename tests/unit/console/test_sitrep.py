@@ -6,13 +6,16 @@ It is the same in every form.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from functools import cache
 
 from schemas.base import MINUTE_MS
+from schemas.reassignment import ProposalRow, ProposalState
 from services.console.documents.document import Document, hash_document
 from services.console.documents.facts import SitrepFacts
 from services.console.documents.formats import WIDTH, render_standalone_html, render_text
 from services.console.documents.pdf import Typesetter
+from services.console.documents.sitrep.continuity import count_decisions
 from services.console.logbook.lines import LineRecord
 from tests.scenarios.memory import MemoryPlayer, played_to
 from tests.scenarios.remembered import OUTLINES, Remembered
@@ -113,16 +116,41 @@ def test_absent_people_take_no_desk_away() -> None:
     ] == ["0"]
 
 
-def test_the_clock_of_a_site_uses_its_announced_end() -> None:
-    """Its row keeps none: without it the report would call the return unknown."""
+def _read_facts() -> SitrepFacts:
     played = power_cut()
     model, at = Remembered(played).of(played.realm), played.played.start + int(AT_MIN * MINUTE_MS)
 
-    async def facts() -> SitrepFacts:
+    async def read() -> SitrepFacts:
         (sitrep_facts,) = await model._facts(await model.at(at).read(), ("fr",), {}, None)
         return sitrep_facts
 
-    local = [clock for clock in asyncio.run(facts()).clocks if clock.site is not None]
+    return asyncio.run(read())
+
+
+def test_withdrawn_lines_of_a_proposal_wait_for_no_decision() -> None:
+    """Lines at sites that shelter cannot be approved."""
+    proposal = ProposalRow(
+        id="p",
+        number=1,
+        state=ProposalState.OPEN,
+        reference="v",
+        requested_at=0,
+        computed_at=0,
+        sites_hit=1,
+        elapsed_h=0,
+        transit=True,
+        telework=True,
+        agents=5,
+        lines=2,
+    )
+    facts = replace(_read_facts(), proposal=proposal)
+    withdrawn = proposal.model_copy(update={"withdrawn": ("l-1", "l-2")})
+    assert count_decisions(replace(facts, proposal=withdrawn)) == count_decisions(facts) - 1
+
+
+def test_the_clock_of_a_site_uses_its_announced_end() -> None:
+    """Its row keeps none: without it the report would call the return unknown."""
+    local = [clock for clock in _read_facts().clocks if clock.site is not None]
     broken = [clock for clock in local if clock.breach_at is not None]
     assert broken
     assert all(

@@ -319,6 +319,15 @@ def test_a_late_arrival_asks_once_and_a_new_time_of_arrival_asks_again(world: Wo
     assert len(told(world, "resource_late")) == 2
 
 
+def test_a_late_request_that_is_cancelled_is_late_no_more(world: World) -> None:
+    row = ask(world)
+    do(world, OfferResource, row, "09:00", stock=GENERATORS, eta_at=world.instant("10:00"))
+    do(world, CommitResource, row, "09:01")
+    world.until("10:30")
+    assert do(world, CancelResource, row, "10:31", reason="text:t-1") == ""
+    assert world.facts(ResourceRequestChanged)[-1].row.late_at is None
+
+
 def test_an_overdue_resource_is_requested_back(world: World) -> None:
     row = ask(world, needed_until=world.instant("12:00"))
     for kind, more in (
