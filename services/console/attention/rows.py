@@ -524,12 +524,13 @@ def _list_plans(facts: DemandRows) -> Iterator[Demand]:
     """
     for row in facts.plans.values():
         is_raised = row.proposed_level is not None
-        if (row.state is PlanState.PROPOSED or is_raised) and row.proposed_at is not None:
+        proposed_at = max(row.proposed_at or 0, (row.decided_at or 0) if is_raised else 0)
+        if row.state is PlanState.PROPOSED or is_raised:
             yield Demand(
                 f"plan:{row.id}",
                 "plan_proposed",
                 Urgency.DECISION,
-                row.proposed_at,
+                proposed_at,
                 frozenset({row.decides}),
                 incident=row.incident,
                 plan=row.id,

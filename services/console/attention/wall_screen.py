@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from schemas.words import PlanState, SiteStatus, TaskState
+from schemas.words import SiteStatus, TaskState
 from services.console.attention import cell_page as cell
 from services.console.attention.cell_screen import FACTS_SHOWN
 from services.console.continuity.clocks import split_passed_clocks
@@ -156,7 +156,7 @@ async def build_wall_page(x: ScreenData) -> dict[str, Any]:
     lines, ladder, plans, maps = await asyncio.gather(
         load_lines(x, texts=False),
         load_escalation_view(x, main_incident.id if main_incident else None),
-        x.queries.plans(state=(PlanState.PROPOSED,)),
+        x.queries.plans(),
         load_maps(x, size=30, labels=14, ratio=None),
     )
     why = next((r.text for r in overview.level.why if r.metric is not None), "")

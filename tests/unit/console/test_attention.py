@@ -475,6 +475,20 @@ def test_a_role_sees_its_own_decisions_and_an_ended_incident_asks_its_pilot() ->
     assert seen(facts, "president", MINUTE_MS).queue == ()
 
 
+def test_a_higher_level_of_a_plan_activated_by_hand_waits_for_a_decision() -> None:
+    """It had no time of a proposal: a person had activated the plan."""
+    row = PlanRow(
+        id="P",
+        state=PlanState.ACTIVE,
+        decides=ROLE,
+        decided_at=MINUTE_MS,
+        level=2,
+        proposed_level=3,
+    )
+    (raised,) = list_demands(DemandRows(POLICY, plans={"P": row}), HOUR_MS)
+    assert (raised.kind, raised.since) == ("plan_proposed", MINUTE_MS)
+
+
 def test_cards_are_late_only_while_their_plan_is_active() -> None:
     """Those of a plan that was stood down stayed in the queue for ever."""
     cards = (
@@ -486,7 +500,8 @@ def test_cards_are_late_only_while_their_plan_is_active() -> None:
     assert (late.kind, late.count, late.since) == ("cards_late", 1, MINUTE_MS)
     for state in (PlanState.LIFTED, PlanState.REFUSED, PlanState.POSTPONED, PlanState.PROPOSED):
         ended = {"P": row.model_copy(update={"state": state})}
-        assert not list(list_demands(DemandRows(POLICY, plans=ended), HOUR_MS)), state
+        demands = list_demands(DemandRows(POLICY, plans=ended), HOUR_MS)
+        assert "cards_late" not in [d.kind for d in demands], state
 
 
 def _action(id: str, **values: Any) -> ActionRow:

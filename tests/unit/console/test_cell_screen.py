@@ -550,3 +550,24 @@ async def test_a_site_that_left_is_not_listed_once_nothing_is_open_there() -> No
     browser, _ = browsing(realm_state)
     listed = (await browser.get(f"/api/v1/sites?realm={REALM}&limit=1000")).json()["items"]
     assert "cen-1" not in {one["id"] for one in listed}
+
+
+async def test_the_wall_shows_a_higher_level_of_an_active_plan_to_decide() -> None:
+    """It asked for proposed plans alone, and the fourth level of a flood was missing."""
+    realm_state = crisis()
+    row = {
+        "id": "PT-ELEC",
+        "state": "active",
+        "level": 2,
+        "proposed_level": 3,
+        "version": 2,
+        "proposed_at": START,
+        "decided_at": START,
+        "decides": "coordinateur_pca",
+    }
+    realm_state.put("plans", row)
+    browser, _ = browsing(realm_state)
+    title = realm_state.reference.plans["PT-ELEC"].title
+    text = await shown(browser, "/mur")
+    assert "À décider : 1 plan proposé" in text.replace("\u00a0", " ")
+    assert title in text.replace("&#39;", "'")
