@@ -121,6 +121,7 @@ from services.runtime.decider.maps import Map, set_or_drop
 from services.runtime.decider.protocol import Deadlines
 
 _KEPT_CLOSED: Final = 64
+_OVER_STATES: Final = frozenset(("superseded", "ended"))
 
 
 OPEN: Final = frozenset({IncidentState.OPEN, IncidentState.ACKNOWLEDGED})
@@ -236,7 +237,9 @@ def evolve_escalation(s: State, fact: EscalationChanged) -> State:
     agenda = s.agenda.arm(EscalationDue(row.id), due_at).arm(AcknowledgementStale(row.id), stale)
     d: Changes = {"escalations": s.escalations.set(row.id, row), "agenda": agenda}
     newest = s.ladders.get(row.scope)
-    if newest is None or newest == row.id or _build_rank(s.escalations[newest]) <= _build_rank(row):
+    if newest == row.id and row.state in _OVER_STATES:
+        d["ladders"] = s.ladders.set(row.scope, _find_newest_over(s, row))
+    elif newest is None or _build_rank(s.escalations[newest]) <= _build_rank(row):
         d["ladders"] = s.ladders.set(row.scope, row.id)
     if (successor := row.superseded_by) is not None:
         before = insert_sorted(s.predecessors.get(successor, ()), row.id)
@@ -244,12 +247,22 @@ def evolve_escalation(s: State, fact: EscalationChanged) -> State:
     return s.put(**d)
 
 
+def _find_newest_over(s: State, row: EscalationRow) -> str:
+    """Return the newest of the escalations that started together with one that is over."""
+    together = (
+        other
+        for other in s.escalations.values()
+        if (other.scope, other.started_at) == (row.scope, row.started_at) and other.id != row.id
+    )
+    return max((row, *together), key=_build_rank).id
+
+
 def _build_rank(row: EscalationRow) -> tuple[Instant, bool, Level, str]:
     """Return the sort key among the escalations of one scope.
 
     The clock of an exercise may stand still: of two that started together the running one is newer.
     """
-    return row.started_at, row.state not in ("superseded", "ended"), row.level, row.id
+    return row.started_at, row.state not in _OVER_STATES, row.level, row.id
 
 
 def evolve_notification(s: State, fact: NotificationPlanned) -> State:

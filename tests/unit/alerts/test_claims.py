@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from schemas.alerts import ReportChanged
-from schemas.calling import NotificationPlanned
+from schemas.calling import EscalationChanged, NotificationPlanned
 from schemas.commands import CompleteTask, ConfirmReport, DenyReport, LinkReport, ResolveIncident
 from schemas.reports import Measure, ReportReceived, Window
 from schemas.runtime import CommandApplied, CommandRefused
 from schemas.words import Certainty, EventType, IncidentState, MsgType
 from services.alerts.decider import AlertsDecider
 from services.alerts.decision import AlertsDecision
-from services.alerts.evolve import evolve_incident
+from services.alerts.evolve import evolve_escalation, evolve_incident
 from services.alerts.evolve.causes import evolve_cause
 from services.alerts.levels.metrics.base import MetricRequest
 from services.alerts.levels.metrics.sites import make_logistics_need
@@ -1490,6 +1490,22 @@ def test_the_newest_cause_owns_the_key_once_all_are_over() -> None:
     assert state.cause_keys[over.key] == "older"
     state = evolve_cause(state, older.model_copy(update={"lifted_at": scene.at(30)}))
     assert state.cause_keys[over.key] == over.id
+
+
+def test_the_ladder_of_a_scope_is_the_same_after_a_restart() -> None:
+    """The clock of an exercise stands still: two escalations may begin and end at one instant."""
+    scene = Scene()
+    scene.report(0, "fire", COLLEGE, severity=5)
+    row = next(iter(scene.state.escalations.values()))
+    first = row.model_copy(update={"id": "b", "state": "superseded"})
+    second = row.model_copy(update={"id": "a"})
+    ended = second.model_copy(update={"state": "ended"})
+    live, loaded = Scene().state, Scene().state
+    for one in (first, second, ended):
+        live = evolve_escalation(live, EscalationChanged(row=one, change="started"))
+    for one in (ended, first):
+        loaded = evolve_escalation(loaded, EscalationChanged(row=one, change="started"))
+    assert live.ladders == loaded.ladders
 
 
 @pytest.mark.parametrize("again", [5, 12])
