@@ -42,7 +42,11 @@ def repeat_withheld_demands(draft: ContinuityDecision, incident: str, since: Ins
         if plan.stand_down_proposed:
             demand_plan_attention(draft, plan, "stand_down_proposed")
     proposal = find_open_proposal(draft.state)
-    if proposal is not None and proposal.incident == incident and proposal.lines:
+    if (
+        proposal is not None
+        and proposal.incident == incident
+        and proposal.count_undecided_lines() > 0
+    ):
         demand_proposal_attention(draft, proposal)
 
 

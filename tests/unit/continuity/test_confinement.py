@@ -126,6 +126,21 @@ def test_an_order_to_shelter_withdraws_the_lines_of_an_open_proposal_at_once() -
     assert not approved & confined
 
 
+@pytest.mark.parametrize("sheltered", [False, True])
+def test_works_that_end_ask_for_no_decision_about_withdrawn_lines(sheltered: bool) -> None:
+    world = World()
+    world.announce(None, "09:40", quiet="maintenance")
+    world.hit("cen-1", EventType.CLOSURE, since="09:40")
+    world.until("09:43")
+    answer(world, "09:44")
+    if sheltered:
+        world.hit("cen-1", EventType.SHELTER_IN_PLACE, since="09:50")
+    asked_before = len(world.asked("reassignment_proposed"))
+    world.announce(None, "09:51")
+    asked_again = len(world.asked("reassignment_proposed")) - asked_before
+    assert asked_again == (0 if sheltered else 1)
+
+
 def test_agents_already_away_stay_at_their_host() -> None:
     """No agent is sent back to a sheltering site."""
     world = World()

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from schemas.alerts import (
     AttentionRequested,
@@ -269,6 +269,7 @@ class World:
         level: Level = Level.N3,
         merged_into: str | None = None,
         state: IncidentState = IncidentState.OPEN,
+        quiet: Literal["maintenance", "inhibited"] | None = None,
     ) -> list[Fact]:
         """Send an incident with its announced end."""
         row = IncidentRow(
@@ -278,6 +279,7 @@ class World:
             key=f"{kind}:92050",
             state=state if merged_into is None else IncidentState.MERGED,
             merged_into=merged_into,
+            quiet=quiet,
             level=level,
             severity=4,
             certainty=Certainty.CONFIRMED,
