@@ -16,6 +16,7 @@ from schemas.crisis.actions import ActionRow
 from schemas.crisis.communication import StatementRow
 from schemas.crisis.handovers import HandoverRow
 from schemas.crisis.obligations import ObligationRow
+from schemas.delivery import NotificationRow
 from schemas.ranks import POLE_DIRECTOR_ROLE
 from schemas.reference_changes import ReferenceChangeRow
 from schemas.words import TaskState
@@ -97,10 +98,13 @@ class AttentionQueries(PublicationQueries):
         ]
         asked_about = await view.picture.some(a.ReportRow, asked_ids) if asked_ids else {}
         barred_sites = await find_barred_sites(view.picture)
+        escalations = await read(calling.EscalationRow)
+        call_ids = _list_answered_calls(escalations.values())
+        calls = await view.picture.some(NotificationRow, call_ids) if call_ids else {}
         facts = DemandRows(
             policy,
             await read(a.IncidentRow),
-            await read(calling.EscalationRow),
+            escalations,
             await read(a.LevelRow),
             tasks,
             await read(c.PlanRow),
@@ -130,6 +134,7 @@ class AttentionQueries(PublicationQueries):
                 for person, (role_name, scope, _) in view.picture.reference.names.holders.items()
                 if scope is None or (poles is not None and scope in poles)
             },
+            called_roles=_group_called_roles(calls.values(), poles),
         )
         if poles is not None and role in POLE_ROLES:
             sites = view.picture.reference.sites
@@ -166,6 +171,34 @@ def _build_line(demand: Demand) -> r.DemandLine:
 def _asks_about_report(task: a.TaskRow) -> bool:
     open_states = (TaskState.OPEN, TaskState.TAKEN)
     return task.kind in ("verify_report", "link_site") and task.state in open_states
+
+
+def _list_answered_calls(escalations: Iterable[calling.EscalationRow]) -> list[str]:
+    """Return the calls of the steps of open escalations that somebody answered."""
+    return [
+        call
+        for row in escalations
+        if row.state in ("running", "exhausted")
+        for wave in row.waves
+        if wave.answered
+        for call in wave.notifications
+    ]
+
+
+def _group_called_roles(
+    calls: Iterable[NotificationRow], poles: Container[str] | None
+) -> dict[str, frozenset[tuple[str, str]]]:
+    """Map each escalation to the people that it called, with their roles of then.
+
+    The roster does not know who stands in. A role of a pôle counts for the readers of that pôle.
+    """
+    called_roles: dict[str, frozenset[tuple[str, str]]] = {}
+    for call in calls:
+        is_near = call.scope is None or (poles is not None and call.scope in poles)
+        if call.escalation is not None and is_near:
+            others = called_roles.get(call.escalation, frozenset())
+            called_roles[call.escalation] = others | {(call.person, call.role)}
+    return called_roles
 
 
 def _map_missing(sites: Iterable[a.SiteRow]) -> dict[str, a.Headcount]:

@@ -173,6 +173,9 @@ class DemandRows:
     missing: Mapping[str, Headcount] = field(default_factory=dict)
     """Site → people that its last headcount has not found."""
     roles_by_person: Mapping[str, str] = field(default_factory=dict)
+    """Person → role in the roster."""
+    called_roles: Mapping[str, frozenset[tuple[str, str]]] = field(default_factory=dict)
+    """Open escalation → people that it called, each with the role at that time (D32)."""
     danger_roles: frozenset[str] = frozenset()
     """Roles that are told of danger beside the cell and the pilots."""
 
@@ -450,9 +453,11 @@ def _list_escalations(facts: DemandRows) -> Iterator[Demand]:
         for wave in row.waves:
             for role in _expand_roles(facts, wave) if wave.fired_at is not None else ():
                 called_at.setdefault(role, wave.fired_at or row.started_at)
-        answers = (p for w in row.waves if w.cycle >= row.since_cycle for p in w.answered)
+        answers = {p for w in row.waves if w.cycle >= row.since_cycle for p in w.answered}
         answering_roles = frozenset(
             facts.roles_by_person[person] for person in answers if person in facts.roles_by_person
+        ) | frozenset(
+            role for person, role in facts.called_roles.get(row.id, ()) if person in answers
         )
         danger = any(
             (i := facts.incidents.get(id)) is not None and i.danger and i.state in _OPEN_STATES

@@ -21,6 +21,7 @@ from tests.unit.console.test_every_screen import (
     clocked,
     crisis,
     incident,
+    ladder,
     realm,
     report,
     shown,
@@ -571,3 +572,35 @@ async def test_the_wall_shows_a_higher_level_of_an_active_plan_to_decide() -> No
     text = await shown(browser, "/mur")
     assert "À décider : 1 plan proposé" in text.replace("\u00a0", " ")
     assert title in text.replace("&#39;", "'")
+
+
+@pytest.mark.parametrize("person", ["ast-direction", "stand-in"])
+async def test_the_answer_of_a_stand_in_ends_the_demand_on_the_role(person: str) -> None:
+    """The queue knew the roster alone: an answer by override or rotation ended nothing."""
+    role = "astreinte_direction"
+    escalation = ladder("e-1", "N2", "i-1", "running", START, ("i-1",))
+    call = {
+        "id": "n-1",
+        "incident": "i-1",
+        "escalation": "e-1",
+        "level": 2,
+        "role": role,
+        "person": person,
+        "state": "answered",
+        "template": "incident_wave",
+        "answer_expected": True,
+        "planned_at": START,
+    }
+
+    async def list_kinds(answered: tuple[str, ...]) -> list[str]:
+        realm_state = crisis()
+        (wave,) = escalation["waves"]
+        called = {"roles": (role,), "notifications": ("n-1",), "answered": answered}
+        realm_state.put("escalations", {**escalation, "waves": ({**wave, **called},)})
+        realm_state.put("notifications", call)
+        browser, _ = browsing(realm_state)
+        answer = await browser.get(f"/api/v1/attention?realm={REALM}&role={role}")
+        return [line["kind"] for line in answer.json()["queue"]]
+
+    assert "escalation" in await list_kinds(())
+    assert "escalation" not in await list_kinds((person,))
