@@ -211,7 +211,12 @@ def _write_cell(facts: HandoverFacts) -> DocumentLine | None:
     x, cell = facts.sitrep, facts.staffing
     if not cell.called:
         return None
-    text = x._("Cellule : {n} fonctions tenues sur {of}", n=cell.filled, of=cell.required)
+    text = x._.plural(
+        "Cellule : {n} fonction tenue sur {of}",
+        "Cellule : {n} fonctions tenues sur {of}",
+        cell.filled,
+        of=cell.required,
+    )
     missing = [f.role_name for f in cell.items if f.required and f.state == "missing"]
     if missing:
         text += x._(" ; sans personne : {names}", names=_join(missing, x._))

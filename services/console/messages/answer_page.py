@@ -22,6 +22,7 @@ from services.console.i18n import N_, get_translator
 from services.console.messages.call_facts import collect_call_facts
 from services.console.read_model.queries import Queries
 from services.console.resources import CommandResult, Notification, to_datetime
+from services.console.staffing.queries import Attendance, CellStaffing
 from services.console.texts import words as w
 from services.console.web import times
 from services.console.web.shell import DisplayChoice
@@ -234,7 +235,7 @@ class AnswerPage:
             "area": _describe_area_question(
                 notification, reference.message_names, now, choice.lang
             ),
-            "attendance": await self._find_attendance(link, notification),
+            **await self._build_attendance_context(link, notification),
             "number": notification.values.get("number"),
             "simulated": realm.simulated,
             "level": notification.level,
@@ -363,6 +364,10 @@ class AnswerPage:
         self, request: Request, link: AnswerLink, token: str, attendance: StatedAttendance
     ) -> dict[str, Any]:
         """Record how the person takes part in the crisis cell; the answer stays. Rule D90."""
+        try:
+            before = await self._find_attendance(link)
+        except ProblemError:
+            before = None
         result = await self._send(link, token, Answer.ACK, attendance=attendance)
         try:
             context = await self._build_context(link, token, DisplayChoice.of(request))
@@ -372,22 +377,42 @@ class AnswerPage:
             return build_received_page(DisplayChoice.of(request))
         if result.state in COUNTED_STATES:
             context["is_settled"] = context["attendance"] == attendance.mode.value
+            arrival = context["arrival"]
+            if arrival is not None and before is not None and arrival.stated_at == before.stated_at:
+                context |= {
+                    "is_settled": False,
+                    "arrival": None,
+                }  # the hour of an earlier statement
             context["attendance"] = attendance.mode.value
         else:
             context["refusal"] = result.detail or ""
         return context
 
-    async def _find_attendance(self, link: AnswerLink, notification: Notification) -> str | None:
-        """Return the last attendance of the person, or an empty text; None outside a crisis."""
+    async def _build_attendance_context(
+        self, link: AnswerLink, notification: Notification
+    ) -> dict[str, Any]:
+        """Return how the person takes part: an empty text before a statement, None outside a crisis.
+
+        `arrival` is the person's row while they are on the way.
+        """
         asks_otherwise = (
             notification.template == AREA_ORDER or notification.values.get("action") is not None
         )
         if notification.level < CRISIS_LEVEL or asks_otherwise:
-            return None
+            return {"attendance": None, "arrival": None}
         staffing = await self._queries.of(link.realm).cell_staffing()
-        people = (p for function in staffing.items for p in function.people)
-        mode = next((p.mode.value for p in people if p.person == link.person), "")
-        return mode if staffing.called else None
+        if not staffing.called:
+            return {"attendance": None, "arrival": None}
+        own = _find_person(staffing, link.person)
+        on_the_way = own is not None and own.mode is AttendanceMode.EN_ROUTE
+        return {
+            "attendance": own.mode.value if own is not None else "",
+            "arrival": own if on_the_way else None,
+        }
+
+    async def _find_attendance(self, link: AnswerLink) -> Attendance | None:
+        """Return the last attendance of the person. Raises ProblemError."""
+        return _find_person(await self._queries.of(link.realm).cell_staffing(), link.person)
 
     async def _find_end(self, queries: Queries, notification: Notification) -> datetime | None:
         """Return since when nothing reported of the incident lasts; None while it does."""
@@ -436,6 +461,11 @@ async def _explain_end(queries: Queries, notification: Notification, over: str) 
     if incident.state in (IncidentState.CLOSED, IncidentState.MERGED):
         return incident.state.value
     return "level_lowered" if incident.level < notification.level else over
+
+
+def _find_person(staffing: CellStaffing, person: str) -> Attendance | None:
+    people = (one for function in staffing.items for one in function.people)
+    return next((one for one in people if one.person == person), None)
 
 
 def _describe_area_question(

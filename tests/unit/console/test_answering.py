@@ -10,6 +10,7 @@ from uuid import UUID
 
 import pytest
 
+from schemas.base import MINUTE_MS
 from schemas.callouts import HeadcountAnswer
 from schemas.words import Answer
 from services.console.http.problems import NotFound, Rebuilding, StoreUnavailable
@@ -18,6 +19,7 @@ from services.runtime.identity.signed_links import AnswerLink
 from services.runtime.secrets.vault import TextItem
 from tests.unit.console.held import LINKS, Browser, Held, HeldModel, browsing
 from tests.unit.console.test_every_screen import (
+    NOW,
     REALM,
     START,
     crisis,
@@ -69,7 +71,9 @@ def answering(
         *,
         changes: bool = False,
         instead: str | None = None,
+        attendance: object = None,
     ) -> CommandResult:
+        del attendance
         if instead is not None:
             substitutes.append(instead)
         return CommandResult(
@@ -347,6 +351,35 @@ async def test_an_acknowledgement_shows_the_next_step_and_can_be_withdrawn() -> 
     assert 'href="/incidents/i-1' in page
     assert 'name="answer" value="recall"' in page
     assert "Finalement, je ne peux pas" in shown(page)
+
+
+def coming(minutes: int) -> Held:
+    """Return a call to the cell; the person stated an arrival so many minutes from now."""
+    realm_state = called("answered", answer="ack", level=3)
+    row = {"level": 3, "started_at": START, "due_at": START, "objective_min": 45}
+    realm_state.put("cell_staffing", {"id": "cell", "required": ("astreinte_direction",), **row})
+    statement = {"id": "p-1", "role": "astreinte_direction", "mode": "en_route", "stated_at": START}
+    realm_state.put("attendance", statement | {"expected_at": NOW + minutes * MINUTE_MS})
+    return realm_state
+
+
+async def test_a_person_on_the_way_reads_the_announced_hour() -> None:
+    """The page named no hour, and its list of minutes stood at 25 again."""
+    browser, _ = answering(coming(10), "applied")
+    page_text = words((await browser.get(f"/a/{token()}")).text)
+    assert re.search(r"Arrivée annoncée à [^.]*\d\d:\d\d\. La cellule est informée\.", page_text)
+    assert "répondez 1 ou 2 au SMS" not in page_text
+    late, _ = answering(coming(-10), "applied")
+    page_text = words((await late.get(f"/a/{token()}")).text)
+    assert "est passée : annoncez la nouvelle" in page_text
+
+
+async def test_an_hour_announced_anew_is_not_answered_with_the_earlier_one() -> None:
+    """The read model may not have the new statement yet."""
+    browser, _ = answering(coming(10), "applied")
+    page = await browser.post(f"/a/{token()}", {"answer": "en_route", "eta_min": 60})
+    assert not page.history
+    assert "Arrivée annoncée" not in words(page.text)
 
 
 async def test_a_withdrawn_acknowledgement_is_recorded_as_unable() -> None:

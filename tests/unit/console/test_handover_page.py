@@ -113,6 +113,7 @@ def told(section: str, lang: str = "fr") -> list[str]:
 def test_the_page_has_ten_lines_five_risks_decisions_and_deadlines() -> None:
     assert 5 <= len(told("situation")) <= SITUATION_LINES
     assert told("situation")[0] == "Niveau N3 depuis 09:42."
+    assert any(line.startswith("Cellule : 0 fonction tenue sur ") for line in told("situation"))
     assert len(told("risks")) == 5
     assert all("%" in line for line in told("risks"))
     assert told("decisions")[0].startswith("8 plans en attente")
