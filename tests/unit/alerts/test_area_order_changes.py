@@ -168,6 +168,29 @@ def test_an_update_of_a_danger_that_is_denied_leaves_the_word_of_the_other(scene
     )
 
 
+def test_an_update_without_a_place_leaves_the_communes_of_the_order(scene: Scene) -> None:
+    first = order(scene, 1)
+    scene.report(
+        5,
+        "evacuation",
+        None,
+        severity=5,
+        source="prefecture",
+        msg_type=MsgType.UPDATE,
+        references=(first,),
+    )
+    assert row(scene).communes == (COMMUNE,)
+    order(scene, 9, "reopening", severity=1, lifts=(EventType.EVACUATION,))
+    assert row(scene).ended_at == scene.at(9)
+
+
+def test_a_reopening_that_names_the_order_and_no_commune_ends_it(scene: Scene) -> None:
+    first = order(scene, 1)
+    lifts = (EventType.EVACUATION,)
+    scene.report(9, "reopening", source="prefecture", lifts=lifts, references=(first,))
+    assert row(scene).ended_at == scene.at(9)
+
+
 # ── time ──────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -1288,12 +1288,16 @@ def test_a_late_report_of_another_family_is_no_addendum(scene: Scene) -> None:
     assert scene.incident_of(evacuation).kind != "power"
 
 
-def test_after_72_hours_a_late_report_opens_a_new_one(scene: Scene) -> None:
+@pytest.mark.parametrize(("minutes", "joins"), [(-1, True), (0, False), (1, False)])
+def test_72_hours_after_its_end_an_incident_takes_no_late_report(
+    scene: Scene, minutes: int, joins: bool
+) -> None:
+    """D26: a late report joins an incident that was closed less than 72 h ago."""
     a = scene.report(0, "closure", "sst-13")
     scene.report(60, "reopening", "sst-13", lifts=(EventType.CLOSURE,), severity=1)
     scene.command(_command(ResolveIncident, incident=scene.incident_of(a).id), 120)
-    late = scene.report(120 + 3 * DAY + 1, "damage_report", "sst-13", occurred=10)
-    assert scene.incident_of(late).id != scene.incident_of(a).id
+    late = scene.report(120 + 3 * DAY + minutes, "closure", "sst-13", occurred=10)
+    assert (scene.incident_of(late).id == scene.incident_of(a).id) is joins
 
 
 def test_a_report_on_a_cause_of_a_closed_incident_moves_it_to_its_own_incident(

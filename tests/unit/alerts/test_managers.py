@@ -10,7 +10,7 @@ from schemas.alerts import AttentionRequested
 from schemas.calling import AnswerReceived, NotificationPlanned, RoleUncovered
 from schemas.commands import DenyReport, ResolveIncident, SetLevel
 from schemas.oncall import NoteReachability, OverrideDuty, ReachRow
-from schemas.reports import Measure
+from schemas.reports import Measure, Window
 from schemas.runtime import CommandApplied
 from schemas.words import Answer, Certainty, Channel, MsgType
 from tests.unit.alerts.scene import Scene
@@ -300,3 +300,11 @@ def test_a_danger_after_a_false_alarm_calls_again(scene: Scene) -> None:
     assert scene.incident_of(report).danger
     again = [f for f in scene.named(NotificationPlanned) if f.answer_expected][calls:]
     assert person in {f.person for f in again}
+
+
+def test_a_manager_learns_of_an_announced_danger_when_it_begins(scene: Scene) -> None:
+    later = (Window(start=scene.at(60), end=scene.at(120)),)
+    scene.report(1, "security_incident", COLLEGE, severity=5, source="police", effective=later)
+    assert not told(scene, "site_danger")
+    scene.step(61)
+    assert len(told(scene, "site_danger")) == 1

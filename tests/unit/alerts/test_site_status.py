@@ -948,3 +948,17 @@ def test_after_the_largest_blackout_every_silent_site_is_unknown() -> None:
         scene.step(121)
     assert {scene.status(s) for s in incident.members} == {"unknown"}
     assert not [f for f in scene.facts if type(f).__name__ == "DeadlineFailed"]
+
+
+def test_an_unknown_site_dates_from_the_first_unconfirmed_report_it_has_not_answered(
+    scene: Scene,
+) -> None:
+    """D6: the own word of a site settles earlier doubts."""
+    doubt: dict[str, Any] = {"certainty": Certainty.UNCONFIRMED, "source": "voisin"}
+    scene.report(5, "evacuation", PMI, **doubt)
+    scene.report(10, "info", PMI, severity=1)
+    closure = scene.report(15, "closure", PMI, source="agent")
+    scene.report(20, "fire", PMI, **doubt)
+    scene.report(25, "damage_report", PMI, **doubt)
+    scene.command(DenyReport(author="c", role="coordinator", report=closure), 30)
+    assert (scene.status(PMI), scene.site(PMI).since) == ("unknown", scene.at(20))

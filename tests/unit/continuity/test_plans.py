@@ -844,6 +844,31 @@ def test_a_plan_that_was_stood_down_is_proposed_when_its_incident_is_open_again(
     assert len(world.asked("plan_proposed")) == asked_before + 1
 
 
+@pytest.mark.parametrize("change", ["lessons", "merged"])
+def test_a_stood_down_plan_returns_after_its_lessons_and_with_the_merged_incident(
+    change: str,
+) -> None:
+    """D26: the incident that is open again may be the one that took the plan's own."""
+    world = World()
+    world.announce(None, "09:40")
+    world.trigger("PT-ELEC", 2, "09:41")
+    world.say(cmd.ActivatePlan(plan="PT-ELEC", **WHO), "09:50")
+    world.say(cmd.StandDownPlan(plan="PT-ELEC", force=True, reason="text:1", **WHO), "10:00")
+    incident = "i-1"
+    if change == "lessons":
+        world.say(cmd.CloseRetex(plan="PT-ELEC", **WHO), "10:01")
+        assert world.plan("PT-ELEC").state is PlanState.RETEX_CLOSED
+    else:
+        incident = "i-2"
+        world.announce(None, "10:01", incident="i-2")
+        world.announce(None, "10:02", merged_into="i-2")
+    world.announce(None, "10:05", incident=incident, state=IncidentState.CLOSED)
+    assert world.plan("PT-ELEC").state is not PlanState.PROPOSED
+    world.announce(None, "12:00", incident=incident)
+    row = world.plan("PT-ELEC")
+    assert (row.state, row.incident) == (PlanState.PROPOSED, incident)
+
+
 def test_a_plan_without_a_trigger_stays_stood_down_when_its_incident_is_open_again() -> None:
     world = World()
     world.announce(None, "09:40")
