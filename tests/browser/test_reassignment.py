@@ -74,6 +74,20 @@ def test_the_cell_approves_a_selection_and_its_orders_go_out(
     )
     message.get_by_role("button", name="Annuler").click()
     expect(message).to_have_text("Rien n’est parti.")
+    approve = page.get_by_role("button", name="Approuver la sélection")
+    approve.press("Enter")
+    expect(message.get_by_role("button", name="Confirmer")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(message).to_have_text("Rien n’est parti.")
+    expect(approve).to_be_focused()
+    page.evaluate("document.documentElement.dataset.hold = '9'")
+    approve.press("Enter")
+    expect(message.get_by_role("button", name="Confirmer")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(message.get_by_role("button", name="Annuler l’envoi")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(message).to_have_text("Rien n’est parti.")
+    page.evaluate("document.documentElement.dataset.hold = '1'")
     assert not [
         p for p in vigie.get(f"/api/v1/reassignments?realm={own_realm}")["items"] if p["decisions"]
     ]

@@ -94,14 +94,9 @@ def describe_role(one: RoleParticipation, _: Translator) -> str:
     """Write the deeds of a role: answers, decisions, cards, first action."""
     parts = []
     if one.called:
-        parts.append(
-            _.plural(
-                "{answered} réponse sur {n} appel",
-                "{answered} réponses sur {n} appels",
-                one.called,
-                answered=one.answered,
-            )
-        )
+        answers = _.plural("{n} réponse", "{n} réponses", one.answered)
+        calls = _.plural("{n} appel", "{n} appels", one.called)
+        parts.append(_("{answers} sur {calls}", answers=answers, calls=calls))
     if one.decided:
         parts.append(_.plural("{n} plan décidé", "{n} plans décidés", one.decided))
     if one.cards:

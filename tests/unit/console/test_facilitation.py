@@ -10,8 +10,8 @@ import orjson
 import pytest
 
 from schemas.crisis.stimuli import NoteStimulus, PlanStimulus, SkipStimulus
-from services.console.facilitation.page import build_stimulus_lines
-from services.console.facilitation.resources import StimulusState
+from services.console.facilitation.page import build_stimulus_lines, describe_role
+from services.console.facilitation.resources import RoleParticipation, StimulusState
 from services.console.i18n import get_translator
 from services.console.resource_base import to_datetime
 from services.console.texts.names import TerritoryNames
@@ -198,6 +198,32 @@ async def test_the_evaluation_counts_marks_and_the_part_of_each_role() -> None:
     assert (roles["dgs"].answered, roles["dgs"].credit) == (0, False)
     (played, *_rest) = await model.of(REALM).stimuli()
     assert played.reacted_min == 5.0
+
+
+@pytest.mark.parametrize(
+    ("answered", "calls", "text"),
+    [
+        (0, 2, "0 réponse sur 2 appels"),
+        (1, 17, "1 réponse sur 17 appels"),
+        (2, 17, "2 réponses sur 17 appels"),
+        (1, 1, "1 réponse sur 1 appel"),
+    ],
+)
+def test_answers_and_calls_each_agree_with_their_number(
+    answered: int, calls: int, text: str
+) -> None:
+    """«0 réponses sur 2 appels», said the evaluation."""
+    role = RoleParticipation(
+        role="dgs",
+        name="DGS",
+        called=calls,
+        answered=answered,
+        decided=0,
+        cards=0,
+        first_action_min=None,
+        credit=False,
+    )
+    assert describe_role(role, get_translator("fr")).replace("\u00a0", " ") == text
 
 
 async def test_the_first_stimulus_that_waits_is_the_next() -> None:

@@ -15,6 +15,11 @@ function button(text, kind) {
   return made;
 }
 
+/** Escape answers as the button that sends nothing. @param {HTMLElement} said @param {() => void} drop */
+function onEscape(said, drop) {
+  for (const one of said.querySelectorAll("button")) one.addEventListener("keydown", ({ key }) => key === "Escape" && drop());
+}
+
 /** What is ticked in a form. @param {HTMLFormElement} form @returns {{lines: number, agents: number, sites: number}} */
 export function totals(form) {
   const ticked = [...form.querySelectorAll("input[type=checkbox][data-agents]:checked")];
@@ -71,6 +76,7 @@ export async function confirmed(form) {
   const agreed = await new Promise((resolve) => {
     yes.addEventListener("click", () => resolve(true));
     no.addEventListener("click", () => resolve(false));
+    onEscape(said, () => resolve(false));
   });
   const goes = agreed && (await counted(said));
   said.textContent = goes ? "" : html.dataset.confirmDropped ?? "";
@@ -102,5 +108,6 @@ function counted(said) {
     }, STEP_MS);
     show();
     back.addEventListener("click", () => end(false));
+    onEscape(said, () => end(false));
   });
 }
