@@ -372,6 +372,17 @@ def test_a_gap_of_a_site_goes_to_the_director_of_its_pole() -> None:
     )
 
 
+@pytest.mark.parametrize(("minutes", "is_urgent"), [(-30, True), (30, False)])
+def test_a_gap_is_urgent_less_than_48_hours_before(minutes: int, is_urgent: bool) -> None:
+    """D38: the proof is made at the change of the roster, a minute after the start."""
+    scene = live()
+    begin = 48 * 60 + minutes
+    scene.command(override(None, begin, begin + 12 * 60), 1)
+    scene.step(2)
+    assert [h.kind for h in proofs(scene)[-1].holes] == ["no_holder"]
+    assert bool(scene.named(NotificationPlanned)) is is_urgent
+
+
 def test_a_distant_gap_waits_until_48_hours_before() -> None:
     scene = live()
     scene.command(override(None, 5 * 24 * 60, 6 * 24 * 60), 1)

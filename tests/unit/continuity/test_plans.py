@@ -869,6 +869,19 @@ def test_a_stood_down_plan_returns_after_its_lessons_and_with_the_merged_inciden
     assert (row.state, row.incident) == (PlanState.PROPOSED, incident)
 
 
+def test_a_stood_down_plan_under_revision_does_not_return_with_its_incident() -> None:
+    """D48: only valid plans are proposed."""
+    world = World()
+    world.announce(None, "09:40")
+    world.trigger("PT-ELEC", 2, "09:41")
+    world.say(cmd.ActivatePlan(plan="PT-ELEC", **WHO), "09:50")
+    world.say(cmd.StandDownPlan(plan="PT-ELEC", force=True, reason="text:1", **WHO), "10:00")
+    world = _publish(world, "en_revue")
+    world.announce(None, "10:05", state=IncidentState.CLOSED)
+    world.announce(None, "12:00")
+    assert world.plan("PT-ELEC").state is not PlanState.PROPOSED
+
+
 def test_a_plan_without_a_trigger_stays_stood_down_when_its_incident_is_open_again() -> None:
     world = World()
     world.announce(None, "09:40")
