@@ -118,6 +118,7 @@ _PAGES: Final = Environment(
 _SPACE_BEFORE_SIGN: Final = re.compile(r" (?=[:;!?»%])")
 _SPACE_AFTER_QUOTE: Final = re.compile(r"(?<=«) ")
 _SIGNS: Final = re.compile(r"[\[\]«»“”–()]")
+_LINE_BREAK: Final = re.compile(r"\s*\n\s*")
 _LEVEL: Final = re.compile(r"\bN([0-4])\b")
 
 
@@ -312,9 +313,10 @@ class MessageText:
 
     def _build_title(self, name: str, most: int) -> str:
         try:
-            return self._fit_text(self._shapes[name], {}, most, len, cuts=True)
+            title = self._fit_text(self._shapes[name], {}, most, len, cuts=True)
         except MissingValue:
-            return self._minimal_subject()
+            title = self._minimal_subject()
+        return _LINE_BREAK.sub(" ", title)  # a mail with two lines in its subject cannot be sent
 
     def _minimal_subject(self) -> str:
         values = self._values(spoken=False)

@@ -26,6 +26,7 @@ from schemas.base import MINUTE_MS, Instant
 from schemas.catalogue.event_types import EVENT_TYPES
 from schemas.catalogue.strategies import STRATEGIES
 from services.messages.names import MessageNames
+from services.runtime.http.control_characters import remove_control_characters
 
 Value = str | int | float | None
 Values = Mapping[str, Value]
@@ -146,6 +147,8 @@ def render_lines(template: str, values: Values, lang: str = SOURCE) -> list[str]
 
 def _fill_value(placeholder: re.Match[str], values: Values, lang: str) -> str:
     value = values.get(placeholder[1])
+    if isinstance(value, str):
+        value = remove_control_characters(value)
     if value is None or value == "":
         raise MissingValue(placeholder[1])
     if placeholder[2] is None:

@@ -34,6 +34,7 @@ from services.console.http.context import (
 from services.console.http.decisions import CommandDispatcher, get_author
 from services.console.http.scopes import check_incident, check_sites
 from services.console.resources import CallOut, Page
+from services.runtime.http.control_characters import remove_control_characters
 from services.runtime.http.problems import build_field_problem
 from services.runtime.http.sms_text import encode_text, simplify_text
 from services.runtime.identity.permissions import Permission
@@ -223,7 +224,7 @@ def count_sms_parts(text: str, *, answer_expected: bool, corrects: bool = False)
     beside = (ANSWER_CHARACTERS if answer_expected else SENDER_CHARACTERS) + (
         BESIDE_CORRECTED if corrects else 0
     )
-    return len(encode_text(simplify_text(text) + "." * beside).segments)
+    return len(encode_text(simplify_text(remove_control_characters(text)) + "." * beside).segments)
 
 
 def get_directory(request: Request, realm: str) -> RealmDirectory:

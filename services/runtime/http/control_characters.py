@@ -1,4 +1,7 @@
-"""Characters that change how other text is read: kept in the original, replaced for display."""
+"""Characters that change how other text is read.
+
+Kept in the original, replaced for display, and left out of messages to people.
+"""
 
 import re
 from typing import Final
@@ -18,6 +21,8 @@ _HIDDEN: Final = re.compile(
     rf"[{_CONTROLS}{_DIRECTION_MARKS}{_INVISIBLE}{_TAGS}]|{_JOINER}|\r(?!\n)"
 )
 """Control characters except tabs and line ends, directional marks, shapeless letters."""
+_LINE_ENDS: Final = re.compile(r"\r\n|[\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
+"""All characters that some program takes for the end of a line, besides `\\n`."""
 
 
 def replace_control_characters(text: str) -> str:
@@ -27,3 +32,13 @@ def replace_control_characters(text: str) -> str:
     different names look the same.
     """
     return _HIDDEN.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def remove_control_characters(text: str) -> str:
+    """Return a text without invisible characters, and with one kind of line end.
+
+    For messages: a mail relay, a gateway or a telephone exchange refuses a text with some of them.
+    """
+    if text.isprintable():
+        return text
+    return _HIDDEN.sub("", _LINE_ENDS.sub("\n", text))
