@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 import httpx2 as httpx
 import typer
 
-from services.cli.output import show_progress
+from services.cli.output import show_progress, strip_controls
 from services.runtime.process.files import open_atomic_file
 from services.runtime.process.settings import Settings
 
@@ -366,13 +366,13 @@ def print_error(exc: Exception | str) -> typer.Exit:
     Fields that the sentence already names are left out.
     """
     sentence = exc if isinstance(exc, str) else error_text(exc)
-    typer.secho(sentence, err=True, fg="red")
+    typer.secho(strip_controls(sentence), err=True, fg="red")
     if isinstance(exc, ApiRefused):
         errors = exc.problem.get("errors")
         for error in (e for e in errors if isinstance(e, dict)) if isinstance(errors, list) else ():
             detail = str(error.get("detail", ""))
             if detail.casefold() not in sentence.casefold():
-                typer.secho(f"  {error.get('field', '')}: {detail}", err=True)
+                typer.secho(strip_controls(f"  {error.get('field', '')}: {detail}"), err=True)
         if exc.remedy:
             typer.secho(f"  {exc.remedy}", err=True)
     return typer.Exit(1)

@@ -91,8 +91,12 @@ def open_console(*, markup: bool = False, **options: Any) -> Console:
 def print_rows(heading: str, names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print rows as a table, or below each other if the terminal is too narrow.
 
-    Below each other, empty cells are left out.
+    Below each other, empty cells are left out. Foreign text loses its control characters.
     """
+    heading, rows = (
+        strip_controls(heading),
+        [[strip_controls(cell) for cell in row] for row in rows],
+    )
     console = open_console()
     if (
         console.width

@@ -6,6 +6,7 @@ the end of the seal before to the signed heads. A zip file is untrusted: its lin
 
 import json
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b, sha256
@@ -53,7 +54,7 @@ def verify_seal(file: Path, expected_key: PublicKey | None) -> tuple[HeadStateme
     """
     try:
         with ZipFile(file) as zip:
-            statement = read_statement(zip.read(STATEMENT), expected_key)
+            statement = read_statement(read_entry(zip, STATEMENT), expected_key)
             broken = [
                 f"{name} is not part of the seal"
                 for name in zip.namelist()
@@ -115,6 +116,24 @@ def read_lines(zip: ZipFile, name: str) -> Iterator[bytes]:
             yield raw.rstrip(b"\n")
 
 
+def read_entry(zip: ZipFile, name: str) -> bytes:
+    """Return a small entry of a zip. Raises ValueError for one larger than MANIFEST_BYTES."""
+    with zip.open(name) as entry:
+        content = entry.read(MANIFEST_BYTES + 1)
+    if len(content) > MANIFEST_BYTES:
+        raise ValueError(f"{name} is larger than {MANIFEST_BYTES} bytes")
+    return content
+
+
+def hash_entry(zip: ZipFile, name: str) -> str:
+    """Return the SHA-256 of an entry of any size, in hexadecimal."""
+    hash = sha256()
+    with zip.open(name) as entry:
+        while block := entry.read(1 << 20):
+            hash.update(block)
+    return hash.hexdigest()
+
+
 class BundleUnreadable(ValueError):
     """Signal a file that is no zip of this format, or a truncated one."""
 
@@ -171,18 +190,16 @@ def verify_bundle(file: Path, expected_key: PublicKey | None) -> BundleVerdict:
 def _read_manifest(
     zip: ZipFile, expected_key: PublicKey | None, verdict: BundleVerdict
 ) -> dict[str, Any]:
-    if zip.getinfo("manifest.json").file_size > MANIFEST_BYTES:
-        raise BundleUnreadable(f"manifest.json is larger than {MANIFEST_BYTES} bytes")
-    raw = zip.read("manifest.json")
+    raw = read_entry(zip, "manifest.json")
     manifest: dict[str, Any] = json.loads(raw)
     if manifest.get("format") != FORMAT:
         raise BundleUnreadable(f"format {manifest.get('format')!r}, this program knows {FORMAT}")
     try:
-        key = PublicKey.load(zip.read("signing.pub"))
+        key = PublicKey.load(read_entry(zip, "signing.pub"))
     except SigningKeyInvalid as error:
         raise BundleUnreadable(f"signing.pub: {error}") from error
     verdict.key = key.fingerprint
-    if not key.verify_signature(raw, zip.read("manifest.sig")):
+    if not key.verify_signature(raw, read_entry(zip, "manifest.sig")):
         verdict.breach("signature", "manifest.sig is no signature of manifest.json by signing.pub")
     if expected_key is not None:
         verdict.known_key = expected_key.fingerprint == key.fingerprint
@@ -199,20 +216,17 @@ def _check_files(zip: ZipFile, manifest: dict[str, Any], verdict: BundleVerdict)
     verdict.counts["files"] = len(names)
     for name in sorted(set(names) - UNLISTED_ENTRIES - set(manifest["files"])):
         verdict.breach("files", f"{name} is not in the manifest")
-    for name in sorted({n for n in names if names.count(n) > 1}):
+    counts = Counter(names)
+    for name in sorted(name for name, count in counts.items() if count > 1):
         verdict.breach("files", f"{name} is there twice")
     for name, file_entry in manifest["files"].items():
-        if name not in names:
+        if name not in counts:
             verdict.breach("files", f"{name} is missing")
             continue
-        hash = sha256()
-        with zip.open(name) as entry:
-            while block := entry.read(1 << 20):
-                hash.update(block)
-        if hash.hexdigest() != file_entry["sha256"]:
+        if (hash := hash_entry(zip, name)) != file_entry["sha256"]:
             verdict.breach(
                 "files",
-                f"{name} was changed: SHA-256 {hash.hexdigest()}, the manifest says {file_entry['sha256']}",
+                f"{name} was changed: SHA-256 {hash}, the manifest says {file_entry['sha256']}",
             )
 
 
@@ -292,7 +306,7 @@ def _check_documents(
             continue
         verdict.counts[folder] = verdict.counts.get(folder, 0) + 1
         number = int(name.removeprefix(f"{folder}/{head}").removesuffix(".json"))
-        hash = sha256(zip.read(name)).hexdigest()
+        hash = hash_entry(zip, name)
         if number in hashes_by_number and hash not in hashes_by_number[number]:
             log_hashes = ", ".join(sorted(hashes_by_number[number]))
             verdict.breach(folder, f"{name} hashes to {hash}, the log says {log_hashes}")

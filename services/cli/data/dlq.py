@@ -126,13 +126,18 @@ def list_letters(
         )
     for x in letters:
         table.add_row(
-            x.id[:13],
-            format_moment(get_time(x)),
-            x.realm or "-",
-            x.lane.value,
-            x.input_type or "",
-            x.code,
-            strip_controls(x.detail),
+            *(
+                strip_controls(cell)
+                for cell in (
+                    x.id[:13],
+                    format_moment(get_time(x)),
+                    x.realm or "-",
+                    x.lane.value,
+                    x.input_type or "",
+                    x.code,
+                    x.detail,
+                )
+            )
         )
     open_console().print(table)
 
@@ -163,10 +168,12 @@ def show(
     if as_json:
         print_json(build_row(letter) | {"body": text})
         return
+    from services.cli.output import strip_controls
+
     for name, value in build_row(letter).items():
         if value not in (None, {}):
-            typer.echo(f"{name:<13} {value}")
-    typer.echo(f"\n{'(no body, or erased)' if text is None else text}")
+            typer.echo(strip_controls(f"{name:<13} {value}"))
+    typer.echo(f"\n{'(no body, or erased)' if text is None else strip_controls(text)}")
 
 
 @app.command()

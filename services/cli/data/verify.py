@@ -15,7 +15,7 @@ from schemas.base import RowFact, load_messages
 from schemas.topics import list_destinations
 from schemas.words import NotificationState
 from services.cli.client import print_error, require_broker
-from services.cli.output import open_console, print_json, show_progress
+from services.cli.output import open_console, print_json, show_progress, strip_controls
 from services.runtime.process.settings import Settings
 from services.runtime.secrets.signing import PUBLIC_FILE, PublicKey
 from services.verify.bundle import verify_bundle
@@ -97,7 +97,7 @@ def _verify_bundle(file: Path, key: Path, *, is_required: bool, as_json: bool) -
         }[bundle_verdict.known_key]
         console.print(f"signed with {bundle_verdict.key}: {whose}", highlight=False)
         for law, sentence in bundle_verdict.broken[:100]:
-            console.print(f"[red]{law}[/] {escape(sentence)}", highlight=False)
+            console.print(f"[red]{law}[/] {escape(strip_controls(sentence))}", highlight=False)
         if not broken:
             console.print(
                 "[green]signature, files, chain, timeline and points de situation hold[/]"

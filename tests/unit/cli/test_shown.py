@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from services.cli import lists, output
+from services.cli.client import print_error
 from services.cli.crisis import read
 from services.cli.data import territory_records
 from services.cli.lists import show_list
@@ -52,6 +53,14 @@ def test_a_list_that_is_never_cut_has_no_next_page(
     monkeypatch.setattr(territory_records, "call_api", lambda *_: {"items": [review]})
     territory_records.reviews()
     assert "Revue annuelle\N{NO-BREAK SPACE}: 1" in capsys.readouterr().out
+
+
+def test_no_table_and_no_error_moves_the_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    output.print_rows("\x1b[2J Titre", ("Nom",), [("\x1b]0;Siège\x07",)])
+    print_error("refusé : \x1b[1A")
+    printed = capsys.readouterr()
+    assert "\x1b" not in printed.out + printed.err
+    assert "Siège" in printed.out
 
 
 def test_characters_that_change_the_direction_of_writing_are_visible(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
-from zipfile import ZipFile
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import orjson
 import pytest
@@ -171,6 +172,20 @@ def test_a_bundle_that_broke_off_is_no_bundle(tmp_path: Path, key: SigningKey) -
         (tmp_path / "cut.zip").write_bytes(whole[:cut])
         with pytest.raises(BundleUnreadable):
             verify_bundle(tmp_path / "cut.zip", None)
+
+
+def test_a_document_that_unpacks_to_any_size_is_not_read_into_memory(
+    tmp_path: Path, key: SigningKey
+) -> None:
+    path = made(tmp_path / "b.zip", key)
+    with ZipFile(path, "a", ZIP_DEFLATED) as zip:
+        zip.writestr("sitreps/ps-1.json", b" " * (128 << 20))
+    tracemalloc.start()
+    try:
+        assert "files" in laws(path)
+        assert tracemalloc.get_traced_memory()[1] < 32 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_the_key_is_made_once_and_is_private(tmp_path: Path) -> None:
