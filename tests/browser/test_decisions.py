@@ -131,6 +131,7 @@ def test_an_acknowledgement_and_a_line_are_in_the_log(page: Page) -> None:
     expect(page.locator("#head")).not_to_contain_text("Pris en charge")
     page.keyboard.press("Enter")
     expect(page.locator("#head")).to_contain_text("Pris en charge : Coordonnateur PCA")
+    expect(page.locator("form[data-name=acknowledge] button")).to_be_focused()
     page.keyboard.press("n")
     page.keyboard.type("<b>Batardeaux</b> & pompes prêts")
     page.keyboard.press("Enter")

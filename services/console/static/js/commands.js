@@ -84,7 +84,8 @@ async function send(form, submitter) {
   const since = pictured();
   const button = submitter instanceof HTMLButtonElement ? submitter : /** @type {HTMLButtonElement | null} */ (form.querySelector("button:not([type=button])"));
   const action = submitter?.getAttribute("formaction") ?? form.getAttribute("action");
-  if (button) button.disabled = true;
+  const pressed = button !== null && document.activeElement === button;
+  if (button) button.disabled = true; // the browser takes the focus from it
   form.setAttribute("aria-busy", "true");
   const refusal = await addPhoto(form, body, realm);
   if (refusal !== null) {
@@ -113,6 +114,7 @@ async function send(form, submitter) {
   const { ok, status, data } = waits ? await decided(first) : { ...first, status: first.status === 202 ? 200 : first.status };
   form.removeAttribute("aria-busy");
   if (button) button.disabled = false;
+  if (pressed && document.activeElement === document.body) button.focus({ preventScroll: true });
   const shown = `${form.dataset.shown ?? ""} ${form.dataset.show ? data[form.dataset.show] ?? "" : ""}`.trim();
   const text = status === 202 ? html().dataset.undecided ?? "" : ok ? shown : status === 0 ? html().dataset.away ?? "" : status === 401 ? html().dataset.ended ?? "" : faulty(form, data) ?? data.detail ?? data.title ?? String(status);
   if (said) {
@@ -130,7 +132,9 @@ async function send(form, submitter) {
   settled(form);
   if (form.dataset.clear === undefined && form.dataset.version !== undefined) adopt(form);
   else if (form.dataset.clear !== undefined) form.reset();
-  form.closest("details:not(.fold)")?.removeAttribute("open");
+  const fold = form.closest("details:not(.fold)");
+  if (fold?.contains(document.activeElement)) fold.querySelector("summary")?.focus({ preventScroll: true });
+  fold?.removeAttribute("open");
   const name = encodeURIComponent(data.realm ?? "");
   if (form.dataset.then) await setGoing(form, form.dataset.then.replace("{name}", name));
   if (form.dataset.go) location.assign(form.dataset.go.replace("{name}", name).replace("{number}", String(data.result?.number ?? "")));
