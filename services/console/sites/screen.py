@@ -1,10 +1,11 @@
-"""Page `/sites`: every site of the territory, by commune, or those in one state."""
+"""Page `/sites`: every site of the territory, worst state first, or those in one state."""
 
 from collections import Counter
 from typing import Any, Final
 
 from services.console.attention.cell_page import LEGEND_ORDER
 from services.console.i18n import N_
+from services.console.sites.map import WORST_FIRST
 from services.console.web import search_screen
 from services.console.web.screen_context import ScreenData, ScreenPage
 
@@ -17,7 +18,10 @@ async def build_sites_page(x: ScreenData) -> dict[str, Any]:
     chosen = next((one for one in LEGEND_ORDER if one == x.request.query_params.get("etat")), None)
     return {
         "q": search_query,
-        "sites": [site for site in matching if chosen in (None, site.status)],
+        "sites": sorted(
+            (site for site in matching if chosen in (None, site.status)),
+            key=lambda site: WORST_FIRST.index(site.status),  # of one state: by commune
+        ),
         "states": [(one, counts[one]) for one in LEGEND_ORDER if counts[one] or one is chosen],
         "chosen": chosen,
         "matching": len(matching),
