@@ -69,18 +69,33 @@ class _HostedService:
         backoff = RestartBackoff()
         while True:
             began = time.monotonic()
-            try:
-                await self.run()
-            except Exception as error:  # noqa: BLE001  it is started again
-                cause = _find_cause(error)
-            else:
-                cause = RuntimeError("it ended by itself")
+            cause = await self._run_until_failure()
             self._why = f"{type(cause).__name__}: {cause}"
             code = EXITS[cause.name].code if isinstance(cause, Stop) else 1
             delay_s = backoff.next_delay_s(code, time.monotonic() - began)
             log.error("service.failed", why=self._why, restart_in_s=delay_s, exc_info=cause)
-            await self.close()
+            try:
+                await self.close()
+            except Exception:  # it is started again all the same
+                log.exception("service.close_failed")
             await asyncio.sleep(delay_s)
+
+    async def _run_until_failure(self) -> BaseException:
+        """Run the service, and return why it ended. Raises CancelledError if this task is cancelled.
+
+        A Kafka client that is stopped while the broker comes back may end with the cancellation of
+        one of its own tasks.
+        """
+        try:
+            await self.run()
+        except asyncio.CancelledError as error:
+            own = asyncio.current_task()
+            if own is None or own.cancelling():
+                raise
+            return RuntimeError(f"one of its tasks was cancelled: {error!r}")
+        except Exception as error:  # noqa: BLE001  it is started again
+            return _find_cause(error)
+        return RuntimeError("it ended by itself")
 
     async def close(self) -> None:
         service, self._service = self._service, None

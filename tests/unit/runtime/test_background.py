@@ -53,6 +53,22 @@ class Fails(Works):
         await super().run()
 
 
+class Breaks(Works):
+    """A service that fails once with the cancellation of a task of its client, and on closing."""
+
+    async def run(self) -> None:
+        if self.starts == 1:
+            fetch = asyncio.ensure_future(asyncio.sleep(60))
+            fetch.cancel()
+            await fetch
+        await super().run()
+
+    async def close(self) -> None:
+        await super().close()
+        if self.closes == 1:
+            raise OSError("away")
+
+
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     settings = Settings(data_dir=tmp_path, health_port=find_free_ports(1)[0])
@@ -91,6 +107,16 @@ async def test_a_service_that_fails_is_started_again_and_the_others_go_on(
         assert (fails.starts, fails.closes) == (3, 2)
         assert (works.starts, works.closes) == (1, 0)
     assert (fails.closes, works.closes) == (3, 1)
+
+
+async def test_a_cancelled_task_of_a_client_ends_no_other_service(settings: Settings) -> None:
+    """A broker came back on a disk with room again: all four services of the process ended."""
+    breaks, works = Breaks(), Works()
+    async with hosting(settings, breaks=breaks, works=works) as task:
+        await asyncio.wait_for(breaks.running.wait(), 5)
+        assert not task.done()
+        assert (breaks.starts, works.starts) == (2, 1)
+    assert task.result() is None
 
 
 async def test_a_fault_that_needs_a_person_is_shown_while_the_others_go_on(
