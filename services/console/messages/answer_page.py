@@ -259,7 +259,7 @@ class AnswerPage:
             ),
             "meeting": await queries.meeting_place() if notification.level >= TEAM_LEVEL else None,
             "safety": self._queries.headcount_answer(notification.id) if answer else None,
-            "ended_at": await self._find_end(queries, notification),
+            **await self._find_end(queries, notification),
             "refusal": refusal,
             "pending": False,
             "positive": max(wave.positive if wave else 0, int(answer == Answer.ACK)),
@@ -414,15 +414,24 @@ class AnswerPage:
         """Return the last attendance of the person. Raises ProblemError."""
         return _find_person(await self._queries.of(link.realm).cell_staffing(), link.person)
 
-    async def _find_end(self, queries: Queries, notification: Notification) -> datetime | None:
-        """Return since when nothing reported of the incident lasts; None while it does."""
+    async def _find_end(
+        self, queries: Queries, notification: Notification
+    ) -> dict[str, datetime | None]:
+        """Return since when nothing reported of the incident lasts, and since when it is closed.
+
+        The level of the territory may keep the call open, though its incident is closed.
+        """
+        times: dict[str, datetime | None] = {"ended_at": None, "closed_at": None}
         if notification.incident is None:
-            return None
+            return times
         try:
             incident = await queries.incident(notification.incident)
         except NotFound:
-            return None
-        return incident.over_since
+            return times
+        times["ended_at"] = incident.over_since
+        if incident.state is IncidentState.CLOSED:
+            times["closed_at"] = incident.closed_at
+        return times
 
     async def _has_said_yes(self, link: AnswerLink) -> bool:
         try:

@@ -102,6 +102,26 @@ async def test_a_called_person_learns_that_the_trouble_is_over_or_was_an_error()
     assert "Je prends en charge" in page_text, "until the cell closes the incident"
 
 
+async def test_a_call_of_a_crisis_says_that_its_incident_is_closed() -> None:
+    """The territory keeps its level: the page asked people to come for an incident that was over.
+
+    An hour that has passed is no request, either.
+    """
+    realm_state = called(escalation="e-1", wave=1, cycle=1, ack_by=START + 70 * 60_000)
+    realm_state.put("escalations", ladder("e-1", "N3", "territory", "running", START))
+    asks = {"2/*": ("Rejoignez la cellule de crise", "Join the crisis cell")}
+    names = replace(realm_state.reference.message_names, asks=asks)
+    realm_state.reference = replace(realm_state.reference, message_names=names)
+    browser, _ = browsing(realm_state)
+    assert "avant 10:50" in words((await browser.get(f"/a/{token()}")).text)
+    realm_state.put("incidents", incident(state="closed", closed_at=START + 76 * 60_000))
+    realm_state.clock = START + 80 * 60_000
+    page_text = words((await browser.get(f"/a/{token()}")).text)
+    assert "L’incident est clos depuis 10:56. L’appel reste ouvert" in page_text
+    assert "Je prends en charge" in page_text
+    assert "Rejoignez la cellule de crise." in page_text
+
+
 async def test_a_pending_answer_is_not_requested_again() -> None:
     """After two seconds without a decision the page asked again, as if not answered."""
     browser, _ = answering(called(), "pending")
