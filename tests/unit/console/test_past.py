@@ -74,7 +74,7 @@ def test_changes_are_written_in_plain_words_gravest_kind_first() -> None:
     sections = handover_page.list_sections(changes, TerritoryNames(), _)
     assert [(s.title, s.changes[0].before, s.changes[0].after) for s in sections] == [
         ("Niveaux", "N1", "N3"),
-        ("Incidents", "rien", "Ouvert N2"),
+        ("Incidents", "pas encore ouvert", "Ouvert N2"),
         ("Sites", "Normal", "Évacué"),
         ("Tâches", "ouverte", "faite"),
     ]
