@@ -28,6 +28,7 @@ from services.alerts.decision import (
     open_task,
     sort_by_id,
 )
+from services.alerts.reference.territory import TerritoryIndex
 from services.alerts.reports.judgement import (
     NEWER_WORD,
     find_newest_end,
@@ -194,11 +195,11 @@ def _is_part_of_end(draft: AlertsDecision, cause: Cause, report: ReportRow) -> b
     last = draft.state.reports.get(cause.lifted_by or "")
     if cause.site is not None or last is None or cause.type not in report.lifts:
         return False
-    there = list_communes_of_cause(draft, cause)
+    there = list_places_of_cause(draft, cause)
     return (
         last.type is EventType.REOPENING
-        and not there <= frozenset(list_communes(last, draft.territory))
-        and not there.isdisjoint(list_communes(report, draft.territory))
+        and not there <= list_places(last, draft.territory)
+        and not there.isdisjoint(list_places(report, draft.territory))
         and cause.since <= report.occurred_at <= (cause.lifted_at or 0)
     )
 
@@ -309,33 +310,33 @@ def _announce_reopening(draft: AlertsDecision, row: ReportRow) -> None:
 def _lift_referenced_causes(draft: AlertsDecision, row: ReportRow) -> None:
     """Lift causes by a reopening without a site: those of the reports that it refers to.
 
-    Only types that it lifts end, as for a lapsed alert (rule D66). One that names a part of the
-    communes of an order ends no other part: `_lift_causes_of_communes` reads it (rule D16).
+    Only types that it lifts end, as for a lapsed alert (rule D66). One that names a part of an
+    order's places ends no other part: `_lift_causes_of_communes` reads it (rule D16).
     """
-    here = frozenset(list_communes(row, draft.territory))
+    here = list_places(row, draft.territory)
     for reference in row.references:
         lease = draft.state.leases.get(reference)
         report = draft.state.reports.get(reference if lease is None else lease.claim)
         cause = find_open_cause(draft, report) if report is not None else None
         if cause is None or cause.type not in row.lifts or row.occurred_at < cause.since:
             continue
-        is_part = bool(here) and not list_communes_of_cause(draft, cause) <= here
+        is_part = bool(here) and not list_places_of_cause(draft, cause) <= here
         if cause.site is not None or not is_part:
             lift_cause(draft, cause, row.occurred_at, row.id)
 
 
 def _lift_causes_of_communes(draft: AlertsDecision, row: ReportRow) -> None:
-    """Lift the causes without a site that a reopening names, if all their communes are reopened.
+    """Lift the causes without a site that a reopening names, if all their places are reopened.
 
-    Earlier reopenings of the other communes count with it; a person is asked if one is missing.
+    Earlier reopenings of the other places count with it; a person is asked if one is missing.
     Rule D16, reopenings.
     """
-    here = frozenset(list_communes(row, draft.territory))
+    here = list_places(row, draft.territory)
     for type_ in row.lifts if here else ():
         for cause in [
             draft.state.causes[c] for c in sorted(draft.state.placeless.get(type_.value, ()))
         ]:
-            reports, there = draft.find_reports(cause.reports), list_communes_of_cause(draft, cause)
+            reports, there = draft.find_reports(cause.reports), list_places_of_cause(draft, cause)
             if (
                 not there
                 or here.isdisjoint(there)
@@ -344,7 +345,7 @@ def _lift_causes_of_communes(draft: AlertsDecision, row: ReportRow) -> None:
             ):
                 continue
             reopenings = (row, *list_earlier_parts(draft, cause))
-            if (ended_at := _find_end_of_communes(draft, cause, reopenings)) is not None:
+            if (ended_at := _find_end_of_places(draft, cause, reopenings)) is not None:
                 lift_cause(draft, cause, ended_at, row.id)
             else:
                 open_task(
@@ -370,27 +371,39 @@ def list_earlier_parts(draft: AlertsDecision, cause: Cause) -> list[ReportRow]:
     return [r for r in rows if is_confirmed(r) and "cancelled" not in r.flags]
 
 
-def _find_end_of_communes(
+def list_places(row: ReportRow, territory: TerritoryIndex) -> frozenset[str]:
+    """Return the communes of a report, and the sites in them: of a drawn area, those inside alone.
+
+    A drawn area is finer than its communes.
+    """
+    communes = _list_all_communes(row, territory)
+    sites = frozenset(site for site in row.sites if site in territory.sites)
+    everywhere = (territory.by_commune.get(commune, ()) for commune in communes)
+    return communes | sites if sites else communes.union(*everywhere)
+
+
+def _list_all_communes(row: ReportRow, territory: TerritoryIndex) -> frozenset[str]:
+    """Return the communes that a report names, or those of the sites in the area that it draws."""
+    sites = (territory.sites[site].commune for site in row.sites if site in territory.sites)
+    return frozenset(list_communes(row, territory) or sites)
+
+
+def _find_end_of_places(
     draft: AlertsDecision, cause: Cause, reopenings: Sequence[ReportRow]
 ) -> Instant | None:
-    """Return when the last commune of a cause was reopened; None if one is not.
+    """Return when the last commune or site of a cause was reopened; None if one is not.
 
     A part that a report closed again later is not, unless the newest reopening covers all.
     """
-    there = list_communes_of_cause(draft, cause)
-    if there <= frozenset(list_communes(reopenings[0], draft.territory)):
-        return reopenings[0].occurred_at
-    reports, ends = draft.find_reports(cause.reports), list[Instant]()
-    for commune in there:
-        closed_at = max(
-            (r.occurred_at for r in reports if commune in list_communes(r, draft.territory)),
-            default=cause.since,
-        )
-        times = [
-            r.occurred_at
-            for r in reopenings
-            if commune in list_communes(r, draft.territory) and r.occurred_at >= closed_at
-        ]
+    there = list_places_of_cause(draft, cause)
+    closures, ends = draft.find_reports(cause.reports), list[Instant]()
+    closed = [(r.occurred_at, list_places(r, draft.territory)) for r in closures]
+    reopened = [(r.occurred_at, list_places(r, draft.territory)) for r in reopenings]
+    if there <= reopened[0][1]:
+        return reopened[0][0]
+    for place in there:
+        closed_at = max((at for at, places in closed if place in places), default=cause.since)
+        times = [at for at, places in reopened if place in places and at >= closed_at]
         if not times:
             return None
         ends.append(min(times))
@@ -641,18 +654,32 @@ def _is_about(
 
 
 def list_communes_of_cause(draft: AlertsDecision, cause: Cause) -> frozenset[str]:
-    """Return all communes that the reports of a cause name.
+    """Return all communes that the reports of a cause name, or in which they draw an area."""
+    rows = _list_placing_reports(draft, cause)
+    return frozenset(c for r in rows for c in _list_all_communes(r, draft.territory))
 
-    An Update that names communes replaces those of the reports that it refers to.
+
+def list_places_of_cause(draft: AlertsDecision, cause: Cause) -> frozenset[str]:
+    """Return all communes and sites that the reports of a cause name or draw."""
+    rows = _list_placing_reports(draft, cause)
+    return frozenset(place for r in rows for place in list_places(r, draft.territory))
+
+
+def _list_placing_reports(draft: AlertsDecision, cause: Cause) -> list[ReportRow]:
+    """Return the reports that say where a cause is.
+
+    An Update that names a place replaces that of the reports that it refers to.
     """
-    communes = {r.id: list_communes(r, draft.territory) for r in draft.find_reports(cause.reports)}
+    reports = draft.find_reports(cause.reports)
     replaced_ids = {
         reference
-        for r in draft.find_reports(cause.reports)
-        if r.msg_type is MsgType.UPDATE and communes[r.id] and "cancelled" not in r.flags
+        for r in reports
+        if r.msg_type is MsgType.UPDATE
+        and _list_all_communes(r, draft.territory)
+        and "cancelled" not in r.flags
         for reference in r.references
     }
-    return frozenset(c for id, there in communes.items() if id not in replaced_ids for c in there)
+    return [r for r in reports if r.id not in replaced_ids]
 
 
 def end_operator_outages(draft: AlertsDecision, incident: str, row: ReportRow) -> None:

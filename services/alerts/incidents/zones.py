@@ -4,12 +4,17 @@ from collections.abc import Iterable
 from typing import Final
 
 from schemas.alerts import IncidentRow, ReportRow
-from schemas.base import MINUTE_MS, Instant
+from schemas.base import MINUTE_MS, Instant, copy_with
 from schemas.crisis.causes import AllClearNoted, Cause, SilenceChanged, ZoneChanged
 from schemas.words import EventType as T
 from schemas.words import MsgType
 from services.alerts.causes.cause_lifecycle import find_open_cause
-from services.alerts.causes.restoration import end_operator_outages, list_earlier_parts
+from services.alerts.causes.restoration import (
+    end_operator_outages,
+    list_earlier_parts,
+    list_places,
+    list_places_of_cause,
+)
 from services.alerts.deadlines import AllClearDue, SilenceDue
 from services.alerts.decision import AlertsDecision, open_task
 from services.alerts.declarations.flags import is_declared, list_revocations
@@ -277,37 +282,39 @@ def _list_affected_sites(draft: AlertsDecision, incident: IncidentRow) -> frozen
     """Return the sites that the trouble of an incident hits still. Rule D18, silent sites.
 
     Trouble holds while its cause is open, an order while its flag does, a cut of power until the
-    newest figure is 0, a flood by the present level of the river.
+    newest figure is 0, a flood by the present level of the river. After an Update the lower severity
+    counts (rule D3).
     """
     sites = set[str]()
     for row in draft.find_reports(draft.state.incident_reports.get(incident.id, ())):
         if not (is_confirmed(row) and is_current_word(row) and _is_holding(draft, row, incident)):
             continue
-        ended_sites = _list_ended_sites(draft, row)
+        cause, ended_places = find_open_cause(draft, row), _list_ended_places(draft, row)
+        severity = row.severity if cause is None else min(row.severity, cause.severity)
+        present = copy_with(row, {"severity": severity})
         for family in SILENCE_KEY:  # a merged incident has reports of several families
-            _, hit_sites = _compute_growth(draft, row, incident, Zone(), family)
-            sites.update(s for s in row.sites or hit_sites if s not in ended_sites)
+            _, hit_sites = _compute_growth(draft, present, incident, Zone(), family)
+            sites.update(s for s in row.sites or hit_sites if s not in ended_places)
     return frozenset(sites)
 
 
-def _list_ended_sites(draft: AlertsDecision, row: ReportRow) -> frozenset[str]:
-    """Return the sites of communes for which the trouble of a report is over, not for all of them.
+def _list_ended_places(draft: AlertsDecision, row: ReportRow) -> frozenset[str]:
+    """Return the places for which the trouble of a report is over, not for all of them.
 
-    Their reopening, or the end of the order there, waits for the other communes. Rules D3 and D16.
+    Their reopening, or the end of the order there, waits for the others; or an Update names others.
+    Rules D3 and D16.
     """
     if get_site(row) is not None:
         return frozenset()
     cause, name = find_open_cause(draft, row), get_measure_name(row)
     ends = list_earlier_parts(draft, cause) if cause is not None else []
+    left = frozenset[str]()
+    if cause is not None and cause.site is None:
+        left = list_places(row, draft.territory) - list_places_of_cause(draft, cause)
     if name in draft.state.rules.flag_names:
         ends += list_revocations(draft, f"flag:{name}")
-    communes = {
-        commune
-        for end in ends
-        if end.occurred_at >= row.occurred_at
-        for commune in list_communes(end, draft.territory)
-    }
-    return frozenset(s for c in communes for s in draft.territory.by_commune.get(c, ()))
+    later = (end for end in ends if end.occurred_at >= row.occurred_at)
+    return left.union(*(list_places(end, draft.territory) for end in later))
 
 
 def _is_holding(draft: AlertsDecision, row: ReportRow, incident: IncidentRow) -> bool:

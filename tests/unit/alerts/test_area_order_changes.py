@@ -314,6 +314,56 @@ def test_an_order_that_ends_for_one_of_its_communes_holds_until_the_last_ends(
     assert task(scene, there).outcome == "over"
 
 
+# ── the end of a part ──────────────────────────────────────────────────────────────────────────────
+
+DRAWN = ("cen-1", "par-12", "par-13")
+"""Two sites of Nanterre and one of Rueil-Malmaison."""
+
+
+def reopen(scene: Scene, minute: float, first: str, **place: Any) -> None:
+    lifts = (EventType.EVACUATION,)
+    order(scene, minute, "reopening", severity=1, lifts=lifts, references=(first,), **place)
+    settle(scene, minute + 0.1)
+
+
+def lift_questions(scene: Scene) -> list[str]:
+    return [t.state.value for t in scene.state.tasks.values() if t.kind == "lift_which"]
+
+
+@pytest.mark.parametrize("zone", [(), ("92050", "92064")])
+def test_a_reopening_of_one_commune_leaves_a_drawn_order_in_force(
+    scene: Scene, zone: tuple[str, ...]
+) -> None:
+    """People in the rest of the area heard «fin»."""
+    first = order(scene, 1, zone=zone, sites=DRAWN)
+    reopen(scene, 9, first, zone=("92050",))
+    assert row(scene).ended_at is None
+    assert asked(scene, "par-13") == ["evacuated"]
+    assert lift_questions(scene) == ["open"]
+    reopen(scene, 15, first, zone=("92064",))
+    assert row(scene).ended_at == scene.at(15)
+    assert lift_questions(scene) == ["void"]
+
+
+@pytest.mark.parametrize("zone", [(), ("92050",)])
+def test_a_drawn_reopening_ends_an_order_only_with_all_its_sites(
+    scene: Scene, zone: tuple[str, ...]
+) -> None:
+    """The commune of one street that reopened ended the order for the other streets."""
+    first = order(scene, 1, zone=("92050",), sites=DRAWN[:2])
+    reopen(scene, 9, first, zone=zone, sites=DRAWN[:1])
+    assert row(scene).ended_at is None
+    assert lift_questions(scene) == ["open"]
+    reopen(scene, 15, first, zone=zone, sites=DRAWN[:2])
+    assert row(scene).ended_at == scene.at(15)
+
+
+def test_a_drawn_reopening_ends_no_order_for_the_whole_commune(scene: Scene) -> None:
+    first = order(scene, 1, zone=("92050",))
+    reopen(scene, 9, first, zone=("92050",), sites=DRAWN[:2])
+    assert row(scene).ended_at is None
+
+
 # ── incidents ─────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from schemas.commands import LinkReport
 from schemas.reports import Window
-from schemas.words import EventType
+from schemas.words import EventType, MsgType
 from tests.unit.alerts.scene import Scene
 
 SITES = ("cen-1", "par-12")
@@ -79,6 +79,50 @@ def test_announced_and_unconfirmed_reports_hit_no_site(scene: Scene) -> None:
     assert scene.incident_of(planned).zone_sites == ()
     info = _drawn(scene, 2, "info")
     assert scene.state.reports[info].sites == SITES
+
+
+def _unknown(scene: Scene) -> set[str]:
+    return {s for s, row in scene.state.sites.items() if row.status == "unknown"}
+
+
+def test_neighbours_of_an_incident_that_proved_slight_are_not_silent(scene: Scene) -> None:
+    """D18: the zone has an incident of severity 3 at least, also when the 30 min are over."""
+    update = MsgType.UPDATE
+    first = scene.report(1, "security_incident", "par-12", severity=5, source="police")
+    slight = {"source": "police", "msg_type": update, "references": (first,)}
+    scene.report(10, "security_incident", "par-12", severity=2, **slight)
+    scene.step(45)
+    assert not _unknown(scene)
+    scene.report(50, "security_incident", "par-12", severity=3, **slight)
+    scene.step(81)
+    assert "cen-1" in _unknown(scene)
+
+
+def test_neighbours_stay_silent_while_another_source_tells_of_the_grave_incident(
+    scene: Scene,
+) -> None:
+    first = scene.report(1, "security_incident", "par-12", severity=5, source="police")
+    scene.report(5, "security_incident", "par-12", severity=4, source="pompiers")
+    slight = {"source": "police", "msg_type": MsgType.UPDATE, "references": (first,)}
+    scene.report(10, "security_incident", "par-12", severity=2, **slight)
+    scene.step(45)
+    assert "cen-1" in _unknown(scene)
+
+
+def test_sites_of_an_area_that_an_update_left_are_not_silent(scene: Scene) -> None:
+    first = _drawn(scene, 1, "outage_power")
+    scene.report(
+        10,
+        "outage_power",
+        None,
+        severity=3,
+        zone=("92050",),
+        sites=("cen-1",),
+        msg_type=MsgType.UPDATE,
+        references=(first,),
+    )
+    scene.step(45)
+    assert _unknown(scene) == {"cen-1"}
 
 
 def test_an_area_is_not_the_whole_territory(scene: Scene) -> None:
