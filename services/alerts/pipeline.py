@@ -333,7 +333,8 @@ def _find_cause(draft: AlertsDecision, row: ReportRow) -> tuple[Cause | None, bo
     """
     if row.msg_type is MsgType.CANCEL:
         return None, False
-    if row.msg_type is MsgType.UPDATE and row.type is not EventType.REOPENING:
+    early_cause = _find_cause_of_update(draft, row)
+    if row.msg_type is MsgType.UPDATE and row.type is not EventType.REOPENING and not early_cause:
         for reference in row.references:
             report = draft.state.reports.get(reference) or verification.find_newest_update(
                 draft, row, reference
@@ -343,13 +344,19 @@ def _find_cause(draft: AlertsDecision, row: ReportRow) -> tuple[Cause | None, bo
                 row.type not in CAUSE_TYPES or is_replacing(row.type, cause.type)
             ):
                 return cause, True
-    cause = cause_lifecycle.find_repeated_cause(row, draft)
-    if cause is None and get_site(row) is None and cause_lifecycle.makes_cause(row, draft):
-        update = find_early_update(draft, row)
-        cause = None if update is None else cause_lifecycle.find_open_cause(draft, update)
-        is_same = cause is not None and cause.site is None and cause.type is row.type
-        return (cause if is_same else None), False
-    return cause, False
+    return early_cause or cause_lifecycle.find_repeated_cause(row, draft), False
+
+
+def _find_cause_of_update(draft: AlertsDecision, row: ReportRow) -> Cause | None:
+    """Return the cause without a site of the Update that came before its report, if it is open.
+
+    At a site both have one subject.
+    """
+    if get_site(row) is not None or not cause_lifecycle.makes_cause(row, draft):
+        return None
+    update = find_early_update(draft, row)
+    cause = None if update is None else cause_lifecycle.find_open_cause(draft, update)
+    return cause if cause is not None and cause.site is None and cause.type is row.type else None
 
 
 def _says_where(draft: AlertsDecision, row: ReportRow, cause: Cause) -> bool:

@@ -317,23 +317,32 @@ def find_early_cancellation(draft: AlertsDecision, row: ReportRow) -> ReportRow 
 def find_early_update(draft: AlertsDecision, row: ReportRow) -> ReportRow | None:
     """Return the Update by which its sender replaced a report before it came.
 
-    A danger is replaced by another one alone. Rule D3, updates.
+    It may be the Update of an unconfirmed one. A danger is replaced by another one alone. Rule D3,
+    updates.
     """
     if row.msg_type is MsgType.CANCEL:
         return None
-    updates = _list_updates(draft, row, (row.id, row.alias))
-    return next(
-        (
+    versions = [row]
+    for version in versions:
+        updates = [
             update
-            for update in updates
-            if is_replacing(update.type, row.type)
-            and not _is_at_other_site(update, row)
-            and is_confirmed(update)
-            and "cancelled" not in update.flags
-            and update.occurred_at >= row.occurred_at
-            and not _is_graver(row, update)
-        ),
-        None,
+            for update in _list_updates(draft, row, (version.id, version.alias))
+            if _is_newer_version(update, row) and update not in versions
+        ]
+        if (confirmed := next((u for u in updates if is_confirmed(u)), None)) is not None:
+            return confirmed
+        versions += updates
+    return None
+
+
+def _is_newer_version(update: ReportRow, row: ReportRow) -> bool:
+    """Return whether an Update of the same sender takes the place of a report."""
+    return (
+        is_replacing(update.type, row.type)
+        and not _is_at_other_site(update, row)
+        and "cancelled" not in update.flags
+        and update.occurred_at >= row.occurred_at
+        and not _is_graver(row, update)
     )
 
 
@@ -421,10 +430,13 @@ def supersede_late_version(draft: AlertsDecision, id: str) -> None:
     The begin is the older one, and so is each value that the Update does not carry. Rules D3 and
     D7.
     """
-    row = draft.state.reports[id]
+    row, update = draft.state.reports[id], find_early_update(draft, draft.state.reports[id])
     draft.emit(ReportChanged(row=copy_with(row, {"flags": (*row.flags, "superseded")})))
     if not is_confirmed(row):
-        return  # the Update has answered the question about it
+        if update is not None:  # it has answered the question about this one, and those before it
+            close_questions(draft, update)
+        return
+    _join_earlier_version(draft, row)
     cause, incident = cause_lifecycle.find_open_cause(draft, row), draft.incident_of(id)
     if cause is None:
         return
@@ -446,6 +458,32 @@ def supersede_late_version(draft: AlertsDecision, id: str) -> None:
     cause_lifecycle.record_with_deadline(draft, rebuilt_cause)
     if incident is not None and row.persons_concerned is not None:
         incident_lifecycle.recount_withdrawn(draft, incident)
+
+
+def _join_earlier_version(draft: AlertsDecision, row: ReportRow) -> None:
+    """End the cause of a report before a late Update: the newest Update of both has one already.
+
+    Without a place each opened a cause of its own, for nobody knew that they are versions of one
+    report. The reports of others keep it. Rule D3, updates.
+    """
+    cause = cause_lifecycle.find_open_cause(draft, row)
+    for report in draft.find_reports(row.references if row.msg_type is MsgType.UPDATE else ()):
+        old = cause_lifecycle.find_open_cause(draft, report)
+        if (
+            cause is None
+            or old is None
+            or old.id == cause.id
+            or old.site is not None
+            or get_sender(report) != get_sender(row)
+            or not is_replacing(row.type, report.type)
+        ):
+            continue
+        cause_lifecycle.withdraw_reports_of_source(draft, old, row, row.occurred_at, row.id)
+        earlier = {
+            "since": min(old.since, cause.since),
+            "reports": tuple(dict.fromkeys((report.id, *cause.reports))),
+        }
+        cause = cause_lifecycle.record_with_deadline(draft, copy_with(cause, earlier))
 
 
 def _list_missing_values(draft: AlertsDecision, cause: Cause, update: ReportRow) -> dict[str, Any]:
@@ -557,15 +595,20 @@ def _list_same_declarations(draft: AlertsDecision, report: ReportRow) -> list[Re
 def close_questions(draft: AlertsDecision, row: ReportRow) -> None:
     """Close the questions about unconfirmed reports that a confirmed Update replaces.
 
-    Rule D3, updates.
+    Those that its sender had replaced by such a report are replaced with it. Rule D3, updates.
     """
-    for reference in row.references:
-        report = draft.state.reports.get(reference)
-        if (
-            report is None
-            or report.confirmation not in ("unconfirmed", "rumour")
-            or "superseded" in report.flags
-        ):
+    versions = draft.find_reports(row.references)
+    for version in versions:
+        versions += [
+            report
+            for report in draft.find_reports(version.references)
+            if version.msg_type is MsgType.UPDATE
+            and get_sender(report) == get_sender(version) == get_sender(row)
+            and _is_newer_version(row, report)
+            and report not in versions
+        ]
+    for report in versions:
+        if report.confirmation not in ("unconfirmed", "rumour") or "superseded" in report.flags:
             continue
         settle_verification(draft, report, "replaced")
         cancel_task(draft, "link_site", report.id, "replaced")

@@ -1,5 +1,6 @@
 """Orders for an area that change: withdrawn, denied, announced, opposed, late or merged (D102)."""
 
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -98,6 +99,62 @@ def test_an_update_of_an_update_moves_the_same_order(scene: Scene) -> None:
     assert row(scene).communes == ("92025",)
     assert asked(scene, inside(scene, OTHER_COMMUNE)[0]) == ["evacuated", "lifted"]
     assert asked(scene, inside(scene, "92025")[0]) == ["evacuated"]
+
+
+@pytest.mark.parametrize("arrival", list(permutations((1, 2, 3))))
+def test_a_chain_of_updates_is_one_order_in_any_order_of_arrival(
+    scene: Scene, arrival: tuple[int, ...]
+) -> None:
+    """The version between two others came last, and its old area was asked beside the newest."""
+    communes = {1: COMMUNE, 2: OTHER_COMMUNE, 3: "92025"}
+    for minute, version in enumerate(arrival, start=10):
+        follows: dict[str, Any] = {}
+        if version > 1:
+            follows = {"msg_type": MsgType.UPDATE, "references": (f"version-{version - 1}",)}
+        place = (communes[version],)
+        id = f"version-{version}"
+        order(scene, minute, id=id, occurred=version, zone=place, **follows)
+        settle(scene, minute + 0.1)
+    (standing,) = [o for o in scene.state.area_orders.values() if o.ended_at is None]
+    assert standing.communes == ("92025",)
+    for version in (1, 2):
+        assert asked(scene, inside(scene, communes[version])[0]) in ([], ["evacuated", "lifted"])
+    (cause,) = [c for c in scene.state.causes.values() if c.lifted_at is None]
+    assert cause.since == scene.at(1)
+    order(scene, 20, msg_type=MsgType.CANCEL, references=("version-1",))
+    settle(scene, 20.1)
+    assert not [c for c in scene.state.causes.values() if c.lifted_at is None]
+
+
+@pytest.mark.parametrize("arrival", list(permutations((1, 2, 3))))
+def test_a_confirmed_update_answers_for_all_versions_before_it(
+    scene: Scene, arrival: tuple[int, ...]
+) -> None:
+    for minute, version in enumerate(arrival, start=10):
+        follows: dict[str, Any] = {}
+        if version > 1:
+            follows = {"msg_type": MsgType.UPDATE, "references": (f"version-{version - 1}",)}
+        certainty = Certainty.CONFIRMED if version == 3 else Certainty.UNCONFIRMED
+        id = f"version-{version}"
+        order(scene, minute, id=id, occurred=version, certainty=certainty, **follows)
+    verifications = [t for t in scene.state.tasks.values() if t.kind == "verify_report"]
+    assert not [t for t in verifications if t.state == "open"]
+
+
+def test_an_update_of_another_sender_does_not_answer_for_a_version_before(scene: Scene) -> None:
+    """The commune replaced the word of an agent that nobody had verified; the agent still waits."""
+    doubtful = {"certainty": Certainty.UNCONFIRMED}
+    order(scene, 1, id="first", source="agent", **doubtful)
+    follows = {"msg_type": MsgType.UPDATE, "references": ("first",)}
+    order(scene, 2, id="second", source="commune", **follows, **doubtful)
+    follows = {"msg_type": MsgType.UPDATE, "references": ("second",)}
+    order(scene, 3, source="commune", **follows)
+    asked_reports = [
+        t.report
+        for t in scene.state.tasks.values()
+        if (t.kind, t.state) == ("verify_report", "open")
+    ]
+    assert asked_reports == ["first"]
 
 
 def test_an_unconfirmed_update_moves_the_order_once_it_is_confirmed(scene: Scene) -> None:
