@@ -17,7 +17,9 @@ from schemas.crisis.communication import StatementRow
 from schemas.crisis.handovers import HandoverRow
 from schemas.crisis.obligations import ObligationRow
 from schemas.delivery import NotificationRow
+from schemas.oncall import DutyRow, Place
 from schemas.ranks import POLE_DIRECTOR_ROLE
+from schemas.reference import RosterSection
 from schemas.reference_changes import ReferenceChangeRow
 from schemas.words import TaskState
 from services.console import resources as r
@@ -26,6 +28,7 @@ from services.console.logbook.erasures import Erasures
 from services.console.public.queries import PublicationQueries
 from services.console.read_model.query_base import find_barred_sites, get_snapshot_time
 from services.console.resources import to_datetime
+from services.oncall.schedule import Schedule
 from services.runtime.http.problems import build_field_problem
 
 POLE_ROLES: Final = frozenset({POLE_DIRECTOR_ROLE, "suppleant_directeur_pole"})
@@ -74,6 +77,30 @@ def narrow_to_poles(
 
 def _filter(rows: Mapping[_K, _V], is_kept: Callable[[_V], bool]) -> dict[_K, _V]:
     return {id: row for id, row in rows.items() if is_kept(row)}
+
+
+def group_roles_by_person(
+    holders: Mapping[str, tuple[str, str | None, bool]],
+    schedule: Schedule,
+    poles: Container[str] | None,
+    at: Instant,
+) -> dict[str, frozenset[str]]:
+    """Return the roles of each person: that of the roster, and those of their shifts at `at`.
+
+    Roles in a scope count for its pôle alone.
+    """
+    pairs = [(person, role, scope) for person, (role, scope, _) in holders.items()]
+    pairs += [
+        (person, role, scope)
+        for role, scope in schedule.posts
+        for place in Place
+        for person in schedule.stand(role, scope, place, at).persons
+    ]
+    roles: dict[str, frozenset[str]] = {}
+    for person, role, scope in pairs:
+        if scope is None or (poles is not None and scope in poles):
+            roles[person] = roles.get(person, frozenset()) | {role}
+    return roles
 
 
 class AttentionQueries(PublicationQueries):
@@ -129,11 +156,22 @@ class AttentionQueries(PublicationQueries):
                 row.id for row in asked_about.values() if endangers_people(row.type, row.severity)
             ),
             missing=_map_missing((await read(a.SiteRow)).values()),
-            roles_by_person={
-                person: role_name
-                for person, (role_name, scope, _) in view.picture.reference.names.holders.items()
-                if scope is None or (poles is not None and scope in poles)
-            },
+            roles_by_person=group_roles_by_person(
+                view.picture.reference.names.holders,
+                Schedule(
+                    next(
+                        (
+                            s.roster
+                            for s in view.picture.reference.sections
+                            if isinstance(s, RosterSection)
+                        ),
+                        None,
+                    ),
+                    (await read(DutyRow)).values(),
+                ),
+                poles,
+                get_snapshot_time(view.picture),
+            ),
             called_roles=_group_called_roles(calls.values(), poles),
         )
         if poles is not None and role in POLE_ROLES:

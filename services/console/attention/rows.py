@@ -172,8 +172,8 @@ class DemandRows:
     """Reports of danger to people that somebody has to verify, or to ask for a place."""
     missing: Mapping[str, Headcount] = field(default_factory=dict)
     """Site → people that its last headcount has not found."""
-    roles_by_person: Mapping[str, str] = field(default_factory=dict)
-    """Person → role in the roster."""
+    roles_by_person: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Person → roles in the roster, and those that the person stands in for now."""
     called_roles: Mapping[str, frozenset[tuple[str, str]]] = field(default_factory=dict)
     """Open escalation → people that it called, each with the role at that time (D32)."""
     danger_roles: frozenset[str] = frozenset()
@@ -454,9 +454,7 @@ def _list_escalations(facts: DemandRows) -> Iterator[Demand]:
             for role in _expand_roles(facts, wave) if wave.fired_at is not None else ():
                 called_at.setdefault(role, wave.fired_at or row.started_at)
         answers = {p for w in row.waves if w.cycle >= row.since_cycle for p in w.answered}
-        answering_roles = frozenset(
-            facts.roles_by_person[person] for person in answers if person in facts.roles_by_person
-        ) | frozenset(
+        answering_roles = _list_roles(facts, answers) | frozenset(
             role for person, role in facts.called_roles.get(row.id, ()) if person in answers
         )
         danger = any(
@@ -637,8 +635,12 @@ def _list_taking_roles(facts: DemandRows, tasks: Sequence[TaskRow], now: Instant
     """Return the roles that took all these tasks, while none of them is late."""
     if any(task.state is TaskState.OPEN or task.is_late(now) for task in tasks):
         return frozenset()
-    roles = (facts.roles_by_person.get(task.taken_by or "") for task in tasks)
-    return frozenset(role for role in roles if role is not None)
+    return _list_roles(facts, (task.taken_by or "" for task in tasks))
+
+
+def _list_roles(facts: DemandRows, people: Iterable[str]) -> frozenset[str]:
+    """Return the roles of all these people."""
+    return frozenset[str]().union(*(facts.roles_by_person.get(person, ()) for person in people))
 
 
 def _find_danger_report(facts: DemandRows, tasks: Iterable[TaskRow]) -> str | None:

@@ -20,8 +20,10 @@ from schemas.crisis.communication import (
 from schemas.crisis.handovers import HandoverRow, HandoverState
 from schemas.crisis.publication import PublicPage
 from schemas.crisis.resource_requests import RequestState, ResourceRequestRow
+from schemas.oncall import DutyRow, Place, Shift
 from schemas.ranks import POLE_DIRECTOR_ROLE
 from schemas.reassignment import Decision, ProposalRow, ProposalState
+from schemas.reference import Holder, Roster
 from schemas.reference_changes import ChangeDecision, ChangeState, ReferenceChangeRow
 from schemas.words import (
     ActivityState,
@@ -33,7 +35,7 @@ from schemas.words import (
     PlanState,
     TaskState,
 )
-from services.console.attention.queries import narrow_to_poles
+from services.console.attention.queries import group_roles_by_person, narrow_to_poles
 from services.console.attention.rows import (
     CELL_ROLE,
     DANGER_RESERVE,
@@ -45,6 +47,7 @@ from services.console.attention.rows import (
     list_demands,
 )
 from services.console.public.document import StalePage
+from services.oncall.schedule import Schedule
 from tests.shipped import territory
 
 ROLE = "coordinateur_pca"
@@ -138,7 +141,9 @@ def test_people_not_found_come_before_every_other_danger() -> None:
     answered = call.model_copy(
         update={"waves": (call.waves[0].model_copy(update={"answered": ("p-pca",)}),)}
     )
-    facts = replace(facts, escalations={"e": answered}, roles_by_person={"p-pca": ROLE})
+    facts = replace(
+        facts, escalations={"e": answered}, roles_by_person={"p-pca": frozenset({ROLE})}
+    )
     assert [d.kind for d in seen(facts, ROLE, MINUTE_MS).queue] == ["missing", "danger"]
     assert "escalation" in [d.kind for d in seen(facts, "rssi", MINUTE_MS).queue]
     assert seen(facts, ROLE, MINUTE_MS).rate == 3, "the call counts, answered or not"
@@ -413,7 +418,7 @@ def test_a_danger_that_somebody_looks_for_stays_a_demand_on_the_others() -> None
         POLICY,
         tasks=tasks,
         dangers=frozenset(tasks),
-        roles_by_person={"p-cell": "astreinte_direction"},
+        roles_by_person={"p-cell": frozenset({"astreinte_direction"})},
     )
     kinds = ["danger_placeless", "danger_doubted"]
     assert [d.kind for d in seen(facts, None, MINUTE_MS).queue] == kinds
@@ -421,6 +426,39 @@ def test_a_danger_that_somebody_looks_for_stays_a_demand_on_the_others() -> None
     assert not seen(facts, "astreinte_direction", MINUTE_MS).queue, "that role has it"
     late = seen(facts, "astreinte_direction", 5 * MINUTE_MS).queue
     assert [d.kind for d in late] == kinds[:1], "nothing came of it"
+
+
+def test_a_stand_in_answers_for_the_role_by_taking_a_danger() -> None:
+    """The queue knew the roster alone: the role of a person on leave was asked for nothing."""
+    roster = Roster(
+        holders=(Holder(role="astreinte_direction", scope=None, holder="p-dir", deputy=None),),
+        channels={},
+    )
+    shift = Shift(start=0, end=HOUR_MS, person="p-cell")
+    override = DutyRow(
+        id="duty-1",
+        kind="override",
+        role="astreinte_direction",
+        place=Place.HOLDER,
+        start=0,
+        end=HOUR_MS,
+        shifts=(shift,),
+        by="p-pca",
+        decided_at=0,
+        number=1,
+    )
+    holders: dict[str, tuple[str, str | None, bool]] = {
+        "p-dir": ("astreinte_direction", None, False),
+        "p-cell": ("responsable_site", "cen-1", False),
+    }
+    schedule = Schedule(roster, (override,))
+    tasks = {"fire": _taken_task("link_site", "fire", 5)}
+    facts = DemandRows(POLICY, tasks=tasks, dangers=frozenset(tasks))
+    now = group_roles_by_person(holders, schedule, None, MINUTE_MS)
+    assert not seen(replace(facts, roles_by_person=now), "astreinte_direction", MINUTE_MS).queue
+    assert now["p-dir"] == {"astreinte_direction"}
+    later = group_roles_by_person(holders, schedule, None, HOUR_MS)
+    assert seen(replace(facts, roles_by_person=later), "astreinte_direction", MINUTE_MS).queue
 
 
 def test_a_taken_task_asks_again_when_it_is_late() -> None:
