@@ -38,6 +38,7 @@ from services.continuity.plans.plans import (
 )
 from services.continuity.plans.site_cards import schedule_opening
 from services.continuity.plans.sitreps import add_improvement, close_improvement, issue_sitrep
+from services.continuity.state import find_incident
 from services.runtime.decider.command_checks import check_version, is_program, require_reason
 from services.runtime.decider.protocol import CommandResult, RefusedCommand
 
@@ -63,6 +64,23 @@ def _apply_decision(
     return row.model_copy(update=decision_fields | changes)
 
 
+def _choose_incident(
+    draft: ContinuityDecision, row: PlanRow, command: cmd.ActivatePlan
+) -> str | None:
+    """Return the incident that a decision names, else that of the plan.
+
+    A plan that was stood down belongs to its last incident while that is open. Rule D49.
+    """
+    if command.incident is None and row.state in {*ACTIVE_PLAN_STATES, *DECIDABLE_STATES}:
+        return row.incident
+    incident = find_incident(draft.state, command.incident or row.incident)
+    if command.incident is not None and incident is None:
+        raise RefusedCommand(404, "incident_not_found", incident=command.incident)
+    if command.incident is not None and incident is not None and not incident.open:
+        raise RefusedCommand(409, "incident_not_open", incident=incident.incident)
+    return incident.incident if incident is not None and incident.open else None
+
+
 def _describe_plan(row: PlanRow) -> CommandResult:
     return {"plan": row.id, "state": row.state.value, "level": row.level, "version": row.version}
 
@@ -76,6 +94,7 @@ def activate_plan(draft: ContinuityDecision, command: cmd.ActivatePlan) -> Comma
     plan = draft.bia.plans[row.id]
     require_plan_role(command, row.decides)
     is_active = row.state in ACTIVE_PLAN_STATES or row.state in DECIDABLE_STATES
+    incident = _choose_incident(draft, row, command)
     if not is_active and plan.shelf is not PlanState.VALID:
         raise RefusedCommand(409, "plan_not_valid", plan=row.id, state=plan.shelf.value)
     if not is_active:  # a new life: nothing of the one before counts
@@ -104,7 +123,7 @@ def activate_plan(draft: ContinuityDecision, command: cmd.ActivatePlan) -> Comma
         state=PlanState.PARTLY_ACTIVE if level < proposed_level else PlanState.ACTIVE,
         level=level,
         proposed_level=proposed_level if level < proposed_level else None,
-        incident=command.incident or row.incident,
+        incident=incident,
         trigger_since=since,
         cards=cards,
         postponed_until=None,

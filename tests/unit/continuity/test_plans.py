@@ -668,6 +668,49 @@ def test_a_plan_reactivated_by_hand_forgets_the_last_crisis() -> None:
     assert {card.state for card in row.cards} <= {CardState.TO_DO, CardState.WAITING}
 
 
+def test_a_plan_reactivated_by_hand_belongs_to_its_open_incident() -> None:
+    """Its cards, messages and clocks did not end with the incident."""
+    world = _active(World())
+    world.announce(None, "10:00")
+    world.say(cmd.StandDownPlan(plan="PT-ELEC", force=True, reason="text:3", **WHO), "14:00")
+    world.say(cmd.ActivatePlan(plan="PT-ELEC", **WHO), "14:10")
+    assert world.plan("PT-ELEC").incident == "i-1"
+
+
+def test_a_plan_reactivated_by_hand_belongs_to_no_closed_incident() -> None:
+    world = _active(World())
+    world.announce(None, "10:00")
+    world.say(cmd.StandDownPlan(plan="PT-ELEC", force=True, reason="text:3", **WHO), "14:00")
+    world.announce(None, "14:05", state=IncidentState.CLOSED)
+    world.say(cmd.ActivatePlan(plan="PT-ELEC", **WHO), "14:10")
+    assert world.plan("PT-ELEC").incident is None
+
+
+def test_a_plan_reactivated_by_hand_follows_a_merge() -> None:
+    world = _active(World())
+    world.announce(None, "10:00")
+    world.announce(None, "10:01", incident="i-2")
+    world.say(cmd.StandDownPlan(plan="PT-ELEC", force=True, reason="text:3", **WHO), "14:00")
+    world.announce(None, "14:05", merged_into="i-2")
+    world.say(cmd.ActivatePlan(plan="PT-ELEC", **WHO), "14:10")
+    assert world.plan("PT-ELEC").incident == "i-2"
+
+
+def test_a_decision_names_the_open_incident_of_a_plan() -> None:
+    world = World()
+    world.announce(None, "10:00", incident="i-2")
+    world.announce(None, "10:01", incident="i-3", state=IncidentState.CLOSED)
+    refusals = [
+        _code(world.say(cmd.ActivatePlan(plan="PT-ELEC", incident=incident, **WHO), "10:05"))
+        for incident in ("i-3", "i-9")
+    ]
+    assert refusals == [(409, "incident_not_open"), (404, "incident_not_found")]
+    assert world.plan("PT-ELEC").state is PlanState.VALID
+    decision = cmd.ActivatePlan(plan="PT-ELEC", incident="i-2", **WHO)
+    assert isinstance(world.say(decision, "10:10"), CommandApplied)
+    assert world.plan("PT-ELEC").incident == "i-2"
+
+
 def test_a_plan_stood_down_under_its_trigger_reactivates_at_that_level() -> None:
     world = _active(World())
     world.say(cmd.StandDownPlan(plan="PT-ELEC", force=True, reason="text:3", **WHO), "14:00")
