@@ -697,6 +697,7 @@ class AttentionRequested(Fact):
         "resource_expired",
         "resource_return",
         "resource_stopped",
+        "resource_resumed",
         "cards_opened",
         "headcount_manager",
     ]

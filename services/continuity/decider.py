@@ -249,6 +249,8 @@ def _on_site(draft: ContinuityDecision, row: SiteRow) -> None:
     was_barred = before is not None and before.is_barred
     if site_state.is_barred and not was_barred and row.id not in find_ordered_sites(draft.state):
         resources.on_order_given(draft, row.id)
+    elif was_barred and not site_state.is_barred and row.id not in find_ordered_sites(draft.state):
+        resources.on_order_ended(draft, row.id)
     orders.inform_about_stopped_places(draft, stopped_places)
     orders.schedule_review(draft)
 
@@ -264,10 +266,18 @@ def _on_area_order(draft: ContinuityDecision, row: AreaOrderRow) -> None:
     draft.emit(AreaOrderHeard(order=row.id, sites=sites, status=row.order))
     if draft.state.bia is not None:
         for site in sorted(row.barred - ordered_sites):
-            if (own := draft.state.sites.get(site)) is None or not own.is_barred:
+            if not _has_own_order(draft, site):
                 resources.on_order_given(draft, site)
+        for site in sorted(ordered_sites - find_ordered_sites(draft.state)):
+            if not _has_own_order(draft, site):
+                resources.on_order_ended(draft, site)
         orders.inform_about_stopped_places(draft, stopped_places)
         orders.schedule_review(draft)
+
+
+def _has_own_order(draft: ContinuityDecision, site: str) -> bool:
+    own = draft.state.sites.get(site)
+    return own is not None and own.is_barred
 
 
 def _find_lifting_time(

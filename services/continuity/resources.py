@@ -31,6 +31,7 @@ AttentionCode = Literal[
     "resource_expired",
     "resource_return",
     "resource_stopped",
+    "resource_resumed",
 ]
 
 
@@ -316,17 +317,41 @@ def on_order_given(draft: ContinuityDecision, site: str) -> None:
     """
     for id in sorted(draft.state.requests):
         row = draft.state.requests[id]
-        barred_offers = [
-            offer for offer in row.open_offers if draft.bia.resources.get_site(offer.stock) == site
-        ]
+        barred_offers = [offer for offer in row.open_offers if _leaves(draft, offer, site)]
         if barred_offers:
             row = withdraw_offers(draft, row, barred_offers, OfferState.WITHDRAWN, "stopped")
         lost = bool(barred_offers) and not row.open_offers and row.state in WAITING_STATES
-        leaves = row.state is RequestState.COMMITTED and any(
-            draft.bia.resources.get_site(offer.stock) == site for offer in row.committed_offers
-        )
-        if lost or leaves or (row.state in MOVING_STATES and row.site == site):
+        if lost or _is_bound(draft, row, site):
             alert_cell(draft, row, "resource_stopped", barred=site)
+
+
+def on_order_ended(draft: ContinuityDecision, site: str) -> None:
+    """Tell the cell of the end of an order at a site, or for its area, where it matters.
+
+    That is each request that lost an offer of its stocks and still waits for one, and each promise
+    from or to the site. Rules D78, D88 and D102.
+    """
+    for id in sorted(draft.state.requests):
+        row = draft.state.requests[id]
+        is_waiting = row.state in WAITING_STATES and not row.open_offers
+        has_lost_offer = is_waiting and any(
+            offer.state is OfferState.WITHDRAWN and _leaves(draft, offer, site)
+            for offer in row.offers
+        )
+        if has_lost_offer or _is_bound(draft, row, site):
+            alert_cell(draft, row, "resource_resumed", barred=site)
+
+
+def _leaves(draft: ContinuityDecision, offer: OfferRow, site: str) -> bool:
+    """Return whether an offer comes from a stock of a site."""
+    return draft.bia.resources.get_site(offer.stock) == site
+
+
+def _is_bound(draft: ContinuityDecision, row: ResourceRequestRow, site: str) -> bool:
+    """Return whether a promised resource was to leave a site, or is promised or on its way to it."""
+    is_from = any(_leaves(draft, offer, site) for offer in row.committed_offers)
+    is_to = row.state in MOVING_STATES and row.site == site
+    return is_to or (row.state is RequestState.COMMITTED and is_from)
 
 
 def alert_cell(

@@ -101,6 +101,7 @@ GRAVITY: Final = (
     "cards_opened",
     "reentry",
     "stand_down_proposed",
+    "resource_resumed",
     "resource_return",
     "handover",
     "sitrep",

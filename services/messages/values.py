@@ -51,6 +51,7 @@ PAGES: Final = {
     "resource_expired": "/moyens",
     "resource_return": "/moyens",
     "resource_stopped": "/moyens",
+    "resource_resumed": "/moyens",
     "cards_opened": "/mes-sites",
     "cards_unfinished": "/plans",
     "site_cards_overdue": "/mes-sites",

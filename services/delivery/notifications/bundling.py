@@ -42,6 +42,7 @@ ALARM_TEMPLATES: Final = frozenset(
         "resource_late",
         "resource_expired",
         "resource_return",
+        "resource_resumed",
     }
 )
 LISTED_ITEMS: Final = 20

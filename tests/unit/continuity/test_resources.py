@@ -542,6 +542,52 @@ def test_the_cell_hears_that_the_goal_of_a_resource_is_evacuated_and_decides(wor
     assert do(world, ArriveResource, row, "09:30") == ""
 
 
+def test_the_cell_hears_that_a_request_may_have_the_stock_of_a_site_again(world: World) -> None:
+    """It had heard of the order, and nobody told it of the end."""
+    row = ask(world, resource="people", metier="agent_logistique", quantity=4)
+    do(world, OfferResource, row, "09:01", stock="age-log-02")
+    world.hit("log-02", EventType.SHELTER_IN_PLACE, "09:05")
+    assert not told(world, "resource_resumed")
+    world.lift("log-02", "09:20")
+    assert [(a.site, a.barred) for a in told(world, "resource_resumed")] == [(SITE, "log-02")]
+
+
+def test_the_end_of_an_order_calls_only_for_requests_that_still_wait(world: World) -> None:
+    """A partner has helped since."""
+    row = ask(world, quantity=1)
+    do(world, OfferResource, row, "09:01", stock=GENERATORS)
+    world.hit("log-01", EventType.FIRE, "09:05")
+    do(world, OfferResource, row, "09:10", partner="loueur_energie")
+    world.lift("log-01", "09:20")
+    assert not told(world, "resource_resumed")
+
+
+@pytest.mark.parametrize("ended", ["area", "site"])
+def test_the_end_of_the_last_order_at_the_goal_of_a_resource_calls(
+    world: World, ended: str
+) -> None:
+    row = ask(world, resource="pump", quantity=1)
+    do(world, OfferResource, row, "09:01", stock="pom-eau-01")
+    do(world, CommitResource, row, "09:02")
+    order(world, "09:05", SITE)
+    world.hit(SITE, EventType.EVACUATION, "09:06")
+    steps = [lambda: order(world, "09:10"), lambda: world.lift(SITE, "09:11")]
+    first, last = steps if ended == "area" else reversed(steps)
+    first()
+    assert not told(world, "resource_resumed"), "the other order stands"
+    last()
+    assert [a.barred for a in told(world, "resource_resumed")] == [SITE]
+
+
+def test_a_promise_may_leave_a_site_again_after_the_fire(world: World) -> None:
+    row = ask(world, quantity=1)
+    do(world, OfferResource, row, "09:01", stock=GENERATORS)
+    do(world, CommitResource, row, "09:02")
+    world.hit("log-01", EventType.FIRE, "09:05")
+    world.lift("log-01", "09:20")
+    assert [(a.site, a.barred) for a in told(world, "resource_resumed")] == [(SITE, "log-01")]
+
+
 def test_a_stock_of_a_closed_site_serves_as_before(world: World) -> None:
     world.hit("log-01", EventType.CLOSURE, "09:05")
     row = ask(world, "09:10")
