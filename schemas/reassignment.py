@@ -288,6 +288,11 @@ class ProposalRow(Model):
             "counts its people (D78)"
         ),
     )
+    withdrawn_agents: int = Field(
+        default=0,
+        exclude_if=lambda agents: not agents,
+        description="agents of the withdrawn lines; 0 in older logs",
+    )
     estimated: tuple[str, ...] = Field(
         default=(),
         exclude_if=lambda sites: not sites,
@@ -304,6 +309,13 @@ class ProposalRow(Model):
         """Count the lines that are neither decided nor withdrawn."""
         decided_ids = {id for decision in self.decisions for id in decision.lines}
         return self.lines - len(decided_ids | set(self.withdrawn))
+
+    def count_undecided_agents(self) -> int:
+        """Count the agents of the lines that are neither decided nor withdrawn."""
+        if self.count_undecided_lines() <= 0:  # older logs do not count withdrawn agents
+            return 0
+        decided_agents = sum(decision.agents for decision in self.decisions)
+        return max(self.agents - decided_agents - self.withdrawn_agents, 0)
 
 
 class KeptRow(Model):

@@ -112,18 +112,22 @@ def withdraw_confined(draft: ContinuityDecision) -> None:
     if row is None or not (confined_sites or ordered_sites):
         return
     decided_ids = find_decided_lines(row)
-    affected_lines = (
+    lines = [
         line
         for line in list_proposal_lines(draft.state, row.id)
-        if not confined_sites.keys().isdisjoint((line.site, line.place, line.need_site))
-        or (line.place in ordered_sites and line.place != line.site)
-    )
-    lines = tuple(line.id for line in affected_lines if line.id not in decided_ids)
-    if lines:
-        withdrawn = row.model_copy(
-            update={"withdrawn": (*row.withdrawn, *lines), "version": row.version + 1}
+        if line.id not in decided_ids
+        and (
+            not confined_sites.keys().isdisjoint((line.site, line.place, line.need_site))
+            or (line.place in ordered_sites and line.place != line.site)
         )
-        draft.emit(ProposalChanged(row=withdrawn, change="withdrawn"))
+    ]
+    if lines:
+        changes = {
+            "withdrawn": (*row.withdrawn, *(line.id for line in lines)),
+            "withdrawn_agents": row.withdrawn_agents + sum(line.count for line in lines),
+            "version": row.version + 1,
+        }
+        draft.emit(ProposalChanged(row=row.model_copy(update=changes), change="withdrawn"))
 
 
 def on_review_due(draft: ContinuityDecision) -> None:

@@ -11,11 +11,11 @@ from functools import cache
 
 from schemas.base import MINUTE_MS
 from schemas.reassignment import ProposalRow, ProposalState
-from services.console.documents.document import Document, hash_document
+from services.console.documents.document import Citations, Document, hash_document
 from services.console.documents.facts import SitrepFacts
 from services.console.documents.formats import WIDTH, render_standalone_html, render_text
 from services.console.documents.pdf import Typesetter
-from services.console.documents.sitrep.continuity import count_decisions
+from services.console.documents.sitrep.continuity import count_decisions, write_decisions_section
 from services.console.logbook.lines import LineRecord
 from tests.scenarios.memory import MemoryPlayer, played_to
 from tests.scenarios.remembered import OUTLINES, Remembered
@@ -146,6 +146,9 @@ def test_withdrawn_lines_of_a_proposal_wait_for_no_decision() -> None:
     facts = replace(_read_facts(), proposal=proposal)
     withdrawn = proposal.model_copy(update={"withdrawn": ("l-1", "l-2")})
     assert count_decisions(replace(facts, proposal=withdrawn)) == count_decisions(facts) - 1
+    partly = proposal.model_copy(update={"withdrawn": ("l-1",), "withdrawn_agents": 3})
+    section = write_decisions_section(replace(facts, proposal=partly), Citations((), {}))
+    assert "2 agents à décider" in " ".join(line.text for line in section.lines)
 
 
 def test_the_clock_of_a_site_uses_its_announced_end() -> None:

@@ -118,6 +118,8 @@ def test_an_order_to_shelter_withdraws_the_lines_of_an_open_proposal_at_once() -
     confined = {line.id for line in lines if "cen-2" in (line.site, line.place, line.need_site)}
     assert confined
     assert set(row.withdrawn) == confined
+    remaining = [line.count for line in lines if line.id not in confined]
+    assert row.count_undecided_agents() == sum(remaining) > 0
     assert [f.change for f in world.facts(m.ProposalChanged)] == ["computed", "withdrawn"]
     assert refused(approve(world, "09:45", min(confined))) == (409, "confined")
     approve(world, "09:45")

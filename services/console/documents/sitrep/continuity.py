@@ -3,7 +3,6 @@
 from datetime import datetime, timedelta
 from typing import Final
 
-from schemas.reassignment import ProposalRow
 from schemas.words import ACTIVE_PLAN_STATES, CardState, ClockState
 from services.console.continuity.arbitrations import list_arbitrations
 from services.console.continuity.clocks import RunningClock
@@ -183,8 +182,8 @@ def write_decisions_section(x: SitrepFacts, citations: Citations) -> DocumentSec
             ", " + _("le plus ancien depuis {span}", span=times.format_duration(oldest, lang)) + "."
         )
         add(text, *(f"plan:{p.id}:proposed" for p in waiting[:4]))
-    if (proposal := x.proposal) is not None and _waits_for_decision(proposal):
-        waiting_agents = proposal.agents - sum(d.agents for d in proposal.decisions)
+    if (proposal := x.proposal) is not None and proposal.count_undecided_agents():
+        waiting_agents = proposal.count_undecided_agents()
         text = _.plural(
             "Réaffectation n° {number} : {agents} agent à décider.",
             "Réaffectation n° {number} : {agents} agents à décider.",
@@ -245,18 +244,12 @@ def write_decisions_section(x: SitrepFacts, citations: Citations) -> DocumentSec
     )
 
 
-def _waits_for_decision(proposal: ProposalRow) -> bool:
-    """Check whether agents of a proposal wait; not if all their lines were withdrawn (D78)."""
-    decided_agents = sum(decision.agents for decision in proposal.decisions)
-    return proposal.agents > decided_agents and proposal.count_undecided_lines() > 0
-
-
 def count_decisions(x: SitrepFacts) -> int:
     """Return the number of decisions that wait for a person."""
     plans = sum(p.to_decide for p in list_plans(x.plans, x.at, x.names, x.lang, x._))
     stand_downs = sum(plan.stand_down_proposed for plan in x.plans)
     arbitrations = len(list_arbitrations(x.alarms, x.activities, x.at, x._))
-    moves = x.proposal is not None and _waits_for_decision(x.proposal)
+    moves = x.proposal is not None and x.proposal.count_undecided_agents() > 0
     level = x.level.proposed is not None
     return plans + stand_downs + arbitrations + len(_list_next_strategies(x)) + moves + level
 
