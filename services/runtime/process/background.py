@@ -54,10 +54,20 @@ class _HostedService:
         self.name = name
         self._make = make
         self._service: BackgroundService | None = None
-        self._why = "is starting"
+        self._why = ""
+        self._starts_at = 0.0
 
     def fault(self) -> str | None:
-        return self._why if self._service is None else self._service.fault()
+        """Return why the service is not ready; between two starts, why it ended and when it starts.
+
+        Its reason may be over, as that of a full disk: it is not the present state.
+        """
+        if self._service is not None:
+            return self._service.fault()
+        if not self._why:
+            return "is starting"
+        wait_s = max(round(self._starts_at - time.monotonic()), 0)
+        return f"ended, starts again in {wait_s} s: {self._why}"
 
     async def run(self) -> None:
         self._service = self._make()
@@ -73,6 +83,7 @@ class _HostedService:
             self._why = f"{type(cause).__name__}: {cause}"
             code = EXITS[cause.name].code if isinstance(cause, Stop) else 1
             delay_s = backoff.next_delay_s(code, time.monotonic() - began)
+            self._starts_at = time.monotonic() + delay_s
             log.error("service.failed", why=self._why, restart_in_s=delay_s, exc_info=cause)
             try:
                 await self.close()

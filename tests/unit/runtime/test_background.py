@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -51,6 +52,19 @@ class Fails(Works):
         if self.starts <= self._failures:
             raise ExceptionGroup("tasks", [self._error])
         await super().run()
+
+
+class Waits(Fails):
+    """A service that waits half a second after its third failure."""
+
+    def __init__(self, error: Exception, failures: int) -> None:
+        super().__init__(error, failures)
+        self.waiting = asyncio.Event()
+
+    async def close(self) -> None:
+        await super().close()
+        if self.closes == 3:
+            self.waiting.set()
 
 
 class Breaks(Works):
@@ -142,3 +156,14 @@ async def test_a_service_that_is_alone_ends_its_process(settings: Settings) -> N
         with pytest.raises(ExceptionGroup):
             task.result()
     assert (fails.starts, fails.closes) == (1, 1)
+
+
+async def test_a_service_that_waits_says_that_its_reason_is_a_past_one(settings: Settings) -> None:
+    """The status told of a full disk for a minute after there was room again."""
+    fails, works = Waits(OSError("No space left on device"), failures=9), Works()
+    async with hosting(settings, fails=fails, works=works):
+        await asyncio.wait_for(fails.waiting.wait(), 5)
+        status, checks = await ask_health(settings)
+        assert status == 503
+        reason = checks["fails"]
+    assert re.fullmatch(r"ended, starts again in \d+ s: OSError: No space left on device", reason)
