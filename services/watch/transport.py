@@ -25,6 +25,8 @@ MOST_REDIRECTS: Final = 3
 LONGEST_WAIT_S: Final = 900.0
 LONGEST_QUOTA_WAIT_S: Final = 86_400.0
 BASE_WAIT_S: Final = 30.0
+TOKEN_BYTES: Final = 100_000
+"""Most bytes of an answer with a token."""
 TOKEN_MARGIN_S: Final = 60.0
 SUCCESS: Final = frozenset({200, 206})
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
@@ -210,13 +212,17 @@ class FeedTransport:
         if time.monotonic() < until:
             return token
         self.check_host(spec, spec.key.token_url)
-        answer = await self._client.post(
+        async with self._client.stream(
+            "POST",
             spec.key.token_url,
             headers={"authorization": f"Basic {_encode_basic(key)}"},
             data={"grant_type": "client_credentials"},
-        )
-        answer.raise_for_status()
-        token_answer = orjson.loads(answer.content[:100_000])
+        ) as answer:
+            answer.raise_for_status()
+            content = await _read_bounded(answer, TOKEN_BYTES)
+        if content is None:
+            raise ValueError("token answer too large")
+        token_answer = orjson.loads(content)
         token = str(token_answer["access_token"])
         lifetime = max(float(token_answer.get("expires_in", 0)) - TOKEN_MARGIN_S, 0.0)
         self._tokens[spec.name] = (token, time.monotonic() + lifetime)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -126,6 +127,29 @@ async def test_an_expired_token_is_renewed_once(tmp_path: Path) -> None:
     assert answer.verdict is FetchVerdict.AUTH
     assert [r.method for r in web.requests] == ["POST", "GET", "POST", "GET"]
     assert web.requests[1].headers["authorization"] == "Bearer t"
+
+
+async def test_an_endless_answer_with_a_token_is_not_read(tmp_path: Path) -> None:
+    """It was read whole into memory; a part of it was parsed."""
+    parts = 0
+
+    async def write() -> AsyncIterator[bytes]:
+        nonlocal parts
+        for _ in range(1_000):
+            parts += 1
+            yield b" " * 10_000
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, content=write())
+
+    rte = find_connector("rte-ecowatt")
+    (signals,) = rte.list_requests(watched_92())
+    web = Web()
+    transport = make_transport(tmp_path, web, key="id:secret")
+    transport._client = httpx.AsyncClient(transport=httpx.MockTransport(answer))
+    result = await transport.fetch(rte.spec, signals, {})
+    assert (result.verdict, result.fault) == (FetchVerdict.RETRY, "ValueError")
+    assert parts < 20
 
 
 @pytest.mark.parametrize(
