@@ -4,7 +4,7 @@ It is the only place with names and addresses. Rule D58.
 """
 
 import re
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
@@ -108,6 +108,21 @@ def normalize_dialled_number(text: str) -> str | None:
     )
 
 
+def is_callable_address(host: str) -> bool:
+    """Return whether a host is a name, or an address that a webhook may reach.
+
+    Link-local, multicast and unspecified addresses belong to no receiver: the services of a cloud
+    that give away its keys are at one. Loopback and private networks are those of the operator.
+    """
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return True
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return not (address.is_link_local or address.is_multicast or address.is_unspecified)
+
+
 def is_allowed_url(url: str) -> bool:
     """Return whether a webhook may be called: by https, or on this machine."""
     try:
@@ -116,7 +131,7 @@ def is_allowed_url(url: str) -> bool:
     except ValueError:
         return False
     if parts.scheme == "https" and host:
-        return True
+        return is_callable_address(host)
     try:
         loopback = host == "localhost" or ip_address(host).is_loopback
     except ValueError:

@@ -75,8 +75,13 @@ class HttpPoster:
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None),
             trust_env=bool(getproxies()),  # aiohttp asks a thread for each call
+            connector=self.open_connector(),
         )
         return self
+
+    def open_connector(self) -> aiohttp.BaseConnector | None:
+        """Return the connector of the pool, None for that of aiohttp."""
+        return None
 
     async def __aexit__(self, *_: object) -> None:
         if self._session is not None:

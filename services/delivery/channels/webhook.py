@@ -2,22 +2,25 @@
 
 Headers: `webhook-id`, `webhook-timestamp`, `webhook-signature: v1,<base64>`. `webhook-id` is the
 notification, the same for every attempt, so that a receiver folds repetitions. Plain HTTP only to
-loopback.
+loopback, nothing to link-local addresses.
 """
 
 import base64
 import binascii
 import hmac
+import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from hashlib import sha256
 from typing import Final
 
+import aiohttp
 import orjson
+from aiohttp.abc import AbstractResolver, ResolveResult
 from pydantic import SecretStr, field_validator
 
-from schemas.people.directory import is_allowed_url
+from schemas.people.directory import is_allowed_url, is_callable_address
 from schemas.words import Channel
 from services.delivery.channels.base import CallResult, ChannelType, Outgoing, SettingsFault
 from services.delivery.channels.posting import HttpPoster
@@ -64,8 +67,36 @@ def sign_webhook(secret: str, webhook_id: str, timestamp_s: int, body: bytes) ->
     return "v1," + base64.b64encode(hmac.new(key, signed_text, sha256).digest()).decode()
 
 
+class GuardedResolver(AbstractResolver):
+    """Leaves out the addresses of a name that a webhook may not reach.
+
+    The name is chosen by whoever wrote the contact point, and its addresses by the name's owner.
+    """
+
+    def __init__(self, resolver: AbstractResolver) -> None:
+        self._resolver = resolver
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """Resolve a name. Raises OSError if no address of it may be called."""
+        answers = await self._resolver.resolve(host, port, family)
+        addresses = [answer for answer in answers if is_callable_address(answer["host"])]
+        if not addresses:
+            raise OSError(f"{host} has no address that may be called")
+        return addresses
+
+    async def close(self) -> None:
+        """Close the resolver behind."""
+        await self._resolver.close()
+
+
 class WebhookDriver(HttpPoster):
     """Driver for any URL."""
+
+    def open_connector(self) -> aiohttp.BaseConnector:
+        """Return a connector that leaves out the addresses beyond reach."""
+        return aiohttp.TCPConnector(resolver=GuardedResolver(aiohttp.DefaultResolver()))
 
     def __init__(self, secret: str, clock: Callable[[], float] = time.time) -> None:
         super().__init__("webhook")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from aiohttp import web
+from aiohttp.abc import AbstractResolver, ResolveResult
 
-from services.delivery.channels.webhook import WebhookDriver, sign_webhook
+from services.delivery.channels.webhook import GuardedResolver, WebhookDriver, sign_webhook
 from tests.faults.matrix import proves
 from tests.integration.delivery.outgoing import LINK, NOTIFICATION, outgoing
 
@@ -180,8 +182,49 @@ async def test_a_missing_receiver_is_a_transient_failure() -> None:
         "http://[::1",
         "",
         "http://127.0.0.1.example.org/",
+        "https://169.254.169.254/latest/meta-data",
+        "https://[fe80::1]/",
+        "https://[::ffff:169.254.169.254]/",
+        "https://0.0.0.0/",
     ],
 )
 async def test_only_https_and_loopback_are_called(url: str) -> None:
     async with WebhookDriver(SECRET) as webhook:
         assert (await webhook.call(outgoing(url), 2)).error == "webhook_url_not_https"
+
+
+class Names(AbstractResolver):
+    """A resolver that answers with these addresses for any name."""
+
+    def __init__(self, *addresses: str) -> None:
+        self._addresses = addresses
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        return [
+            ResolveResult(hostname=host, host=a, port=port, family=family, proto=0, flags=0)
+            for a in self._addresses
+        ]
+
+    async def close(self) -> None: ...
+
+
+async def test_a_name_leads_to_no_link_local_address() -> None:
+    """The owner of a name chooses its addresses: only the literal address was looked at."""
+    with pytest.raises(OSError, match="may be called"):
+        await GuardedResolver(Names("169.254.169.254", "fe80::1%eth0")).resolve("hook.example.org")
+    both = await GuardedResolver(Names("169.254.169.254", "192.0.2.7")).resolve("hook.example.org")
+    assert [answer["host"] for answer in both] == ["192.0.2.7"]
+    for own in ("10.1.2.3", "192.168.1.4", "fd00::1", "127.0.1.1"):
+        (answer,) = await GuardedResolver(Names(own)).resolve("astreinte.interne")
+        assert answer["host"] == own
+
+
+async def test_a_call_to_a_name_without_a_callable_address_fails_and_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("aiohttp.DefaultResolver", lambda: Names("169.254.169.254"))
+    async with WebhookDriver(SECRET) as webhook:
+        result = await webhook.call(outgoing("https://hook.example.org/"), 2)
+    assert (result.outcome, result.error, result.retry) == ("failed", "webhook_connection", True)
