@@ -348,7 +348,7 @@ def _leaves(draft: ContinuityDecision, offer: OfferRow, site: str) -> bool:
 
 
 def _is_bound(draft: ContinuityDecision, row: ResourceRequestRow, site: str) -> bool:
-    """Return whether a promised resource was to leave a site, or is promised or on its way to it."""
+    """Return whether a resource is promised from a site, or promised to it or on its way there."""
     is_from = any(_leaves(draft, offer, site) for offer in row.committed_offers)
     is_to = row.state in MOVING_STATES and row.site == site
     return is_to or (row.state is RequestState.COMMITTED and is_from)

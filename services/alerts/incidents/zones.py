@@ -282,8 +282,8 @@ def _list_affected_sites(draft: AlertsDecision, incident: IncidentRow) -> frozen
     """Return the sites that the trouble of an incident hits still. Rule D18, silent sites.
 
     Trouble holds while its cause is open, an order while its flag does, a cut of power until the
-    newest figure is 0, a flood by the present level of the river. After an Update the lower severity
-    counts (rule D3).
+    newest figure is 0, a flood by the present level of the river. If an Update lowered the
+    severity, the lower one counts (rule D3).
     """
     sites = set[str]()
     for row in draft.find_reports(draft.state.incident_reports.get(incident.id, ())):

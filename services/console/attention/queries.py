@@ -19,7 +19,6 @@ from schemas.crisis.obligations import ObligationRow
 from schemas.delivery import NotificationRow
 from schemas.oncall import DutyRow, Place
 from schemas.ranks import POLE_DIRECTOR_ROLE
-from schemas.reference import RosterSection
 from schemas.reference_changes import ReferenceChangeRow
 from schemas.words import TaskState
 from services.console import resources as r
@@ -158,17 +157,7 @@ class AttentionQueries(PublicationQueries):
             missing=_map_missing((await read(a.SiteRow)).values()),
             roles_by_person=group_roles_by_person(
                 view.picture.reference.names.holders,
-                Schedule(
-                    next(
-                        (
-                            s.roster
-                            for s in view.picture.reference.sections
-                            if isinstance(s, RosterSection)
-                        ),
-                        None,
-                    ),
-                    (await read(DutyRow)).values(),
-                ),
+                Schedule(view.picture.reference.roster, (await read(DutyRow)).values()),
                 poles,
                 get_snapshot_time(view.picture),
             ),

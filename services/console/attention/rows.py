@@ -173,7 +173,7 @@ class DemandRows:
     missing: Mapping[str, Headcount] = field(default_factory=dict)
     """Site → people that its last headcount has not found."""
     roles_by_person: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """Person → roles in the roster, and those that the person stands in for now."""
+    """Person → role in the roster, and the roles that the person fills now as a stand-in."""
     called_roles: Mapping[str, frozenset[tuple[str, str]]] = field(default_factory=dict)
     """Open escalation → people that it called, each with the role at that time (D32)."""
     danger_roles: frozenset[str] = frozenset()

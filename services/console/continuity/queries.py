@@ -54,10 +54,9 @@ def list_outdated_foundations(
     """
     sections = reference.sections
     assessed_on = next((s.assessed_on for s in sections if isinstance(s, ref.Activities)), None)
-    roster = next((s.roster for s in sections if isinstance(s, ref.RosterSection)), None)
     verification_times = [
         p.verified_at
-        for points in merge_reach(roster, published_at, reach_rows).values()
+        for points in merge_reach(reference.roster, published_at, reach_rows).values()
         for p in points
         if p.verified_at is not None
     ]

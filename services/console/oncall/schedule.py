@@ -59,15 +59,11 @@ class ScheduleView:
 
     @property
     def policy(self) -> ref.Escalation | None:
-        return next(
-            (s.policy for s in self.reference.sections if isinstance(s, ref.EscalationPolicy)), None
-        )
+        return self.reference.policy
 
     @property
     def roster(self) -> ref.Roster | None:
-        return next(
-            (s.roster for s in self.reference.sections if isinstance(s, ref.RosterSection)), None
-        )
+        return self.reference.roster
 
     @property
     def rota(self) -> Schedule:

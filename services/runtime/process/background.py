@@ -58,9 +58,10 @@ class _HostedService:
         self._starts_at = 0.0
 
     def fault(self) -> str | None:
-        """Return why the service is not ready; between two starts, why it ended and when it starts.
+        """Return why the service is not ready.
 
-        Its reason may be over, as that of a full disk: it is not the present state.
+        Between two starts that is why it ended and when it starts again. The reason may be over by
+        then, such as a full disk.
         """
         if self._service is not None:
             return self._service.fault()

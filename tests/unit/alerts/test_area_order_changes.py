@@ -371,7 +371,7 @@ def test_an_order_that_ends_for_one_of_its_communes_holds_until_the_last_ends(
     assert task(scene, there).outcome == "over"
 
 
-# ── the end of a part ──────────────────────────────────────────────────────────────────────────────
+# ── the end of a part ─────────────────────────────────────────────────────────────────────────────
 
 DRAWN = ("cen-1", "par-12", "par-13")
 """Two sites of Nanterre and one of Rueil-Malmaison."""
