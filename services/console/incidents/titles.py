@@ -258,8 +258,8 @@ REFUSALS = {
     "sitrep_ahead": N_("L’heure d’un point de situation ne peut pas être dans l’avenir."),
     "sitrep_older": N_("Un point de situation plus récent est déjà validé."),
     "stand_down_not_held": N_(
-        "La condition de levée n’est pas remplie depuis assez longtemps : pour forcer, "
-        "indiquez une raison."
+        "La condition de levée n’est pas remplie depuis assez longtemps. Pour lever le plan malgré "
+        "cela, forcez la décision et indiquez une raison."
     ),
     "strategy_order": N_("Une autre stratégie la précède dans la liste : {first}."),
     "fallback_out": N_("Ce site de repli est lui-même hors service."),
