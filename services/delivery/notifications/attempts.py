@@ -85,6 +85,11 @@ def is_granted(attempt: AttemptRow) -> bool:
     return attempt.granted_at is not None
 
 
+def is_perhaps_heard(attempt: AttemptRow) -> bool:
+    """Check whether the person may know of an attempt: a sender called, and it did not fail."""
+    return is_granted(attempt) and attempt.state != "failed"
+
+
 def derive_state(row: NotificationRow) -> NotificationState:
     """Derive the state of a notification from its row.
 

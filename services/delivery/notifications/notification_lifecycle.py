@@ -139,12 +139,11 @@ def news_of(call: NotificationRow, why: str, lineage: str, now: Instant) -> Noti
     again only where there is nothing else. Its id follows from escalation and person: who was
     called in several cycles hears it once.
     """
-    called_channels = [attempt.channel for attempt in call.attempts if attempts.is_granted(attempt)]
     if (
         why not in ENDS
         or not call.answer_expected
         or call.campaign is not None
-        or not called_channels
+        or not any(attempts.is_perhaps_heard(attempt) for attempt in call.attempts)
     ):
         return None
     silent = tuple(channel for channel in call.channels if channel is not Channel.VOICE)

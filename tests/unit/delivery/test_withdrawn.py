@@ -61,6 +61,28 @@ def test_people_never_reached_get_no_notice_of_the_end() -> None:
     assert not news(d)
 
 
+@pytest.mark.parametrize("retry", [False, True])
+def test_a_call_that_failed_on_all_channels_leaves_no_notice_of_the_end(retry: bool) -> None:
+    """They read «appel sans objet» without a call before."""
+    d = desk(channels=("sms",))
+    d.plan("n1", escalation="e1", values=VALUES)
+    d.claim()
+    d.outcome("failed", retry=retry)
+    end(d, "closed")
+    assert not news(d)
+
+
+@pytest.mark.parametrize("outcome", ["ambiguous", None])
+def test_people_perhaps_reached_learn_the_end(outcome: str | None) -> None:
+    d = desk()
+    d.plan("n1", escalation="e1", values=VALUES)
+    d.claim()
+    if outcome is not None:
+        d.outcome(outcome)
+    end(d, "closed")
+    assert len(news(d)) == 1
+
+
 def test_people_with_an_answer_get_no_notice_of_the_end() -> None:
     d = desk()
     called(d)
