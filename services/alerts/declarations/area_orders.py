@@ -35,6 +35,7 @@ from services.alerts.escalation.notifications import (
     Recipient,
     Values,
     choose_recipients,
+    find_end_recipients,
     find_site_recipients,
 )
 from services.alerts.escalation.oncall import find_quiet_end
@@ -495,23 +496,16 @@ def _ask_again(draft: AlertsDecision, site: str) -> None:
 
 
 def _tell_end(draft: AlertsDecision, row: AreaOrderRow, site: str) -> None:
-    """Tell the people of the site of the end: all called ones, or the first if none was called."""
-    people, _uncovered = find_site_recipients(draft, site)
-    called_people = _list_called_people(draft, row, site)
-    values = _build_values(draft, row, site) | {"order": LIFTED, "ended": row.order.value}
-    for one in [p for p in people if p.person in called_people] or choose_recipients(people):
-        _plan_message(draft, row, one, values, danger=False, answers=False)
-
-
-def _list_called_people(draft: AlertsDecision, row: AreaOrderRow, site: str) -> set[str]:
-    """Return the people called for a site by the questions about an order."""
+    """Tell the end of an order for a site to all people called, and to a person in charge now."""
     calls = (
         draft.state.calls.get(id)
         for task in draft.state.tasks.values()
         if task.kind == AREA_ORDER and task.site == site and task.candidates[0] == row.id
         for id in task.calls
     )
-    return {call.person for call in calls if call is not None}
+    values = _build_values(draft, row, site) | {"order": LIFTED, "ended": row.order.value}
+    for one in find_end_recipients(draft, site, (call for call in calls if call is not None)):
+        _plan_message(draft, row, one, values, danger=False, answers=False)
 
 
 def _close_question(draft: AlertsDecision, task: TaskRow, outcome: str) -> None:

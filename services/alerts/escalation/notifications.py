@@ -216,7 +216,9 @@ def _plan_warning(
     )
 
 
-FAST_CHANNELS: Final = frozenset({Channel.APP, Channel.SMS, Channel.VOICE})
+_URGENT: Final = (Channel.APP, Channel.SMS, Channel.VOICE)
+"""Channels of an order or a danger, in order of preference."""
+FAST_CHANNELS: Final = frozenset(_URGENT)
 """Channels that reach a person within minutes; a mailbox or a chat room may wait for hours."""
 
 
@@ -251,9 +253,7 @@ def find_site_recipients(
     pôle, then to the coordinator. The second value are the posts before the first of these people,
     with nobody to reach. Rule D34, nobody on call.
     """
-    preferred_channels = (
-        (Channel.APP, Channel.SMS, Channel.VOICE) if danger else (Channel.APP, Channel.SMS)
-    )
+    preferred_channels = _URGENT if danger else (Channel.APP, Channel.SMS)
     record = draft.territory.sites.get(site)
     posts: list[tuple[str, str | None]] = [(SITE_MANAGER_ROLE, site)]
     if order:
@@ -268,6 +268,30 @@ def find_site_recipients(
         if order and not people:
             uncovered.append((role, scope))
     return people, uncovered
+
+
+def find_end_recipients(
+    draft: AlertsDecision, site: str, calls: Iterable[NotificationPlanned]
+) -> list[Recipient]:
+    """Return the recipients of the end of an order: all called people, and one in charge now.
+
+    The role of a called person may have changed since: without the end the order stands for them.
+    Rule D102, orders for an area.
+    """
+    people, _uncovered = find_site_recipients(draft, site)
+    in_charge = {one.person for one in people}
+    called = {call.person: call for call in sorted(calls, key=_rank_call)}
+    present = [one for one in people if one.person in called] or choose_recipients(people)
+    former = (
+        Recipient(call.role, call.scope, person, list_channels(draft, person, _URGENT))
+        for person, call in called.items()
+        if person not in in_charge
+    )
+    return [*present, *(one for one in former if one.channels)]
+
+
+def _rank_call(call: NotificationPlanned) -> tuple[Instant, str]:
+    return call.planned_at, call.notification
 
 
 def get_suppression_reason(row: IncidentRow) -> SuppressionReason | None:

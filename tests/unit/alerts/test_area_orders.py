@@ -8,7 +8,7 @@ from schemas.alerts import SiteStatusChanged, TaskRow
 from schemas.calling import AnswerReceived, NotificationPlanned, NotificationWithdrawn, Unreachable
 from schemas.commands import CompleteTask, ReopenIncident, ResolveIncident
 from schemas.crisis.area_orders import AreaOrderRow
-from schemas.oncall import NoteReachability, ReachRow
+from schemas.oncall import NoteReachability, OverrideDuty, ReachRow
 from schemas.reference import Roster, RosterSection, Sites
 from schemas.runtime import CommandApplied, CommandRefused
 from schemas.words import Answer, EventType, MsgType
@@ -489,6 +489,27 @@ def test_the_deputy_hears_of_the_end_like_the_manager(scene: Scene) -> None:
     order(scene, 15, msg_type=MsgType.CANCEL, references=(report,))
     ends = [f for f in calls(scene)[number:] if f.values["site"] == site]
     assert {(f.person, f.answer_expected) for f in ends} == {(p, False) for p in people}
+
+
+def test_a_former_manager_hears_of_the_end_like_the_present_one(scene: Scene) -> None:
+    """D102: after a handover the former manager kept everybody out all night."""
+    site = inside(scene)[0]
+    report = order(scene, 1)
+    override = OverrideDuty(
+        author="coord",
+        role="coordinator",
+        person="rs-pmi-02",
+        start=scene.at(8),
+        end=scene.at(600),
+        role_on_call="responsable_site",
+        scope=site,
+        reason="text:leave",
+    )
+    assert isinstance(scene.command(override, 2), CommandApplied)
+    number = len(calls(scene, site))
+    order(scene, 9, msg_type=MsgType.CANCEL, references=(report,))
+    ends = [(f.person, f.values["order"]) for f in calls(scene, site)[number:]]
+    assert ends == [("rs-pmi-02", "lifted"), (f"rs-{site}", "lifted")]
 
 
 @pytest.mark.parametrize("type", ["evacuation", "shelter_in_place"])
