@@ -54,6 +54,11 @@ class EscalationRow(Model):
     acknowledged_by: tuple[str, ...] = ()
     waves: tuple[WaveRow, ...] = ()
     uncovered_roles: tuple[str, ...] = ()
+    declined_by: tuple[str, ...] = Field(
+        default=(),
+        exclude_if=lambda people: not people,
+        description="tokens of the people who declined in this cycle: no step of it calls them",
+    )
     level: Level = Level.N0
     previous_level: Level | None = Field(
         default=None, description="level of the escalation that this one replaced"

@@ -270,9 +270,13 @@ def find_concerned_scopes(draft: AlertsDecision, incidents: Sequence[str]) -> fr
 
 
 def _list_deputies(draft: AlertsDecision, ladder: EscalationRow) -> Iterator[OnCallRole]:
-    """Yield the deputies for roles of the first wave that neither person acknowledged."""
+    """Yield the deputies for roles of the first wave that neither person acknowledged.
+
+    Deputies who declined in this cycle are left out.
+    """
     first = [w for w in ladder.waves if w.wave == 1 and w.cycle >= ladder.since_cycle]
     said_yes = {person for w in first for person in w.answered}
+    excluded_people = {None, *ladder.declined_by}
     for wave in first:
         step = own_posts(draft, ladder, wave)
         for call in (draft.state.calls[n] for n in wave.notifications):
@@ -283,8 +287,9 @@ def _list_deputies(draft: AlertsDecision, ladder: EscalationRow) -> Iterator[OnC
                 get_holder_and_deputy(draft, call.role, call.scope).deputy,
             )
             for post in (own, *others_held(step, call)):
-                if post.deputy is not None and not {call.person, post.deputy} & said_yes:
-                    yield OnCallRole(post.role, post.scope, post.deputy, None)
+                if post.deputy in excluded_people or {call.person, post.deputy} & said_yes:
+                    continue
+                yield OnCallRole(post.role, post.scope, post.deputy, None)
 
 
 def own_posts(draft: AlertsDecision, ladder: EscalationRow, wave: WaveRow) -> list[OnCallRole]:

@@ -87,13 +87,15 @@ def apply_answer(
         return  # the action itself is declined (D87)
     if answer is Answer.DECLINE and _is_replaced(draft, row, call):
         return  # somebody else has the action by now
+    if answer is Answer.DECLINE and instead is None and person in row.declined_by:
+        return  # said already: somebody else was called, or the next step
     _withdraw_other_calls(draft, row, person, answer, notification)
     if answer is Answer.ACK:
         count_acknowledgement(draft, row, person, call.wave or row.wave)
     else:
         _apply_decline(
             draft,
-            row,
+            copy_with(row, {"declined_by": tuple(dict.fromkeys((*row.declined_by, person)))}),
             call,
             instead if instead is not None and _holds_role(draft, call.role, instead) else None,
         )
@@ -153,7 +155,8 @@ def count_acknowledgement(
         for w in row.waves
     )
     by = row.acknowledged_by if person in row.acknowledged_by else (*row.acknowledged_by, person)
-    row = copy_with(row, {"waves": waves, "acknowledged_by": by})
+    declined_by = tuple(p for p in row.declined_by if p != person)
+    row = copy_with(row, {"waves": waves, "acknowledged_by": by, "declined_by": declined_by})
     has_quorum = any(_has_quorum(w, row) for w in waves if w.wave == wave)
     record_escalation(
         draft,
@@ -252,7 +255,10 @@ def remove_acknowledgement(
     if row.state != "answered" or any(_has_quorum(w, row) for w in waves):
         return row
     new_states = {"satisfied": "fired", "skipped": "waiting"}
-    waves = tuple(copy_with(w, {"state": new_states.get(w.state, w.state)}) for w in waves)
+    waves = tuple(
+        copy_with(w, {"state": new_states.get(w.state, w.state)}) if w.cycle == row.cycle else w
+        for w in waves
+    )
     row = schedule_next_step(copy_with(row, {"state": "running", "stale_at": None, "waves": waves}))
     return (
         row
@@ -307,8 +313,10 @@ def _apply_decline(
         and list_channels(draft, instead or "")
         else None
     )
-    if named_instead is None and now.deputy in others and now.deputy in reached_people:
-        record_escalation(draft, row, "declined")
+    left_roles = _list_left_roles(draft, row, row.waves[index], call)
+    has_waiting_deputy = now.deputy in others and now.deputy in reached_people
+    if named_instead is None and has_waiting_deputy and now.deputy not in row.declined_by:
+        _continue_without(draft, row, left_roles)
         return
     deputy = named_instead or next((p for p in others if p not in reached_people), None)
     wave = row.waves[index]
@@ -317,23 +325,35 @@ def _apply_decline(
         if deputy is not None
         else None
     )
-    if notification is not None:
-        record_escalation(
-            draft,
-            replace_wave(row, index, notifications=(*wave.notifications, notification)),
-            "declined",
-        )
-        return
-    draft.emit(RoleUncovered(escalation=row.id, role=call.role, scope=call.scope))
-    row = copy_with(
-        row,
-        {
-            "uncovered_roles": tuple(
-                dict.fromkeys((*row.uncovered_roles, format_role(call.role, call.scope)))
-            )
-        },
+    if notification is None:
+        left_roles = (OnCallRole(call.role, call.scope, None, None), *left_roles)
+    else:
+        row = replace_wave(row, index, notifications=(*wave.notifications, notification))
+    _continue_without(draft, row, left_roles)
+
+
+def _list_left_roles(
+    draft: AlertsDecision, row: EscalationRow, wave: WaveRow, call: NotificationPlanned
+) -> tuple[OnCallRole, ...]:
+    """Return the roles of a wave that this person deputizes for a holder with a decline."""
+    return tuple(
+        post
+        for post in own_posts(draft, row, wave)
+        if post.deputy == call.person
+        and post.holder in row.declined_by
+        and (post.role, post.scope) != (call.role, call.scope)
     )
-    if row.state == "running" and any(w.state == "waiting" for w in row.waves):
+
+
+def _continue_without(
+    draft: AlertsDecision, row: EscalationRow, left_roles: tuple[OnCallRole, ...]
+) -> None:
+    """Record a decline, and the roles that it leaves without anybody; these fire the next wave."""
+    for post in left_roles:
+        draft.emit(RoleUncovered(escalation=row.id, role=post.role, scope=post.scope))
+    names = (format_role(post.role, post.scope) for post in left_roles)
+    row = copy_with(row, {"uncovered_roles": tuple(dict.fromkeys((*row.uncovered_roles, *names)))})
+    if left_roles and row.state == "running" and any(w.state == "waiting" for w in row.waves):
         row = fire_next_wave(draft, row)
     record_escalation(draft, row, "declined")
 
@@ -365,7 +385,9 @@ def on_notification_unreachable(draft: AlertsDecision, notification: str) -> Non
         if call is not None and call.escalation is not None
         else None
     )
-    if call is None or row is None or row.state != "running" or call.person in row.acknowledged_by:
+    if call is None or row is None or row.state != "running":
+        return
+    if call.person in (*row.acknowledged_by, *row.declined_by):
         return
     reach = draft.state.reach.get(call.person)
     if reach is None or reach.points:  # otherwise `on_person_unreachable` continues it
@@ -385,7 +407,7 @@ def on_person_unreachable(draft: AlertsDecision, person: str) -> None:
         if (
             row.state != "running"
             or call is None
-            or person in row.acknowledged_by
+            or person in (*row.acknowledged_by, *row.declined_by)
             or format_role(call.role, call.scope) in row.uncovered_roles
         ):
             continue

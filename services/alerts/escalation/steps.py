@@ -175,19 +175,25 @@ def call_roles(
 ) -> tuple[list[str], list[str]]:
     """Call the holders of these roles, or their deputies if a holder is missing or unreachable.
 
-    Each person is called once, and none of `excluded_people`. Returns the notifications and the
-    uncovered roles. Rule D34, uncovered roles.
+    The deputy of a holder who declined in this cycle is called, too. Each person is called once,
+    and none of `excluded_people`. Returns the notifications and the uncovered roles. Rules D33,
+    answers, and D34, uncovered roles.
     """
     notifications: dict[str, str] = {}
     uncovered_roles: list[str] = []
     for post in roles:
+        deputy = None if post.deputy in row.declined_by else post.deputy
+        has_declined = post.holder in row.declined_by
         person = (
-            post.holder if post.holder is not None and list_channels(draft, post.holder) else None
+            post.holder
+            if post.holder is not None and not has_declined and list_channels(draft, post.holder)
+            else None
         )
         if person is None:
-            draft.emit(RoleUncovered(escalation=row.id, role=post.role, scope=post.scope))
-            uncovered_roles.append(format_role(post.role, post.scope))
-            person = post.deputy
+            if not has_declined or deputy is None:
+                draft.emit(RoleUncovered(escalation=row.id, role=post.role, scope=post.scope))
+                uncovered_roles.append(format_role(post.role, post.scope))
+            person = deputy
         if person is None or person in notifications or person in excluded_people:
             continue
         if (notification := plan_notification(draft, row, wave, post, person)) is not None:
@@ -537,7 +543,9 @@ def add_cycle(row: EscalationRow, at: Instant) -> EscalationRow:
         )
         for w in row.later or [w for w in row.waves if w.cycle == row.cycle]
     )
-    return copy_with(row, {"waves": (*row.waves, *new_waves), "cycle": row.cycle + 1})
+    return copy_with(
+        row, {"waves": (*row.waves, *new_waves), "cycle": row.cycle + 1, "declined_by": ()}
+    )
 
 
 def replace_wave(row: EscalationRow, index: int, **values: Any) -> EscalationRow:

@@ -1,0 +1,105 @@
+"""A decline is final in its cycle: the next one is called, and no role waits (D33, D34)."""
+
+from __future__ import annotations
+
+import pytest
+
+from schemas.calling import RoleUncovered
+from schemas.reference import Roster
+from schemas.words import Answer
+from tests.unit.alerts.scene import Scene
+from tests.unit.alerts.test_escalation import PMI, Calls, _answer, _ladder, _without
+
+SECOND_STEP = "dir-solidarites-s"
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene(check=True)
+
+
+def _deputized(role: str, deputy: str) -> Roster:
+    """Return the territory's roster with another deputy of a role."""
+    roster = _without()
+    holders = tuple(
+        h.model_copy(update={"deputy": deputy}) if h.role == role else h for h in roster.holders
+    )
+    return roster.model_copy(update={"holders": holders})
+
+
+def test_the_next_step_calls_the_deputy_of_a_decliner(scene: Scene) -> None:
+    calls = Calls(scene)
+    scene.report(0, "closure", PMI, severity=4)
+    _answer(scene, calls, "dir-solidarites", 1, Answer.DECLINE)
+    calls.new()
+    _answer(scene, calls, "dir-solidarites-s", 2, Answer.DECLINE)
+    (call,) = calls.expect("dir-solidarites-s2")
+    assert (call.wave, call.role) == (2, "suppleant_directeur_pole")
+
+
+def test_the_step_of_deputies_leaves_out_decliners(scene: Scene) -> None:
+    calls = Calls(scene)
+    scene.report(0, "closure", "cen-2")
+    _answer(scene, calls, "cel-rh", 1, Answer.DECLINE)
+    calls.new()
+    _answer(scene, calls, "cel-rh-s", 2, Answer.DECLINE)
+    people = {call.person for call in calls.new()}
+    assert "cel-si-s" in people
+    assert people.isdisjoint({"cel-rh-s", "elu-astreinte"})
+
+
+@pytest.mark.parametrize("deputy_first", [True, False])
+def test_no_role_waits_for_a_deputy_after_a_decline(deputy_first: bool) -> None:
+    """A deputy with a function of their own is asked once for both; the order does not matter."""
+    scene = Scene(roster=_deputized("coordinateur_pca", "ast-direction"), check=True)
+    calls = Calls(scene)
+    scene.report(0, "closure", PMI, severity=4)
+    people = ["ast-direction", "coord-pca"] if deputy_first else ["coord-pca", "ast-direction"]
+    for minute, person in enumerate(people, 1):
+        calls.new()
+        _answer(scene, calls, person, minute, Answer.DECLINE)
+    assert SECOND_STEP in [call.person for call in calls.new()]
+    assert [(u.role, u.scope) for u in scene.named(RoleUncovered)] == [("coordinateur_pca", None)]
+
+
+def test_a_decline_counts_once(scene: Scene) -> None:
+    calls = Calls(scene)
+    scene.report(0, "closure", PMI, severity=4)
+    _answer(scene, calls, "dir-solidarites", 1, Answer.DECLINE)
+    deputy = calls.of("dir-solidarites-s")
+    _answer(scene, calls, "dir-solidarites-s", 2, Answer.DECLINE)
+    calls.new()
+    assert calls.of("dir-solidarites-s") == deputy
+    _answer(scene, calls, "dir-solidarites-s", 3, Answer.DECLINE)
+    _answer(scene, calls, "dir-solidarites", 4, Answer.DECLINE)
+    calls.expect_nobody()
+
+
+def test_a_yes_after_a_no_counts(scene: Scene) -> None:
+    calls = Calls(scene)
+    scene.report(0, "closure", PMI, severity=4)
+    incident = scene.incidents()[0].id
+    _answer(scene, calls, "coord-pca", 1, Answer.DECLINE)
+    _answer(scene, calls, "coord-pca", 2)
+    _answer(scene, calls, "coord-pca", 3, Answer.DECLINE)
+    assert _ladder(scene, incident).acknowledged_by == ()
+
+
+def test_an_answer_taken_back_revives_the_steps_of_its_own_cycle_alone(scene: Scene) -> None:
+    """The steps that an earlier cycle skipped stay skipped: their answers have gone stale."""
+    calls = Calls(scene)
+    scene.report(0, "closure", PMI, severity=4)
+    incident = scene.incidents()[0].id
+    _answer(scene, calls, "coord-pca", 1)
+    _answer(scene, calls, "ast-technique", 2)
+    scene.step(95)
+    assert _ladder(scene, incident).stale_times == 1
+    calls.new()
+    _answer(scene, calls, "coord-pca", 96)
+    _answer(scene, calls, "ast-technique", 97)
+    _answer(scene, calls, "ast-technique", 98, Answer.DECLINE)
+    calls.expect("ast-technique-s")
+    waiting = [(w.cycle, w.wave) for w in _ladder(scene, incident).waves if w.state == "waiting"]
+    assert waiting == [(2, 2), (2, 3)]
+    scene.step(102)
+    calls.expect(SECOND_STEP)
