@@ -10,6 +10,7 @@ from pydantic import Field
 
 from schemas.alerts import Confinement, Why
 from schemas.base import Fact, Instant, Model, RowFact, optional, register_message
+from schemas.plans import CardPhase
 from schemas.words import (
     ActivityState,
     CardChange,
@@ -410,6 +411,10 @@ class PlanRow(Model):
         description="number of activations that began a new life of the plan",
     )
 
+    def is_at_rest(self, phase: CardPhase | None) -> bool:
+        """Return whether cards of this phase ask for nothing: the return of a plan that resumed."""
+        return phase is CardPhase.RETURN and self.stand_down_since is None
+
 
 @register_message
 class ActivityChanged(RowFact):
@@ -468,7 +473,7 @@ class SiteCardChanged(RowFact):
     """A card of a site or person changed.
 
     `change`: opened, ready (the cards that it depends on are closed), started, completed, skipped,
-    photo (it followed the completion).
+    photo (it followed the completion), moved (a card of the return, when the plan recovers again).
     """
 
     collection: ClassVar[str] = "site_cards"

@@ -17,7 +17,7 @@ from schemas.crisis.area_orders import AreaOrderRow
 from schemas.oncall import ReachRow
 from schemas.reference import collect_plan_contents
 from schemas.topics import is_live, parse_realm
-from schemas.words import ACTIVE_PLAN_STATES
+from schemas.words import ACTIVE_PLAN_STATES, CardState
 from services.console import resources as r
 from services.console.continuity.activation import foresee_activation
 from services.console.continuity.fallbacks import RealmRows, find_collisions
@@ -215,7 +215,7 @@ class ContinuityQueries(QueryBase):
         picture = view.picture
         static = get_known(picture.reference.plans, id)
         row = await picture.row(c.PlanRow, id)
-        cards = list_site_cards(await picture.rows(c.SiteCardRow), id, row)
+        cards = list_site_cards(await picture.rows(c.SiteCardRow), static, row)
         plan = view.shape.plan(static, row, await _list_outdated(picture))
         sites = await picture.rows(a.SiteRow)
         return view.shape.plan_detail(
@@ -248,7 +248,7 @@ class ContinuityQueries(QueryBase):
             and (card is None or one.card == card)
             and (not places or one.site in places)
             and (not state or one.state in state)
-            and _is_present(one, plans.get(one.plan))
+            and _is_present(one, plans.get(one.plan), view.picture.reference.plans.get(one.plan))
         ]
         return page_by_id(matching_cards, limit, cursor)
 
@@ -294,12 +294,20 @@ async def _list_outdated(picture: RealmSnapshot) -> list[str]:
 
 
 def list_site_cards(
-    rows: Mapping[str, c.SiteCardRow], plan: str, row: c.PlanRow | None
+    rows: Mapping[str, c.SiteCardRow], plan: ref.Plan, row: c.PlanRow | None
 ) -> list[c.SiteCardRow]:
     """Return the site cards of the present life of a plan."""
-    return [one for one in rows.values() if one.plan == plan and _is_present(one, row)]
+    return [one for one in rows.values() if one.plan == plan.id and _is_present(one, row, plan)]
 
 
-def _is_present(one: c.SiteCardRow, row: c.PlanRow | None) -> bool:
-    """Check whether a site card belongs to the present life of its plan, and that is not over."""
-    return row is not None and row.life == one.life and row.state in ACTIVE_PLAN_STATES
+def _is_present(one: c.SiteCardRow, row: c.PlanRow | None, plan: ref.Plan | None) -> bool:
+    """Check whether a site card belongs to the present life of its plan, and that is not over.
+
+    Open cards of the return of a plan that is active as before ask for nothing (D48).
+    """
+    if row is None or row.life != one.life or row.state not in ACTIVE_PLAN_STATES:
+        return False
+    if one.state in (CardState.DONE, CardState.NOT_APPLICABLE):
+        return True
+    cards = plan.cards if plan is not None else ()
+    return not any(card.id == one.card and row.is_at_rest(card.phase) for card in cards)

@@ -20,6 +20,7 @@ from services.continuity.plans.site_cards import (
     find_reference_card,
     get_asked_time,
     group_by_card,
+    list_resting_cards,
     list_site_cards,
 )
 from services.continuity.state import ContinuityState
@@ -57,20 +58,36 @@ def build_cards(
 
 
 def add_return_cards(state: ContinuityState, plan: Plan, row: PlanRow) -> tuple[CardRow, ...]:
-    """Return the cards of a plan that recovers, with those of the return that it has not yet."""
-    existing_ids = {card.id for card in row.cards}
+    """Return the cards of a plan that recovers, with those of the return that it has not yet.
+
+    The open ones of an earlier recovery get the times of this one.
+    """
     new_cards = build_cards(
         state, plan, row.trigger_since or 0, recovering_since=row.stand_down_since
     )
-    return (
-        *row.cards,
-        *(
-            card
-            for card in new_cards
-            if card.id not in existing_ids
-            and (of := find_reference_card(plan, card.id)) is not None
-            and of.phase is CardPhase.RETURN
-        ),
+    return_cards = {
+        card.id: card
+        for card in new_cards
+        if (of := find_reference_card(plan, card.id)) is not None and of.phase is CardPhase.RETURN
+    }
+    before = (
+        card.model_copy(update={"due_at": return_cards[card.id].due_at})
+        if card.id in return_cards and card.state not in CLOSED_STATES
+        else card
+        for card in row.cards
+    )
+    existing_ids = {card.id for card in row.cards}
+    return (*before, *(card for id, card in return_cards.items() if id not in existing_ids))
+
+
+def rest_return_cards(state: ContinuityState, row: PlanRow) -> tuple[CardRow, ...]:
+    """Return the cards of a plan that is active as before: nobody is late with its return."""
+    resting_cards = list_resting_cards(state, row)
+    return tuple(
+        card.model_copy(update={"overdue": False, "pilot_told": False})
+        if card.id in resting_cards
+        else card
+        for card in row.cards
     )
 
 
@@ -159,25 +176,26 @@ def find_next_card_deadline(state: ContinuityState, row: PlanRow, now: Instant) 
 
     Cards count only while the plan is active.
     """
-    by_card, unopened_cards = group_by_card(list_site_cards(state, row)), _find_unopened(state, row)
+    by_card, unasked_cards = group_by_card(list_site_cards(state, row)), _find_unasked(state, row)
     instants = [
         *(
             _find_next_attention(row, card, by_card)
             for card in row.cards
-            if card.id not in unopened_cards
+            if card.id not in unasked_cards
         ),
         find_next_site_deadline(state, row, now),
     ]
     return min((at for at in instants if at is not None), default=None)
 
 
-def _find_unopened(state: ContinuityState, row: PlanRow) -> frozenset[str]:
-    """Return the cards without their site cards so far; nobody is late with them."""
+def _find_unasked(state: ContinuityState, row: PlanRow) -> frozenset[str]:
+    """Return the cards at rest or without their site cards so far; nobody is late with them."""
     plan = state.bia.plans.get(row.id) if state.bia is not None else None
     scoped_cards = {card.id for card in plan.cards if card.scope} if plan is not None else set()
-    return frozenset(
+    unopened_cards = (
         card.id for card in row.cards if card.sites is None and card.id in scoped_cards
     )
+    return list_resting_cards(state, row).union(unopened_cards)
 
 
 def _find_next_attention(
@@ -206,10 +224,10 @@ def mark_overdue_cards(draft: ContinuityDecision, row: PlanRow) -> PlanRow:
     one line with the number of those that are not done.
     """
     by_card = group_by_card(list_site_cards(draft.state, row))
-    unopened_cards = _find_unopened(draft.state, row)
+    unasked_cards = _find_unasked(draft.state, row)
     cards = []
     for card in row.cards:
-        due_at = None if card.id in unopened_cards else _find_next_attention(row, card, by_card)
+        due_at = None if card.id in unasked_cards else _find_next_attention(row, card, by_card)
         if due_at is None or due_at > draft.now:
             cards.append(card)
         elif not card.overdue:

@@ -22,6 +22,7 @@ from services.continuity.plans.cards import (
     find_next_card_deadline,
     mark_overdue_cards,
     reschedule_cards,
+    rest_return_cards,
     settle_cards,
 )
 from services.continuity.plans.site_cards import (
@@ -645,6 +646,6 @@ def review_stand_down(draft: ContinuityDecision, row: PlanRow) -> None:
             on_plan_due(draft, row.id)
     elif not holds and row.stand_down_since is not None:
         active_state = PlanState.PARTLY_ACTIVE if row.resumes_partly else PlanState.ACTIVE
-        record_plan(
-            draft, row.model_copy(update={"state": active_state, **RECOVERY_CLEARED}), "resumed"
-        )
+        resumed_row = row.model_copy(update={"state": active_state, **RECOVERY_CLEARED})
+        cards = rest_return_cards(draft.state, resumed_row)
+        record_plan(draft, resumed_row.model_copy(update={"cards": cards}), "resumed")

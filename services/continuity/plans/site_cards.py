@@ -92,6 +92,24 @@ def list_site_cards(state: ContinuityState, row: PlanRow) -> list[SiteCardRow]:
     return [rows[id] for id in sorted(rows) if rows[id].life == row.life]
 
 
+def list_resting_cards(state: ContinuityState, row: PlanRow) -> frozenset[str]:
+    """Return the cards of the return of a plan that does not recover any more. Rule D48."""
+    plan = state.bia.plans.get(row.id) if state.bia is not None else None
+    return frozenset(
+        card.id for card in (plan.cards if plan is not None else ()) if row.is_at_rest(card.phase)
+    )
+
+
+def _list_asking_cards(state: ContinuityState, row: PlanRow) -> list[SiteCardRow]:
+    """Return the open site cards of a plan, without those at rest."""
+    resting_cards = list_resting_cards(state, row)
+    return [
+        card
+        for card in list_site_cards(state, row)
+        if card.state in (CardState.TO_DO, CardState.DOING) and card.card not in resting_cards
+    ]
+
+
 def group_by_card(rows: Iterable[SiteCardRow]) -> dict[str, list[SiteCardRow]]:
     groups: dict[str, list[SiteCardRow]] = {}
     for row in rows:
@@ -135,6 +153,7 @@ def schedule_openings_of_site(draft: ContinuityDecision, site: str) -> None:
         opened_cards = {card.id for card in row.cards if is_opened_per_site(card)}
         if any(
             card.id in opened_cards
+            and not row.is_at_rest(card.phase)
             and _is_wanted(draft.state, plan, row, card, place)
             and not _is_known(site_cards, row, card, site)
             for card in plan.cards
@@ -278,6 +297,21 @@ def _list_cards_of_dropped_sites(draft: ContinuityDecision, row: PlanRow) -> lis
     ]
 
 
+def _list_moved_cards(draft: ContinuityDecision, plan: Plan, row: PlanRow) -> Iterator[SiteCardRow]:
+    """Yield the open cards of the return with the times of a plan that recovers once more."""
+    if row.stand_down_since is None:
+        return
+    due_times = {
+        card.id: compute_card_due(draft.state, plan, card, row.stand_down_since)
+        for card in plan.cards
+        if card.origin is CardOrigin.STAND_DOWN
+    }
+    for site_card in list_site_cards(draft.state, row):
+        due_at = due_times.get(site_card.card, site_card.due_at)
+        if site_card.state in OPEN_STATES and site_card.due_at < due_at:
+            yield site_card.model_copy(update={"due_at": due_at})
+
+
 def open_site_cards(draft: ContinuityDecision, row: PlanRow) -> PlanRow:
     """Open missing site cards of an active plan, as many as fit into a step.
 
@@ -293,9 +327,17 @@ def open_site_cards(draft: ContinuityDecision, row: PlanRow) -> PlanRow:
             return row
         draft.emit(SiteCardChanged(row=site_card, change="skipped"))
         room -= 1
+    for site_card in _list_moved_cards(draft, plan, row):
+        if not room:
+            draft.arm(SiteCardsDue(row.id), draft.now + 1)
+            return row
+        draft.emit(SiteCardChanged(row=site_card, change="moved"))
+        room -= 1
     for card in plan.cards:
         stands = standing.get(card.id)
-        if card.scope is None or stands is None or not is_opened_per_site(stands):
+        if card.scope is None or stands is None or row.is_at_rest(card.phase):
+            continue
+        if not is_opened_per_site(stands):
             continue
         for owner in _list_owners(draft, plan, row, card):
             if _is_known(site_cards, row, card, owner.name):
@@ -336,12 +378,7 @@ def schedule_reminders(draft: ContinuityDecision, at: Instant) -> None:
 def find_next_site_deadline(state: ContinuityState, row: PlanRow, now: Instant) -> Instant | None:
     """Return the next time when an open site card of a plan becomes overdue."""
     return min(
-        (
-            at
-            for card in list_site_cards(state, row)
-            if card.state in (CardState.TO_DO, CardState.DOING)
-            and (at := get_asked_time(row, card)) > now
-        ),
+        (at for card in _list_asking_cards(state, row) if (at := get_asked_time(row, card)) > now),
         default=None,
     )
 
@@ -360,7 +397,7 @@ def schedule_overdue_reminders(draft: ContinuityDecision, row: PlanRow) -> None:
     """Schedule reminders of site cards that became overdue after the last message."""
     message_times = [
         _get_message_time(draft.state, row, card, draft.now)
-        for card in list_site_cards(draft.state, row)
+        for card in _list_asking_cards(draft.state, row)
     ]
     if (first := min((at for at in message_times if at is not None), default=None)) is not None:
         schedule_reminders(draft, max(first, draft.now + 1))
@@ -369,9 +406,7 @@ def schedule_overdue_reminders(draft: ContinuityDecision, row: PlanRow) -> None:
 def _get_message_time(
     state: ContinuityState, row: PlanRow, card: SiteCardRow, now: Instant
 ) -> Instant | None:
-    """Return when the owner of a card gets a message about it; None: nothing new."""
-    if card.state not in (CardState.TO_DO, CardState.DOING):
-        return None
+    """Return when the owner of an open card gets a message about it; None: nothing new."""
     reminded_at = state.reminded.get(get_owner_key(card))
     if reminded_at is None or card.opened_at > reminded_at:
         return card.opened_at + BUNDLE_MS
@@ -421,9 +456,7 @@ def _list_active_rows(state: ContinuityState) -> list[PlanRow]:
 def _collect_reminders(draft: ContinuityDecision) -> dict[str, _Reminder]:
     reminders: dict[str, _Reminder] = {}
     for row in _list_active_rows(draft.state):
-        for card in list_site_cards(draft.state, row):
-            if card.state not in (CardState.TO_DO, CardState.DOING):
-                continue
+        for card in _list_asking_cards(draft.state, row):
             owner, asked_at = get_owner_key(card), get_asked_time(row, card)
             reminder = reminders.setdefault(owner, _Reminder(card, row.incident, asked_at))
             reminder.cards += 1

@@ -83,6 +83,18 @@ async def test_cards_stand_in_due_order_and_waiting_ones_name_their_condition() 
     assert words(page).count("Attend : ") == len(waiting)
 
 
+async def test_the_card_to_reopen_goes_when_the_crisis_goes_on() -> None:
+    world, stand_down = activate(EDUCATION), f"{EDUCATION}:stand-down"
+    world.hit(SITE, EventType.CLOSURE, "09:51")
+    for box in range(2):
+        world.say(cmd.TickBox(plan=EDUCATION, box=box, ticked=True, **COORDINATOR), "09:55")
+    world.trigger(EDUCATION, 0, "11:00", id=stand_down)
+    world.until("11:01")
+    assert "Rouvrir le collège" in words(await show(hold_plans(world, "11:10")))
+    world.trigger(EDUCATION, 0, "11:30", id=stand_down, state="released")
+    assert "Rouvrir le collège" not in words(await show(hold_plans(world, "11:40")))
+
+
 async def test_the_cell_does_not_get_a_list_of_all_sites() -> None:
     page = await show(hold_plans(activate(EDUCATION), "10:00"), role="cell")
     assert ":complete" not in page

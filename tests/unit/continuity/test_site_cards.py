@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from schemas import commands as cmd
 from schemas import reference as ref
+from schemas.alerts import AttentionRequested
 from schemas.continuity import CardProof, CardRow, PlanChanged, SiteCardChanged, SiteCardRow
 from schemas.plans import Card, CardScope
 from schemas.runtime import CommandApplied, CommandRefused
@@ -232,6 +233,36 @@ def test_cards_of_the_return_come_with_the_recovery_and_site_cards_end_with_the_
     world.say(cmd.ActivatePlan(plan="PT-ELEC", **WHO), "14:00")
     world.until("14:00")
     assert {row.life for row in _site_cards(world, "PT-ELEC", "ELE-F02")} == {2}
+
+
+def test_cards_of_the_return_rest_while_the_crisis_goes_on() -> None:
+    """The crisis began again: cards of the return rest, and count anew from the next recovery."""
+    world, back = World(), "EDU-F15"
+    first, later = [s.id for s in territory().sites if s.kind == "college"][:2]
+    world.trigger(EDUCATION, 1, "09:41")
+    world.hit(first, EventType.CLOSURE, "09:41")
+    world.say(cmd.ActivatePlan(plan=EDUCATION, **WHO), "09:50")
+    for box in range(2):
+        world.say(cmd.TickBox(plan=EDUCATION, box=box, ticked=True, **WHO), "10:30")
+    stand_down = f"{EDUCATION}:stand-down"
+    world.trigger(EDUCATION, 0, "11:00", id=stand_down)
+    world.trigger(EDUCATION, 0, "11:30", id=stand_down, state="released")
+    world.hit(later, EventType.CLOSURE, "11:31")
+    known_count = len(world.facts(AttentionRequested))
+    world.until("16:00")
+    assert [card.site for card in _site_cards(world, card=back)] == [first]
+    demands = [a for a in world.facts(AttentionRequested)[known_count:] if a.code == "card_overdue"]
+    assert later in {demand.site for demand in demands}
+    assert not any(back in f"{demand.card} {demand.listed}" for demand in demands)
+    assert not _card(world, EDUCATION, back).overdue
+    world.trigger(EDUCATION, 0, "17:00", id=stand_down)
+    world.until("17:01")
+    cards = _site_cards(world, card=back)
+    assert {(card.site, clock(card.due_at)) for card in cards} == {
+        (first, "19:00"),
+        (later, "19:00"),
+    }
+    assert clock(_card(world, EDUCATION, back).due_at) == "19:00"
 
 
 # ── many cards ────────────────────────────────────────────────────────────────────────────────
