@@ -35,6 +35,7 @@ from services.alerts.escalation.steps import (
     record_escalation,
     replace_wave,
     restart_escalation,
+    revive_skipped_waves,
     schedule_next_step,
 )
 from services.alerts.levels.levels import TERRITORY
@@ -222,8 +223,9 @@ def remove_acknowledgement(
 ) -> EscalationRow:
     """Return the escalation without the acknowledgement of a person, after they declined.
 
-    If the quorum is lost, it runs again. Waves that would have fired meanwhile fire after
-    `patience_min` minutes, the time that the substitute has to answer.
+    If the quorum is lost, it runs again. Waves that would have fired meanwhile keep their order and
+    their delays; the first fires after `patience_min` minutes, the time that the substitute has to
+    answer.
     """
     if person not in row.acknowledged_by:
         return row
@@ -254,12 +256,12 @@ def remove_acknowledgement(
             )
     if row.state != "answered" or any(_has_quorum(w, row) for w in waves):
         return row
-    new_states = {"satisfied": "fired", "skipped": "waiting"}
     waves = tuple(
-        copy_with(w, {"state": new_states.get(w.state, w.state)}) if w.cycle == row.cycle else w
+        copy_with(w, {"state": "fired"}) if w.cycle == row.cycle and w.state == "satisfied" else w
         for w in waves
     )
-    row = schedule_next_step(copy_with(row, {"state": "running", "stale_at": None, "waves": waves}))
+    row = copy_with(row, {"state": "running", "stale_at": None, "waves": waves})
+    row = schedule_next_step(revive_skipped_waves(row, draft.clock, patience_min))
     return (
         row
         if row.next_at is not None and row.next_at > draft.clock

@@ -558,7 +558,7 @@ def escalate_by_hand(draft: AlertsDecision, row: EscalationRow) -> None:
 
     After the last wave a new cycle begins, however many there were.
     """
-    row = _revive_skipped_waves(row, draft.clock)
+    row = revive_skipped_waves(row, draft.clock)
     if not any(w.state == "waiting" for w in row.waves):
         row = add_cycle(
             copy_with(row, {"repeat_times": max(row.repeat_times, row.cycle)}), draft.clock
@@ -566,13 +566,14 @@ def escalate_by_hand(draft: AlertsDecision, row: EscalationRow) -> None:
     record_escalation(draft, fire_next_wave(draft, row), "wave")
 
 
-def _revive_skipped_waves(row: EscalationRow, now: Instant) -> EscalationRow:
+def revive_skipped_waves(row: EscalationRow, now: Instant, patience_min: int = 0) -> EscalationRow:
     """Return the escalation with the skipped waves of this cycle waiting again.
 
-    They keep their delays, and the first is due now at the latest.
+    They keep their delays. If the first is due by now, it is due after `patience_min` minutes.
     """
     skipped_waves = [w for w in row.waves if w.state == "skipped" and w.cycle == row.cycle]
-    late = max(0, now - min((w.due_at for w in skipped_waves), default=now))
+    first_due = min((w.due_at for w in skipped_waves), default=now)
+    late = now + patience_min * MINUTE_MS - first_due if first_due <= now else 0
     waves = tuple(
         copy_with(w, {"state": "waiting", "due_at": w.due_at + late}) if w in skipped_waves else w
         for w in row.waves

@@ -103,3 +103,20 @@ def test_an_answer_taken_back_revives_the_steps_of_its_own_cycle_alone(scene: Sc
     assert waiting == [(2, 2), (2, 3)]
     scene.step(102)
     calls.expect(SECOND_STEP)
+
+
+def test_an_answer_taken_back_late_leaves_out_no_step(scene: Scene) -> None:
+    """The steps follow in their order and with their delays, after the time of the deputy."""
+    calls = Calls(scene)
+    scene.report(0, "closure", PMI, severity=4)
+    _answer(scene, calls, "coord-pca", 1)
+    _answer(scene, calls, "ast-technique", 2)
+    calls.new()
+    _answer(scene, calls, "ast-technique", 60, Answer.DECLINE)
+    calls.expect("ast-technique-s")
+    scene.step(70)
+    calls.expect(SECOND_STEP)
+    scene.step(79.9)
+    calls.expect_nobody()
+    scene.step(80)
+    calls.expect("dgs")
