@@ -198,12 +198,13 @@ def _end_escalation(
     ladder = steps.find_escalation(draft, scope)
     if ladder is None or ladder.level <= level:
         return
+    people = escalations.list_people_in_charge(draft, ladder)
     escalations.end_escalation(draft, ladder, None, "ended", "level_lowered")
     if not informs:
         return
     notifications.inform_people(
         draft,
-        ladder.acknowledged_by,
+        people,
         steps.find_foremost_incident(draft, ladder),
         "information",
         {"lowered": int(level), "from": int(ladder.level)},

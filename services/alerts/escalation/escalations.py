@@ -5,6 +5,7 @@ from typing import Any
 from schemas.base import MINUTE_MS, copy_with
 from schemas.calling import EscalationRow, NotificationUrged, NotificationWithdrawn
 from schemas.catalogue.event_types import endangers_people
+from schemas.people.attendance import PRESENT_MODES
 from schemas.ranks import TECHNICIAN_ROLE
 from schemas.reference import Escalation, Wave
 from schemas.words import Level
@@ -22,6 +23,7 @@ from services.alerts.escalation.steps import (
     call_pole_director,
     call_responders_again,
     clear_acknowledgements,
+    find_called_role,
     find_escalation,
     find_foremost_incident,
     fire_next_wave,
@@ -189,7 +191,7 @@ def _join_crisis(draft: AlertsDecision, incident: str, own: EscalationRow | None
         crisis = record_escalation(
             draft, copy_with(crisis, {"incidents": (*crisis.incidents, incident)}), "joined"
         )
-        row, people = draft.incident(incident), crisis.acknowledged_by
+        row, people = draft.incident(incident), list_people_in_charge(draft, crisis)
         if row.danger or not people:
             people = (*people, *list_called_people(draft, crisis))
         inform_people(
@@ -200,6 +202,25 @@ def _join_crisis(draft: AlertsDecision, incident: str, own: EscalationRow | None
             {"reached": int(row.level)},
             danger=row.danger,
         )
+
+
+def list_people_in_charge(draft: AlertsDecision, row: EscalationRow) -> tuple[str, ...]:
+    """Return the people in charge of an escalation, to be informed: those with a yes.
+
+    In a crisis of days others take over: people present in the cell, or on their way, are in charge
+    too, and nobody is whose function another person fills now. Rules D32 and D90.
+    """
+    if row.scope != TERRITORY:
+        return row.acknowledged_by
+    attendance = draft.state.attendance
+    filled = {(one.role, one.scope) for one in attendance.values() if one.mode in PRESENT_MODES}
+    roles = {person: find_called_role(draft, row, person) for person in row.acknowledged_by}
+    staying = (
+        person
+        for person, post in roles.items()
+        if person in attendance or (post.role, post.scope) not in filled
+    )
+    return tuple(dict.fromkeys((*staying, *sorted(attendance))))
 
 
 def find_ended_crisis(draft: AlertsDecision, incident: str | None = None) -> EscalationRow | None:

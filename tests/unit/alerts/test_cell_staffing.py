@@ -19,6 +19,7 @@ from schemas.people.replies import parse_attendance
 from schemas.runtime import CommandApplied, CommandRefused
 from tests.shipped import territory
 from tests.unit.alerts.scene import Scene
+from tests.unit.alerts.test_escalation import CRISIS, Calls, _answer
 
 CELL: dict[str, Any] = {"author": "coord", "role": "coordinator"}
 RULE = next(
@@ -256,3 +257,36 @@ def test_folding_the_records_again_gives_the_same_staffing() -> None:
     scene.step(RULE.working_min + 1)
     assert changes(scene) == ["started", "late"]
     assert scene.state.attendance["p-cellule_rh"].expected_at == scene.at(5) + 10 * MINUTE_MS
+
+
+def test_information_goes_to_those_present_after_a_relief() -> None:
+    """A crisis lasts for days: people in charge are those of this hour, not of the first (D32)."""
+    scene, role = Scene(), "coordinateur_pca"
+    calls = Calls(scene)
+    scene.report(0, "closure", "cen-2")
+    for minute, person in enumerate(CRISIS[:8], 1):
+        _answer(scene, calls, person, minute)
+
+    def attend(person: str, minute: float, mode: AttendanceMode) -> None:
+        command = StateAttendance(
+            author=person, role=role, person=person, mode=mode, function=role, reason="text:1"
+        )
+        assert isinstance(scene.command(command, minute), CommandApplied)
+
+    attend("coord-pca", 30, AttendanceMode.ON_SITE)
+    attend("coord-pca-s", 50, AttendanceMode.ON_SITE)
+    attend("coord-pca", 55, AttendanceMode.LEFT)
+    calls.new()
+    scene.report(58, "closure", "cen-1")
+    people = {call.person for call in calls.new()}
+    assert people == {*CRISIS[:8]} - {"coord-pca"} | {"coord-pca-s"}
+    lower = SetLevel(
+        author="dgs",
+        role="dgs_directeur_de_crise",
+        scope="territory",
+        level=2,
+        force=True,
+        reason="text:2",
+    )
+    assert isinstance(scene.command(lower, 59), CommandApplied)
+    assert {call.person for call in calls.new()} == people
