@@ -123,10 +123,16 @@ def _move(
 
 
 def _send(draft: AlertsDecision, row: h.HandoverRow) -> None:
-    """Plan the message to each recipient: to a named person, or to the present holder of the role."""
+    """Plan the message to each recipient: to a named person, or to the present holder of the role.
+
+    One that new reference data dropped since the draft hinders no signature.
+    """
     values = _build_message_values(row)
     for recipient in row.recipients:
-        role, scope, person = resolve_assignee(draft, recipient)
+        try:
+            role, scope, person = resolve_assignee(draft, recipient)
+        except RefusedCommand:
+            continue
         if person is not None:
             inform_people(draft, (person,), None, TEMPLATE, values)
             continue

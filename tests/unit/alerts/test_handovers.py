@@ -23,9 +23,11 @@ from schemas.crisis.handovers import (
     SignHandover,
     WithdrawHandover,
 )
+from schemas.reference import PublishReference, RosterSection
 from schemas.runtime import CommandApplied, CommandRefused
 from services.alerts.decider import AlertsDecider
 from services.alerts.evolve import evolve_forgotten_history
+from tests.shipped import territory
 from tests.unit.alerts.scene import Scene
 
 OUT: dict[str, Any] = {"author": "coord-1", "role": "coordinateur_pca"}
@@ -127,6 +129,23 @@ def test_a_named_person_is_a_recipient_too(scene: Scene) -> None:
     apply(scene, AcceptHandover(handover=id, **IN))
     notifications = [n for n in scene.named(NotificationPlanned) if n.template == "handover"]
     assert [n.person for n in notifications] == [holder]
+
+
+def test_a_recipient_that_new_data_drop_hinders_no_signature(scene: Scene) -> None:
+    id = draft(scene, recipients=("cel-rh", "coordinateur_pca"))
+    sign(scene, id)
+    roster = next(s.roster for s in territory().sections if isinstance(s, RosterSection))
+    channels = {person: names for person, names in roster.channels.items() if person != "cel-rh"}
+    data = RosterSection(roster=roster.model_copy(update={"channels": channels}))
+    apply(
+        scene,
+        PublishReference(
+            author="coord-1", role="coordinator", reference="r-2", data=data, last=True
+        ),
+    )
+    apply(scene, AcceptHandover(handover=id, **IN))
+    notifications = [n for n in scene.named(NotificationPlanned) if n.template == "handover"]
+    assert [n.person for n in notifications] == ["coord-pca"]
 
 
 def test_a_revision_voids_the_first_signature(scene: Scene) -> None:
