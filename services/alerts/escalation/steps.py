@@ -543,9 +543,8 @@ def add_cycle(row: EscalationRow, at: Instant) -> EscalationRow:
         )
         for w in row.later or [w for w in row.waves if w.cycle == row.cycle]
     )
-    return copy_with(
-        row, {"waves": (*row.waves, *new_waves), "cycle": row.cycle + 1, "declined_by": ()}
-    )
+    fresh = {"cycle": row.cycle + 1, "declined_by": (), "uncovered_roles": ()}
+    return copy_with(row, {"waves": (*row.waves, *new_waves), **fresh})
 
 
 def replace_wave(row: EscalationRow, index: int, **values: Any) -> EscalationRow:

@@ -8,6 +8,7 @@ from schemas.calling import RoleUncovered
 from schemas.reference import Roster
 from schemas.words import Answer
 from tests.unit.alerts.scene import Scene
+from tests.unit.alerts.test_calling_again import _gone
 from tests.unit.alerts.test_escalation import PMI, Calls, _answer, _ladder, _without
 
 SECOND_STEP = "dir-solidarites-s"
@@ -120,3 +121,15 @@ def test_an_answer_taken_back_late_leaves_out_no_step(scene: Scene) -> None:
     calls.expect_nobody()
     scene.step(80)
     calls.expect("dgs")
+
+
+def test_a_new_cycle_replaces_a_person_gone_in_a_role_uncovered_before(scene: Scene) -> None:
+    calls = Calls(scene)
+    scene.report(0, "closure", PMI, severity=4)
+    _answer(scene, calls, "coord-pca", 1, Answer.DECLINE)
+    _answer(scene, calls, "coord-pca-s", 2, Answer.DECLINE)
+    scene.step(35)
+    calls.new()
+    _gone(scene, "coord-pca", 36)
+    (call,) = calls.expect("coord-pca-s")
+    assert (call.cycle, call.wave, call.role) == (2, 1, "coordinateur_pca")
