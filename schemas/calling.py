@@ -146,6 +146,10 @@ class NotificationPlanned(Fact):
     quiet_until: Instant | None = Field(
         default=None, description="end of the quiet hours that delay app and SMS (D36)"
     )
+    passed_over: tuple[str, ...] | None = optional(
+        "warning to people responsible for a site: tokens of those before this person whom no "
+        "channel reached (D34); absent for any other message"
+    )
 
 
 @register_message

@@ -46,7 +46,14 @@ from services.alerts.deadlines import (
 )
 from services.alerts.decision import AlertsDecision, complete_open_task, open_task
 from services.alerts.declarations import area_orders, flags, yellow_vigilance
-from services.alerts.escalation import cell_staffing, notifications, readiness, responses, steps
+from services.alerts.escalation import (
+    cell_staffing,
+    notifications,
+    readiness,
+    responses,
+    site_warnings,
+    steps,
+)
 from services.alerts.escalation.oncall import renew_verification
 from services.alerts.evolve import evolve, rebuild_indexes
 from services.alerts.incidents import incident_lifecycle, zones
@@ -145,6 +152,7 @@ class AlertsDecider:
             case Unreachable(notification=notification):
                 responses.on_notification_unreachable(draft, notification)
                 area_orders.on_call_unreachable(draft, notification)
+                site_warnings.on_warning_unreachable(draft, notification)
                 update_derived_state(draft)
             case AttentionRequested() as request:
                 _request_attention(draft, request)
@@ -304,12 +312,15 @@ def _request_attention(draft: AlertsDecision, attention_request: AttentionReques
     )
     if reason is not None:
         values["why"] = reason
-    if attention_request.code == "reassignment_stopped" and attention_request.site is not None:
-        notifications.warn_site(draft, attention_request.site, incident, template, values)
+    site = attention_request.site
+    if attention_request.code == "reassignment_stopped" and site is not None:
+        site_warnings.stop_agents(draft, site, incident, values)
+        return
+    if attention_request.code == "reassignment_resumed" and site is not None:
+        site_warnings.resume_agents(draft, site, incident, values)
         return
     if attention_request.code == "headcount_manager":
-        sites = attention_request.sites or ()
-        notifications.call_managers(draft, sites, incident, template, values)
+        site_warnings.call_managers(draft, attention_request.sites or (), incident, values)
         return
     notifications.inform_roles(
         draft,

@@ -1,7 +1,6 @@
-"""Plan messages that need no answer, and record withheld ones.
+"""Plan messages that need no answer, find their recipients, and record withheld ones.
 
-Managers of sites get orders to leave or to shelter, and the request to check a silent site. Rules
-D18, D44, D50, D64, D65, D70 and D79.
+Rules D34, D44, D50, D64, D65 and D70.
 """
 
 from collections.abc import Iterable
@@ -12,8 +11,7 @@ from schemas.base import HOUR_MS, Instant
 from schemas.calling import NotificationPlanned, RoleUncovered
 from schemas.crisis.maintenance import PagingWithheld
 from schemas.ranks import HOLD_ROLE, POLE_DIRECTOR_ROLE, SITE_MANAGER_ROLE
-from schemas.words import Channel, Level
-from services.alerts.causes.site_status import LIFTED
+from schemas.words import Channel
 from services.alerts.causes.suppression import list_suppressors
 from services.alerts.decision import AlertsDecision
 from services.alerts.escalation.oncall import (
@@ -54,41 +52,6 @@ Requests and decisions of people are never withheld: resources, orders, cards.
 Values = dict[str, str | int | float | bool | None]
 
 
-def tell_managers(draft: AlertsDecision) -> None:
-    """Notify managers of orders for their sites, of danger there, and of silence.
-
-    Rules D2, D18 and D79.
-    """
-    for site, order in sorted(draft.orders.items()):
-        values: Values = {
-            "site": site,
-            "order": order.code,
-            "ordered_at": order.at,
-            "giver": order.source,
-        }
-        if order.ended_status is not None:
-            values["ended"] = order.ended_status
-        _tell_manager(
-            draft, site, order.incident, "site_order", values, danger=order.code != LIFTED
-        )
-    for site, danger in sorted(draft.site_dangers.items()):
-        standing = draft.resolve_incident(danger.incident)
-        if site in draft.orders or standing is None or draft.incident(standing).level < Level.N2:
-            continue  # an order tells of it; at N1 the manager is called
-        danger_values: Values = {
-            "site": site,
-            "hazard": danger.type,
-            "ordered_at": danger.at,
-            "giver": danger.source,
-        }
-        _tell_manager(draft, site, standing, "site_danger", danger_values, danger=True)
-    for site, incident in sorted(draft.unheard.items()):
-        _tell_manager(draft, site, incident, "verify_request", {"site": site})
-    draft.orders.clear()
-    draft.site_dangers.clear()
-    draft.unheard.clear()
-
-
 def tell_of_withdrawals(draft: AlertsDecision) -> None:
     """Notify the people in charge of an incident after its last report proved an error.
 
@@ -111,113 +74,9 @@ def tell_of_withdrawals(draft: AlertsDecision) -> None:
     draft.withdrawn.clear()
 
 
-def _tell_manager(
-    draft: AlertsDecision,
-    site: str,
-    incident: str,
-    template: str,
-    values: Values,
-    *,
-    danger: bool = False,
-) -> None:
-    standing = draft.resolve_incident(incident)
-    if standing is None or get_suppression_reason(draft.incident(standing)) is not None:
-        return
-    row = draft.incident(standing)
-    is_order = template in ("site_order", "site_danger")
-    people, uncovered = find_site_recipients(draft, site, danger=danger, order=is_order)
-    for role, scope in uncovered:
-        draft.emit(RoleUncovered(role=role, scope=scope))
-    for role, scope, person, by in choose_recipients(people) if is_order else people[:1]:
-        draft.emit(
-            NotificationPlanned(
-                notification=draft.derive("notification"),
-                incident=standing,
-                level=row.level,
-                role=role,
-                scope=scope,
-                person=person,
-                channels=by,
-                answer_expected=False,
-                danger=danger,
-                template=template,
-                values=build_message_values(draft, standing) | values,
-                planned_at=draft.clock,
-                quiet_until=None if danger else find_quiet_end(draft, person, role, row.level),
-            )
-        )
-
-
-def warn_site(
-    draft: AlertsDecision, site: str, incident: str | None, template: str, values: Values
-) -> None:
-    """Warn the person responsible for a site of a danger elsewhere; nothing delays the message.
-
-    Rules D34, nobody on call, and D78.
-    """
-    for recipient in _find_first_recipients(draft, site):
-        _plan_warning(draft, recipient, incident, template, values)
-
-
-def call_managers(
-    draft: AlertsDecision,
-    sites: Iterable[str],
-    incident: str | None,
-    template: str,
-    values: Values,
-) -> None:
-    """Call the person responsible for each site now, once for all sites of a person.
-
-    Rules D34, nobody on call, and D37, headcounts.
-    """
-    called_people = set[str]()
-    for site in sites:
-        for recipient in _find_first_recipients(draft, site):
-            if recipient.person in called_people:
-                continue
-            called_people.add(recipient.person)
-            by = list_channels(draft, recipient.person, (Channel.VOICE, Channel.SMS))
-            caller = recipient._replace(channels=by or recipient.channels)
-            _plan_warning(draft, caller, incident, template, values | {"site": site})
-
-
-def _find_first_recipients(draft: AlertsDecision, site: str) -> "list[Recipient]":
-    """Return the first reachable people responsible for a site, and record empty posts."""
-    people, uncovered = find_site_recipients(draft, site)
-    for role, scope in uncovered:
-        draft.emit(RoleUncovered(role=role, scope=scope))
-    return choose_recipients(people)
-
-
-def _plan_warning(
-    draft: AlertsDecision,
-    recipient: "Recipient",
-    incident: str | None,
-    template: str,
-    values: Values,
-) -> None:
-    """Plan a message about danger that nothing delays."""
-    draft.emit(
-        NotificationPlanned(
-            notification=draft.derive("notification"),
-            incident=incident,
-            level=draft.level,
-            role=recipient.role,
-            scope=recipient.scope,
-            person=recipient.person,
-            channels=recipient.channels,
-            answer_expected=False,
-            danger=True,
-            template=template,
-            values=build_message_values(draft, incident) | values,
-            planned_at=draft.clock,
-            quiet_until=None,
-        )
-    )
-
-
 _URGENT: Final = (Channel.APP, Channel.SMS, Channel.VOICE)
 """Channels of an order or a danger, in order of preference."""
+_SILENT: Final = (Channel.APP, Channel.SMS)
 FAST_CHANNELS: Final = frozenset(_URGENT)
 """Channels that reach a person within minutes; a mailbox or a chat room may wait for hours."""
 
@@ -253,7 +112,7 @@ def find_site_recipients(
     pôle, then to the coordinator. The second value are the posts before the first of these people,
     with nobody to reach. Rule D34, nobody on call.
     """
-    preferred_channels = _URGENT if danger else (Channel.APP, Channel.SMS)
+    preferred_channels = _URGENT if danger else _SILENT
     record = draft.territory.sites.get(site)
     posts: list[tuple[str, str | None]] = [(SITE_MANAGER_ROLE, site)]
     if order:
@@ -271,26 +130,28 @@ def find_site_recipients(
 
 
 def find_end_recipients(
-    draft: AlertsDecision, site: str, calls: Iterable[NotificationPlanned]
+    draft: AlertsDecision, site: str, calls: Iterable[NotificationPlanned], *, danger: bool = True
 ) -> list[Recipient]:
-    """Return the recipients of the end of an order: all called people, and one in charge now.
+    """Return the recipients of the end of an order: all called people, and those in charge now.
 
     The role of a called person may have changed since: without the end the order stands for them.
     Rule D102, orders for an area.
     """
-    people, _uncovered = find_site_recipients(draft, site)
-    in_charge = {one.person for one in people}
-    called = {call.person: call for call in sorted(calls, key=_rank_call)}
-    present = [one for one in people if one.person in called] or choose_recipients(people)
+    people, _uncovered = find_site_recipients(draft, site, danger=danger)
+    called = {call.person: call for call in sorted(calls, key=rank_call)}
+    first = {one.person for one in choose_recipients(people)}
+    present = [one for one in people if one.person in first or one.person in called]
+    preferred_channels = _URGENT if danger else _SILENT
     former = (
-        Recipient(call.role, call.scope, person, list_channels(draft, person, _URGENT))
+        Recipient(call.role, call.scope, person, list_channels(draft, person, preferred_channels))
         for person, call in called.items()
-        if person not in in_charge
+        if person not in {one.person for one in people}
     )
     return [*present, *(one for one in former if one.channels)]
 
 
-def _rank_call(call: NotificationPlanned) -> tuple[Instant, str]:
+def rank_call(call: NotificationPlanned) -> tuple[Instant, str]:
+    """Return the sort key of calls in time."""
     return call.planned_at, call.notification
 
 

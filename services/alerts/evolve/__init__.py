@@ -267,7 +267,8 @@ def _build_rank(row: EscalationRow) -> tuple[Instant, bool, Level, str]:
 
 def evolve_notification(s: State, fact: NotificationPlanned) -> State:
     is_call = fact.escalation is not None or fact.template == AREA_ORDER
-    return s.put(calls=s.calls.set(fact.notification, fact)) if is_call else s
+    is_warning = fact.passed_over is not None
+    return s.put(calls=s.calls.set(fact.notification, fact)) if is_call or is_warning else s
 
 
 def evolve_measured_trigger(s: State, fact: TriggerMeasured) -> State:

@@ -512,6 +512,21 @@ def test_a_former_manager_hears_of_the_end_like_the_present_one(scene: Scene) ->
     assert ends == [("rs-pmi-02", "lifted"), (f"rs-{site}", "lifted")]
 
 
+def test_a_yes_of_the_deputy_ends_for_the_deputy_and_the_manager(scene: Scene) -> None:
+    """The deputy had sent everybody out, and the manager alone heard of the end."""
+    order(scene, 1)
+    scene.step(12)
+    site = inside(scene)[0]
+    answer(scene, 13, calls(scene, site)[1], Answer.ACK)
+    assert scene.status(site) == "evacuated"
+    order(scene, 30, "reopening", severity=1, lifts=(EventType.EVACUATION,))
+    settle(scene, 31)
+    assert scene.status(site) == "normal"
+    planned = [f for f in scene.named(NotificationPlanned) if f.values.get("order") == "lifted"]
+    people = [f.person for f in planned if f.values["site"] == site]
+    assert people == [f"rs-{site}", f"rs-{site}-s"]
+
+
 @pytest.mark.parametrize("type", ["evacuation", "shelter_in_place"])
 def test_a_call_for_an_order_without_a_site_names_the_order(scene: Scene, type: str) -> None:
     """D70: the direction heard of «un incident sur un site»."""
