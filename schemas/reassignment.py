@@ -140,6 +140,9 @@ class ProposalRequested(Fact):
         default=None,
         description="token of the person; null = requested by a change of the situation",
     )
+    over_at: Instant | None = optional(
+        "time before which managers heard that nobody needs the agents any more (D81)"
+    )
 
 
 class Reason(Model):
@@ -381,6 +384,9 @@ class ReassignmentRow(LineRow):
     dispatched_at: Instant | None = None
     starts_at: Instant | None = optional("start: next opening of the activity's calendar (D80)")
     ends_at: Instant | None = optional("end as announced at the dispatch; null = unknown")
+    ordered_again_at: Instant | None = optional(
+        "newest order after the managers heard that nobody needs the agents any more (D81)"
+    )
     accepted_at: Instant | None = None
     arrived_at: Instant | None = None
     ended_at: Instant | None = None

@@ -204,7 +204,10 @@ def request_proposal(
     by: str | None = None,
 ) -> ProposalRequested:
     """Record a request; it replaces an unanswered one."""
-    state = draft.state
+    state, before = draft.state, draft.state.asked
+    over_at = None if before is None else before.over_at
+    if before is not None and state.answered and not is_hit(before.situation):
+        over_at = draft.now
     request_fact = ProposalRequested(
         request=draft.derive("proposal", state.asked.number if state.asked else 0),
         number=state.asked.number + 1 if state.asked else 1,
@@ -214,6 +217,7 @@ def request_proposal(
         fresh=by is not None,
         incident=find_main_incident(state, situation),
         asked_by=by,
+        over_at=over_at,
     )
     draft.emit(request_fact)
     return request_fact
@@ -240,10 +244,12 @@ def apply_proposal_part(draft: ContinuityDecision, part: ProposalComputed) -> No
                 )
             )
         )
-    _update_kept_lines(draft, part.kept)
+    _update_kept_lines(draft, request, part.kept)
     if part.row is None:
         return
-    if not is_hit(request.situation):
+    if is_hit(request.situation):
+        _inform_about_new_need(draft, request)
+    else:
         _inform_about_end(draft, part.kept)
     before = find_open_proposal(draft.state)
     row = part.row.model_copy(
@@ -285,8 +291,13 @@ def demand_proposal_attention(draft: ContinuityDecision, row: ProposalRow) -> No
     )
 
 
-def _update_kept_lines(draft: ContinuityDecision, approved_lines: Sequence[KeptRow]) -> None:
-    """Update approved lines with their fate in the new situation."""
+def _update_kept_lines(
+    draft: ContinuityDecision, request: ProposalRequested, approved_lines: Sequence[KeptRow]
+) -> None:
+    """Update approved lines with their fate in the new situation.
+
+    A line is ordered again if its managers heard that its agents come back. Rule D81, arrivals.
+    """
     lost_rows: list[ReassignmentRow] = []
     for one in approved_lines:
         row = draft.state.moved.get(one.line)
@@ -295,13 +306,40 @@ def _update_kept_lines(draft: ContinuityDecision, approved_lines: Sequence[KeptR
         if one.void:
             lost_rows.append(row)
         elif row.needed != one.needed:
-            draft.emit(
-                ReassignmentChanged(
-                    row=row.model_copy(update={"needed": one.needed}), change="needed"
-                )
-            )
+            changes: dict[str, object] = {"needed": one.needed}
+            if row.needed == 0 and _is_called_back(request, row):
+                times = compute_line_times(draft.state, row, draft.now)
+                changes |= times._asdict() | {"ordered_again_at": draft.now}
+            draft.emit(ReassignmentChanged(row=row.model_copy(update=changes), change="needed"))
     _void_lines(draft, lost_rows, "place_lost")
     _inform_about_loss(draft, lost_rows)
+
+
+def _is_called_back(request: ProposalRequested, row: ReassignmentRow) -> bool:
+    """Tell whether the managers heard that nobody needs the agents of a line since its order."""
+    ordered_at = row.ordered_again_at or row.dispatched_at
+    return request.over_at is not None and ordered_at is not None and ordered_at < request.over_at
+
+
+def _inform_about_new_need(draft: ContinuityDecision, request: ProposalRequested) -> None:
+    """Give the orders again that this answer renews, once to each site at both ends.
+
+    A stop or its end speaks for a place under an order, and nobody leaves a site under one. Rules
+    D78 and D81.
+    """
+    renewed_rows = [
+        row.model_copy(update={"count": row.needed})
+        for row in draft.state.moved.values()
+        if row.needed and (row.ordered_again_at or 0) >= draft.state.asked_at
+    ]
+    barred = _find_barred_sites(
+        draft.state, {site for row in renewed_rows for site in (row.site, row.place)}
+    )
+    rows = [row for row in renewed_rows if barred.isdisjoint((row.site, row.place))]
+    for site in sorted({site for row in rows for site in (row.site, row.place)} - {TELEWORK}):
+        leaving = [row for row in rows if row.site == site]
+        coming = [row for row in rows if row.place == site != row.site]
+        _inform_about_order(draft, site, leaving, coming, request.incident)
 
 
 def _inform_about_end(draft: ContinuityDecision, last_part: Sequence[KeptRow]) -> None:
@@ -602,7 +640,8 @@ def on_order_due(draft: ContinuityDecision, decision: str, site: str, part: int)
         )
     )
     if part == 0:
-        _inform_about_order(draft, site, waiting, coming)
+        incident = next((row.incident for row in (*waiting, *coming)), None)
+        _inform_about_order(draft, site, waiting, coming, incident)
 
 
 def _inform_about_order(
@@ -610,6 +649,7 @@ def _inform_about_order(
     site: str,
     leaving: Sequence[ReassignmentRow],
     coming: Sequence[ReassignmentRow],
+    incident: str | None,
 ) -> None:
     """Inform the manager of a site of all agents that leave it and come to it. Rule D80."""
     hosts = Counter[str]()
@@ -629,7 +669,7 @@ def _inform_about_order(
             roles=(SITE_MANAGER_ROLE,),
             pole=pole,
             site=site,
-            incident=next(row.incident for row in (*leaving, *coming)),
+            incident=incident,
             agents=hosts.total() + stay_home,
             hosts=",".join(largest_hosts) or None,
             host_count=len(hosts) or None,

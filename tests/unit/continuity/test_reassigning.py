@@ -983,6 +983,45 @@ def test_the_managers_of_both_ends_hear_of_the_end_of_a_crisis() -> None:
     )
 
 
+def test_agents_called_back_are_ordered_again_when_they_are_needed_again() -> None:
+    """Both ends had heard that the agents come back; the page counted on them, and nobody came."""
+    world = fire_on_the_way()
+    approve(world, "09:50")
+    fire(world)
+    first_orders = {one.site: one for one in world.asked("reassignment_order")}
+    world.lift("cen-1", "14:00")
+    world.until("14:30")
+    answer(world, "14:31")
+    world.hit("cen-1", EventType.CLOSURE, since="14:40", incident="i-2")
+    world.until("15:30")
+    answer(world, "15:31")
+    orders = world.asked("reassignment_order")[len(first_orders) :]
+    assert {one.site for one in orders} == first_orders.keys()
+    assert len(orders) == len(first_orders), "each site hears it once"
+    for one in orders:
+        first = first_orders[one.site]
+        assert (one.agents, one.hosts, one.come) == (first.agents, first.hosts, first.come)
+        assert (one.begins_at, one.incident) == (world.instant("15:31"), "i-2")
+    number = len(world.asked("reassignment_order"))
+    world.hit("sst-03", EventType.OUTAGE_WATER, since="15:40", loss=60)
+    world.until("16:30")
+    answer(world, "16:31")
+    assert len(world.asked("reassignment_order")) == number, "once"
+
+
+def test_agents_needed_less_and_again_within_a_crisis_get_no_second_order() -> None:
+    world = needs_have_moved()
+    answer(world, "11:31")
+    idle = [row.id for row in world.state.moved.values() if row.needed == 0]
+    assert idle
+    number = len(world.asked("reassignment_order"))
+    world.hit("sst-04", EventType.STAFF_SHORTAGE, since="11:40")
+    world.until("12:30")
+    answer(world, "12:31")
+    assert any(world.state.moved[id].needed for id in idle)
+    assert len(world.asked("reassignment_order")) == number
+
+
 def needs_have_moved() -> World:
     """Return a proposal that counts on agents of sst-03.
 
