@@ -9,7 +9,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from schemas.base import Command, Fact, Instant, Model, RowFact, register_message
+from schemas.base import Command, Fact, Instant, Model, RowFact, optional, register_message
 from schemas.words import Channel
 
 DAY_MIN = 1440
@@ -237,8 +237,13 @@ class CellShift(Fact):
 
     person: str
     role: str
-    since: Instant | None = None
+    since: Instant | None = Field(
+        default=None,
+        description="begin; after an absence the return less the time at work before it",
+    )
     warn_at: Instant | None = None
+    began_at: Instant | None = optional("shift that is over: its `since`")
+    ended_at: Instant | None = optional("shift that is over: its end")
 
 
 @register_message

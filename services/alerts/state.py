@@ -149,6 +149,8 @@ class State:
     """
     shifts: Map[str, CellShift] = _map_field()
     """Person → shift in the crisis cell. Rule D39, working time."""
+    past_shifts: Map[str, CellShift] = _map_field()
+    """Person → last shift in the cell, if it is over."""
     attendance: Map[str, AttendanceRow] = _map_field()
     """Person → attendance in the crisis cell. Rule D90, staffing of the cell."""
     staffing: CellStaffingRow | None = None

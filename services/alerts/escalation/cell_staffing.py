@@ -36,7 +36,8 @@ def start_shift(draft: AlertsDecision, person: str, role: str, *, on_site: bool 
     """Start the shift of a person in the cell.
 
     Another answer starts no new one, within the shift and until the daily rest after it is over:
-    somebody who stays beyond the limit has not rested. People on call at home have a shift only
+    somebody who stays beyond the limit has not rested. A return before that goes on with the hours
+    of the same shift. People on call at home have a shift only
     once they are `on_site` (D90).
     """
     rules = _get_working_time(draft)
@@ -47,14 +48,27 @@ def start_shift(draft: AlertsDecision, person: str, role: str, *, on_site: bool 
         rested_at = _compute_limit(shift.since, rules) + round(rules.daily_rest_h * HOUR_MS)
         if draft.clock < rested_at:
             return
-    warn_at = _compute_limit(draft.clock, rules) - rules.warn_before_min * MINUTE_MS
-    draft.emit(CellShift(person=person, role=role, since=draft.clock, warn_at=warn_at))
+    since = draft.clock - _find_time_at_work(draft, person, rules)
+    warn_at = _compute_limit(since, rules) - rules.warn_before_min * MINUTE_MS
+    warn_at = max(warn_at, draft.clock)
+    draft.emit(CellShift(person=person, role=role, since=since, warn_at=warn_at))
+
+
+def _find_time_at_work(draft: AlertsDecision, person: str, rules: WorkingTime) -> int:
+    """Return the milliseconds that a person has worked in the cell since the last daily rest."""
+    past = draft.state.past_shifts.get(person)
+    if past is None or past.began_at is None or past.ended_at is None:
+        return 0
+    is_rested = draft.clock >= past.ended_at + round(rules.daily_rest_h * HOUR_MS)
+    return 0 if is_rested else past.ended_at - past.began_at
 
 
 def end_shift(draft: AlertsDecision, person: str) -> None:
     shift = draft.state.shifts.get(person)
     if shift is not None:
-        draft.emit(CellShift(person=person, role=shift.role))
+        draft.emit(
+            CellShift(person=person, role=shift.role, began_at=shift.since, ended_at=draft.clock)
+        )
         _cancel_handover_task(draft, shift.role)
 
 

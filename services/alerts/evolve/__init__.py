@@ -465,6 +465,7 @@ def rebuild_indexes(s: State) -> State:
         prove_at=s.prove_at,
         drilled=s.drilled,
         shifts=s.shifts,
+        past_shifts=s.past_shifts,
         attendance=s.attendance,
         drafted=s.drafted,
         statements=s.statements,
@@ -618,6 +619,9 @@ def evolve_forgotten_history(s: State, fact: HistoryForgotten) -> State:
                 {key: due_at for key, due_at in s.spent.items() if due_at >= fact.reported_before}
             ),
             forget_at=fact.next_at,
+            past_shifts=_keep_if(
+                s.past_shifts, lambda shift: (shift.ended_at or 0) >= fact.reported_before
+            ),
             statements=_keep_if(s.statements, lambda m: is_kept_statement(m, fact.reported_before)),
             questions=_keep_if(s.questions, lambda q: is_kept_question(q, fact.reported_before)),
             obligations=_keep_if(

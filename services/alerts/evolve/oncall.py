@@ -57,10 +57,14 @@ def evolve_answer(s: State, fact: AnswerRecorded) -> State:
 
 
 def evolve_cell_shift(s: State, fact: CellShift) -> State:
-    shifts = (
-        remove_key(s.shifts, fact.person) if fact.since is None else s.shifts.set(fact.person, fact)
-    )
-    return s.put(shifts=shifts, agenda=s.agenda.arm(ShiftLimitNear(fact.person), fact.warn_at))
+    if fact.since is None:
+        s = s.put(shifts=remove_key(s.shifts, fact.person))
+        if fact.ended_at is not None:
+            s = s.put(past_shifts=s.past_shifts.set(fact.person, fact))
+    else:
+        past_shifts = remove_key(s.past_shifts, fact.person)
+        s = s.put(shifts=s.shifts.set(fact.person, fact), past_shifts=past_shifts)
+    return s.put(agenda=s.agenda.arm(ShiftLimitNear(fact.person), fact.warn_at))
 
 
 def evolve_attendance(s: State, row: AttendanceRow) -> State:

@@ -186,6 +186,27 @@ def test_staying_beyond_the_limit_starts_no_new_shift() -> None:
     assert scene.state.shifts[f"p-{role}"].since == scene.at(5 + 21 * 60 + 1)
 
 
+def test_a_short_absence_starts_no_new_shift() -> None:
+    """D39: twenty minutes outside gave ten new hours, and the warning came after nineteen."""
+    scene, role = crisis(), "cellule_rh"
+    state(scene, role, 5)
+    state(scene, role, 5 + 8 * 60, "left")
+    state(scene, role, 25 + 8 * 60)
+    shift = scene.state.shifts[f"p-{role}"]
+    assert (shift.since, shift.warn_at) == (scene.at(25), scene.at(25 + 9 * 60))
+    state(scene, role, 25 + 10 * 60, "left")
+    state(scene, role, 35 + 10 * 60)
+    assert scene.state.shifts[f"p-{role}"].warn_at == scene.at(35 + 10 * 60), "warned at once"
+
+
+def test_the_daily_rest_after_leaving_ends_a_shift_for_good() -> None:
+    scene, role = crisis(), "cellule_rh"
+    state(scene, role, 5)
+    state(scene, role, 65, "left")
+    state(scene, role, 65 + 11 * 60)
+    assert scene.state.shifts[f"p-{role}"].since == scene.at(65 + 11 * 60)
+
+
 def test_the_end_of_the_crisis_dismisses_the_cell() -> None:
     scene = crisis()
     state(scene, "cellule_rh", 5)
