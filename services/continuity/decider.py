@@ -231,7 +231,6 @@ def _on_site(draft: ContinuityDecision, row: SiteRow) -> None:
         before is None and site_state.status is SiteStatus.NORMAL and not site_state.causes
     ):
         return
-    stopped_places = orders.find_stopped_places(draft.state)
     draft.emit(site_state)
     if draft.state.bia is None:
         return
@@ -251,7 +250,7 @@ def _on_site(draft: ContinuityDecision, row: SiteRow) -> None:
         resources.on_order_given(draft, row.id)
     elif was_barred and not site_state.is_barred and row.id not in find_ordered_sites(draft.state):
         resources.on_order_ended(draft, row.id)
-    orders.inform_about_stopped_places(draft, stopped_places)
+    orders.inform_about_stopped_places(draft)
     orders.schedule_review(draft)
 
 
@@ -261,7 +260,6 @@ def _on_area_order(draft: ContinuityDecision, row: AreaOrderRow) -> None:
     sites = tuple(sorted(row.barred))
     if sites == (() if before is None else before.sites):
         return
-    stopped_places = orders.find_stopped_places(draft.state)
     ordered_sites = find_ordered_sites(draft.state)
     draft.emit(AreaOrderHeard(order=row.id, sites=sites, status=row.order))
     if draft.state.bia is not None:
@@ -271,7 +269,7 @@ def _on_area_order(draft: ContinuityDecision, row: AreaOrderRow) -> None:
         for site in sorted(ordered_sites - find_ordered_sites(draft.state)):
             if not _has_own_order(draft, site):
                 resources.on_order_ended(draft, site)
-        orders.inform_about_stopped_places(draft, stopped_places)
+        orders.inform_about_stopped_places(draft)
         orders.schedule_review(draft)
 
 

@@ -1,6 +1,6 @@
 """Compute the state of continuity after one fact. Nothing is decided here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from schemas.alerts import AttentionRequested, MetricChanged
@@ -49,6 +49,7 @@ from services.continuity.state import (
     NO_SITE_CARDS,
     ContinuityState,
     index_unwell_sites,
+    list_journeys,
     list_proposal_lines,
     share_sections,
     update_unwell_site,
@@ -285,6 +286,8 @@ def _evolve_reassignment(
     state = _replace_fields(
         state, moved=state.moved.delete(row.id) if over else state.moved.set(row.id, row)
     )
+    if over or row.state is LineState.ARRIVED:
+        state = _replace_fields(state, stopped=_remove_lines(state.stopped, (row.id,)))
     was_there, is_there = (
         before is not None and before.state is LineState.ARRIVED,
         row.state is LineState.ARRIVED,
@@ -325,11 +328,32 @@ def _evolve_site_card(state: ContinuityState, fact: SiteCardChanged, _: Instant)
 def _evolve_attention(
     state: ContinuityState, fact: AttentionRequested, at: Instant
 ) -> ContinuityState:
-    """Remember when the owner of site cards was told about them; other demands change nothing."""
+    """Remember when the owner of site cards was told about them, and which agents wait.
+
+    Other demands change nothing.
+    """
+    if fact.code in ("reassignment_stopped", "reassignment_resumed"):
+        return _evolve_stop(state, fact)
     if fact.cards is None:
         return state
     owner = f"{fact.roles[0]}/{fact.site or fact.pole or ''}"
     return _replace_fields(state, reminded=state.reminded.set(owner, at))
+
+
+def _remove_lines(stopped: Map[str, None], lines: Iterable[str]) -> Map[str, None]:
+    for id in lines:
+        stopped = stopped.delete(id) if id in stopped else stopped
+    return stopped
+
+
+def _evolve_stop(state: ContinuityState, fact: AttentionRequested) -> ContinuityState:
+    """Note that agents from a site wait for the end of an order, or go on. Rule D78, nobody leaves."""
+    lines = [
+        row.id for row in list_journeys(state) if (row.site, row.place) == (fact.site, fact.barred)
+    ]
+    if fact.code == "reassignment_stopped":
+        return _replace_fields(state, stopped=state.stopped.update(dict.fromkeys(lines)))
+    return _replace_fields(state, stopped=_remove_lines(state.stopped, lines))
 
 
 def _evolve_deadlines(

@@ -120,6 +120,12 @@ class UnwellSite:
         return self.status is SiteStatus.NORMAL and not self.causes
 
 
+TELEWORK: Final = "telework"
+"""Place of agents that work at home."""
+_WAITING_LINE_STATES: Final = (LineState.DISPATCHED, LineState.ACCEPTED)
+"""States of a line with agents under an order and not at work yet."""
+
+
 @dataclass(frozen=True)
 class ContinuityMemory:
     realm: str
@@ -178,6 +184,11 @@ class ContinuityMemory:
     """Parts of the lines of those proposals."""
     moved: Map[str, ReassignmentRow] = Map()
     """Approved lines that are not over."""
+    stopped: Map[str, None] = Map()
+    """Lines with agents on their way that are told to wait: an order stands, or stood, where they go.
+
+    Rule D78.
+    """
     refused: Map[str, RefusedMove] = Map()
     """Refused line → the move that is not proposed again in this crisis. Rule D101."""
     travel: TravelDeclared = TravelDeclared()
@@ -271,6 +282,15 @@ def find_incident(state: ContinuityState, incident: str | None) -> IncidentHeard
     while row is not None and row.merged_into is not None:
         row = state.incidents.get(row.merged_into)
     return row
+
+
+def list_journeys(state: ContinuityState) -> list[ReassignmentRow]:
+    """List approved lines to another site with agents under an order and not at work yet."""
+    return [
+        row
+        for row in state.moved.values()
+        if row.state in _WAITING_LINE_STATES and row.place not in (TELEWORK, row.site)
+    ]
 
 
 def list_proposal_lines(state: ContinuityState, proposal: str) -> list[LineRow]:

@@ -13,7 +13,6 @@ from schemas.ranks import may_act
 from services.continuity.activities.assessment import schedule_settlement, select_arrived_lines
 from services.continuity.decision import ContinuityDecision, require_role
 from services.continuity.reassignment.orders import (
-    TELEWORK,
     find_open_proposal,
     inform_about_refusal,
     request_proposal,
@@ -29,7 +28,12 @@ from services.continuity.reassignment.site_conditions import (
     is_telework_working,
     is_too_late,
 )
-from services.continuity.state import ContinuityState, find_decided_lines, list_proposal_lines
+from services.continuity.state import (
+    TELEWORK,
+    ContinuityState,
+    find_decided_lines,
+    list_proposal_lines,
+)
 from services.runtime.decider.command_checks import require_reason
 from services.runtime.decider.protocol import CommandResult, RefusedCommand
 

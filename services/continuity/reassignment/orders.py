@@ -52,13 +52,16 @@ from services.continuity.reassignment.site_conditions import (
     get_lost_seats_pct,
     is_hit,
 )
-from services.continuity.state import ContinuityState, find_decided_lines, list_proposal_lines
+from services.continuity.state import (
+    TELEWORK,
+    ContinuityState,
+    find_decided_lines,
+    list_journeys,
+    list_proposal_lines,
+)
 
 CRISIS_AGE_FRACTION: Final = 4
 """Requests are at least 1/AGE of the age of the crisis apart."""
-TELEWORK: Final = "telework"
-WAITING_LINE_STATES: Final = (LineState.DISPATCHED, LineState.ACCEPTED)
-"""States of a line with agents under an order and not at work yet."""
 LINES_PER_STEP: Final = 100
 """Lines of one order, or void lines, in one step; the others follow. Bounds a Transaction."""
 HOSTS_NAMED: Final = 3
@@ -399,14 +402,6 @@ def _inform_manager(
     )
 
 
-def find_stopped_places(state: ContinuityState) -> frozenset[str]:
-    """Return the places to which agents are ordered while an order stands there.
-
-    Rules D78 and D102.
-    """
-    return _find_barred_sites(state, (row.place for row in _list_journeys(state)))
-
-
 def _find_barred_sites(state: ContinuityState, sites: Iterable[str]) -> frozenset[str]:
     """Return the sites among these that are under an order, or in the area of one."""
     ordered_sites = find_ordered_sites(state)
@@ -417,37 +412,35 @@ def _find_barred_sites(state: ContinuityState, sites: Iterable[str]) -> frozense
     )
 
 
-def inform_about_stopped_places(draft: ContinuityDecision, before: frozenset[str]) -> None:
-    """Stop agents on their way to a place where an order is given, and say when they may go on.
+def inform_about_stopped_places(draft: ContinuityDecision) -> None:
+    """Stop agents on their way to a place where an order stands, and say when they may go on.
 
-    `before` holds the stopped places before this input. A place without seats after the order says
-    nothing: the next proposal voids its lines. Rule D78.
+    After its order a place without seats says nothing: the next proposal voids its lines, unless it
+    has its seats back before. Rule D78.
     """
-    after = find_stopped_places(draft.state)
-    _inform_senders(draft, "reassignment_stopped", after - before)
-    open_places = (
-        place for place in before - after if get_lost_seats_pct(draft.state.sites.get(place)) == 0
-    )
-    _inform_senders(draft, "reassignment_resumed", frozenset(open_places))
-
-
-def _list_journeys(state: ContinuityState) -> list[ReassignmentRow]:
-    """List approved lines to another site without an arrival yet."""
-    return [
-        row
-        for row in state.moved.values()
-        if row.state in WAITING_LINE_STATES and row.place not in (TELEWORK, row.site)
+    journeys, stopped = list_journeys(draft.state), draft.state.stopped
+    barred_places = _find_barred_sites(draft.state, {row.place for row in journeys})
+    started_stops = [
+        row for row in journeys if row.place in barred_places and row.id not in stopped
     ]
+    ended_stops = [
+        row
+        for row in journeys
+        if row.id in stopped
+        and row.place not in barred_places
+        and get_lost_seats_pct(draft.state.sites.get(row.place)) == 0
+    ]
+    _inform_senders(draft, "reassignment_stopped", started_stops)
+    _inform_senders(draft, "reassignment_resumed", ended_stops)
 
 
 def _inform_senders(
-    draft: ContinuityDecision, code: _AttentionCode, places: frozenset[str]
+    draft: ContinuityDecision, code: _AttentionCode, rows: Iterable[ReassignmentRow]
 ) -> None:
-    """Inform the managers of the sites with orders to send agents to these places."""
+    """Inform the managers of the sites that these agents leave, once for each place."""
     agents = Counter[tuple[str, str]]()
-    for row in _list_journeys(draft.state):
-        if row.place in places:
-            agents[row.place, row.site] += row.count
+    for row in rows:
+        agents[row.place, row.site] += row.count
     barred_homes = _find_barred_sites(draft.state, (site for _place, site in agents))
     for (place, site), count in sorted(agents.items()):
         _inform_manager(

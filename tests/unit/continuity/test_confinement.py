@@ -233,6 +233,19 @@ def test_a_place_still_closed_after_its_order_calls_no_agents() -> None:
     assert notices(world, "reassignment_resumed") == []
 
 
+def test_agents_go_on_once_the_place_has_its_seats_back_after_its_order() -> None:
+    """The order ended before the closure; the proposal kept the lines, and nobody was sent on."""
+    world, host, count = on_the_way()
+    world.hit(host, EventType.SHELTER_IN_PLACE, since="09:50")
+    world.hit(host, EventType.CLOSURE, since="09:55")
+    world.lift(host, "10:20", EventType.SHELTER_IN_PLACE)
+    world.lift(host, "10:21", EventType.CLOSURE)
+    assert notices(world, "reassignment_resumed") == [("cen-1", count, host)]
+    world.hit(host, EventType.CLOSURE, since="10:30")
+    world.lift(host, "10:31", EventType.CLOSURE)
+    assert len(notices(world, "reassignment_resumed")) == 1, "once"
+
+
 def test_a_requested_computation_reports_confined_people() -> None:
     world = World()
     world.hit("cen-1", EventType.SHELTER_IN_PLACE, since="09:40")
