@@ -58,20 +58,21 @@ def tell_of_withdrawals(draft: AlertsDecision) -> None:
     They may be on their way: quiet hours do not delay it. The incident stays open until a person
     closes it. Rule D3, withdrawals.
     """
-    for incident in sorted(draft.withdrawn):
-        standing = draft.resolve_incident(incident)
-        row = None if standing is None else draft.incident(standing)
-        if (
-            row is None
-            or row.state not in OPEN
-            or not row.acknowledged_by
-            or list_open_causes(draft, row.id)
-        ):
+    for id in dict.fromkeys(map(draft.resolve_incident, sorted(draft.withdrawn))):
+        if id is None or draft.incident(id).state not in OPEN or list_open_causes(draft, id):
             continue
-        inform_people(
-            draft, row.acknowledged_by, row.id, "report_withdrawn", {}, despite_quiet_hours=True
-        )
+        people = _list_people_in_charge(draft, id)
+        inform_people(draft, people, id, "report_withdrawn", {}, despite_quiet_hours=True)
     draft.withdrawn.clear()
+
+
+def _list_people_in_charge(draft: AlertsDecision, incident: str) -> tuple[str, ...]:
+    """Return the people in charge of an incident, and of those that were merged into it."""
+    merged_incidents = (
+        id for id in sorted(draft.state.merged_incidents) if draft.resolve_incident(id) == incident
+    )
+    rows = draft.incidents((incident, *merged_incidents))
+    return tuple(dict.fromkeys(person for row in rows for person in row.acknowledged_by))
 
 
 _URGENT: Final = (Channel.APP, Channel.SMS, Channel.VOICE)

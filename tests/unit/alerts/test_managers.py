@@ -8,7 +8,7 @@ import pytest
 
 from schemas.alerts import AttentionRequested
 from schemas.calling import AnswerReceived, NotificationPlanned, RoleUncovered
-from schemas.commands import DenyReport, ResolveIncident, SetLevel
+from schemas.commands import DenyReport, MergeIncidents, ResolveIncident, SetLevel
 from schemas.oncall import NoteReachability, OverrideDuty, ReachRow
 from schemas.reports import Measure, Window
 from schemas.runtime import CommandApplied
@@ -278,6 +278,20 @@ def test_people_in_charge_learn_that_the_only_report_was_an_error(
     assert not message.answer_expected
     assert message.quiet_until is None
     assert not scene.incidents()[0].danger
+
+
+def test_people_in_charge_of_a_merged_incident_learn_of_the_error(scene: Scene) -> None:
+    """The technician on the way to the first site heard nothing of the other incident."""
+    reports = [scene.report(0, "gas_leak", COLLEGE, severity=4), scene.report(0, "closure", PMI)]
+    first, second = (scene.incident_of(report).id for report in reports)
+    person = _answer_call(scene, 1)
+    assert person in scene.incident_of(reports[0]).acknowledged_by
+    merge = MergeIncidents(**CELL, incident=first, into=second)
+    assert isinstance(scene.command(merge, 2), CommandApplied)
+    for type, site, report in zip(("gas_leak", "closure"), (COLLEGE, PMI), reports, strict=True):
+        scene.report(3, type, site, severity=4, msg_type=MsgType.CANCEL, references=(report,))
+    (message,) = told(scene, "report_withdrawn")
+    assert (message.person, message.incident) == (person, second)
 
 
 def test_a_withdrawal_beside_another_trouble_keeps_the_danger(
