@@ -147,8 +147,8 @@ class NotificationPlanned(Fact):
         default=None, description="end of the quiet hours that delay app and SMS (D36)"
     )
     passed_over: tuple[str, ...] | None = optional(
-        "warning to people responsible for a site: tokens of those before this person whom no "
-        "channel reached (D34); absent for any other message"
+        "message to a role or to people responsible for a site: tokens of those before this person "
+        "whom no channel reached (D34); absent for any other message"
     )
 
 

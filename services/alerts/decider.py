@@ -153,6 +153,7 @@ class AlertsDecider:
                 responses.on_notification_unreachable(draft, notification)
                 area_orders.on_call_unreachable(draft, notification)
                 site_warnings.on_warning_unreachable(draft, notification)
+                notifications.on_information_unreachable(draft, notification)
                 update_derived_state(draft)
             case AttentionRequested() as request:
                 _request_attention(draft, request)

@@ -49,6 +49,16 @@ WITHHELD_TEMPLATES: Final = _CLOCK_ALARMS | {
 
 Requests and decisions of people are never withheld: resources, orders, cards.
 """
+SITE_WARNINGS: Final = frozenset(
+    {
+        "site_order",
+        "site_danger",
+        "reassignment_stopped",
+        "reassignment_resumed",
+        "headcount_manager",
+    }
+)
+"""Messages that climb from the manager of a site to the coordinator until somebody is reached."""
 Values = dict[str, str | int | float | bool | None]
 
 
@@ -248,39 +258,85 @@ def inform_roles(
     for role in roles:
         notified_people: set[str] = set()
         for scope in _list_scopes(draft, role, pole, site, incident):
-            now = get_holder_and_deputy(draft, role, scope)
-            ways = {
-                p: list_channels(draft, p, (Channel.APP, Channel.SMS, Channel.VOICE))
-                for p in (now.holder, now.deputy)
-                if p is not None
-            }
-            person, by = next(
-                ((p, channels) for p, channels in ways.items() if channels), (None, ())
-            )
-            if person is None:
+            recipient = _find_role_recipient(draft, role, scope)
+            if recipient is None:
                 draft.emit(RoleUncovered(role=role, scope=scope or pole or site))
-                continue
-            if person in notified_people:
-                continue
-            notified_people.add(person)
-            limit_at = None if template in _CLOCK_ALARMS else _get_limit(values)
-            quiet, by = _apply_delay(draft, person, role, template, by, limit_at)
-            draft.emit(
-                NotificationPlanned(
-                    notification=draft.derive("notification"),
-                    incident=incident,
-                    level=draft.level,
-                    role=role,
-                    scope=scope,
-                    person=person,
-                    channels=by,
-                    answer_expected=False,
-                    template=template,
-                    values=values,
-                    planned_at=draft.clock,
-                    quiet_until=quiet,
-                )
-            )
+            elif recipient.person not in notified_people:
+                notified_people.add(recipient.person)
+                _inform_role(draft, recipient, incident, template, values)
+
+
+def on_information_unreachable(draft: AlertsDecision, notification: str) -> None:
+    """Inform the deputy of a role if no channel brought a message to its holder, or the reverse.
+
+    A message about a closed incident goes no further. Rule D34, nobody on call.
+    """
+    call = find_failed_message(draft, notification)
+    if call is None or call.template in SITE_WARNINGS:
+        return
+    incident = draft.resolve_incident(call.incident)
+    if incident is not None and draft.incident(incident).state not in OPEN:
+        return
+    passed_over = (*(call.passed_over or ()), call.person)
+    recipient = _find_role_recipient(draft, call.role, call.scope, passed_over)
+    if recipient is None:
+        draft.emit(RoleUncovered(role=call.role, scope=call.scope))
+    else:
+        _inform_role(draft, recipient, incident, call.template, call.values, passed_over)
+
+
+def find_failed_message(draft: AlertsDecision, notification: str) -> NotificationPlanned | None:
+    """Return a message that goes to the next person if it fails, unless it has gone there."""
+    call = draft.state.calls.get(notification)
+    if call is None or call.passed_over is None:
+        return None
+    content = (call.template, call.values, (*call.passed_over, call.person))
+    others = draft.state.calls.values()
+    is_passed_on = any((one.template, one.values, one.passed_over) == content for one in others)
+    return None if is_passed_on else call
+
+
+def _find_role_recipient(
+    draft: AlertsDecision, role: str, scope: str | None, passed_over: tuple[str, ...] = ()
+) -> Recipient | None:
+    """Return the holder of a role, or the deputy if no channel reaches the holder."""
+    now = get_holder_and_deputy(draft, role, scope)
+    for person in (now.holder, now.deputy):
+        if person is None or person in passed_over:
+            continue
+        if by := list_channels(draft, person, _URGENT):
+            return Recipient(role, scope, person, by)
+    return None
+
+
+def _inform_role(
+    draft: AlertsDecision,
+    recipient: Recipient,
+    incident: str | None,
+    template: str,
+    values: Values,
+    passed_over: tuple[str, ...] = (),
+) -> None:
+    role, scope, person, channels = recipient
+    limit_at = None if template in _CLOCK_ALARMS else _get_limit(values)
+    quiet_until, by = _apply_delay(draft, person, role, template, channels, limit_at)
+    draft.emit(
+        NotificationPlanned(
+            notification=draft.derive("notification"),
+            incident=incident,
+            level=draft.level,
+            role=role,
+            scope=scope,
+            person=person,
+            channels=by,
+            answer_expected=False,
+            template=template,
+            values=values,
+            planned_at=draft.clock,
+            quiet_until=quiet_until,
+            passed_over=passed_over,
+        )
+    )
 
 
 def is_dangerous(incident: IncidentRow) -> bool:

@@ -15,10 +15,12 @@ from services.alerts.causes.site_status import LIFTED
 from services.alerts.decision import AlertsDecision, Order, SiteDanger
 from services.alerts.escalation.notifications import (
     FAST_CHANNELS,
+    SITE_WARNINGS,
     Recipient,
     Values,
     choose_recipients,
     find_end_recipients,
+    find_failed_message,
     find_site_recipients,
     get_suppression_reason,
     is_dangerous,
@@ -153,8 +155,8 @@ def on_warning_unreachable(draft: AlertsDecision, notification: str) -> None:
 
     A warning that no longer holds goes no further. Rule D34, nobody on call.
     """
-    call = draft.state.calls.get(notification)
-    if call is None or call.passed_over is None or not _is_standing(draft, call):
+    call = find_failed_message(draft, notification)
+    if call is None or call.template not in SITE_WARNINGS or not _is_standing(draft, call):
         return
     draft.emit(RoleUncovered(role=call.role, scope=call.scope))
     message = _Message(
@@ -163,7 +165,7 @@ def on_warning_unreachable(draft: AlertsDecision, notification: str) -> None:
         call.level,
         call.values,
         danger=call.danger,
-        passed_over=(*call.passed_over, call.person),
+        passed_over=(*(call.passed_over or ()), call.person),
     )
     _plan(draft, _find_next_recipients(draft, call), message)
 
@@ -259,7 +261,9 @@ def _plan(draft: AlertsDecision, recipients: Iterable[Recipient], message: _Mess
                 answer_expected=False,
                 danger=message.danger,
                 template=message.template,
-                values=build_message_values(draft, message.incident) | message.values,
+                values=message.values
+                if message.passed_over
+                else build_message_values(draft, message.incident) | message.values,
                 planned_at=draft.clock,
                 quiet_until=None
                 if message.danger

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from schemas.alerts import AttentionRequested
-from schemas.calling import NotificationPlanned, Unreachable
+from schemas.calling import NotificationPlanned, RoleUncovered, Unreachable
 from schemas.oncall import NoteReachability, OverrideDuty, ReachRow
 from schemas.runtime import CommandApplied
 from schemas.words import Channel, EventType, MsgType
@@ -92,6 +92,7 @@ def test_the_stand_in_hears_of_the_end_of_the_order(scene: Scene) -> None:
     """The deputy had sent everybody out, and the manager alone heard «fin»."""
     evacuate(scene)
     fail(scene, 2, messages(scene, "site_order")[0])
+    fail(scene, 3, messages(scene, "site_order")[0])
     lift(scene, 30)
     ends = messages(scene, "site_order")[2:]
     assert [(f.person, f.values["order"]) for f in ends] == [
@@ -176,3 +177,19 @@ def test_one_stand_in_is_called_once_for_a_headcount_of_several_sites(scene: Sce
         fail(scene, minute, call)
     roles = [f.role for f in scene.named(NotificationPlanned) if f.template == "headcount_manager"]
     assert roles == ["responsable_site", "responsable_site", "directeur_pole"]
+
+
+def test_a_request_that_does_not_reach_the_holder_of_a_role_goes_to_the_deputy(
+    scene: Scene,
+) -> None:
+    """An order for forty agents waited for a telephone that was off."""
+    attend(scene, "reassignment_order", 1, agents=40, hosts=PLACE, host_count=1, come=0)
+    (call,) = messages(scene, "reassignment_order")
+    assert call.person == MANAGER
+    fail(scene, 2, call)
+    fail(scene, 3, call)
+    first, second = messages(scene, "reassignment_order")
+    assert (second.person, second.role, second.values) == (DEPUTY, first.role, first.values)
+    fail(scene, 4, second)
+    assert len(messages(scene, "reassignment_order")) == 2
+    assert scene.named(RoleUncovered)[-1].role == "responsable_site"
