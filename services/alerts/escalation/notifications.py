@@ -28,6 +28,7 @@ from services.alerts.levels.levels import CRISIS, TERRITORY
 from services.alerts.rows import SuppressionReason
 
 _CLOCK_ALARMS: Final = frozenset({"alarm_rto", "alarm_dmia", "forecast_rto", "forecast_dmia"})
+WITHDRAWN_TEMPLATE: Final = "report_withdrawn"
 CRISIS_TEMPLATES: Final = frozenset(
     {
         "plan_proposed",
@@ -72,7 +73,7 @@ def tell_of_withdrawals(draft: AlertsDecision) -> None:
         if id is None or draft.incident(id).state not in OPEN or list_open_causes(draft, id):
             continue
         people = _list_people_in_charge(draft, id)
-        inform_people(draft, people, id, "report_withdrawn", {}, despite_quiet_hours=True)
+        inform_people(draft, people, id, WITHDRAWN_TEMPLATE, {}, despite_quiet_hours=True)
     draft.withdrawn.clear()
 
 

@@ -14,6 +14,7 @@ from schemas.reports import ReportReceived
 from schemas.words import ActionState, Answer, IncidentState
 from services.alerts.decision import AlertsDecision
 from services.alerts.escalation import cell_staffing
+from services.alerts.escalation.notifications import WITHDRAWN_TEMPLATE, inform_people
 from services.alerts.escalation.oncall import (
     OnCallRole,
     get_holder_and_deputy,
@@ -38,6 +39,8 @@ from services.alerts.escalation.steps import (
     revive_skipped_waves,
     schedule_next_step,
 )
+from services.alerts.evolve import OPEN
+from services.alerts.incidents.incident_lifecycle import is_error
 from services.alerts.levels.levels import TERRITORY
 
 
@@ -92,6 +95,7 @@ def apply_answer(
         return  # said already: somebody else was called, or the next step
     _withdraw_other_calls(draft, row, person, answer, notification)
     if answer is Answer.ACK:
+        _tell_error(draft, row, call)
         count_acknowledgement(draft, row, person, call.wave or row.wave)
     else:
         _apply_decline(
@@ -100,6 +104,18 @@ def apply_answer(
             call,
             instead if instead is not None and _holds_role(draft, call.role, instead) else None,
         )
+
+
+def _tell_error(draft: AlertsDecision, row: EscalationRow, call: NotificationPlanned) -> None:
+    """Tell a person to turn back if all reports behind the call have proved errors since.
+
+    People in charge before were told at once; a later call says that nothing is reported. Rule D3.
+    """
+    incidents = [incident for incident in list_incidents(draft, row) if incident.state in OPEN]
+    is_known = call.person in row.acknowledged_by or bool(call.values.get("over"))
+    if incidents and not is_known and all(is_error(draft, incident) for incident in incidents):
+        id = incidents[0].id
+        inform_people(draft, (call.person,), id, WITHDRAWN_TEMPLATE, {}, despite_quiet_hours=True)
 
 
 def ends_action(draft: AlertsDecision, row: EscalationRow, call: NotificationPlanned) -> bool:

@@ -402,6 +402,15 @@ def _list_reports(draft: AlertsDecision, incident: str) -> list[ReportRow]:
     return draft.find_reports(ids)
 
 
+def is_error(draft: AlertsDecision, row: IncidentRow) -> bool:
+    """Return whether all causes of an incident proved errors. Walks over all causes. Rule D3."""
+    if row.over_since is None:
+        return False
+    causes = draft.state.causes.values()
+    own_causes = [c for c in causes if draft.resolve_incident(c.incident) == row.id]
+    return bool(own_causes) and all(is_withdrawn(c) for c in own_causes)
+
+
 def recount_withdrawn(draft: AlertsDecision, incident: str) -> None:
     """Recount the facts of an incident after some of its reports proved an error.
 

@@ -294,6 +294,24 @@ def test_people_in_charge_of_a_merged_incident_learn_of_the_error(scene: Scene) 
     assert (message.person, message.incident) == (person, second)
 
 
+def test_a_yes_to_a_call_from_before_the_error_hears_of_it(scene: Scene) -> None:
+    """The text message was read late, and its yes sent somebody to an error."""
+    report = scene.report(0, "gas_leak", COLLEGE, severity=4)
+    scene.report(2, "gas_leak", COLLEGE, severity=4, msg_type=MsgType.CANCEL, references=(report,))
+    assert not told(scene, "report_withdrawn")
+    person = _answer_call(scene, 5)
+    _answer_call(scene, 6)
+    assert [message.person for message in told(scene, "report_withdrawn")] == [person], "once"
+
+
+def test_a_yes_beside_another_trouble_hears_of_no_error(scene: Scene) -> None:
+    report = scene.report(0, "gas_leak", COLLEGE, severity=4)
+    scene.report(0, "outage_power", COLLEGE)
+    scene.report(2, "gas_leak", COLLEGE, severity=4, msg_type=MsgType.CANCEL, references=(report,))
+    _answer_call(scene, 5)
+    assert not told(scene, "report_withdrawn")
+
+
 def test_a_withdrawal_beside_another_trouble_keeps_the_danger(
     scene: Scene,
 ) -> None:
