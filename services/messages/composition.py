@@ -70,6 +70,7 @@ GRAVITY: Final = (
     "exercise_wave",
     "headcount_manager",
     "instruction",
+    "instruction_withdrawn",
     "action_overdue",
     "action_due",
     "action_request",

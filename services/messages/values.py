@@ -59,6 +59,7 @@ PAGES: Final = {
     "reassignment_proposed": "/reaffectation",
     "reassignment_order": "/mes-sites",
     "instruction": "/mes-sites",
+    "instruction_withdrawn": "/mes-sites",
     "reassignment_void": "/mes-sites",
     "reassignment_over": "/mes-sites",
     "reassignment_recalled": "/mes-sites",

@@ -40,6 +40,7 @@ OPEN_ENDED: Final = frozenset(
         "callout",
         "callout_correction",
         "cards_answered",
+        "instruction_withdrawn",
         "reply_unclear",
         "reply_unread",
         "reply_unread_area",

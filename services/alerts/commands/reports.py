@@ -6,7 +6,14 @@ A confirmation can be previewed. Rules D6, D8, D55 and D98.
 from typing import Final
 
 from schemas import commands as c
-from schemas.alerts import NoteAdded, ReportRead, ReportReading, TaskChanged, TriggerChanged
+from schemas.alerts import (
+    NoteAdded,
+    ReportRead,
+    ReportReading,
+    TaskChanged,
+    TaskRow,
+    TriggerChanged,
+)
 from schemas.base import Fact, copy_with
 from schemas.calling import NotificationPlanned
 from schemas.crisis.area_orders import AREA_ORDER, CONCERNED, NOT_CONCERNED
@@ -20,6 +27,7 @@ from services.alerts.causes.cause_lifecycle import (
 )
 from services.alerts.decision import AlertsDecision, get_incident, get_report
 from services.alerts.declarations import area_orders
+from services.alerts.escalation.notifications import inform_people
 from services.alerts.evolve import OPEN
 from services.alerts.incidents.merging import merge_bridged_incidents, merge_into
 from services.alerts.pipeline import update_derived_state
@@ -153,6 +161,8 @@ def complete_task(draft: AlertsDecision, command: c.CompleteTask) -> CommandResu
         update_derived_state(draft)
         return {"task": row.id, "state": "done"}
     tasks.complete_task(draft, row, command.author, command.outcome)
+    if row.kind == "instruction" and command.outcome == "withdrawn":
+        _tell_withdrawn_instruction(draft, row)
     if row.kind == "overdue_cause" and command.outcome == "lifted":
         at_site = [draft.state.causes[id] for id in draft.state.site_causes.get(row.site or "", ())]
         for cause in (
@@ -168,6 +178,23 @@ def complete_task(draft: AlertsDecision, command: c.CompleteTask) -> CommandResu
             record_with_deadline(draft, copy_with(cause, {"contested": False}))
         update_derived_state(draft)
     return {"task": row.id, "state": "done"}
+
+
+def _tell_withdrawn_instruction(draft: AlertsDecision, task: TaskRow) -> None:
+    """Tell the people informed of an instruction that the cell took it back. Rule D99."""
+    calls = (
+        call
+        for call in draft.state.calls.values()
+        if call.template == "instruction" and call.values.get("text") == task.text_id
+    )
+    inform_people(
+        draft,
+        tuple(sorted({call.person for call in calls})),
+        draft.resolve_incident(task.incident),
+        "instruction_withdrawn",
+        {"text": task.text_id, "site": task.site},
+        despite_quiet_hours=True,
+    )
 
 
 def add_note(draft: AlertsDecision, command: c.AddNote) -> CommandResult:

@@ -142,6 +142,19 @@ def test_two_instructions_for_one_site_wait_side_by_side_and_each_is_confirmed(
     assert after[tasks[0].id].done_at == scene.at(6)
 
 
+def test_the_manager_hears_that_the_cell_took_an_instruction_back(scene: Scene) -> None:
+    """The page alone said so, and the site went on with it."""
+    facts = _instruct(scene)
+    (call,) = [f for f in facts if isinstance(f, NotificationPlanned)]
+    (task,) = [t for t in scene.state.tasks.values() if t.kind == "instruction"]
+    withdrawal = CompleteTask(**BY, task=task.id, outcome="withdrawn")
+    facts = scene.feed(withdrawal, at=scene.at(6))
+    (message,) = [f for f in facts if isinstance(f, NotificationPlanned)]
+    assert (message.template, message.person) == ("instruction_withdrawn", call.person)
+    assert (message.values["text"], message.values["site"]) == ("text-1", COLLEGE)
+    assert message.quiet_until is None
+
+
 def test_planned_works_do_not_withhold_an_instruction(scene: Scene) -> None:
     covers = Coverage(sites=(COLLEGE,))
     scene.command(
