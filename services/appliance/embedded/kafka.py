@@ -45,6 +45,19 @@ _CACHE_OPTIONS: Final = (
 At the address for which the cache was written, its pages stay those of the file. At another one
 the JVM rewrites 24 MB of them, which the system can no longer drop.
 """
+_COLLECTOR_OPTIONS: Final = (
+    "-XX:+UseG1GC",
+    "-XX:G1PeriodicGCInterval=60000",
+    "-XX:ParallelGCThreads=2",
+    "-XX:ConcGCThreads=1",
+    "-XX:MinHeapFreeRatio=10",
+    "-XX:MaxHeapFreeRatio=25",
+)
+"""Options of a collector that cleans the old generation long before the heap is full.
+
+An idle broker renews samples of its statistics for months. The serial collector lets them fill
+the largest heap before it looks at them.
+"""
 _META_FILE = "meta.properties"
 _CREDENTIAL_FILE: Final = "credential"
 _PLAIN_MODULE: Final = "org.apache.kafka.common.security.plain.PlainLoginModule"
@@ -116,7 +129,7 @@ class KafkaNode:
             *self.java.options,
             f"-XX:ErrorFile={logs}/broker-crash-%p.log",
             *self._heap_options(heap_mb),
-            "-XX:+UseSerialGC",
+            *_COLLECTOR_OPTIONS,
             # Its statistics for `jstat` change a file in /tmp twenty times a second
             "-XX:-UsePerfData",
             *self._compiler_options(),
