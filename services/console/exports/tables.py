@@ -1,16 +1,19 @@
 """Write lists as CSV, OpenDocument spreadsheets and GeoJSON, which open with a double click.
 
 CSV: UTF-8 with a BOM, semicolons, CRLF (RFC 4180), a title per column in the reader's language,
-local times. A text that a spreadsheet would take for a formula gets an apostrophe in front. ODS: a
+local times, quotes around every cell. A sign that begins a formula, also behind a separator inside
+a text, gets an apostrophe in front: a file read with another separator computes nothing. ODS: a
 zip with the content, a manifest and, first and uncompressed, the media type (ODF 1.3, part 2).
 Numbers stay numbers, times stay times; texts are cells of type string, which nothing computes.
 """
 
 import csv
 import io
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Final, Generic, TypeVar
 from xml.sax.saxutils import escape, quoteattr
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile
@@ -30,8 +33,13 @@ Cell = str | int | float | bool | datetime | Sequence[str] | None
 BOM: Final = "\ufeff"
 SEPARATOR: Final = ";"
 LIST_SEPARATOR: Final = ", "
-FORMULA_SIGNS: Final = frozenset("=+-@\t\r\n＝＋－＠")
-"""First characters of a text that a spreadsheet computes, also as full-width characters."""
+_CELL_ENDS: Final = frozenset(";,\t\r\n")
+"""Characters behind which a cell begins if a program reads the file with another separator."""
+_BLANK_SIGNS: Final = frozenset("\t\r\n")
+_FORMULA_SIGNS: Final = frozenset("=+-@＝＋－＠")
+"""Signs that begin a formula, also as full-width characters."""
+_CELL_START: Final = re.compile(r"""(?:^|[;,\s"])[;,\s"]*'*""")
+"""Blanks, quotes and apostrophes before a possible sign: none of them hides it."""
 _PARIS: Final = ZoneInfo("Europe/Paris")
 PAGE_ROWS: Final = 1000
 """Rows that are read at once."""
@@ -69,7 +77,7 @@ def write_cell(value: Cell, _: Translator) -> str:
         case int():
             return str(value)
         case float():
-            number = str(int(value)) if value.is_integer() else repr(value)
+            number = str(int(value)) if value.is_integer() else f"{Decimal(repr(value)):f}"
             return number.replace(".", ",") if _.lang == "fr" else number
         case datetime():
             return value.astimezone(_PARIS).strftime("%Y-%m-%d %H:%M:%S")
@@ -80,36 +88,45 @@ def write_cell(value: Cell, _: Translator) -> str:
 
 
 def escape_formula(text: str) -> str:
-    """Put an apostrophe before a text that a spreadsheet would compute; drop control characters.
-
-    Leading spaces hide no sign: some programs drop them before they look.
-    """
+    """Put an apostrophe before each sign that may begin a formula; drop control characters."""
     plain = text.translate(_UNPRINTABLE)
-    first = plain.lstrip(" \u00a0")[:1]
-    return f"'{plain}" if first in FORMULA_SIGNS and first else plain
+    start = "'" if _begins_blank(plain) else ""
+    return start + _CELL_START.sub(lambda m: m[0] + "'" * _begins_formula(m), plain)
 
 
 def unescape_formula(text: str) -> str:
-    """Remove the apostrophe of `escape_formula` from a cell that comes back."""
-    return text[1:] if text[:1] == "'" and escape_formula(text[1:]) == text else text
+    """Remove the apostrophes of `escape_formula` from a cell that comes back."""
+    plain = text.removeprefix("'") if _begins_blank(text) else text
+    return _CELL_START.sub(lambda m: m[0].removesuffix("'" * _begins_formula(m)), plain)
+
+
+def _begins_blank(text: str) -> bool:
+    return text.lstrip("'")[:1] in _BLANK_SIGNS
+
+
+def _begins_formula(start: re.Match[str]) -> bool:
+    is_start = start.start() == 0 or not _CELL_ENDS.isdisjoint(start[0])
+    return is_start and start.string[start.end() : start.end() + 1] in _FORMULA_SIGNS
 
 
 def write_rows(columns: Columns[T], rows: Iterable[T], _: Translator) -> str:
     """Return rows as CSV lines, without titles."""
     out = io.StringIO()
-    writer = csv.writer(out, delimiter=SEPARATOR, lineterminator="\r\n")
-    for row in rows:
-        writer.writerow([write_cell(column.cell(row), _) for column in columns])
+    _open_writer(out).writerows(
+        [write_cell(column.cell(row), _) for column in columns] for row in rows
+    )
     return out.getvalue()
 
 
 def write_titles(columns: Columns[T], _: Translator) -> str:
     """Return the first line of a table, with the BOM."""
     out = io.StringIO()
-    csv.writer(out, delimiter=SEPARATOR, lineterminator="\r\n").writerow(
-        [_(column.title) for column in columns]
-    )
+    _open_writer(out).writerow([_(column.title) for column in columns])
     return BOM + out.getvalue()
+
+
+def _open_writer(out: io.StringIO) -> Any:
+    return csv.writer(out, delimiter=SEPARATOR, lineterminator="\r\n", quoting=csv.QUOTE_ALL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 from fastapi.routing import APIRoute
+from hypothesis import given
+from hypothesis import strategies as st
 
 from schemas.people.directory import Contact, ContactPoint
 from schemas.words import Channel
@@ -21,7 +23,6 @@ from services.console.directory.contact_file import read_contacts
 from services.console.exports.formats import CSV, choose_form
 from services.console.exports.tables import (
     BOM,
-    FORMULA_SIGNS,
     Column,
     Columns,
     FileNaming,
@@ -31,6 +32,8 @@ from services.console.exports.tables import (
     stream_csv_response,
     unescape_formula,
     write_cell,
+    write_rows,
+    write_titles,
 )
 from services.console.i18n import get_translator
 from services.console.logbook.lines import LineRecord, build_key
@@ -64,6 +67,21 @@ FORMULAS = (
     "＠A1",
     "\x00=1",
 )
+SIGNS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
+HIDDEN_FORMULAS = (
+    "École,=1+1",
+    "École;+1",
+    "École\t=1",
+    "À faire :\n- eau\n\n- pain",
+    "École\r\n@A1",
+    'École, "=1',
+    'École,";=1',
+    "École, '=1",
+    "École,\u00a0＝1",
+    "\t\t=1",
+    "'\t=1",
+    "'",
+)
 
 
 def table(text: str) -> list[dict[str, str]]:
@@ -74,8 +92,27 @@ def table(text: str) -> list[dict[str, str]]:
 
 @pytest.mark.parametrize("text", FORMULAS)
 def test_a_text_never_becomes_a_formula(text: str) -> None:
-    assert write_cell(text, FR).startswith("'")
-    assert write_cell([text, "x"], FR).startswith("'")
+    assert write_cell(text, FR).lstrip().startswith("'")
+    assert write_cell(["x", text], FR).removeprefix("x, ").lstrip().startswith("'")
+
+
+@given(st.lists(st.sampled_from((*FORMULAS, *HIDDEN_FORMULAS, ",", '"', "'", "x"))).map("".join))
+@pytest.mark.parametrize("separator", [";", ",", "\t"])
+def test_no_separator_makes_a_formula_of_a_text(separator: str, text: str) -> None:
+    """Excel splits cells at the separator of its language, LibreOffice at those of its dialog."""
+    columns: Columns[str] = (
+        Column("Site", lambda row: row),
+        Column("Texte", lambda row: [row, row]),
+    )
+    content = write_titles(columns, FR) + write_rows(columns, (text, "x"), FR)
+    lines = csv.reader(io.StringIO(content, newline=""), delimiter=separator)
+    cells = (cell.lstrip() for line in lines for cell in line)
+    assert [cell for cell in cells if cell.startswith(SIGNS)] == []
+
+
+def test_a_text_of_blanks_is_read_once() -> None:
+    text = "\n" * 200_000
+    assert escape_formula(text) == f"'{text}"
 
 
 @pytest.mark.parametrize("text", ["", " ", "Collège", "a=b", "12-14 rue X", "'à vérifier'"])
@@ -83,7 +120,9 @@ def test_any_other_text_stays_as_it_is(text: str) -> None:
     assert escape_formula(text) == text
 
 
-@pytest.mark.parametrize("text", ["+33612345678", "=1", "Collège", "l’eau", "'à vérifier'"])
+@pytest.mark.parametrize(
+    "text", ["Collège", "l’eau", "'à vérifier'", *FORMULAS[:-1], *HIDDEN_FORMULAS]
+)
 def test_an_imported_cell_restores_its_text(text: str) -> None:
     assert unescape_formula(escape_formula(text)) == text
 
@@ -97,6 +136,7 @@ def test_numbers_stay_numbers_in_the_way_of_the_language() -> None:
         "",
     ]
     assert write_cell(2.5, EN) == "2.5"
+    assert write_cell(1e-7, FR) == "0,0000001"
 
 
 def test_times_are_those_of_paris() -> None:
@@ -319,7 +359,7 @@ def list_exports() -> list[str]:
 def is_computed(cell: str) -> bool:
     """Return whether a spreadsheet would compute a cell; a number is none."""
     is_number = re.fullmatch(r"-?\d+([,.]\d+)?", cell) is not None
-    return cell.lstrip(" \u00a0")[:1] in FORMULA_SIGNS and bool(cell) and not is_number
+    return cell.lstrip().startswith(SIGNS) and not is_number
 
 
 FREE_TEXTS = {

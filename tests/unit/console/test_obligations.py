@@ -168,7 +168,7 @@ async def test_clocks_are_read_with_their_receipt(desk: tuple[Browser, HeldModel
 async def test_the_list_is_a_table_too(desk: tuple[Browser, HeldModel]) -> None:
     browser, _model = desk
     text = (await browser.get(f"/api/v1/obligations?realm={REALM}&format=csv")).text
-    assert text.splitlines()[0].lstrip("\ufeff").startswith("Obligation;Fondement;Autorité")
+    assert text.splitlines()[0].lstrip("\ufeff").startswith('"Obligation";"Fondement";"Autorité"')
     assert "n° CNIL-2027-118" in text
     assert len(text.splitlines()) == 3
 
