@@ -150,7 +150,7 @@ def test_a_person_is_found_by_the_function_and_a_code_that_is_not_suggested_is_f
     page.get_by_text("Remplacer", exact=True).first.click()
     field = form.get_by_label("Code de la personne")
     field.fill(label_of(page, "ast-technique-s"))
-    assert names(form) == ["Suppl. Astreinte technique"]
+    assert names(form) == ["Astreinte technique (suppléant)"]
     field.fill("agent-7")
     form.get_by_label("Du").fill("2027-02-11T06:00")
     form.get_by_label("Au").fill("2027-02-12T06:00")

@@ -44,7 +44,7 @@ def test_readers_see_the_reasons_of_a_proposed_plan_in_whole_lines(
     """Beside the name of the author it had a word or two per line."""
     page = visitor("observer").page(f"/incidents/{incident_of(vigie, crisis)}?realm={crisis}")
     expect(page.locator("#plans")).to_contain_text(
-        "à décider : Dir. Commande publique et logistique"
+        "à décider : Direction Commande publique et logistique"
     )
     shares = page.locator("#plans li .why").evaluate_all(
         "found => found.map(e => e.offsetWidth / e.parentElement.clientWidth)"

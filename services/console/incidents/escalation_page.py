@@ -112,9 +112,7 @@ def _format_person(n: Notification, names: TerritoryNames, _: Translator) -> str
     role = w.name_role(n.role, n.scope, names, _)
     holder = names.holders.get(n.person_token)
     return (
-        _("Suppl. {role}", role=role)
-        if holder is not None and holder[2] and n.role == holder[0]
-        else role
+        w.name_deputy(role, _) if holder is not None and holder[2] and n.role == holder[0] else role
     )
 
 

@@ -347,7 +347,7 @@ def join_words(items: list[str], _: Translator) -> str:
 
 
 def name_role(role: str, scope: str | None, names: TerritoryNames, _: Translator) -> str:
-    """Return the label of a role in its scope (a pôle or a site), such as `Dir. Éducation`.
+    """Return the label of a role in its scope (a pôle or a site), such as `Direction Éducation`.
 
     A role without a short label has the territory's own label.
     """
@@ -356,10 +356,11 @@ def name_role(role: str, scope: str | None, names: TerritoryNames, _: Translator
         return label
     if scope in names.poles:
         pole = names.pole_short(scope, _.lang)
+        direction = _("Direction {pole}", pole=pole)
         if role == "directeur_pole":
-            return _("Dir. {pole}", pole=pole)
+            return direction
         if role == "suppleant_directeur_pole":
-            return _("Suppl. dir. {pole}", pole=pole)
+            return name_deputy(direction, _)
         return f"{label}, {pole}"
     return f"{label}, {names.site(scope)}" if names.has_site(scope) else label
 
@@ -385,7 +386,12 @@ def name_person(token: str, names: TerritoryNames, _: Translator) -> str:
         return _(ROLE[role]) if role in ROLE else _("un agent")
     role, scope, deputy = names.holders[token]
     label = name_role(role, scope, names, _)
-    return _("Suppl. {role}", role=label) if deputy else label
+    return name_deputy(label, _) if deputy else label
+
+
+def name_deputy(role: str, _: Translator) -> str:
+    """Name the deputy of a role by the label of the role."""
+    return _("{role} (suppléant)", role=role)
 
 
 def capitalize(text: str) -> str:

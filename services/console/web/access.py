@@ -32,14 +32,13 @@ from services.console.web.shell import (
 from services.console.web.times import PARIS
 from services.runtime.http.problems import Language, ProblemError
 from services.runtime.identity.accounts import AccessStore
-from services.runtime.identity.http_access import get_cookie, get_guest, read_session
+from services.runtime.identity.http_access import get_guest, read_session
 from services.runtime.identity.permissions import (
     ACCOUNT_OF_REALM,
     Permission,
     Role,
     build_forbidden,
 )
-from services.runtime.identity.sessions import COOKIE
 from services.runtime.process.cluster import read_majority
 
 PARAMETER: Final = "as_of"
@@ -47,6 +46,11 @@ ENROL_PATH = "/compte/second-facteur"
 """Page on which a person adds a second factor: the only one open to them before that."""
 LIVE_HEADER = "x-vigie-live"
 """Header of a page that refreshes itself: the answer is then never a redirect to the login."""
+ACCOUNT_PAGE: Final = "account"
+"""Value of that header if the page is one of an account, not of a guest.
+
+The browser drops the cookie of a session at its end, so its absence tells nothing.
+"""
 
 
 class LoginRequired(Exception):
@@ -104,8 +108,7 @@ def render_problem(request: Request, error: ProblemError) -> Response:
     context = {
         "title": problem.kind.title[language],
         "detail": problem.sentence(language),
-        "link": _find_way_back(request, problem.code),
-        "link_label": _name_way_back(request, _),
+        **_build_way_back(request, problem.code, _),
         **(_explain_refusal(request, _) if problem.code == "forbidden" else {}),
     }
     response = render_response("message.html", context, choice, status=problem.status)
@@ -115,23 +118,23 @@ def render_problem(request: Request, error: ProblemError) -> Response:
     return response
 
 
-def _find_way_back(request: Request, code: str) -> str:
-    """Return the address of the cell: in the exercise of the page, unless it is closed to them."""
-    realm = request.query_params.get("realm")
-    if not realm or code == "realm_unknown":
-        return "/"
-    session = read_session(request)
-    is_open = session is not None and session.principal.sees(realm)
-    return f"/?realm={quote(realm, safe='~')}" if is_open else "/"
+def _build_way_back(request: Request, code: str, _: Translator) -> dict[str, str | None]:
+    """Return the link to the first page of this reader; a stranger has none.
 
-
-def _name_way_back(request: Request, _: Translator) -> str:
-    """Name the first page of this person: managers of sites have no page of the cell."""
+    It stays in the exercise of the page, unless that is closed to them. Managers of sites have no
+    page of the cell.
+    """
     session = read_session(request)
-    principal = None if session is None else session.principal
-    if principal is not None and principal.role is Role.SITE_MANAGER and principal.scope.sites:
-        return _("Retour à mes sites")
-    return _("Retour à la cellule")
+    principal = session.principal if session else get_guest(request)
+    if principal is None or (session is None and code == "link_invalid"):
+        return {"link": None, "link_label": ""}
+    realm = request.query_params.get("realm", "")
+    is_open = realm and code != "realm_unknown" and principal.sees(realm)
+    has_sites = principal.role is Role.SITE_MANAGER and principal.scope.sites
+    return {
+        "link": f"/?realm={quote(realm, safe='~')}" if is_open else "/",
+        "link_label": _("Retour à mes sites") if has_sites else _("Retour à la cellule"),
+    }
 
 
 def _explain_refusal(request: Request, _: Translator) -> dict[str, str]:
@@ -165,7 +168,7 @@ def require_reader(
         if LIVE_HEADER in request.headers:
             raise LoginRequired
         raise PageMoved(ENROL_PATH)
-    if session is None and LIVE_HEADER in request.headers and get_cookie(request, COOKIE):
+    if session is None and request.headers.get(LIVE_HEADER) == ACCOUNT_PAGE:
         raise LoginRequired  # the page of an ended session stays, with what is written in it
     principal = session.principal if session else get_guest(request)
     if principal is None:

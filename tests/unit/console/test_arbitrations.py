@@ -137,7 +137,7 @@ def test_the_declared_state_stands_beside_the_computed_one_with_its_author() -> 
         ActivityState.NOMINAL,
         ActivityState.INTERRUPTED,
     )
-    assert selected_activity.declared_by == "Dir. Solidarités"
+    assert selected_activity.declared_by == "Direction Solidarités"
     assert selected_activity.reentry_at == old.raised_at
     assert selected_activity.rto is not None
     assert selected_activity.mtpd is not None

@@ -55,7 +55,7 @@ async def test_one_search_finds_sites_incidents_lines_and_people() -> None:
     assert "92-2027-0211-01" in page
     assert "92-2027-0201-01" in page
     assert "Le gardien de Darracq" in page
-    assert "Dir. Éducation" in await shown(browser, "/recherche?q=dir+education")
+    assert "Direction Éducation" in await shown(browser, "/recherche?q=dir+education")
     assert "Rien ne répond" in await shown(browser, "/recherche?q=zzzz")
 
 
@@ -67,7 +67,7 @@ async def test_a_search_shows_only_results_open_to_the_reader() -> None:
     page = await shown(browser, "/recherche?q=darracq", role="site_manager@pmi-01")
     assert "PMI Darracq" in page
     assert "gardien" not in page
-    assert "Dir. Éducation" not in await shown(
+    assert "Direction Éducation" not in await shown(
         browser, "/recherche?q=dir+education", role="site_manager@pmi-01"
     )
 

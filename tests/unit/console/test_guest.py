@@ -52,12 +52,16 @@ async def test_a_guest_sees_the_login_in_place_of_the_logout() -> None:
 
 
 async def test_the_page_of_an_ended_session_does_not_become_that_of_a_guest() -> None:
-    """The refresh was refused and the page loaded again, so the text was lost."""
+    """The browser had dropped the cookie: the page loaded again as a refusal, without its text."""
     app = application(HeldModel(crisis()), LINKS)
     app.state.guest = create_guest(REALM)
-    app.state.sessions.read = lambda _cookie: None
-    answer = await Browser(app).get(f"/main-courante?realm={REALM}", live="1")
-    assert answer.status_code == 401
+    browser = Browser(app)
+    path = f"/main-courante?realm={REALM}"
+    assert 'data-reader="account"' in (await browser.get(path, role="observer")).text
+    assert (await browser.get(path, role="", live="account")).status_code == 401
+    picture = f"/?realm={REALM}"
+    assert 'data-reader="guest"' in (await browser.get(picture, role="")).text
+    assert (await browser.get(picture, role="", live="guest")).status_code == 200
 
 
 async def test_a_form_of_an_ended_session_is_not_refused_as_that_of_an_observer() -> None:

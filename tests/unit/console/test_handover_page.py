@@ -196,7 +196,7 @@ def test_the_objective_is_kept_apart_from_the_frozen_page() -> None:
 
 def test_recipients_have_names() -> None:
     names = reference().names
-    assert name_recipient("directeur_pole:education", names, _) == "Dir. Éducation"
+    assert name_recipient("directeur_pole:education", names, _) == "Direction Éducation"
     assert name_recipient("cen-1", names, _).startswith("responsable, ")
 
 
@@ -226,7 +226,7 @@ async def test_handovers_are_read_with_their_objectives(desk: tuple[Browser, Hel
     browser, _model = desk
     handovers = (await browser.get(f"/api/v1/handovers?realm={REALM}", accept=JSON)).json()["items"]
     assert [(h["id"], h["state"], h["objective"]) for h in handovers] == [("1", "draft", OBJECTIVE)]
-    assert handovers[0]["recipient_names"] == ["Coordonnateur PCA", "Dir. Éducation"]
+    assert handovers[0]["recipient_names"] == ["Coordonnateur PCA", "Direction Éducation"]
     assert handovers[0]["moves"] == ["revised", "signed", "withdrawn"]
     answer = await browser.get(f"/api/v1/handovers/1?realm={REALM}", accept=JSON)
     assert answer.headers["etag"] == '"0"'

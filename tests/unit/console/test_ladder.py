@@ -126,7 +126,7 @@ def test_an_unheld_role_is_named_with_its_place() -> None:
         "directeur_pole:solidarites",
         "cabinet",
     )
-    assert ladder_view.uncovered == ["Dir. Solidarités", "cabinet"]
+    assert ladder_view.uncovered == ["Direction Solidarités", "cabinet"]
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,10 @@ async def test_the_content_stands_in_sections_in_words() -> None:
         "Revue du plan",
     ):
         assert title in text
-    assert "Dir. Éducation, à défaut Suppl. dir. Éducation, 15 min après le déclenchement" in text
+    assert (
+        "Direction Éducation, à défaut Direction Éducation (suppléant), 15 min après le déclenchement"
+        in text
+    )
     assert "Faite quand : " in text
     assert not re.search(
         r"\b(directeur_pole|responsable_site|sites_out|education_nationale)\b", text

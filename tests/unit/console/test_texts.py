@@ -231,7 +231,7 @@ def test_the_time_of_another_day_is_written_as_it_is_read(
 def test_people_are_roles_never_tokens() -> None:
     _ = get_translator("fr")
     assert w.name_person("dgs", NAMES, _) == "DGS, directeur de crise"
-    assert w.name_person("dgs-s", NAMES, _) == "Suppl. DGS, directeur de crise"
+    assert w.name_person("dgs-s", NAMES, _) == "DGS, directeur de crise (suppléant)"
     assert w.name_person("coordinator-1f2e3d4c", NAMES, _) == "Coordonnateur PCA"
     assert w.name_person("site-manager-1f2e3d4c", NAMES, _) == "Responsable de site"
     assert w.name_person("local-admin", NAMES, _) == "Administrateur"

@@ -126,7 +126,7 @@ def write_plans_section(x: SitrepFacts, citations: Citations) -> DocumentSection
         TableColumn(title=_("Plan"), wide=True),
         TableColumn(title=_("Proposé")),
         TableColumn(title=_("Valeur, seuil"), wide=True),
-        TableColumn(title=_("Décision")),
+        TableColumn(title=_("Décision"), wide=True),
     )
     notes = (
         [_.plural("et {n} autre plan", "et {n} autres plans", len(lines) - len(rows))]

@@ -71,7 +71,7 @@ function pump() {
 async function load() {
   try {
     const signal = AbortSignal.timeout(SILENCE_MS); // a connection that is half dead answers nothing, while the stream on another one says "live"
-    const answer = await fetch(location.href, { headers: { "X-Vigie-Live": "1" }, cache: "no-store", signal });
+    const answer = await fetch(location.href, { headers: { "X-Vigie-Live": html.dataset.reader ?? "guest" }, cache: "no-store", signal });
     if (answer.status === 401) return logout();
     if (answer.status >= 500 || answer.status === 429) return again();
     if (answer.redirected) return leave(answer.url); // an incident that was merged into another one
