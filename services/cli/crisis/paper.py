@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 from urllib.parse import quote
 
-import orjson
 import segno
 import typer
 
@@ -25,7 +24,7 @@ from services.cli.lists import TerritoryFolder
 from services.console.directory.contact_file import DirectoryInvalid, read_contacts
 from services.console.documents import pdf
 from services.console.documents.plan.sheet import print_plans
-from services.console.i18n import get_translator
+from services.console.i18n import add_french_spaces, get_translator
 from services.console.read_model.reference_index import IndexedReference
 from services.console.read_model.shapes import Shaper
 from services.console.sites.geometry import load_outlines
@@ -66,16 +65,18 @@ def build_pack(territory: Territory, *, url: str, people: list[Contact], at: dat
         "intro": "Escalades, fiches réflexes et sites, pour travailler sans réseau.",
         "version": f"{name}, version {territory.version}, imprimé le {times.to_paris(at):%d/%m/%Y}",
         "footer": f"Vigie, {name}, version {territory.version}",
-        "how": (
-            "Sans réponse dans le délai, passez à la vague suivante. Notez chaque appel : qui, "
-            "quand, quelle réponse ; l’heure du papier fait foi à la reprise."
+        "levels": add_french_spaces(_explain_levels(territory)),
+        "how": add_french_spaces(
+            "Une vague réunit les personnes appelées en même temps. Sans réponse dans le délai, "
+            "passez à la vague suivante. Notez chaque appel : qui, quand, quelle réponse ; l’heure "
+            "du papier fait foi à la reprise."
         ),
         "ladders": _list_escalations(territory),
         "phones": _list_phones(territory, people),
         "cards": _list_cards(territory),
         "sites": _list_sites(territory, url),
     }
-    return pdf.typeset((HERE / "paper.typ").read_bytes(), orjson.dumps(data), at)
+    return pdf.typeset((HERE / "paper.typ").read_bytes(), data, at)
 
 
 def build_plans(territory: Territory, *, people: list[Contact], at: datetime) -> bytes:
@@ -94,6 +95,12 @@ def build_plans(territory: Territory, *, people: list[Contact], at: datetime) ->
     }
     plans = [plan.id for plan in territory.plans]
     return print_plans(shape, plans, get_translator("fr"), at, numbers=numbers)
+
+
+def _explain_levels(territory: Territory) -> str:
+    """Name all levels, because titles and cards give their numbers."""
+    levels = (f"N{one.level} ({one.name})" for one in territory.policy.levels)
+    return f"Niveaux : {', '.join(levels)}."
 
 
 def _list_escalations(territory: Territory) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import orjson
 import structlog
@@ -67,12 +67,12 @@ class Typesetter:
 
     async def pdf(self, document: Document, lang: str, *, stamp: str = "") -> bytes:
         """Render the document in one language; `stamp` is the proof text of a frozen one."""
-        data = _encode_data(document, lang, stamp, self.map_svg(document))
-        key = sha256(data + _load_template()).hexdigest()
+        content = _build_content(document, lang, stamp, self.map_svg(document))
+        key = sha256(orjson.dumps(content) + _load_template()).hexdigest()
         task = self._kept.get(key)
         if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
             task = self._kept[key] = asyncio.create_task(
-                asyncio.to_thread(typeset_own_template, data, document.as_of)
+                asyncio.to_thread(typeset_own_template, content, document.as_of)
             )
             while len(self._kept) > DOCUMENTS_CACHED:
                 self._kept.popitem(last=False)
@@ -80,26 +80,39 @@ class Typesetter:
         return await asyncio.shield(task)
 
 
-def typeset_own_template(data: bytes, as_of: int) -> bytes:
+def typeset_own_template(content: dict[str, Any], as_of: int) -> bytes:
     """Compile a document of this folder to PDF; `as_of` is in ms.
 
     The date of a PDF has whole seconds, and the compiler refuses any other.
     """
-    return typeset(_load_template(), data, datetime.fromtimestamp(as_of // 1000, UTC))
+    return typeset(_load_template(), content, datetime.fromtimestamp(as_of // 1000, UTC))
 
 
-def typeset(template: bytes, data: bytes, at: datetime) -> bytes:
+def typeset(template: bytes, content: dict[str, Any], at: datetime) -> bytes:
     """Compile a template to PDF/UA-1; `at` has whole seconds.
 
-    A letter that no font has makes PDF/UA impossible. The result is then a tagged PDF without that
+    The texts of `content` stay texts: no sign in them is markup, and invisible ones are shown. A
+    letter that no font has makes PDF/UA impossible. The result is then a tagged PDF without that
     claim, and a warning is logged.
     """
-    inputs = {"data": data.decode()}
+    inputs = {"data": orjson.dumps(_show_controls(content)).decode()}
     try:
         return _compile_pdf(template, inputs, at, "ua-1")
     except typst.TypstError as error:
         log.warning("document.not_accessible", error=error.message)
         return _compile_pdf(template, inputs, at, "1.7")
+
+
+def _show_controls(content: Any) -> Any:
+    match content:
+        case str():
+            return replace_control_characters(content)
+        case dict():
+            return {key: _show_controls(value) for key, value in content.items()}
+        case list() | tuple():
+            return [_show_controls(value) for value in content]
+        case _:
+            return content
 
 
 def _compile_pdf(
@@ -117,9 +130,9 @@ def _compile_pdf(
     return output
 
 
-def _encode_data(document: Document, lang: str, stamp: str, drawing: str) -> bytes:
+def _build_content(document: Document, lang: str, stamp: str, drawing: str) -> dict[str, Any]:
     sheet = document.sheet(lang)
-    content = {
+    return {
         "lang": lang,
         "level": document.level,
         "simulated": document.simulated,
@@ -128,7 +141,6 @@ def _encode_data(document: Document, lang: str, stamp: str, drawing: str) -> byt
         "sources": [[s.n, s.short] for s in document.sources],
         **sheet.model_dump(),
     }
-    return replace_control_characters(orjson.dumps(content).decode()).encode()
 
 
 def draw_map(document: Document, outlines: Outlines) -> str:

@@ -60,6 +60,7 @@ from services.oncall.ics import (
     TimeWindow,
 )
 from services.oncall.ics_worker import read_untrusted_calendar
+from services.runtime.http.control_characters import remove_control_characters
 from services.runtime.http.problems import ProblemError, build_field_problem
 from services.runtime.identity.permissions import Permission
 from services.runtime.process.tasks import run_in_thread
@@ -528,7 +529,7 @@ async def read_feed(request: Request, token: str) -> Response:
         desk.rota,
         link.role,
         link.scope,
-        desk.role_name(link.role, link.scope),
+        remove_control_characters(desk.role_name(link.role, link.scope)),
         at - FEED_PAST_MS,
         at + FEED_FUTURE_MS,
         to_instant(get_server_time()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from schemas.people.directory import Contact, ContactPoint
 from schemas.words import Channel
 from services.cli.__main__ import app
 from services.cli.crisis.paper import (
+    _explain_levels,
     _list_cards,
     _list_escalations,
     _list_phones,
@@ -109,6 +111,29 @@ def test_a_name_in_letters_that_no_font_has_does_not_stop_the_pack() -> None:
     )
     assert made.startswith(b"%PDF-")
     assert b"pdfuaid" not in made, "no claim that does not hold"
+
+
+def test_signs_in_a_name_are_neither_markup_nor_control_characters() -> None:
+    name = "Camille\x07\u202e\u200b #panic(1) $x$ *y* _z_ \\ @ref <l> `r` // c"
+    made = build_pack(
+        territory(), url="", people=[somebody("dgs").model_copy(update={"name": name})], at=AT
+    )
+    assert b"pdfuaid" in made, "a letter without a shape excludes an accessible document"
+
+
+def test_a_word_longer_than_a_line_goes_on_in_the_next() -> None:
+    pages = [
+        build_pack(
+            territory(), url="", people=[somebody("dgs").model_copy(update={"name": name})], at=AT
+        )
+        for name in ("x", "x" * 40_000)
+    ]
+    few, many = (len(re.findall(rb"/Type\s*/Page\b", one)) for one in pages)
+    assert few < many
+
+
+def test_the_escalations_explain_levels_and_waves() -> None:
+    assert "N2 (Incident majeur de pôle)" in _explain_levels(territory())
 
 
 def test_the_command_writes_a_list_for_its_owner_alone(tmp_path: Path) -> None:

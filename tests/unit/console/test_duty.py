@@ -329,3 +329,14 @@ async def test_an_import_that_takes_too_long_is_answered_in_time(
 
 def test_an_import_ends_before_the_front_gives_its_answer_up() -> None:
     assert oncall_api.READ_WITHIN_S < oncall_api.IMPORT_WITHIN_S < CONSOLE_TIMEOUT_S
+
+
+async def test_the_name_of_a_calendar_has_no_invisible_characters(tmp_path: Path) -> None:
+    """A programme of calendars showed the name in another order, or refused the file."""
+    realm_state = Held(REALM, clock=NOW, reference=reference())
+    browser, _ = browsing(realm_state)
+    links = browser.app.state.feed_links = FeedLinks(b"k" * 32, tmp_path / "salt")
+    token = links.token(FeedLink(REALM, "astreinte\u202e\x07 technique", None))
+    answer = await browser.get(f"/calendriers/{token}.ics", role="")
+    assert answer.status_code == 200
+    assert "X-WR-CALNAME:astreinte technique\r\n" in answer.text

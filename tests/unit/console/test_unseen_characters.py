@@ -6,7 +6,7 @@ import pytest
 
 from services.console.documents.document import Document, DocumentLine, DocumentSection, Sheet
 from services.console.documents.formats import render_standalone_html, render_text
-from services.console.documents.pdf import _encode_data
+from services.console.documents.pdf import _build_content, _show_controls
 from services.console.web.shell import DisplayChoice, render_html
 from services.runtime.http.control_characters import replace_control_characters
 
@@ -62,7 +62,7 @@ def test_every_form_of_a_document_shows_invisible_characters() -> None:
     )
     assert not set(TURNS) & set(render_text(document, "fr"))
     assert not set(TURNS) & set(render_standalone_html(document, "fr", "").body.decode())
-    assert not set(TURNS) & set(_encode_data(document, "fr", "", "").decode())
+    assert not set(TURNS) & set(str(_show_controls(_build_content(document, "fr", "", ""))))
     assert render_text(document, "fr").count("\N{REPLACEMENT CHARACTER}") == 3 * len(TURNS)
 
 

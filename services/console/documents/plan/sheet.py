@@ -10,8 +10,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-import orjson
-
 from schemas import reference as ref
 from services.console.continuity.activation import foresee_activation
 from services.console.continuity.plan_page import PlanPage
@@ -24,7 +22,6 @@ from services.console.read_model.shapes import Shaper
 from services.console.resources import PlanDetail
 from services.console.texts import words as w
 from services.console.web import times
-from services.runtime.http.control_characters import replace_control_characters
 
 Numbers = Mapping[str, Sequence[str]]
 """Contact id → numbers to print."""
@@ -53,8 +50,7 @@ def print_plans(
     sheet = PlanSheet(shape.reference, shape, translator, at, numbers)
     plans = [sheet.build(id) for id in ids]
     title = plans[0]["title"] if len(plans) == 1 else translator("Plans de continuité")
-    data = orjson.dumps({"title": title, "plans": plans}).decode()
-    return pdf.typeset(_load_template(), replace_control_characters(data).encode(), at)
+    return pdf.typeset(_load_template(), {"title": title, "plans": plans}, at)
 
 
 @dataclass(frozen=True, slots=True)
