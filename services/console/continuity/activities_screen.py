@@ -335,7 +335,7 @@ async def build_activities_page(x: ScreenData) -> dict[str, Any]:
     return {
         "view": view,
         "risks": risks,
-        "risk_of": write_sentences(risks, x._),
+        "risk_of": write_sentences(risks),
         "arbitrations": list_arbitrations(alarms, x.activities, now, x._),
         "not_there": missing
         and x._("Aucune activité ne porte l’identifiant « {id} ».", id=missing),

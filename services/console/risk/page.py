@@ -46,14 +46,24 @@ def build_cell_risks(
     ]
 
 
-def write_chance(one: ActivityRisk | DecisionRisk, _: Translator) -> str:
-    """Write `RTO 63 %, DMIA 11 %`."""
-    parts = [
-        _("{limit} {pct}", limit=name, pct=write_percent(pct, _))
-        for name, pct in (("RTO", one.rto_pct), (_("DMIA"), one.dmia_pct))
-        if pct is not None
-    ]
-    return ", ".join(parts)
+def write_chance(one: ActivityRisk, _: Translator) -> str:
+    """Write `63 % de risque de dépasser le RTO, 11 % de risque de dépasser la DMIA`."""
+    chances = (write_rto_chance(one.rto_pct, _), write_dmia_chance(one.dmia_pct, _))
+    return ", ".join(chance for chance in chances if chance)
+
+
+def write_rto_chance(pct: float | None, _: Translator) -> str:
+    """Write the chance to pass the RTO; empty if it is passed or not running."""
+    if pct is None:
+        return ""
+    return _("{pct} de risque de dépasser le RTO", pct=write_percent(pct, _))
+
+
+def write_dmia_chance(pct: float | None, _: Translator) -> str:
+    """Write the chance to pass the DMIA; empty if it is passed or not running."""
+    if pct is None:
+        return ""
+    return _("{pct} de risque de dépasser la DMIA", pct=write_percent(pct, _))
 
 
 def write_percent(pct: float, _: Translator) -> str:
@@ -65,16 +75,21 @@ def write_percent(pct: float, _: Translator) -> str:
 
 def _write_decisions(one: ActivityRisk, _: Translator) -> list[str]:
     return [
-        _("avec {what} : {chance}", what=decision.name, chance=write_chance(decision, _))
+        _("avec {what} : {chance}", what=decision.name, chance=_write_lower_chance(decision, _))
         for decision in one.decisions[:DECISIONS_NAMED]
     ]
 
 
-def write_sentences(lines: Sequence[RiskLine], _: Translator) -> dict[str, str]:
-    """Return activity → `risque de rupture : RTO 63 % ; avec un groupe à cen-2 : RTO 11 %`."""
-    return {
-        line.activity: _(
-            "risque de rupture : {chances}", chances=" ; ".join((line.chance, *line.decisions))
-        )
-        for line in lines
-    }
+def _write_lower_chance(decision: DecisionRisk, _: Translator) -> str:
+    """Write `11 % pour le RTO, moins de 1 % pour la DMIA`."""
+    chances = []
+    if decision.rto_pct is not None:
+        chances.append(_("{pct} pour le RTO", pct=write_percent(decision.rto_pct, _)))
+    if decision.dmia_pct is not None:
+        chances.append(_("{pct} pour la DMIA", pct=write_percent(decision.dmia_pct, _)))
+    return ", ".join(chances)
+
+
+def write_sentences(lines: Sequence[RiskLine]) -> dict[str, str]:
+    """Return the chance of each activity, with the decisions that lower it."""
+    return {line.activity: " ; ".join((line.chance, *line.decisions)) for line in lines}

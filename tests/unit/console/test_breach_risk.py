@@ -279,7 +279,7 @@ async def test_the_page_writes_the_risk_beside_the_forecast_in_both_languages() 
     browser, _ = browsing(outage())
     text = await shown(browser, "/activites?activite=RHF-01")
     assert "Risque de rupture" in text
-    assert "avec télétravail : RTO" in text
+    assert "de risque de dépasser le RTO" in text
     english = await shown(browser, "/activites?activite=RHF-01", lang="en")
     assert "Risk of breach" in english
 
@@ -308,7 +308,10 @@ def test_the_cell_names_the_three_largest_risks_of_running_clocks() -> None:
     lines = build_cell_risks(risks, {"A", "B", "C", "D", "E"}, _)
     assert [line.activity for line in lines] == ["A", "B", "C"]
     chances = [line.chance.replace("\u00a0", " ") for line in lines]
-    assert chances[:2] == ["RTO 80 %, DMIA 9 %", "DMIA 6 %"]
+    assert chances[:2] == [
+        "80 % de risque de dépasser le RTO, 9 % de risque de dépasser la DMIA",
+        "6 % de risque de dépasser la DMIA",
+    ]
     assert build_cell_risks(risks, {"E"}, _) == []
     assert build_cell_risks(None, {"A"}, _) == []
 

@@ -84,7 +84,10 @@ def test_the_sitrep_names_the_five_highest_risks_of_breach() -> None:
     assert section is not None
     risks = [line.text.replace("\u00a0", " ") for line in section.lines]
     assert len(risks) == 5
-    assert risks[0] == ("Communication de crise : DMIA plus de 99 % ; 93 % avec télétravail.")
+    assert risks[0] == (
+        "Communication de crise : plus de 99 % de risque de dépasser la DMIA ; "
+        "93 % avec télétravail."
+    )
     assert section.aside == "et 24 autres"
 
 

@@ -10,9 +10,8 @@ from services.console.documents.document import (
     write_nothing_to_report,
 )
 from services.console.documents.facts import SitrepFacts
-from services.console.i18n import Translator
 from services.console.proof.resources import PlanProofSummary
-from services.console.risk.page import write_percent
+from services.console.risk.page import write_dmia_chance, write_percent, write_rto_chance
 from services.console.risk.resources import ActivityRisk, DecisionRisk
 from services.console.texts import words as w
 
@@ -44,24 +43,20 @@ def list_risk_lines(x: SitrepFacts, citations: Citations) -> tuple[DocumentLine,
 
 
 def _write_risk(x: SitrepFacts, one: ActivityRisk) -> str:
-    """Write the chance of the gravest limit, and with the best decision: `DMIA 63 %`."""
-    _, limit = x._, "DMIA" if one.dmia_pct is not None else "RTO"
-    name = x.names.activity_short(one.activity, x.lang)
-    text = _("{what} : {limit} {pct}", what=name, limit=_(limit), pct=_write_risk_of(one, limit, _))
+    """Write the chance to pass the gravest limit, and with the best decision."""
+    _ = x._
+    chance = write_dmia_chance(one.dmia_pct, _) or write_rto_chance(one.rto_pct, _)
+    text = _("{what} : {chance}", what=x.names.activity_short(one.activity, x.lang), chance=chance)
     best = one.decisions[0] if one.decisions else None
-    if best is None or _get_risk(best, limit) is None:
+    lower_pct = None if best is None else _get_lower_pct(one, best)
+    if best is None or lower_pct is None:
         return f"{text}."
-    lower = _write_risk_of(best, limit, _)
+    lower = write_percent(lower_pct, _)
     return text + _("\u00a0; ") + _("{pct} avec {what}.", pct=lower, what=best.name)
 
 
-def _get_risk(one: ActivityRisk | DecisionRisk, limit: str) -> float | None:
-    return one.dmia_pct if limit == "DMIA" else one.rto_pct
-
-
-def _write_risk_of(one: ActivityRisk | DecisionRisk, limit: str, _: Translator) -> str:
-    pct = _get_risk(one, limit)
-    return "" if pct is None else write_percent(pct, _)
+def _get_lower_pct(one: ActivityRisk, decision: DecisionRisk) -> float | None:
+    return decision.rto_pct if one.dmia_pct is None else decision.dmia_pct
 
 
 def write_proofs_section(x: SitrepFacts, citations: Citations) -> DocumentSection:
