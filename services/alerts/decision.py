@@ -82,7 +82,7 @@ _INDEXES = (
     "forecasts",
     "presence",
     "placeless",
-    "rumours",
+    "rumour_severities",
     "readings",
 )
 """Indexes that `AlertsDecision.list_changed_parts` compares by identity."""

@@ -216,6 +216,8 @@ class State:
     """(incident or "", mark, group) → number of sites; a group is "", `kind:…` or `pole:…`."""
     rumours: Map[str, int] = _index_field()
     """Unconfirmed reports and rumours that are neither confirmed nor denied → severity."""
+    rumour_severities: Map[int, Map[str, None]] = _index_field()
+    """Severity → rumours and unconfirmed `info` without a site, of `rumours`. Rule D6, rumours."""
     pending: Map[str, tuple[str, ...]] = _index_field()
     """Claim key → unconfirmed reports that wait for a second source, sorted. Rule D6."""
     doubts: Map[str, tuple[str, ...]] = _index_field()

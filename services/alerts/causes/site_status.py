@@ -313,9 +313,11 @@ def _find_all_clear(
     Rule D78, nobody leaves.
     """
     incidents = {draft.resolve_incident(cause.incident) for cause in by}
-    for key, reading in sorted(draft.state.readings.items()):
-        measure, _, place = key.partition("|")
-        if measure != ALL_CLEAR_MEASURE or not reading.value or reading.occurred_at < since:
+    prefix = f"{ALL_CLEAR_MEASURE}|"
+    keys = sorted(key for key in draft.state.readings if key.startswith(prefix))
+    for key in keys:
+        reading, place = draft.state.readings[key], key.removeprefix(prefix)
+        if not reading.value or reading.occurred_at < since:
             continue
         report = draft.state.reports.get(reading.report)
         everywhere = (

@@ -1,7 +1,7 @@
 """Indexes of reports: aliases, severities, open questions, readings."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 from schemas.alerts import ReportRead, ReportRow
 from schemas.base import DAY_MS, Instant, copy_with
@@ -33,6 +33,7 @@ from services.alerts.rows import Changes, MeasureReading, Severities, Suppressio
 from services.alerts.state import State, insert_sorted, remove_key, remove_sorted
 from services.runtime.decider.maps import Map, set_or_drop
 
+_K = TypeVar("_K")
 KEPT_RETURNS: Final = 50
 """Most restorations kept per thing; a report older than all of them ends at the first one left."""
 _KEPT_FORECASTS: Final = 31
@@ -245,9 +246,9 @@ def _rebuild_report_indexes(s: State, reports: Map[str, ReportRow]) -> Changes:
     """
     names = ("reopenings", "departures", "returns", "readings", "absences", "forecasts", "calm")
     blank = s.put(**dict.fromkeys(names, Map()))
-    for row in sorted(reports.values(), key=build_arrival_key):
-        if _is_effective(row):
-            blank = blank.put(**_index_report(blank, row))
+    rows = (row for row in reports.values() if _is_effective(row) and _has_indexed_content(row))
+    for row in sorted(rows, key=build_arrival_key):
+        blank = blank.put(**_index_report(blank, row))
     return {name: getattr(blank, name) for name in names}
 
 
@@ -281,8 +282,8 @@ def build_arrival_key(row: ReportRow) -> tuple[Instant, str]:
 
 
 def _move_report(
-    index: Map[str, Map[str, None]], report: str, before: str | None, after: str | None
-) -> Map[str, Map[str, None]]:
+    index: Map[_K, Map[str, None]], report: str, before: _K | None, after: _K | None
+) -> Map[_K, Map[str, None]]:
     if before is not None and before in index:
         remaining_reports = remove_key(index[before], report)
         index = index.set(before, remaining_reports) if remaining_reports else index.delete(before)
@@ -368,8 +369,22 @@ def _update_questions(s: State, d: Changes, old: ReportRow | None, row: ReportRo
             d["rumours"] = s.rumours.set(row.id, row.severity)
     elif was_question:
         d["rumours"] = remove_key(s.rumours, row.id)
+    before, after = _find_rumour_severity(old), _find_rumour_severity(row)
+    if before != after:
+        d["rumour_severities"] = _move_report(s.rumour_severities, row.id, before, after)
     d["pending"] = _move_key(s.pending, row.id, _find_waiting_key(old), _find_waiting_key(row))
     d["doubts"] = _move_key(s.doubts, row.id, _find_doubted_site(old), _find_doubted_site(row))
+
+
+def _find_rumour_severity(row: ReportRow | None) -> int | None:
+    """Return the severity of a rumour, or of an unconfirmed `info` without a site.
+
+    Other unconfirmed reports are events. Rule D6, rumours.
+    """
+    if row is None or not _is_open_question(row):
+        return None
+    is_rumour = row.confirmation == "rumour" or (row.type is EventType.INFO and row.site is None)
+    return row.severity if is_rumour else None
 
 
 def _find_waiting_key(row: ReportRow | None) -> str | None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from schemas.commands import DenyReport
 from schemas.predicates import Measured
 from schemas.reports import Measure, Window
-from schemas.words import EventType, MsgType
+from schemas.words import Certainty, EventType, MsgType
 from services.alerts.decision import AlertsDecision
 from services.alerts.levels.metrics import bind_metric
 from services.alerts.levels.metrics.incidents import find_fullest_window
@@ -58,6 +58,45 @@ def _withdraw(scene: Scene, minute: float, report: str, denied: bool) -> None:
             source=row.source,
             severity=1,
         )
+
+
+# ── rumours (D6) ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class _CountedReports(dict[str, Any]):
+    """Reports that count how often one is looked up."""
+
+    lookups = 0
+
+    def __getitem__(self, id: str) -> Any:
+        self.lookups += 1
+        return super().__getitem__(id)
+
+
+def test_a_flood_of_unconfirmed_reports_is_not_walked_for_the_severity_of_rumours(
+    scene: Scene,
+) -> None:
+    """Each report of a flood walked all those before it, twice."""
+    for n in range(20):
+        scene.report(n / 10, "fire", PMI[n % 4], source=f"s{n}", certainty=Certainty.UNCONFIRMED)
+    mild, grave = (
+        scene.report(5, "info", source="rumour", certainty=Certainty.RUMOUR, severity=severity)
+        for severity in (2, 3)
+    )
+    at, reports = scene.at(6), _CountedReports(scene.state.reports)
+    draft = AlertsDecision(
+        scene.state.put(reports=reports),
+        Firing(Deadline(at, "test"), scene.realm, scene.realm, at, at),
+    )
+    metric = bind_metric(
+        Measured(metric="rumour_severity", op=">=", value=1, args={}), draft.territory, {}
+    )
+    assert (metric.value(draft, None), metric.reports(draft, None)) == (3, (grave,))
+    assert reports.lookups == 0
+    _withdraw(scene, 7, grave, denied=True)
+    assert _value(scene, "rumour_severity", 8) == 2
+    _withdraw(scene, 9, mild, denied=True)
+    assert _value(scene, "rumour_severity", 10) == 0
 
 
 # ── withdrawn (D3, D6) ─────────────────────────────────────────────────────────────────────────────────────────────

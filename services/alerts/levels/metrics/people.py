@@ -1,6 +1,7 @@
 # ruff: noqa: ARG001, ARG005  every metric takes a draft and a scope
 """Metrics of people (ill, absent, evacuated, counted) and of rumours."""
 
+from heapq import nsmallest
 from typing import Final
 
 from schemas.base import MINUTE_MS
@@ -135,30 +136,16 @@ def make_evacuees(of: MetricRequest) -> BoundMetric:
     )
 
 
-def _list_rumours(draft: MetricContext) -> dict[str, int]:
-    """Return the severities of rumours and of unconfirmed `info` without a site.
-
-    Other unconfirmed reports are events. Rule D6, rumours.
-    """
-    rows = ((draft.state.reports[id], severity) for id, severity in draft.state.rumours.items())
-    return {
-        row.id: severity
-        for row, severity in rows
-        if row.confirmation == "rumour" or (row.type is EventType.INFO and row.site is None)
-    }
-
-
 def make_rumour_severity(of: MetricRequest) -> BoundMetric:
     def value(draft: MetricContext, scope: MetricScope) -> float | None:
-        return max(_list_rumours(draft).values(), default=0) if scope is None else None
+        return max(draft.state.rumour_severities, default=0) if scope is None else None
 
     def reports(draft: MetricContext, scope: MetricScope) -> tuple[str, ...]:
-        rumours = _list_rumours(draft)
-        return tuple(
-            sorted(r for r, severity in rumours.items() if severity == max(rumours.values()))
-        )[:SHOWN_REPORTS]
+        severities = draft.state.rumour_severities
+        worst = severities.get(max(severities, default=0), ())
+        return tuple(nsmallest(SHOWN_REPORTS, worst))
 
-    return BoundMetric(value, build_topics("rumours"), reports, no_margin)
+    return BoundMetric(value, build_topics("rumour_severities"), reports, no_margin)
 
 
 def list_headcounts(draft: MetricContext, incident: str | None = None) -> dict[str, MeasureReading]:
