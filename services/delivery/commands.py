@@ -32,6 +32,7 @@ from services.delivery.callouts.callouts import CallOutProgress, compute_progres
 from services.delivery.decision import DeliveryDecision
 from services.delivery.notifications.attempts import is_granted, restart_attempts
 from services.delivery.notifications.channel_policies import choose_channels
+from services.delivery.notifications.notification_lifecycle import release_bundle
 from services.delivery.replies.answers import answer_cards, record_answer
 from services.runtime.decider.command_checks import require_reason
 from services.runtime.decider.protocol import CommandResult, RefusedCommand
@@ -148,6 +149,7 @@ def answer_notification(draft: DeliveryDecision, command: AnswerNotification) ->
     is_repeat = row.answer == command.answer.value and instead is None
     if not is_repeat:
         draft.record_rows(record_answer(row, command.answer, draft.now))
+        release_bundle(draft, row)
         draft.emit(
             AnswerReceived(
                 notification=row.id,

@@ -11,7 +11,8 @@ another message. A call that waits for its turn at a provider counts as told: in
 in the meantime waits, the call does not wait for it.
 """
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Final, Self, TypeVar
@@ -260,13 +261,41 @@ def select_covered_messages(
 
 def choose_newest_call(rows: tuple[NotificationRow, ...]) -> tuple[NotificationRow, ...]:
     """Return the newest of several calls of one escalation, then those that it replaces."""
-    carrier = max(rows, key=lambda r: (r.planned_at, r.cycle or 0, r.wave or 0, r.id))
-    bundled_calls = (
+    newest = max(rows, key=lambda r: (r.planned_at, r.cycle or 0, r.wave or 0, r.id))
+    carrier, *replaced_calls = _replace_calls(newest, [r for r in rows if r.id != newest.id])
+    return (carrier.model_copy(update={"why": None, "not_before": None}), *replaced_calls)
+
+
+def _replace_calls(
+    carrier: NotificationRow, calls: Sequence[NotificationRow]
+) -> tuple[NotificationRow, ...]:
+    """Return the carrier with the information in older calls, then these calls, which it covers."""
+    items = (*carrier.bundle, *chain.from_iterable(r.bundle for r in calls))[:LISTED_ITEMS]
+    count = carrier.bundle_count + sum(r.bundle_count for r in calls)
+    replaced_calls = (
         r.model_copy(update={"bundled_into": carrier.id, "why": "bundled", "not_before": None})
-        for r in rows
-        if r.id != carrier.id
+        for r in calls
     )
-    return (carrier.model_copy(update={"why": None, "not_before": None}), *bundled_calls)
+    return (
+        carrier.model_copy(update={"bundle": items, "bundle_count": count}),
+        *replaced_calls,
+    )
+
+
+def list_covered_information(
+    rows: Iterable[NotificationRow], carrier: str
+) -> list[NotificationRow]:
+    """List the information in a message, also through the calls that it replaced."""
+    rows_by_carrier = defaultdict[str, list[NotificationRow]](list)
+    for row in rows:
+        if row.bundled_into is not None:
+            rows_by_carrier[row.bundled_into].append(row)
+    information, carriers = list[NotificationRow](), [carrier]
+    while carriers:
+        covered_rows = rows_by_carrier[carriers.pop()]
+        information += (row for row in covered_rows if not row.answer_expected)
+        carriers += (row.id for row in covered_rows if row.answer_expected)
+    return information
 
 
 def sort_by_gravity(rows: tuple[NotificationRow, ...]) -> tuple[NotificationRow, ...]:
@@ -294,11 +323,8 @@ def bundle_minute(rows: tuple[NotificationRow, ...]) -> tuple[NotificationRow, .
     carrier, *bundled_messages = bundle_messages(
         first, tuple(r for r in rest if not r.answer_expected)
     )
-    silent = (
-        r.model_copy(update={"bundled_into": first.id, "why": "bundled", "not_before": None})
-        for r in calls
-    )
-    return (carrier, *bundled_messages, *silent)
+    carrier, *replaced_calls = _replace_calls(carrier, calls)
+    return (carrier, *bundled_messages, *replaced_calls)
 
 
 def bundle_messages(

@@ -28,6 +28,7 @@ from services.delivery.notifications.bundling import (
     choose_newest_call,
     is_bundled,
     is_first_wait,
+    list_covered_information,
     select_covered_messages,
     sort_by_gravity,
 )
@@ -43,6 +44,8 @@ from services.delivery.simulated_channels import SIMULATED_RUN
 from services.delivery.state import DeliveryState
 
 TEMPLATE: Final = "withdrawn"
+PERSON_GONE: Final = "person_gone"
+"""Reason of a withdrawal: the person has no role any more."""
 ENDS: Final = frozenset({"closed", "level_lowered", "maintenance", "inhibited"})
 """Codes of an escalation that ended and was replaced by no other call."""
 
@@ -92,12 +95,32 @@ def withdraw_notification(draft: DeliveryDecision, notification: str, why: str) 
         return
     if why in ANSWER_REASONS:
         draft.record_rows(record_answer(row, Answer(why), draft.now))
+        release_bundle(draft, row)
         return
     called_back = attempts.supersede_planned(row).model_copy(update={"withdrawn": why, "why": why})
     draft.record_rows(attempts.update_state(called_back))
     news = news_of(row, why, state.lineage, draft.now)
     if news is not None and news.id not in state.notifications:
         draft.record_step(news, plan_first_step(state, news, draft.now))
+    if why != PERSON_GONE:
+        release_bundle(draft, row)
+
+
+def release_bundle(draft: DeliveryDecision, call: NotificationRow) -> None:
+    """Send the information that a call contained, if the call ended before anybody heard it.
+
+    It goes as one message. Older calls stay covered: their escalation has the answer. Rule D71.
+    """
+    if not call.bundle or any(attempts.is_perhaps_heard(one) for one in call.attempts):
+        return
+    covered_rows = list_covered_information(draft.state.notifications.values(), call.id)
+    untold = tuple(row.model_copy(update={"bundled_into": None}) for row in covered_rows)
+    if not untold:
+        return
+    first, *rest = sort_by_gravity(untold)
+    carrier, *bundled_rows = bundle_messages(first, tuple(rest))
+    draft.record_step(first, plan_first_step(draft.state, carrier, draft.now))
+    draft.record_rows(*map(attempts.update_state, bundled_rows))
 
 
 def urge_notification(draft: DeliveryDecision, notification: str) -> None:

@@ -6,10 +6,15 @@ from typing import Any
 
 import pytest
 
-from schemas.calling import NotificationUrged
+from schemas.calling import NotificationUrged, NotificationWithdrawn
 from schemas.commands import ReleaseSending
 from schemas.delivery import NotificationRow
 from schemas.words import Channel, Level, NotificationState
+from services.delivery.notifications.bundling import (
+    bundle_minute,
+    choose_newest_call,
+    list_covered_information,
+)
 from tests.unit.delivery.desk import Desk, desk
 from tests.unit.delivery.test_pacing import declared
 
@@ -65,6 +70,53 @@ def test_a_call_precedes_information_and_contains_it() -> None:
     assert begun(d, "a", "c") == [0, 60]
     assert d.row("b").bundled_into == "c"
     assert d.row("c").answer_expected
+
+
+@pytest.mark.parametrize("why", ["ack", "superseded"])
+def test_information_outlives_a_call_that_ends_before_it_is_heard(why: str) -> None:
+    """A person answered another call, and the information in this one was lost."""
+    d = desk()
+    told(d, "a")
+    told(d, "b", level=Level.N4)
+    told(d, "c")
+    call(d, "earlier", level=Level.N2)
+    call(d, "d", level=Level.N3)
+    d.wait(60)
+    assert {d.row(id).bundled_into for id in ("b", "c", "earlier")} == {"d"}
+    d.tell(NotificationWithdrawn(notification="d", why=why))
+    d.wait(60)
+    assert d.row("b").attempts
+    assert [item.values["plan"] for item in d.row("b").bundle] == ["c"]
+    assert d.row("earlier").bundled_into == "d", "its escalation has the answer"
+
+
+@pytest.mark.parametrize("bundle", [bundle_minute, choose_newest_call])
+def test_a_newer_call_keeps_the_information_of_the_call_that_it_replaces(bundle: Any) -> None:
+    d = desk()
+    told(d, "a")
+    told(d, "b")
+    call(d, "c", level=Level.N2)
+    d.wait(60)
+    newer = d.row("c").model_copy(
+        update={"id": "newer", "level": Level.N3, "bundle": (), "bundle_count": 0}
+    )
+    carrier, replaced = bundle((d.row("c"), newer.model_copy(update={"planned_at": d.now})))
+    assert (carrier.id, replaced.bundled_into) == ("newer", "newer")
+    assert [item.values["plan"] for item in carrier.bundle] == ["b"]
+    assert list_covered_information((d.row("b"), replaced), "newer") == [d.row("b")]
+
+
+def test_information_in_a_heard_call_is_not_repeated() -> None:
+    d = desk()
+    told(d, "a")
+    told(d, "b")
+    call(d, "c")
+    d.wait(60)
+    d.claim(id="c")
+    d.outcome("accepted", id="c")
+    d.answer(id="c")
+    d.wait(120)
+    assert (d.row("b").bundled_into, d.row("b").attempts) == ("c", ())
 
 
 def test_the_graver_call_stands_for_the_one_before_it() -> None:
