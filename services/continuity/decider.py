@@ -394,6 +394,8 @@ def _on_incident(draft: ContinuityDecision, row: IncidentRow) -> None:
     if before is not None and before.silenced and is_open and not is_silenced:
         withheld.repeat_withheld_demands(draft, row.id, row.updated_at)
     plans.return_refused_plans(draft)
+    if row.merged_into is not None and (before is None or before.merged_into is None):
+        site_cards.schedule_openings_of_incident(draft, row.id)
     if before is not None and is_open and not before.open:
         plans.return_ended_plans(draft, row.id)
     if row.kind == FLOOD_KIND:

@@ -293,6 +293,12 @@ def list_journeys(state: ContinuityState) -> list[ReassignmentRow]:
     ]
 
 
+def get_standing_incident(state: ContinuityState, incident: str | None) -> str | None:
+    """Return the id of an incident, or of the one that it was merged into."""
+    row = find_incident(state, incident)
+    return incident if row is None else row.incident
+
+
 def list_proposal_lines(state: ContinuityState, proposal: str) -> list[LineRow]:
     """Return the lines of a proposal, in order."""
     parts = sorted(

@@ -30,7 +30,7 @@ from services.continuity.plans.site_cards import (
     schedule_opening,
     schedule_overdue_reminders,
 )
-from services.continuity.state import ContinuityState, find_incident
+from services.continuity.state import ContinuityState, find_incident, get_standing_incident
 
 STAND_DOWN_SUFFIX: Final = "stand-down"
 """Trigger suffix: `<plan>:stand-down` holds if the measured part of the condition holds."""
@@ -397,7 +397,7 @@ def return_ended_plans(draft: ContinuityDecision, incident: str) -> None:
         plan, level = draft.bia.plans.get(row.id), find_held_level(draft.state, row.id)
         if (
             row.incident is None
-            or _get_standing_incident(draft.state, row.incident) != incident
+            or get_standing_incident(draft.state, row.incident) != incident
             or row.state not in (PlanState.LIFTED, PlanState.RETEX_CLOSED)
             or plan is None
             or plan.shelf is not PlanState.VALID
@@ -424,15 +424,9 @@ def _is_other_incident(state: ContinuityState, current: PlanRow, trigger: Trigge
 
 def _names_other_incident(state: ContinuityState, current: PlanRow, trigger: TriggerRow) -> bool:
     """Check whether a trigger belongs to another incident than a plan; merged ones are the same."""
-    return trigger.incident is not None and _get_standing_incident(
+    return trigger.incident is not None and get_standing_incident(
         state, trigger.incident
-    ) != _get_standing_incident(state, current.incident)
-
-
-def _get_standing_incident(state: ContinuityState, incident: str | None) -> str | None:
-    """Return the incident, or the one that it was merged into."""
-    row = find_incident(state, incident)
-    return incident if row is None else row.incident
+    ) != get_standing_incident(state, current.incident)
 
 
 def _began_anew(state: ContinuityState, current: PlanRow, trigger: TriggerRow) -> bool:

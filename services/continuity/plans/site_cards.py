@@ -30,7 +30,7 @@ from services.continuity.activities.calendars import compute_local_instant, get_
 from services.continuity.activities.impact_analysis import STRIKE_FLAG
 from services.continuity.deadlines import CardRemindersDue, SiteCardsDue
 from services.continuity.decision import DROPPED_AUTHOR, ContinuityDecision
-from services.continuity.state import NO_SITE_CARDS, ContinuityState
+from services.continuity.state import NO_SITE_CARDS, ContinuityState, get_standing_incident
 
 _STRIKE_DAY_STARTS_MIN: Final = 6 * 60
 OPENED_PER_STEP: Final = 150
@@ -140,6 +140,14 @@ def schedule_opening(draft: ContinuityDecision, row: PlanRow) -> None:
         draft.arm(SiteCardsDue(row.id), draft.now + 1)
 
 
+def schedule_openings_of_incident(draft: ContinuityDecision, incident: str) -> None:
+    """Schedule the site cards of active plans after a merge of their incident."""
+    standing = get_standing_incident(draft.state, incident)
+    for row in draft.state.plans.values():
+        if get_standing_incident(draft.state, row.incident) == standing:
+            schedule_opening(draft, row)
+
+
 def schedule_openings_of_site(draft: ContinuityDecision, site: str) -> None:
     """Schedule the opening of cards at a site that an active plan newly concerns."""
     place = draft.bia.sites.get(site)
@@ -182,24 +190,29 @@ def _is_wanted(state: ContinuityState, plan: Plan, row: PlanRow, card: Card, sit
     status = SiteStatus.NORMAL if site_state is None else site_state.status
     if scope.statuses and status not in scope.statuses:
         return False
-    if scope.causes and not _list_causes(row, site_state, scope):
+    if scope.causes and not _list_causes(state, row, site_state, scope):
         return False
-    return scope.where == "all" or _is_concerned(plan, row, card, site, site_state)
+    return scope.where == "all" or _is_concerned(state, plan, row, card, site)
 
 
-def _list_causes(row: PlanRow, site_state: SiteHeard | None, scope: CardScope) -> list[Instant]:
+def _list_causes(
+    state: ContinuityState, row: PlanRow, site_state: SiteHeard | None, scope: CardScope
+) -> list[Instant]:
     """Return the starts of the causes at a site that concern a plan, those of its scope only."""
+    incident = get_standing_incident(state, row.incident)
     return [
         cause.since
         for cause in (site_state.causes if site_state is not None else ())
         if (not scope.causes or cause.type in scope.causes)
-        and (row.pole is not None or row.incident is None or cause.incident == row.incident)
+        and (
+            row.pole is not None
+            or incident is None
+            or get_standing_incident(state, cause.incident) == incident
+        )
     ]
 
 
-def _is_concerned(
-    plan: Plan, row: PlanRow, card: Card, site: Site, site_state: SiteHeard | None
-) -> bool:
+def _is_concerned(state: ContinuityState, plan: Plan, row: PlanRow, card: Card, site: Site) -> bool:
     """Return whether a site is or was in trouble, or is exposed to the flood of the plan.
 
     Cards of the return are for sites that were in trouble during this life of the plan.
@@ -211,13 +224,16 @@ def _is_concerned(
         "flood_exposure" in scope.flags or scope.communes
     ):
         return True
+    site_state = state.sites.get(site.id)
     if site_state is None:
         return False
-    if card.phase is CardPhase.RETURN:
-        return bool(_list_causes(row, site_state, scope)) or (
-            site_state.lifted_at is not None and site_state.lifted_at >= (row.trigger_since or 0)
-        )
-    return bool(_list_causes(row, site_state, scope))
+    if _list_causes(state, row, site_state, scope):
+        return True
+    return (
+        card.phase is CardPhase.RETURN
+        and site_state.lifted_at is not None
+        and site_state.lifted_at >= (row.trigger_since or 0)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +274,9 @@ def build_site_card(
 ) -> SiteCardRow:
     """Return the new card of a site or person, due by the delay of its card."""
     site_state = draft.state.sites.get(owner.site or "")
-    causes = _list_causes(row, site_state, card.scope) if card.scope is not None else []
+    causes = (
+        _list_causes(draft.state, row, site_state, card.scope) if card.scope is not None else []
+    )
     since = row.trigger_since if row.trigger_since is not None else draft.now
     if card.origin is CardOrigin.SITE_EVENT:
         start = min(causes, default=since)

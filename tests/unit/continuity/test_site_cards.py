@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from itertools import pairwise
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -177,6 +178,26 @@ def test_a_site_that_is_hit_later_gets_its_card_with_its_own_delay() -> None:
     rows = {row.site: clock(row.due_at) for row in _site_cards(world, "PT-ELEC", "ELE-F02")}
     assert rows == {"clg-0921545E": "09:51", "mdph-01": "10:30"}
     assert _card(world, "PT-ELEC", "ELE-F02").sites == 2
+
+
+@pytest.mark.parametrize(("plan_of", "into"), [("i-1", "i-2"), ("i-2", "i-1")])
+def test_a_site_of_a_merged_incident_gets_the_cards_of_the_plan(plan_of: str, into: str) -> None:
+    """The plan kept the incident of its trigger, and sites under the other one got no card."""
+    merged = {"i-1": "i-2", "i-2": "i-1"}[into]
+    world = World()
+    for incident in ("i-1", "i-2"):
+        world.announce(None, "09:40", incident=incident)
+    world.trigger("PT-ELEC", 3, "09:41", incident=plan_of)
+    world.say(cmd.ActivatePlan(plan="PT-ELEC", **WHO), "09:53")
+    other = {"i-1": "i-2", "i-2": "i-1"}[plan_of]
+    world.hit("mdph-01", EventType.OUTAGE_POWER, "10:00", incident=other)
+    world.until("10:01")
+    assert _site_cards(world, "PT-ELEC", "ELE-F02") == []
+    world.announce(None, "10:05", incident=merged, merged_into=into)
+    world.hit("pmi-01", EventType.OUTAGE_POWER, "10:20", incident=into)
+    world.until("10:21")
+    opened = {row.site for row in _site_cards(world, "PT-ELEC", "ELE-F02")}
+    assert opened == {"mdph-01", "pmi-01"}
 
 
 def test_a_card_for_a_chosen_site_opens_only_there() -> None:
