@@ -810,6 +810,6 @@ def test_a_row_of_a_table_is_a_card_on_a_phone(
             return row.cells[0].dataset.column;
         }"""
     )
-    assert column == "Fait", "a row that arrives later has the names of its columns, too"
+    assert column == "Heure du fait", "a row that arrives later has the names of its columns, too"
     page.set_viewport_size({"width": 1280, "height": 800})
     expect(page.locator("#lines thead")).to_be_visible()

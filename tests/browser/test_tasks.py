@@ -84,7 +84,9 @@ def test_a_principal_reports_learns_that_it_was_read_and_follows_an_instruction(
     expect(first.locator("#presence")).to_be_hidden()
 
     first.goto(f"/sites/{site}?realm={own_realm}")
-    first.get_by_label("Consigne à").fill("Coupez l’arrivée d’eau et gardez les élèves en classe.")
+    first.get_by_label("Consigne pour").fill(
+        "Coupez l’arrivée d’eau et gardez les élèves en classe."
+    )
     first.get_by_role("button", name="Envoyer la consigne").click()
     expect(first.locator("#said-instruction")).to_have_text(
         "Consigne envoyée au responsable du site."

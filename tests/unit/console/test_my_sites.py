@@ -6,11 +6,12 @@ import re
 
 import pytest
 
+from schemas.base import HOUR_MS
 from schemas.reassignment import RefuseReassignment
 from services.console.incidents.report_form_screen import TROUBLES
 from tests.unit.console.held import Held, browsing
 from tests.unit.console.held import reference as shipped_reference
-from tests.unit.console.test_every_screen import REALM, START, crisis, incident, report, site
+from tests.unit.console.test_every_screen import REALM, START, crisis, incident, report, site, words
 
 MANAGER = "site_manager@pmi-01"
 
@@ -29,6 +30,14 @@ async def test_every_trouble_of_the_form_has_a_button_danger_first() -> None:
     assert sorted(offered) == sorted(t.key for t in TROUBLES)
     assert set(offered[:6]) == {"gas", "fire", "evacuation", "shelter", "security", "illness"}
     assert page.index("appelez d’abord le 18 ou le 112") < page.index("quoi=gas")
+
+
+async def test_an_end_that_is_expected_on_another_day_has_its_hour() -> None:
+    """«Fin attendue ven. 12/02» told a manager neither 2 a.m. nor 11 p.m."""
+    realm_state = crisis()
+    realm_state.put("sites", site(expected_end=START + 17 * HOUR_MS))
+    answer = await browsing(realm_state)[0].get(f"/mes-sites?realm={REALM}", role=MANAGER)
+    assert "fin attendue ven. 12/02 02:40" in words(answer.text)
 
 
 async def test_an_outage_is_never_reported_as_a_closure_unasked() -> None:

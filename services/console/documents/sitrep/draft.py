@@ -108,7 +108,7 @@ def _write_footer(x: SitrepFacts) -> str:
 def _write_next_time(x: SitrepFacts) -> str:
     every = x.rule.sitrep_every_min if x.rule else None
     if every is None:
-        return x._("Pas de rythme à ce niveau.")
+        return x._("Prochain point : non fixé à ce niveau.")
     at = x.at + timedelta(minutes=every)
     return x._("Prochain point : {at} au plus tard.", at=times.hm_dated(at, x.at, x.lang))
 
