@@ -89,8 +89,9 @@ class SiteGroup:
 
 
 def fold_text(text: str) -> str:
-    """Normalize for search: lower case, no accents, plain apostrophes."""
-    return "".join(c for c in normalize("NFKD", text.replace("’", "'").lower()) if not combining(c))
+    """Normalize for search: lower case, no accents, no ligatures, plain apostrophes."""
+    plain = text.replace("’", "'").lower().replace("œ", "oe").replace("æ", "ae")
+    return "".join(c for c in normalize("NFKD", plain) if not combining(c))
 
 
 def find_site_deadlines(

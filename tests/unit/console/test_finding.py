@@ -7,6 +7,7 @@ import re
 import pytest
 
 from services.console.logbook.lines import LineRecord
+from services.console.web.search_screen import has_all_words
 from services.runtime.secrets.vault import TextItem
 from tests.unit.console.held import browsing
 from tests.unit.console.test_every_screen import NOW, REALM, crisis, incident, realm, shown, told
@@ -18,6 +19,12 @@ async def test_every_site_of_the_territory_has_a_link() -> None:
     links = set(re.findall(r'href="/sites/([^?"]+)', page))
     assert links == set(crisis().reference.sites)
     assert "répond" in await shown(browser, "/sites?q=antony")
+
+
+@pytest.mark.parametrize("query", ["boeufs", "Bœufs", "l'haÿ boeufs", "L’HAY"])
+def test_a_search_forgives_ligatures_and_apostrophes(query: str) -> None:
+    """A keyboard has no œ: «boeufs» found nothing."""
+    assert has_all_words(query, "Annexe de L’Haÿ « Les Bœufs »")
 
 
 def noted() -> LineRecord:

@@ -31,8 +31,8 @@ function move(step) {
   choose(all[next] ?? null, true);
 }
 
-/** As `cell.folded` on the server: lower case, no accents, plain apostrophes. @param {string} text */
-export const folded = (text) => text.replaceAll("’", "'").toLowerCase().normalize("NFKD").replace(/\p{M}/gu, "");
+/** As `fold_text` on the server: lower case, no accents, no ligatures, plain apostrophes. @param {string} text */
+export const folded = (text) => text.replaceAll("’", "'").toLowerCase().replaceAll("œ", "oe").replaceAll("æ", "ae").normalize("NFKD").replace(/\p{M}/gu, "");
 
 function search() {
   const field = document.getElementById("q");
