@@ -198,3 +198,22 @@ def _list_subjects(line: LineRecord) -> list[str]:
 def name_realm(realm: Realm, territory: str, _: Translator) -> str:
     """Return the exercise by its title, or the territory; never the id of a realm."""
     return _("exercice {name}", name=realm.title_code) if realm.simulated else territory
+
+
+def describe_unknown_ends(x: SitrepFacts) -> str:
+    """Return `, 5 sans heure de rétablissement`; empty without any.
+
+    No breach can be foreseen for an activity without an expected end: «0 rupture prévue» alone
+    would reassure.
+    """
+    count = sum(
+        activity.state is ActivityState.INTERRUPTED
+        and activity.expected_end is None
+        and activity.forecast_breach_at is None
+        for activity in x.activities
+    )
+    if not count:
+        return ""
+    return ", " + x._.plural(
+        "{n} sans heure de rétablissement", "{n} sans heure de rétablissement", count
+    )

@@ -15,7 +15,12 @@ from services.console.documents.document import Citations, Document, hash_docume
 from services.console.documents.facts import SitrepFacts
 from services.console.documents.formats import WIDTH, render_standalone_html, render_text
 from services.console.documents.pdf import Typesetter
-from services.console.documents.sitrep.continuity import count_decisions, write_decisions_section
+from services.console.documents.sitrep.continuity import (
+    count_decisions,
+    write_clocks_section,
+    write_decisions_section,
+)
+from services.console.documents.sitrep.situation import write_essentials_section
 from services.console.logbook.lines import LineRecord
 from tests.scenarios.memory import MemoryPlayer, played_to
 from tests.scenarios.remembered import OUTLINES, Remembered
@@ -165,6 +170,25 @@ def test_the_clock_of_a_site_uses_its_announced_end() -> None:
         if clock.breach_at
     )
     assert any(clock.expected_end is not None for clock in local if clock.breach_at is None)
+
+
+def test_no_foreseen_breach_is_stated_beside_the_unknown_ends() -> None:
+    """«0 rupture de DMIA prévue» stood alone while no activity had an announced return."""
+    facts = _read_facts()
+    open_ended = replace(
+        facts,
+        activities=tuple(
+            activity.model_copy(update={"expected_end": None, "forecast_breach_at": None})
+            for activity in facts.activities
+        ),
+    )
+    essential = " ".join(
+        line.text for line in write_essentials_section(open_ended, Citations((), {})).lines
+    )
+    assert "0 rupture de DMIA prévue, 30 sans heure de rétablissement." in essential
+    clocks = write_clocks_section(open_ended, Citations((), {}))
+    assert clocks.aside.endswith("0 rupture de DMIA prévue, 30 sans heure de rétablissement")
+    assert "sans heure" not in said("essential"), "here each return is announced"
 
 
 def test_sites_without_news_stand_apart_and_every_site_is_counted_once() -> None:

@@ -15,7 +15,7 @@ from services.console.documents.document import (
     build_table_section,
     write_nothing_to_report,
 )
-from services.console.documents.facts import SitrepFacts, count_figures
+from services.console.documents.facts import SitrepFacts, count_figures, describe_unknown_ends
 from services.console.hazards.page import write_sitrep_lines
 from services.console.incidents.page import list_plans
 from services.console.texts import words as w
@@ -72,7 +72,8 @@ def write_clocks_section(x: SitrepFacts, citations: Citations) -> DocumentSectio
                 "{n} rupture de DMIA prévue",
                 "{n} ruptures de DMIA prévues",
                 counts["activities:breach"],
-            ),
+            )
+            + describe_unknown_ends(x),
         )
     )
     columns = (

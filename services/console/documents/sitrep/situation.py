@@ -13,7 +13,12 @@ from services.console.documents.document import (
     TableRow,
     write_nothing_to_report,
 )
-from services.console.documents.facts import SitrepFacts, count_figures, format_people
+from services.console.documents.facts import (
+    SitrepFacts,
+    count_figures,
+    describe_unknown_ends,
+    format_people,
+)
 from services.console.documents.telling import drop_repetitions, is_key_event
 from services.console.i18n import N_
 from services.console.incidents.page import get_reason_level, is_decided
@@ -120,7 +125,8 @@ def write_essentials_section(x: SitrepFacts, citations: Citations) -> DocumentSe
             "{n} activité interrompue", "{n} activités interrompues", len(interrupted_activities)
         )
         text += ", " + _("dont {n} de criticité 1", n=vital) + _("\u00a0; ")
-        text += _.plural("{n} rupture de DMIA prévue.", "{n} ruptures de DMIA prévues.", breaches)
+        text += _.plural("{n} rupture de DMIA prévue", "{n} ruptures de DMIA prévues", breaches)
+        text += describe_unknown_ends(x) + "."
         first = sorted(
             interrupted_activities, key=lambda a: (a.criticality, -a.vulnerable_public, a.id)
         )
