@@ -30,7 +30,7 @@ from services.console.directory.view import build_reaching_points
 from services.console.hazards.page import CELL_SITES, build_hazard_views
 from services.console.i18n import N_
 from services.console.incidents import page as incident
-from services.console.incidents.incident_screen import list_levels, name_acknowledgers
+from services.console.incidents.incident_screen import list_levels, may_answer, name_acknowledgers
 from services.console.logbook.line_list import build_entries
 from services.console.read_model.queries import Queries
 from services.console.resources import Activity, Task
@@ -175,6 +175,7 @@ async def build_cell_page(x: ScreenData) -> dict[str, Any]:
         "views": cell.VIEWS,
         "layouts": cell.LAYOUTS,
         "takers": name_acknowledgers(main_incident, x) if main_incident else "",
+        "can_answer": main_incident is not None and await may_answer(x, main_incident),
         "takers_of": lambda task: (
             w.name_person(task.taken_by, x.names, x._) if task.taken_by else ""
         ),

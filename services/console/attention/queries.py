@@ -19,6 +19,7 @@ from schemas.crisis.obligations import ObligationRow
 from schemas.delivery import NotificationRow
 from schemas.oncall import DutyRow, Place
 from schemas.ranks import POLE_DIRECTOR_ROLE
+from schemas.reference import EVERY_POLE
 from schemas.reference_changes import ReferenceChangeRow
 from schemas.words import TaskState
 from services.console import resources as r
@@ -32,6 +33,7 @@ from services.runtime.http.problems import build_field_problem
 
 POLE_ROLES: Final = frozenset({POLE_DIRECTOR_ROLE, "suppleant_directeur_pole"})
 """Roles that each pôle has."""
+_ANSWERABLE_STATES: Final = ("running", "answered", "exhausted")
 _K = TypeVar("_K")
 _V = TypeVar("_V")
 
@@ -41,8 +43,8 @@ def narrow_to_poles(
 ) -> DemandRows:
     """Return the rows that concern these pôles; `pole_of` maps a site to its pôle.
 
-    A row without a site or pôle concerns everybody. The directors of these pôles are told of
-    danger at their sites.
+    A row without a site or pôle concerns everybody, and so does an escalation that called the
+    directors of all pôles. The directors of these pôles are told of danger at their sites.
     """
 
     def is_near(sites: tuple[str, ...]) -> bool:
@@ -58,7 +60,11 @@ def narrow_to_poles(
         incidents=incidents,
         escalations=_filter(
             facts.escalations,
-            lambda row: not row.incidents or any(id in incidents for id in row.incidents),
+            lambda row: (
+                not row.incidents
+                or calls_every_pole(row)
+                or any(id in incidents for id in row.incidents)
+            ),
         ),
         tasks=_filter(facts.tasks, lambda row: is_near((row.site,) if row.site else ())),
         plans=_filter(facts.plans, lambda row: is_owned(row.pole)),
@@ -76,6 +82,11 @@ def narrow_to_poles(
 
 def _filter(rows: Mapping[_K, _V], is_kept: Callable[[_V], bool]) -> dict[_K, _V]:
     return {id: row for id, row in rows.items() if is_kept(row)}
+
+
+def calls_every_pole(row: calling.EscalationRow) -> bool:
+    """Return whether a step of the escalation called the directors of all pôles."""
+    return any(wave.fired_at is not None and EVERY_POLE in wave.roles for wave in row.waves)
 
 
 def group_roles_by_person(
@@ -176,6 +187,14 @@ class AttentionQueries(PublicationQueries):
             digest=[_build_line(d) for d in state.digest],
             rate=state.rate,
             limit=MAX_NEW,
+        )
+
+    async def has_called_directors(self, incident: str) -> bool:
+        """Return whether the directors of all pôles are called for an incident."""
+        rows = (await (await self.read()).picture.rows(calling.EscalationRow)).values()
+        return any(
+            row.state in _ANSWERABLE_STATES and incident in row.incidents and calls_every_pole(row)
+            for row in rows
         )
 
     def _list_erasure_times(self) -> list[Instant]:

@@ -16,6 +16,7 @@ from services.console.http.context import (
 from services.console.read_model.queries import Queries
 from services.console.resources import Site
 from services.runtime.http.problems import ProblemError
+from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Principal
 
 
@@ -33,6 +34,21 @@ async def check_incident(author: DecisionContext, incident: str | None) -> None:
     if author.principal.scope.poles:
         poles = {*row.poles, *await _find_poles(author.model, author.realm, row.zone_sites)}
     check_scope(author.principal, sites=[*row.sites, *row.zone_sites], poles=poles)
+
+
+async def check_call(author: DecisionContext, incident: str) -> None:
+    """Refuse to answer for an incident outside the author's scope.
+
+    A crisis calls the directors of all pôles: each may answer, hit or not.
+    """
+    if may_answer_crisis(author.principal) and await author.model.has_called_directors(incident):
+        return
+    await check_incident(author, incident)
+
+
+def may_answer_crisis(principal: Principal) -> bool:
+    """Return whether a crisis may call this account beyond its scope: that of a director."""
+    return principal.role is Role.DIRECTOR and bool(principal.scope.poles)
 
 
 async def check_sites(author: DecisionContext, sites: Iterable[str], field: str = "sites") -> None:

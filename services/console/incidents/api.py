@@ -30,7 +30,7 @@ from services.console.http.context import (
     require_decision,
     set_etag,
 )
-from services.console.http.scopes import check_incident
+from services.console.http.scopes import check_call, check_incident
 from services.console.incidents.resources import MOST
 from services.console.logbook.api import Note, add_note
 from services.console.resources import Explanation, Incident, KindOfLine, Line, Page
@@ -45,6 +45,7 @@ NoteAuthor = Annotated[DecisionContext, Depends(require_decision(Permission.NOTE
 
 
 INCIDENT = Subject(router, "/{id}", "incident", IncidentDecider, check_incident)
+CALL = Subject(router, "/{id}", "incident", Acknowledger, check_call)
 
 
 class AcknowledgeRequest(DecisionBody):
@@ -128,11 +129,10 @@ async def get_cap_message(reader: RealmReader, request: Request, id: str) -> Res
     return Response(message, media_type=MEDIA_TYPE)
 
 
-INCIDENT.forward(
+CALL.forward(
     "/acknowledge",
     "Acknowledge its running escalation",
     AcknowledgeIncident,
-    author=Acknowledger,
     body=AcknowledgeRequest | None,
 )
 INCIDENT.forward("/escalate", "Call the next step now", EscalateIncident)

@@ -10,6 +10,7 @@ from schemas.words import LIBRARY_STATES, ActivityState, IncidentState
 from services.console.actions.page import ActionLine
 from services.console.continuity.clocks import RunningClock
 from services.console.continuity.plan_rights import build_card_right
+from services.console.http.scopes import may_answer_crisis
 from services.console.i18n import N_, Translator
 from services.console.incidents import page as incident
 from services.console.incidents.area_order_page import AreaOrderView, build_area_order_views
@@ -121,6 +122,7 @@ async def build_incident_page(x: ScreenData, id: str) -> dict[str, Any]:
             i for i in x.shell.overview.incidents if i.id != id and x.shell.reader.reaches(i)
         ],
         "open": is_open,
+        "can_answer": await may_answer(x, current_incident),
     }
 
 
@@ -220,6 +222,20 @@ def _choose_text_reader(x: ScreenData) -> Callable[[str], str | None]:
     """
     return (
         x.queries.reason_of if x.shell.reader.may(Permission.LOG_READ) else lambda _reference: None
+    )
+
+
+async def may_answer(x: ScreenData, current_incident: Incident) -> bool:
+    """Return whether the reader may take charge of the incident.
+
+    A crisis calls the directors of all pôles, hit or not.
+    """
+    reader = x.shell.reader
+    if not reader.may(Permission.INCIDENT_ACKNOWLEDGE):
+        return False
+    return reader.reaches(current_incident) or (
+        may_answer_crisis(reader.principal)
+        and await x.queries.has_called_directors(current_incident.id)
     )
 
 

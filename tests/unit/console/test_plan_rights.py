@@ -7,6 +7,7 @@ import re
 import pytest
 
 from schemas.ranks import POLE_DIRECTOR_ROLE
+from schemas.reference import EVERY_POLE
 from services.console.attention.next_step import build_next_step
 from services.console.continuity.plan_rights import list_liftable_plans
 from services.console.i18n import get_translator
@@ -14,7 +15,7 @@ from services.console.resources import to_datetime
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Principal
 from tests.unit.console.held import Browser, browsing, reference
-from tests.unit.console.test_every_screen import NOW, REALM, START, crisis, incident
+from tests.unit.console.test_every_screen import NOW, REALM, START, crisis, incident, ladder
 from tests.unit.console.test_next_step import demand, queue
 
 DIRECTOR = "director@pole:solidarites"
@@ -103,6 +104,27 @@ async def test_a_page_offers_decisions_only_about_incidents_of_its_reader(
         address = f"/api/v1/incidents/i-1/{decision}"
         assert (f'action="{address}"' in answer.text) is is_offered, decision
     assert ('action="/api/v1/log"' in answer.text) is is_offered
+
+
+async def test_a_crisis_asks_the_director_of_each_pole_and_takes_the_answer() -> None:
+    """Their page said «Rien ne vous est demandé» while their phone rang; they could not answer."""
+    role, address = "director@pole:education", "/api/v1/incidents/i-1"
+    for called, is_asked in (("directeur_pole", False), (EVERY_POLE, True)):
+        realm_state = crisis()
+        escalation = ladder("e-1", "N3", "territory", "running", START, ("i-1",))
+        (wave,) = escalation["waves"]
+        realm_state.put("escalations", {**escalation, "waves": ({**wave, "roles": (called,)},)})
+        browser, _ = browsing(realm_state)
+        page = (await browser.get(f"/?realm={REALM}", role=role)).text
+        assert ("Un appel attend une prise en charge" in page) is is_asked
+        for path in ("/", "/incidents/i-1"):
+            page = (await browser.get(f"{path}?realm={REALM}", role=role)).text
+            assert (f'action="{address}/acknowledge"' in page) is is_asked, path
+            assert f'action="{address}/escalate"' not in page
+        answer = await browser.post(f"{address}/acknowledge?realm={REALM}", {}, role=role)
+        assert answer.status_code == (202 if is_asked else 403)
+        answer = await browser.post(f"{address}/escalate?realm={REALM}", {}, role=role)
+        assert answer.status_code == 403
 
 
 @pytest.mark.parametrize(
