@@ -213,6 +213,7 @@ class CardProof(Model):
     at: Instant | None = Field(default=None, description="time to note down")
     photo: str | None = Field(default=None, description="id of a stored photo")
     photo_at: Instant | None = optional("time at which the photo followed the completion")
+    of: float | None = optional("whole that `number` is a part of, such as people expected")
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,6 +115,11 @@ class ProofRequest(BaseModel):
     """Evidence of a card. Rule D84."""
 
     number: float | None = Field(default=None, allow_inf_nan=False)
+    of: float | None = Field(
+        default=None,
+        allow_inf_nan=False,
+        description="whole that `number` is a part of, such as people expected",
+    )
     at: AwareDatetime | None = Field(
         default=None, description="time to note down, not in the future"
     )
@@ -449,6 +454,7 @@ async def complete_card(
         proof=proof
         and CardProof(
             number=proof.number,
+            of=proof.of,
             at=None if proof.at is None else to_instant(proof.at),
             photo=proof.photo,
         ),

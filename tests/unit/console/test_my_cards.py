@@ -13,10 +13,12 @@ from schemas.continuity import CardProof, SiteCardChanged
 from schemas.words import EventType
 from services.console.continuity.api import _check_photo
 from services.console.evidence.collect import _read_photos
+from services.console.logbook.lines import render_line
 from services.runtime.http.problems import ProblemError
 from services.runtime.secrets.vault import TextItem
-from tests.unit.console.held import Held, browsing
+from tests.unit.console.held import Held, browsing, reference
 from tests.unit.console.test_every_screen import REALM, words
+from tests.unit.console.test_lines import lines
 from tests.unit.console.test_one_plan import COLLEGES, EDUCATION, MANAGER, activate, hold_plans
 from tests.unit.continuity.world import REALM as WORLD_REALM
 from tests.unit.continuity.world import World
@@ -43,6 +45,23 @@ async def test_a_principal_sees_the_card_of_the_own_site_with_its_steps_and_butt
     assert OTHER not in page
     assert "Et maintenant ?" in text
     assert "Rien ne vous est demandé" not in text
+
+
+async def test_a_count_of_people_takes_both_numbers() -> None:
+    """The card asked for present and expected; «38/40» became 3840 in its one number field."""
+    world = activate(EDUCATION)
+    world.hit(SITE, EventType.EVACUATION, "09:52")
+    world.until("09:53")
+    page = await show(hold_plans(world, "10:00"))
+    assert 'name="proof.of"' in page
+    assert "Nombre personnes présentes Sur attendues" in words(page)
+    proof = CardProof(number=38, of=40)
+    world.say(
+        cmd.CompleteCard(plan=EDUCATION, card="EDU-F02", site=SITE, proof=proof, **MANAGER), "09:55"
+    )
+    (fact,) = (f for f in world.facts(SiteCardChanged) if f.change == "completed")
+    (line,) = lines("continuity", fact)
+    assert render_line(line, reference().names, "fr").endswith("élèves et agents (38 sur 40)")
 
 
 async def test_a_completed_card_says_so_and_nothing_is_left_to_do() -> None:

@@ -293,6 +293,7 @@ def make_site_card_line(fact: FactRecord) -> Fields | None:
             channel=None if change == "photo" else r.get("channel"),
             card_state=r["state"],
             number=(r.get("proof") or {}).get("number"),
+            of=(r.get("proof") or {}).get("of"),
             photo=(r.get("proof") or {}).get("photo"),
         ),
     }
@@ -308,8 +309,14 @@ def render_site_card(record: SentenceSource, names: TerritoryNames, _: Translato
         "{plan}, fiche {state} : {task}", plan=plan, state=state, task=tasks.get(card, card)
     )
     sentence = _complete_sentence(sentence, v, _)
-    number = v.get("number")
-    return sentence if number is None else f"{sentence} ({w.format_number(float(number), _.lang)})"
+    number, of = (
+        None if value is None else w.format_number(float(value), _.lang)
+        for value in (v.get("number"), v.get("of"))
+    )
+    if number is None:
+        return sentence
+    counted = number if of is None else _("{n} sur {of}", n=number, of=of)
+    return f"{sentence} ({counted})"
 
 
 def make_sitrep_line(fact: FactRecord) -> Fields:
