@@ -218,7 +218,7 @@ def test_decisions_about_an_activity_are_written_in_plain_words(
 @pytest.mark.parametrize(
     ("change", "row", "kind", "sentence"),
     [
-        ("held", {}, "watch", "PT-ELEC\u00a0: la condition tient de nouveau"),
+        ("held", {}, "watch", "PT-ELEC\u00a0: la condition tient"),
         ("released", {}, "watch", "PT-ELEC\u00a0: la condition ne tient plus"),
         (
             "raised",

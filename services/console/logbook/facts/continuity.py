@@ -49,7 +49,7 @@ _PLAN_SENTENCES = {
     "dropped": N_("{plan} levé : les nouvelles données de référence ne l’ont plus"),
     "trigger": N_("{plan} : condition réévaluée"),
     "released": N_("{plan} : la condition ne tient plus"),
-    "held": N_("{plan} : la condition tient de nouveau"),
+    "held": N_("{plan} : la condition tient"),
     "resumed": N_("{plan} : la condition de levée ne tient plus"),
     "moved": N_("{plan} : les fiches suivent le nouveau jour annoncé"),
 }
@@ -238,10 +238,11 @@ def render_plan(record: SentenceSource, names: TerritoryNames, _: Translator) ->
             else _("{plan} : condition de levée décochée", plan=plan)
         )
     if record.change == "cards_opened":
-        return _(
-            "{plan} : {cards} ouvertes aux sites",
+        return _.plural(
+            "{plan} : {n} fiche ouverte, à un site ou à une fonction",
+            "{plan} : {n} fiches ouvertes, une par site ou par fonction",
+            int(v.get("cards") or 0),
             plan=plan,
-            cards=_.plural("{n} fiche", "{n} fiches", int(v.get("cards") or 0)),
         )
     if record.change != "card":
         return (
