@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from schemas.reassignment import ACTIVE_LINE_STATES, LineState, ProposalState
@@ -43,6 +43,19 @@ def find_own_lines(x: ScreenData, proposal: Proposal | None) -> frozenset[str]:
         return any(end is not None and end.pole in own for end in ends)
 
     return frozenset(line.id for line in lines if reader.whole or is_own(line))
+
+
+def _put_own_first(
+    view: reassignment_page.ReassignmentView, own_lines: frozenset[str]
+) -> reassignment_page.ReassignmentView:
+    """Return the view with the undecided groups that the reader decides before the others."""
+
+    def is_of_others(group: reassignment_page.DecisionGroup) -> bool:
+        return not own_lines.issuperset(group.ids)
+
+    return replace(
+        view, vital=sorted(view.vital, key=is_of_others), own=sorted(view.own, key=is_of_others)
+    )
 
 
 def answers_order(x: ScreenData, group: reassignment_page.DecisionGroup) -> bool:
@@ -88,9 +101,13 @@ async def build_reassignment_page(x: ScreenData) -> dict[str, Any]:
         x.names,
         x._,
     )
+    own_lines = find_own_lines(x, proposal)
+    view = _put_own_first(view, own_lines)
+    groups = (*view.vital, *view.own)
+    own_agents = sum(g.agents for g in groups if own_lines.issuperset(g.ids))
     return {
         "view": view,
-        "own_lines": find_own_lines(x, proposal),
+        "own_lines": own_lines,
         "answers": lambda group: answers_order(x, group),
         "barred_sites": await x.queries.barred_sites(),
         "sheltering_sites": await x.queries.sheltering_sites(),
@@ -102,7 +119,8 @@ async def build_reassignment_page(x: ScreenData) -> dict[str, Any]:
         and x._("Aucune proposition ne porte l’identifiant « {id} ».", id=missing),
         "preferences": reassignment_page.PREFERENCE_LABELS,
         "clocks": reassignment_page.list_next_limits(x.clocks),
-        "waiting": sum(g.agents for g in (*view.vital, *view.own)),
+        "waiting": own_agents,
+        "waiting_elsewhere": sum(g.agents for g in groups) - own_agents,
         "who": lambda token: w.name_person(token, x.names, x._),
         "hit": sum(site.capacity_pct < WHOLE_PCT and site.confinement is None for site in x.sites),
         "confined": [

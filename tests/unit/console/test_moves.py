@@ -214,6 +214,58 @@ async def test_the_page_shows_orders_without_a_proposal_and_refuses_one_move() -
     assert "/refuse" not in reader
 
 
+async def test_a_director_reads_the_own_lines_first_and_the_number_of_others() -> None:
+    """After the approval of the own lines the page said «941 agents à décider», with its button."""
+    realm_state = crisis()
+    row = {
+        "id": "p-1",
+        "number": 1,
+        "state": "open",
+        "reference": "r",
+        "requested_at": START,
+        "computed_at": START,
+        "sites_hit": 1,
+        "elapsed_h": 1,
+        "transit": True,
+        "telework": True,
+        "demand": 9,
+        "lines": 2,
+        "agents": 9,
+    }
+    realm_state.put("proposals", row)
+    lines = [
+        {
+            "id": f"l-{activity}",
+            "site": "cen-1",
+            "activity": activity,
+            "metier": "agent_accueil",
+            "supply": "releasable",
+            "need_site": place,
+            "need_activity": activity,
+            "need_metier": "agent_accueil",
+            "place": place,
+            "count": count,
+            "criticality": 1,
+        }
+        for activity, place, count in (("EDU-01", "clg-0921353W", 5), ("SOL-01", "sst-01", 4))
+    ]
+    realm_state.put(
+        "proposal_lines", {"id": "p-1/0", "proposal": "p-1", "part": 0, "lines": tuple(lines)}
+    )
+    browser, _ = browsing(realm_state)
+
+    async def read(role: str) -> str:
+        return (await browser.get(f"/reaffectation?realm={REALM}", role=role)).text
+
+    page = await read("director@pole:solidarites")
+    assert "4 agents à décider" in page.replace("\u00a0", " ")
+    assert "5 autres attendent" in page.replace("\u00a0", " ")
+    assert page.index('data-key="v-') < page.index('name="lines"'), "the first row is the own one"
+    page = await read("director@pole:communication")
+    assert "Rien à décider pour vous." in page
+    assert "Approuver la sélection" not in page
+
+
 def _row(n: int, state: str) -> dict[str, Any]:
     return {
         "id": f"l-{n}",
