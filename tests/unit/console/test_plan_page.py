@@ -65,6 +65,25 @@ async def test_a_postponed_plan_shows_its_return_while_its_trigger_holds(holds: 
     assert "Différé mer. 10/02 10:40" in page
 
 
+async def test_the_page_of_a_proposed_plan_says_why_and_since_when() -> None:
+    """The next step of a director leads there; the reason stood on another page."""
+    realm_state = crisis()
+    why = {
+        "code": "predicate",
+        "metric": "sites_with_cause",
+        "args": {"cause": "outage_power"},
+        "op": ">=",
+        "threshold": 3,
+        "value": 4,
+        "at": NOW - DAY,
+    }
+    realm_state.put("plans", _plan(PlanState.PROPOSED, why=(why,), decided_at=None))
+    browser, _ = browsing(realm_state)
+    page = (await shown(browser, "/plans/PT-ELEC")).replace("\u00a0", " ")
+    assert "4 (≥ 3)" in page
+    assert "en attente depuis" in page
+
+
 async def test_cards_of_another_day_are_due_and_done_at_an_hour() -> None:
     """A flood lasts for weeks: « due ven. 12/02 » says no hour."""
     cards = (
