@@ -90,6 +90,33 @@ def test_a_plan_ends_on_the_page_of_plans_with_its_reason(page: Page) -> None:
     expect(plan).to_contain_text("RETEX clos")
 
 
+def test_a_decision_is_under_way_until_the_page_shows_its_effect(page: Page) -> None:
+    """On a slow network the button stood there as before, for seconds: it was pressed again."""
+    refreshes: list[Route] = []
+    decisions: list[str] = []
+
+    def delay(route: Route) -> None:
+        if "x-vigie-live" in route.request.headers:
+            refreshes.append(route)
+        else:
+            route.continue_()
+
+    page.route("**/incidents/*", delay)
+    page.on("request", lambda r: decisions.append(r.url) if "/acknowledge" in r.url else None)
+    form = page.locator("form[data-name=acknowledge]")
+    form.get_by_role("button").click()
+    under_way = page.locator("form[data-name=acknowledge][data-taken]")
+    expect(under_way).to_be_visible()
+    expect(page.locator("#digest")).to_have_text("Enregistré.")
+    form.get_by_role("button").click()
+    assert len(decisions) == 1
+    page.unroute("**/incidents/*")
+    for route in refreshes:
+        route.continue_()
+    expect(page.locator("#head")).to_contain_text("Pris en charge : Coordonnateur PCA")
+    expect(under_way).to_have_count(0)
+
+
 def test_a_refusal_needs_a_reason(page: Page) -> None:
     plan = page.locator("#plan-PT-ELEC")
     plan.get_by_text("Refuser", exact=False).first.click()

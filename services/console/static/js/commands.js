@@ -3,7 +3,7 @@
 
 import { confirmed } from "./confirming.js";
 import { refused, settled } from "./drafts.js";
-import { onRefresh, pictured, refresh } from "./live.js";
+import { announce, onRefresh, pictured, refresh, refreshed } from "./live.js";
 import { looked } from "./look.js";
 import { smaller } from "./photo.js";
 import { picked } from "./picker.js";
@@ -115,7 +115,7 @@ async function send(form, submitter) {
   form.removeAttribute("aria-busy");
   if (button) button.disabled = false;
   if (pressed && document.activeElement === document.body) button.focus({ preventScroll: true });
-  const shown = `${form.dataset.shown ?? ""} ${form.dataset.show ? data[form.dataset.show] ?? "" : ""}`.trim();
+  const shown = `${submitter?.dataset.shown ?? form.dataset.shown ?? ""} ${form.dataset.show ? data[form.dataset.show] ?? "" : ""}`.trim();
   const text = status === 202 ? html().dataset.undecided ?? "" : ok ? shown : status === 0 ? html().dataset.away ?? "" : status === 401 ? html().dataset.ended ?? "" : faulty(form, data) ?? data.detail ?? data.title ?? String(status);
   if (said) {
     if (said.textContent !== text) said.textContent = text;
@@ -138,7 +138,19 @@ async function send(form, submitter) {
   const name = encodeURIComponent(data.realm ?? "");
   if (form.dataset.then) await setGoing(form, form.dataset.then.replace("{name}", name));
   if (form.dataset.go) location.assign(form.dataset.go.replace("{name}", name).replace("{number}", String(data.result?.number ?? "")));
-  else refresh();
+  else if (shown || form.dataset.clear !== undefined) refresh();
+  else showEffect(fold ?? form);
+}
+
+/** A decision without an answer in words looks under way until the page shows its effect, or another one is written: nobody takes it twice. @param {Element} part */
+async function showEffect(part) {
+  const free = () => part.removeAttribute("data-taken");
+  part.setAttribute("data-taken", "");
+  part.addEventListener("input", free, { once: true });
+  announce(html().dataset.done ?? "");
+  await refreshed();
+  free();
+  part.removeEventListener("input", free);
 }
 
 /** What was saved is the state from which the next person, or the same, begins: a refresh may renew it then. @param {HTMLFormElement} form */
@@ -247,7 +259,7 @@ export function start() {
     const form = event.target;
     if (!(form instanceof HTMLFormElement) || form.dataset.command === undefined) return;
     event.preventDefault();
-    if (event.submitter?.dataset.look !== undefined || form.hasAttribute("aria-busy")) return;
+    if (event.submitter?.dataset.look !== undefined || form.hasAttribute("aria-busy") || form.closest("[data-taken]")) return;
     if (event.submitter?.hasAttribute("formaction")) send(form, event.submitter);
     else ask(form, event.submitter);
   });

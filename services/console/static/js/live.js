@@ -9,6 +9,8 @@ import { SILENCE_MS } from "./stream.js";
 const REFRESH_GAP_MS = 400;
 const LONGEST_GAP_MS = 4000;
 const IDLE_REFRESH_MS = 30000;
+/** For so long a decision that was taken looks under way, when its effect does not come. */
+const LONGEST_WAIT_MS = 10000;
 const DIGEST_GAP_MS = 20000;
 const html = document.documentElement;
 
@@ -35,6 +37,19 @@ const after = [];
 /** @param {() => void} then called after each refresh */
 export function onRefresh(then) {
   after.push(then);
+}
+
+/** Who waits for a picture that was asked for after a time. @type {{ since: number, then: () => void }[]} */
+let waiting = [];
+
+/** Refreshes. @returns {Promise<void>} until the page shows what is decided now, a few seconds at most */
+export function refreshed() {
+  const since = performance.now();
+  refresh();
+  return new Promise((then) => {
+    waiting.push({ since, then });
+    setTimeout(then, LONGEST_WAIT_MS);
+  });
 }
 
 /** @type {(() => void)[]} */
@@ -133,6 +148,9 @@ function apply(next) {
   mark(changed);
   clock.tick();
   for (const then of after) then();
+  const met = waiting.filter(({ since }) => since <= asked);
+  waiting = waiting.filter(({ since }) => since > asked);
+  for (const { then } of met) then();
 }
 
 /** A part that the page did not have yet: put it where the server has it. @param {Document} next @param {Set<string>} known */
@@ -187,6 +205,12 @@ function digest(fresh) {
   region.textContent = (form ?? "").replace("{n}", String(untold)).replace("{text}", (newest.textContent ?? "").replace(/^\d\d:\d\d/, ""));
   digestAt = performance.now();
   untold = 0;
+}
+
+/** Tells a screen reader what only the eye sees. @param {string} text */
+export function announce(text) {
+  const region = document.getElementById("digest");
+  if (region) region.textContent = text;
 }
 
 /** Tells a screen reader at once, on every page, that a crisis waits for somebody to take charge. @param {number} count */
