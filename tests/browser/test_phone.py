@@ -785,6 +785,14 @@ def test_text_twice_as_large_hides_nothing_beside_the_phone(crisis: str, visitor
         assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"], path
 
 
+def test_the_map_alone_fills_the_phone(crisis: str, visitor: Accounts) -> None:
+    """The map of the communes that are hit was a strip of 60 pixels beside the département."""
+    page = visitor().page(f"/?realm={crisis}&affichage=carte", **PHONE)
+    maps = page.locator(".mapcol svg.map:visible")
+    expect(maps).to_have_count(2)
+    assert maps.evaluate_all("all => all.every(map => map.clientWidth > innerWidth / 2)")
+
+
 TABLE_PAGES = ("/", "/main-courante", "/reaffectation", "/activites", "/annuaire")
 
 
