@@ -177,3 +177,19 @@ def test_the_cell_is_one_screen_that_does_not_scroll(crisis: str, visitor: Accou
     page = visitor().page(f"/?realm={crisis}")
     expect(page.locator("#side")).to_contain_text("PCA du pôle Solidarités")
     assert page.evaluate("document.documentElement.scrollHeight - innerHeight") <= 0
+
+
+def test_the_way_back_from_a_row_leads_to_the_rows_that_were_searched_for(
+    crisis: str, visitor: Accounts
+) -> None:
+    page = visitor().page(f"/?realm={crisis}")
+    search, rows = page.locator("#q"), page.locator("[data-row]:visible")
+    all_rows = rows.count()
+    search.press_sequentially("collège")
+    expect(rows).not_to_have_count(all_rows)
+    found_rows = rows.count()
+    rows.first.get_by_role("link").first.click()
+    page.wait_for_url("**/sites/*")
+    page.go_back()
+    expect(search).to_have_value("collège")
+    expect(rows).to_have_count(found_rows)

@@ -52,6 +52,21 @@ function search() {
   if (none) none.hidden = shown > 0 || !wanted;
 }
 
+/** The entry of the history keeps the search: the way back from a row leads to the rows that were searched for. */
+function keepSearch() {
+  const field = document.getElementById("q");
+  if (field instanceof HTMLInputElement) history.replaceState({ q: field.value }, "");
+  search();
+}
+
+function takeUpSearch() {
+  const field = document.getElementById("q");
+  const kept = history.state?.q;
+  if (!(field instanceof HTMLInputElement) || typeof kept !== "string") return;
+  field.value = kept;
+  search();
+}
+
 const LAYOUTS = ["deux", "tableau", "carte"];
 
 /** Table, map, or both; kept in the address, so that a refresh and a bookmark keep it. */
@@ -69,7 +84,7 @@ function show(wanted) {
   }
   const url = new URL(location.href);
   url.searchParams.set("affichage", wanted);
-  history.replaceState(null, "", url);
+  history.replaceState(history.state, "", url);
 }
 
 /** @param {KeyboardEvent} event @returns {boolean} handled */
@@ -89,7 +104,7 @@ export function key(event) {
 
 export function start() {
   if (!document.getElementById("rows")) return;
-  document.getElementById("q")?.addEventListener("input", search);
+  document.getElementById("q")?.addEventListener("input", keepSearch);
   document.querySelector(".search")?.addEventListener("submit", (event) => {
     event.preventDefault();
     const url = new URL(location.href);
@@ -99,6 +114,7 @@ export function start() {
     history.replaceState(null, "", url);
     search();
   });
+  takeUpSearch();
   document.addEventListener("click", (event) => {
     const target = event.target instanceof Element ? event.target : null;
     const seg = target?.closest("[data-layout]");
