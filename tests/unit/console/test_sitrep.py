@@ -11,6 +11,7 @@ from functools import cache
 
 from schemas.base import MINUTE_MS
 from schemas.reassignment import ProposalRow, ProposalState
+from schemas.words import CardState, PlanState
 from services.console.documents.document import Citations, Document, hash_document
 from services.console.documents.facts import SitrepFacts
 from services.console.documents.formats import WIDTH, render_standalone_html, render_text
@@ -19,9 +20,11 @@ from services.console.documents.sitrep.continuity import (
     count_decisions,
     write_clocks_section,
     write_decisions_section,
+    write_plans_section,
 )
 from services.console.documents.sitrep.situation import write_essentials_section
 from services.console.logbook.lines import LineRecord
+from services.console.resources import Card
 from tests.scenarios.memory import MemoryPlayer, played_to
 from tests.scenarios.remembered import OUTLINES, Remembered
 from tests.shipped import FOLDER
@@ -189,6 +192,16 @@ def test_no_foreseen_breach_is_stated_beside_the_unknown_ends() -> None:
     clocks = write_clocks_section(open_ended, Citations((), {}))
     assert clocks.aside.endswith("0 rupture de DMIA prévue, 30 sans heure de rétablissement")
     assert "sans heure" not in said("essential"), "here each return is announced"
+
+
+def test_a_card_without_an_object_is_closed_and_not_done() -> None:
+    """«1 sur 16 faites» was one card that did not apply."""
+    card = Card.model_construct(state=CardState.NOT_APPLICABLE, overdue=False, due_at=None)
+    facts = _read_facts()
+    plan = facts.plans[0].model_copy(update={"state": PlanState.ACTIVE, "cards": [card]})
+    section = write_plans_section(replace(facts, plans=(plan,)), Citations((), {}))
+    assert section.table is not None
+    assert "1 sur 1 closes, 0 en retard" in section.table.note.replace("\u00a0", " ")
 
 
 def test_sites_without_news_stand_apart_and_every_site_is_counted_once() -> None:

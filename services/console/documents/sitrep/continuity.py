@@ -137,7 +137,9 @@ def write_plans_section(x: SitrepFacts, citations: Citations) -> DocumentSection
     for plan in x.plans:
         if plan.state not in ACTIVE_PLAN_STATES or not plan.cards:
             continue
-        done_count = sum(c.state in (CardState.DONE, CardState.NOT_APPLICABLE) for c in plan.cards)
+        closed_count = sum(
+            c.state in (CardState.DONE, CardState.NOT_APPLICABLE) for c in plan.cards
+        )
         late = sum(c.overdue for c in plan.cards)
         due_at = min(
             (
@@ -148,9 +150,9 @@ def write_plans_section(x: SitrepFacts, citations: Citations) -> DocumentSection
             default=None,
         )
         text = _(
-            "Fiches {plan} : {done} sur {all} faites, {late} en retard",
+            "Fiches {plan} : {done} sur {all} closes, {late} en retard",
             plan=plan.id,
-            done=done_count,
+            done=closed_count,
             all=len(plan.cards),
             late=late,
         )
