@@ -11,7 +11,7 @@ from schemas.reassignment import RefuseReassignment
 from services.console.incidents.report_form_screen import TROUBLES
 from tests.unit.console.held import Held, browsing
 from tests.unit.console.held import reference as shipped_reference
-from tests.unit.console.test_every_screen import REALM, START, crisis, incident, report, site, words
+from tests.unit.console.test_every_screen import REALM, START, crisis, incident, report, shown, site, words
 
 MANAGER = "site_manager@pmi-01"
 
@@ -345,3 +345,12 @@ async def test_a_program_reads_the_answers_to_an_order_for_an_area() -> None:
     table = (await browser.get(f"{address}&format=csv", role="coordinator")).text.splitlines()
     assert len(table) == 4
     assert any("sans réponse" in line and "pmi-01" in line for line in table)
+
+
+async def test_the_manager_of_a_site_with_a_generator_reads_why_it_is_not_closed() -> None:
+    """«Non, fermé» was sent, «Dégradé» stood there, without a word about the generator."""
+    powered = next(s.id for s in shipped_reference().sites.values() if s.generator)
+    realm_state = crisis()
+    realm_state.put("sites", site(powered, effect="degraded", loss_pct=60))
+    text = await shown(browsing(realm_state)[0], "/mes-sites", role=f"site_manager@{powered}")
+    assert "sans courant ; groupe électrogène depuis" in text.replace("\u00a0", " ")
