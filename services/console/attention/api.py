@@ -2,12 +2,14 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 
 from schemas.topics import is_live
+from services.console.attention.next_step import map_account_roles
 from services.console.continuity.plan_rights import list_open_poles
 from services.console.http.context import RealmReader
 from services.console.resources import AttentionState
+from services.runtime.identity.principals import Principal
 from services.runtime.process import metrics
 
 router = APIRouter(prefix="/api/v1/attention", tags=["notifications"])
@@ -27,10 +29,13 @@ AskedRole = Annotated[
         "List the demands on a role: one row per decision, at most ten new ones in ten minutes"
     ),
 )
-async def get_attention(reader: RealmReader, role: AskedRole = None) -> AttentionState:
-    reference = await reader.model.reference()
+async def get_attention(
+    reader: RealmReader, request: Request, role: AskedRole = None
+) -> AttentionState:
+    poles = list_open_poles(reader.principal, await reader.model.reference())
+    accounts = request.app.state.access.all(Principal)
     attention = await reader.model.attention(
-        role, poles=list_open_poles(reader.principal, reference)
+        role, poles=poles, account_roles=map_account_roles(accounts, poles)
     )
     if reader.as_of is None and is_live(reader.realm):
         metrics.set_gauge(

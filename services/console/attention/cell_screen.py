@@ -14,6 +14,7 @@ from services.console.attention.next_step import (
     build_site_step,
     choose_role,
     follows_queue,
+    map_account_roles,
 )
 from services.console.attention.queries import POLE_ROLES
 from services.console.commissioning.checks import judge_conditions
@@ -77,7 +78,8 @@ async def build_cell_page(x: ScreenData) -> dict[str, Any]:
     if nowhere := find_unknown_value(x.request, "pole", (p.id for p in poles if p.id)):
         missing = x._("Aucun pôle ne porte l’identifiant « {id} » : tous sont montrés.", id=nowhere)
     staffing = await x.queries.cell_staffing()
-    attention = await x.queries.attention()
+    accounts = x.request.app.state.access.all(Principal)
+    attention = await x.queries.attention(account_roles=map_account_roles(accounts, None))
     tasks, lines, ladder, plans, alarms, maps = await asyncio.gather(
         x.queries.tasks(state=(TaskState.OPEN, TaskState.TAKEN)),
         load_lines(x),
@@ -113,7 +115,10 @@ async def build_cell_page(x: ScreenData) -> dict[str, Any]:
     own_role = choose_role(reader.role, reader.duty)
     own_queue = attention
     if own_role in POLE_ROLES:
-        own_queue = await x.queries.attention(own_role, poles=list_open_poles(reader, x.reference))
+        own_poles = list_open_poles(reader, x.reference)
+        own_queue = await x.queries.attention(
+            own_role, poles=own_poles, account_roles=map_account_roles(accounts, own_poles)
+        )
     arbitrations = list_arbitrations(alarms, x.activities, x.shell.now, x._)
     if asked_first:  # what is asked of others is on the page of plans
         decide = [p for p in decide if p.id in own_plans]

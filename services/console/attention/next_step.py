@@ -12,6 +12,7 @@ from typing import Final
 from schemas.crisis.area_orders import AREA_ORDER
 from schemas.words import ActionState, CardState
 from services.console.actions.queries import OPEN_STATES, REQUEST
+from services.console.attention.queries import POLE_ROLES
 from services.console.attention.resources import AttentionState, DemandLine
 from services.console.i18n import N_, Translator
 from services.console.reassignment.page import SiteOrder
@@ -19,6 +20,7 @@ from services.console.resources import Action, Incident, SiteCard, Task
 from services.console.texts import words as w
 from services.console.texts.names import TerritoryNames
 from services.runtime.identity.permissions import Role
+from services.runtime.identity.principals import Principal
 
 _ROLES_OF_ACCOUNTS: Final[Mapping[Role, str]] = {
     Role.COORDINATOR: "coordinateur_pca",
@@ -295,6 +297,24 @@ class NextStep:
 def choose_role(role: Role, duty: str | None) -> str | None:
     """Return the role with the queue of a reader; None: the queue of the whole cell."""
     return duty or _ROLES_OF_ACCOUNTS.get(role)
+
+
+def map_account_roles(
+    accounts: Iterable[Principal], poles: Container[str] | None
+) -> dict[str, frozenset[str]]:
+    """Map each account without a person to its role: it answers a call under its own id.
+
+    A role that each pôle has counts for the accounts of these `poles` alone.
+    """
+    roles: dict[str, frozenset[str]] = {}
+    for account in accounts:
+        role = choose_role(account.role, account.duty)
+        is_near = role not in POLE_ROLES or any(
+            poles is not None and pole in poles for pole in account.scope.poles
+        )
+        if role is not None and account.person is None and is_near:
+            roles[account.id] = frozenset({role})
+    return roles
 
 
 def follows_queue(role: Role, duty: str | None) -> bool:

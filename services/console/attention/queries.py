@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Final, TypeVar
 
 from schemas import alerts as a
@@ -115,11 +116,16 @@ def group_roles_by_person(
 
 class AttentionQueries(PublicationQueries):
     async def attention(
-        self, role: str | None = None, *, poles: Container[str] | None = None
+        self,
+        role: str | None = None,
+        *,
+        poles: Container[str] | None = None,
+        account_roles: Mapping[str, frozenset[str]] = MappingProxyType({}),
     ) -> r.AttentionState:
         """Return the queue of a role, or of the whole cell.
 
-        A role that each pôle has is asked for the `poles` of the reader alone.
+        A role that each pôle has is asked for the `poles` of the reader alone. `account_roles`
+        holds the roles of accounts that answer under their own ids.
         Raises ProblemError `invalid` for a role that the territory does not have.
         """
         view = await self.read()
@@ -166,7 +172,8 @@ class AttentionQueries(PublicationQueries):
                 row.id for row in asked_about.values() if endangers_people(row.type, row.severity)
             ),
             missing=_map_missing((await read(a.SiteRow)).values()),
-            roles_by_person=group_roles_by_person(
+            roles_by_person=dict(account_roles)
+            | group_roles_by_person(
                 view.picture.reference.names.holders,
                 Schedule(view.picture.reference.roster, (await read(DutyRow)).values()),
                 poles,

@@ -10,6 +10,8 @@ from schemas.reference import Sites
 from services.console.logbook.lines import LineRecord, build_key
 from services.console.read_model.reference_index import IndexedReference
 from services.console.web import routes
+from services.runtime.identity.permissions import Role
+from services.runtime.identity.principals import Principal
 from services.runtime.secrets.vault import TextItem
 from tests.shipped import territory
 from tests.unit.console.held import Held, browsing
@@ -604,3 +606,21 @@ async def test_the_answer_of_a_stand_in_ends_the_demand_on_the_role(person: str)
 
     assert "escalation" in await list_kinds(())
     assert "escalation" not in await list_kinds((person,))
+
+
+async def test_the_answer_of_an_account_without_a_person_ends_the_demand_on_its_role() -> None:
+    """An account of a function took charge, and was asked for ever."""
+    realm_state = crisis()
+    escalation = ladder("e-1", "N2", "i-1", "running", START, ("i-1",))
+    (wave,) = escalation["waves"]
+    called = {"roles": ("coordinateur_pca",), "answered": ("coordinator-1",)}
+    realm_state.put("escalations", {**escalation, "waves": ({**wave, **called},)})
+    account = Principal(id="coordinator-1", role=Role.COORDINATOR)
+    for accounts, is_asked in (([], True), ([account], False)):
+        browser, _ = browsing(realm_state)
+        browser.app.state.access.kept = accounts
+        page = await shown(browser, "/", role="coordinator")
+        assert ("Un appel attend une prise en charge" in page) is is_asked
+        url = f"/api/v1/attention?realm={REALM}&role=coordinateur_pca"
+        queue = (await browser.get(url)).json()["queue"]
+        assert any(line["kind"] == "escalation" for line in queue) is is_asked
