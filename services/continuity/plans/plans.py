@@ -333,6 +333,7 @@ def _return_level(draft: ContinuityDecision, row: PlanRow) -> None:
 
 
 def _return_plan(draft: ContinuityDecision, row: PlanRow) -> None:
+    """Propose a refused plan again, at the level for which a trigger holds now. Rule D49."""
     plan, level = draft.bia.plans.get(row.id), find_held_level(draft.state, row.id)
     cleared_plan = row.model_copy(update=REFUSAL_CLEARED)
     if plan is None or plan.shelf is not PlanState.VALID or level is None:
@@ -351,7 +352,7 @@ def _return_plan(draft: ContinuityDecision, row: PlanRow) -> None:
     returned_row = cleared_plan.model_copy(
         update={
             "state": PlanState.PROPOSED,
-            "level": max(level, row.level),
+            "level": level,
             "proposed_at": draft.now,
             "trigger_held": True,
         }
@@ -361,16 +362,12 @@ def _return_plan(draft: ContinuityDecision, row: PlanRow) -> None:
 
 
 def _return_postponed_plan(draft: ContinuityDecision, row: PlanRow) -> None:
-    """Propose a postponed plan again at its time, if its trigger holds. Rule D49.
+    """Propose a postponed plan again at its time, at the level for which a trigger holds. Rule D49.
 
     Else the proposal lapses, and the plan is back in the library until a trigger holds.
     """
-    plan = draft.bia.plans.get(row.id)
-    if (
-        plan is None
-        or plan.shelf is not PlanState.VALID
-        or find_held_level(draft.state, row.id) is None
-    ):
+    plan, level = draft.bia.plans.get(row.id), find_held_level(draft.state, row.id)
+    if plan is None or plan.shelf is not PlanState.VALID or level is None:
         lapsed_row = PlanRow(
             id=row.id,
             pole=row.pole,
@@ -382,7 +379,9 @@ def _return_postponed_plan(draft: ContinuityDecision, row: PlanRow) -> None:
         )
         record_plan(draft, lapsed_row, "lapsed")
         return
-    returned_row = row.model_copy(update={"state": PlanState.PROPOSED, "postponed_until": None})
+    returned_row = row.model_copy(
+        update={"state": PlanState.PROPOSED, "level": level, "postponed_until": None}
+    )
     record_plan(draft, returned_row, "returned")
     demand_plan_attention(draft, returned_row, "plan_proposed")
 

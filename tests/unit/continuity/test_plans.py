@@ -399,6 +399,23 @@ def test_a_postponed_proposal_returns_if_its_trigger_holds_again_at_its_time() -
     assert world.plan("PT-ELEC").state is PlanState.PROPOSED
 
 
+@pytest.mark.parametrize("decision", ["refused", "postponed"])
+def test_a_plan_returns_at_the_level_for_which_a_trigger_holds(decision: str) -> None:
+    """The trigger of the higher level has ended since."""
+    world = World()
+    world.trigger("PT-ELEC", 2, "09:41")
+    world.trigger("PT-ELEC", 3, "09:42")
+    if decision == "refused":
+        world.say(cmd.RefusePlan(plan="PT-ELEC", reason="text:1", **WHO), "09:50")
+    else:
+        until = world.instant("2027-02-12 09:50")
+        world.say(cmd.PostponePlan(plan="PT-ELEC", until=until, reason="text:1", **WHO), "09:50")
+    world.trigger("PT-ELEC", 3, "12:00", state="released")
+    world.until("2027-02-12 09:51")
+    row = world.plan("PT-ELEC")
+    assert (row.state, row.level) == (PlanState.PROPOSED, 2)
+
+
 def test_a_missing_plan_or_card_is_404() -> None:
     world = _active(World())
     assert _code(world.say(cmd.ActivatePlan(plan="PT-RIEN", **WHO), "10:00")) == (
