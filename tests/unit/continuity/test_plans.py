@@ -11,7 +11,7 @@ from schemas.predicates import Measured, Not
 from schemas.runtime import CommandApplied, CommandRefused
 from schemas.words import CardState, IncidentState, Level, PlanState
 from tests.shipped import territory
-from tests.unit.continuity.world import REALM, World, clock
+from tests.unit.continuity.world import REALM, World, at, clock
 
 WHO = {"author": "p-1", "role": "coordinator"}
 
@@ -365,6 +365,7 @@ def test_a_postponed_proposal_returns_at_its_time() -> None:
         PlanState.PROPOSED,
         "returned",
     )
+    assert len(world.asked("plan_proposed")) == 2, "the deciding role hears of it again"
 
 
 def test_a_postponed_proposal_lapses_if_its_trigger_has_ended() -> None:
@@ -953,6 +954,59 @@ def test_a_plan_without_a_trigger_stays_stood_down_when_its_incident_is_open_aga
     world.announce(None, "10:05", state=IncidentState.CLOSED)
     world.announce(None, "12:00")
     assert world.plan("PT-ELEC").state is PlanState.LIFTED
+
+
+def test_a_plan_stood_down_in_another_incident_does_not_return() -> None:
+    world = World()
+    world.announce(None, "09:40")
+    world.announce(None, "09:40", incident="i-2")
+    world.trigger("PT-ELEC", 2, "09:41")
+    world.say(cmd.ActivatePlan(plan="PT-ELEC", **WHO), "09:50")
+    world.say(cmd.StandDownPlan(plan="PT-ELEC", force=True, reason="text:1", **WHO), "10:00")
+    world.announce(None, "10:05", incident="i-2", state=IncidentState.CLOSED)
+    world.announce(None, "12:00", incident="i-2")
+    assert world.plan("PT-ELEC").state is PlanState.LIFTED
+
+
+@pytest.mark.parametrize(
+    ("decision", "state"),
+    [
+        (cmd.ActivatePlan(plan="PT-ELEC", **WHO), PlanState.ACTIVE),
+        (cmd.RefusePlan(plan="PT-ELEC", reason="text:1", **WHO), PlanState.REFUSED),
+    ],
+)
+def test_an_incident_that_is_open_again_changes_no_other_decision(
+    decision: Command, state: PlanState
+) -> None:
+    world = World()
+    world.announce(None, "09:40")
+    world.trigger("PT-ELEC", 2, "09:41")
+    world.say(decision, "09:50")
+    world.announce(None, "10:05", state=IncidentState.CLOSED)
+    world.announce(None, "12:00")
+    assert world.plan("PT-ELEC").state is state
+    assert len(world.asked("plan_proposed")) == 1
+
+
+@pytest.mark.parametrize(
+    ("decision", "state"),
+    [
+        (cmd.RefusePlan(plan="PT-ELEC", reason="text:1", **WHO), PlanState.REFUSED),
+        (
+            cmd.PostponePlan(plan="PT-ELEC", until=at("2027-02-11 20:00"), reason="text:1", **WHO),
+            PlanState.IN_REVIEW,
+        ),
+    ],
+)
+def test_a_plan_under_revision_does_not_return(decision: Command, state: PlanState) -> None:
+    """D48: only valid plans are proposed."""
+    world = World()
+    world.trigger("PT-ELEC", 2, "09:41")
+    world.say(decision, "09:50")
+    world = _publish(world, "en_revue")
+    world.until("2027-02-12 10:00")
+    assert world.plan("PT-ELEC").state is state
+    assert len(world.asked("plan_proposed")) == 1
 
 
 # ── the library (D48) ──────────────────────────────────────────────────────────────────────────────────────────────
