@@ -10,6 +10,7 @@ from schemas.alerts import IncidentRow
 from schemas.base import HOUR_MS, Instant
 from schemas.calling import NotificationPlanned, RoleUncovered
 from schemas.crisis.maintenance import PagingWithheld
+from schemas.people.attendance import PRESENT_MODES
 from schemas.ranks import HOLD_ROLE, POLE_DIRECTOR_ROLE, SITE_MANAGER_ROLE
 from schemas.words import Channel
 from services.alerts.causes.suppression import list_suppressors
@@ -373,16 +374,18 @@ def _apply_delay(
 ) -> tuple[Instant | None, tuple[Channel, ...]]:
     """Return until when a message is delayed, and its channels.
 
-    Responders of the crisis get alarms of clocks hourly, without voice. Rule D73, alarms.
+    Responders of the crisis, and people present in its cell, get alarms of clocks hourly, without
+    voice. Rule D73, alarms.
     """
-    crisis = find_escalation(draft, TERRITORY)
+    crisis, attendance = find_escalation(draft, TERRITORY), draft.state.attendance.get(person)
+    is_present = attendance is not None and attendance.mode in PRESENT_MODES
     silent = tuple(c for c in by if c is not Channel.VOICE)
     if (
         template in _CLOCK_ALARMS
         and silent
         and crisis is not None
         and crisis.level >= CRISIS
-        and person in crisis.acknowledged_by
+        and (is_present or person in crisis.acknowledged_by)
     ):
         return draft.clock - draft.clock % HOUR_MS + HOUR_MS, silent
     return find_quiet_end(draft, person, role, draft.level, limit_at), by

@@ -29,6 +29,7 @@ from schemas.commands import (
     SetLevel,
 )
 from schemas.crisis.handovers import AcceptHandover, DraftHandover, HandoverPage, SignHandover
+from schemas.people.attendance import AttendanceMode, StateAttendance
 from schemas.reference import EscalationPolicy, Holder, PublishReference, Roster, RosterSection
 from schemas.reports import Measure
 from schemas.runtime import CommandApplied, CommandRefused
@@ -927,10 +928,11 @@ def test_a_proposed_plan_tells_the_danger_of_its_incident_while_it_lasts(
     assert [bool(c.values.get("danger")) for c in proposals] == [tells, False]
 
 
-def test_alarms_come_hourly_after_an_acknowledgement_of_the_crisis(scene: Scene) -> None:
+@pytest.mark.parametrize("relieves", [False, True])
+def test_alarms_come_hourly_to_people_in_charge_of_the_crisis(scene: Scene, relieves: bool) -> None:
     """D73: at the next full hour, without voice.
 
-    Other people, and people before a crisis, get alarms at once.
+    They have answered, or they relieve others in the cell. Other people get alarms at once.
     """
     attention_request = AttentionRequested(
         code="alarm", roles=("dgs_directeur_de_crise", "elu_astreinte"), base="rto", pct=100
@@ -938,7 +940,11 @@ def test_alarms_come_hourly_after_an_acknowledgement_of_the_crisis(scene: Scene)
     calls = Calls(scene)
     scene.report(0, "closure", "cen-2", severity=3)
     calls.new()
-    _answer(scene, calls, "dgs", 1)
+    if relieves:
+        present: dict[str, Any] = {"mode": AttendanceMode.ON_SITE, "function": None}
+        scene.command(StateAttendance(author="dgs", role="director", person="dgs", **present), 1)
+    else:
+        _answer(scene, calls, "dgs", 1)
     scene.feed(attention_request, at=scene.at(2))
     alarms_by_role = {
         c.role: c for c in scene.named(NotificationPlanned) if c.template == "alarm_rto"
