@@ -633,6 +633,11 @@ class HistoryForgotten(Fact):
     reported_before: Instant
     closed_before: Instant
     next_at: Instant | None = None
+    kept: tuple[str, ...] = Field(
+        default=(),
+        exclude_if=lambda reports: not reports,
+        description="older reports that stay: declarations in force, and the ends of parts of them",
+    )
 
 
 @register_message

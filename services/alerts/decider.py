@@ -247,8 +247,8 @@ def _apply_deadline(draft: AlertsDecision, key: AlertsDeadline) -> None:  # noqa
 def forget_history(draft: AlertsDecision) -> None:
     """Drop old reports and incidents, once a day in a live realm.
 
-    Report ids are known for 7 days, or while their incident is open and for 72 h after. Rules D4
-    and D26.
+    Report ids are known for 7 days, or while their incident is open and for 72 h after, or while
+    their declaration is in force. Rules D3, D4 and D26.
     """
     now = draft.now
     some_left = any(
@@ -259,6 +259,7 @@ def forget_history(draft: AlertsDecision) -> None:
             reported_before=now - REPORT_MEMORY_MS,
             closed_before=now - REPORT_MEMORY_MS - ADDENDUM_WINDOW_MS,
             next_at=now + DAY_MS if some_left else None,
+            kept=tuple(flags.list_reports_in_force(draft)),
         )
     )
 

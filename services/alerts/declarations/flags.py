@@ -178,6 +178,19 @@ def list_revocations(draft: AlertsDecision, id: str) -> list[ReportRow]:
     ]
 
 
+def list_reports_in_force(draft: AlertsDecision) -> list[str]:
+    """Return the reports of declarations in force, and those that end a part of one.
+
+    However old they are, a later end or withdrawal is read against them. Rule D3.
+    """
+    flags = [f for f in draft.state.flags.values() if f.value != _get_harmless_value(f.id)]
+    ids = {report for flag in flags for report in flag.reports}
+    for flag in flags:
+        if flag.id.startswith("flag:"):
+            ids |= {r.id for r in list_revocations(draft, flag.id) if r.occurred_at >= flag.since}
+    return sorted(id for id in ids if id in draft.state.reports)
+
+
 def _outlives_revocations(
     draft: AlertsDecision, old: FlagRow, value: FlagValue, row: ReportRow
 ) -> bool:

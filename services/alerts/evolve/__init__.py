@@ -558,11 +558,12 @@ def evolve_forgotten_history(s: State, fact: HistoryForgotten) -> State:
     held_alerts = {
         r for lease in s.leases.values() if lease.state == "held" for r in (lease.id, lease.claim)
     }
+    kept_reports = held_alerts.union(fact.kept)
     reports = _keep_if(
         s.reports,
         lambda r: (
             r.recorded_at >= fact.reported_before
-            or r.id in held_alerts
+            or r.id in kept_reports
             or (r.incident is not None and r.incident not in forgotten_incidents)
         ),
     )

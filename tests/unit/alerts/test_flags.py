@@ -975,3 +975,56 @@ def test_a_forecast_of_the_river_is_kept_and_raises_nothing(scene: Scene) -> Non
     lie = Measure(name="river_forecast", value="9", unit="m", object=RIVER)
     scene.report(1, "info", source="site_manager", severity=1, measure=lie)
     assert _said(scene, "forecast:paris-austerlitz") == forecast, "only its publisher says it"
+
+
+# ── a declaration of more than a week (D3, D4) ─────────────────────────────────────────────────────────────────────
+
+DAY = 24 * 60
+NORTH_AND_SOUTH = ("92050", "92004")
+
+
+@pytest.fixture
+def long_crisis() -> Scene:
+    """Return a live realm, where an instruction without an incident is nine days old."""
+    scene = Scene(realm="92")
+    _instruct(scene, 0, *NORTH_AND_SOUTH, id="order")
+    return scene
+
+
+def _instruct(scene: Scene, minute: float, *zone: str, value: bool = True, **more: Any) -> None:
+    measure = Measure(name="prefecture_instruction", value=value, scope="global")
+    fields = {"source": "prefecture", "severity": 1, "zone": zone, "measure": measure}
+    scene.report(minute, "info", **(fields | more))
+
+
+def _wait_nine_days(scene: Scene) -> None:
+    for day in range(1, 10):
+        scene.step(day * DAY)
+
+
+def test_a_declaration_of_nine_days_ends_only_where_its_end_says(long_crisis: Scene) -> None:
+    _wait_nine_days(long_crisis)
+    _instruct(long_crisis, 9 * DAY + 1, NORTH_AND_SOUTH[0], value=False)
+    assert _said(long_crisis, "flag:prefecture_instruction") is True
+    _instruct(long_crisis, 9 * DAY + 2, NORTH_AND_SOUTH[1], value=False)
+    assert _said(long_crisis, "flag:prefecture_instruction") is False
+
+
+def test_ends_of_parts_add_up_over_nine_days(long_crisis: Scene) -> None:
+    _instruct(long_crisis, 1, NORTH_AND_SOUTH[0], value=False)
+    _wait_nine_days(long_crisis)
+    _instruct(long_crisis, 9 * DAY + 1, NORTH_AND_SOUTH[1], value=False)
+    assert _said(long_crisis, "flag:prefecture_instruction") is False
+
+
+def test_a_declaration_of_nine_days_can_be_withdrawn(long_crisis: Scene) -> None:
+    _wait_nine_days(long_crisis)
+    cancel = {"msg_type": MsgType.CANCEL, "references": ("order",)}
+    _instruct(long_crisis, 9 * DAY + 1, *NORTH_AND_SOUTH, **cancel)
+    assert _said(long_crisis, "flag:prefecture_instruction") is False
+
+
+def test_reports_of_declarations_that_are_over_are_forgotten(long_crisis: Scene) -> None:
+    _instruct(long_crisis, 1, *NORTH_AND_SOUTH, value=False, id="end")
+    _wait_nine_days(long_crisis)
+    assert {"order", "end"}.isdisjoint(long_crisis.state.reports)
