@@ -636,7 +636,10 @@ class HistoryForgotten(Fact):
     kept: tuple[str, ...] = Field(
         default=(),
         exclude_if=lambda reports: not reports,
-        description="older reports that stay: declarations in force, and the ends of parts of them",
+        description=(
+            "older reports that stay: of declarations in force with the ends of parts of them, and "
+            "of open tasks"
+        ),
     )
 
 

@@ -248,7 +248,7 @@ def forget_history(draft: AlertsDecision) -> None:
     """Drop old reports and incidents, once a day in a live realm.
 
     Report ids are known for 7 days, or while their incident is open and for 72 h after, or while
-    their declaration is in force. Rules D3, D4 and D26.
+    their declaration is in force, or a person is asked about them. Rules D3, D4, D6 and D26.
     """
     now = draft.now
     some_left = any(
@@ -259,9 +259,17 @@ def forget_history(draft: AlertsDecision) -> None:
             reported_before=now - REPORT_MEMORY_MS,
             closed_before=now - REPORT_MEMORY_MS - ADDENDUM_WINDOW_MS,
             next_at=now + DAY_MS if some_left else None,
-            kept=tuple(flags.list_reports_in_force(draft)),
+            kept=_list_kept_reports(draft),
         )
     )
+
+
+def _list_kept_reports(draft: AlertsDecision) -> tuple[str, ...]:
+    """Return the reports to keep: those of declarations in force and of open tasks."""
+    open_tasks = (task for task in draft.state.tasks.values() if task.done_at is None)
+    ids = {id for task in open_tasks for id in (task.report, *task.candidates) if id is not None}
+    in_force = flags.list_reports_in_force(draft)
+    return tuple(sorted({*in_force, *(id for id in ids if id in draft.state.reports)}))
 
 
 def _tell_sitrep(draft: AlertsDecision, sitrep: SitrepRow) -> None:

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from schemas.alerts import TaskRow, list_asked_reports
+from schemas.base import Command
 from schemas.calling import NotificationPlanned
 from schemas.commands import ConfirmReport, DenyReport, TakeTask
 from schemas.reports import Measure
+from schemas.runtime import CommandApplied
 from schemas.words import Certainty, MsgType, TaskState
 from services.alerts.reports.verification import MAX_JOINED
 from services.console.public.document import PublicStatus, read_public_status
@@ -154,3 +156,15 @@ def test_a_report_is_in_one_question_when_the_first_one_of_another_is_replaced(
     scene.report(2, "closure", PMI, msg_type=MsgType.UPDATE, references=(first,))
     tasks = [t for t in scene.state.tasks.values() if t.kind == "verify_report" and not t.done_at]
     assert [list_asked_reports(t) for t in tasks] == [(second,)]
+
+
+@pytest.mark.parametrize("answer", [ConfirmReport, DenyReport])
+def test_a_question_of_more_than_a_week_can_be_answered(answer: type[Command]) -> None:
+    """A live realm forgets other reports after 7 days."""
+    scene = Scene(realm="92")
+    report = doubt(scene, 0)
+    for day in range(1, 10):
+        scene.step(day * 24 * 60)
+    command = answer(report=report, reason="text:1", **CELL)
+    assert isinstance(scene.command(command, 9 * 24 * 60 + 1), CommandApplied)
+    assert not questions(scene)
