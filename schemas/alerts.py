@@ -638,7 +638,7 @@ class HistoryForgotten(Fact):
         exclude_if=lambda reports: not reports,
         description=(
             "older reports that stay: of declarations in force with the ends of parts of them, and "
-            "of open tasks"
+            "of open tasks; and orders for areas with questions that stay"
         ),
     )
 

@@ -259,17 +259,21 @@ def forget_history(draft: AlertsDecision) -> None:
             reported_before=now - REPORT_MEMORY_MS,
             closed_before=now - REPORT_MEMORY_MS - ADDENDUM_WINDOW_MS,
             next_at=now + DAY_MS if some_left else None,
-            kept=_list_kept_reports(draft),
+            kept=_list_kept_ids(draft),
         )
     )
 
 
-def _list_kept_reports(draft: AlertsDecision) -> tuple[str, ...]:
-    """Return the reports to keep: those of declarations in force and of open tasks."""
+def _list_kept_ids(draft: AlertsDecision) -> tuple[str, ...]:
+    """Return the reports to keep: those of declarations in force and of open tasks.
+
+    Orders for areas in force are named, too: answers about them may change (rule D102).
+    """
+    orders = (row.id for row in draft.state.area_orders.values() if row.ended_at is None)
     open_tasks = (task for task in draft.state.tasks.values() if task.done_at is None)
     ids = {id for task in open_tasks for id in (task.report, *task.candidates) if id is not None}
     in_force = flags.list_reports_in_force(draft)
-    return tuple(sorted({*in_force, *(id for id in ids if id in draft.state.reports)}))
+    return tuple(sorted({*in_force, *orders, *(id for id in ids if id in draft.state.reports)}))
 
 
 def _tell_sitrep(draft: AlertsDecision, sitrep: SitrepRow) -> None:

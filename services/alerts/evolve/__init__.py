@@ -558,12 +558,14 @@ def evolve_forgotten_history(s: State, fact: HistoryForgotten) -> State:
     held_alerts = {
         r for lease in s.leases.values() if lease.state == "held" for r in (lease.id, lease.claim)
     }
-    kept_reports = held_alerts.union(fact.kept)
+    kept_ids = frozenset(fact.kept)
+    kept_tasks = {t.id for t in s.tasks.values() if not kept_ids.isdisjoint(t.candidates)}
     reports = _keep_if(
         s.reports,
         lambda r: (
             r.recorded_at >= fact.reported_before
-            or r.id in kept_reports
+            or r.id in held_alerts
+            or r.id in kept_ids
             or (r.incident is not None and r.incident not in forgotten_incidents)
         ),
     )
@@ -595,13 +597,16 @@ def evolve_forgotten_history(s: State, fact: HistoryForgotten) -> State:
             calls=_keep_if(
                 s.calls,
                 lambda c: (
-                    c.planned_at >= fact.reported_before
+                    c.planned_at >= fact.reported_before or c.values.get("task") in kept_tasks
                     if c.escalation is None
                     else c.escalation not in ended_escalations
                 ),
             ),
             tasks=_keep_if(
-                s.tasks, lambda t: t.done_at is None or t.done_at >= fact.reported_before
+                s.tasks,
+                lambda t: (
+                    t.done_at is None or t.done_at >= fact.reported_before or t.id in kept_tasks
+                ),
             ),
             actions=actions,
             leases=_keep_if(s.leases, lambda a: a.id in reports and a.claim in reports),

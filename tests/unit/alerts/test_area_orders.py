@@ -751,3 +751,15 @@ def test_a_call_for_an_order_at_a_site_is_for_no_area(scene: Scene) -> None:
     waves = [f for f in scene.named(NotificationPlanned) if f.template == "incident_wave"]
     assert waves
     assert {f.values.get("area_order") for f in waves} == {None}
+
+
+def test_an_answer_of_more_than_a_week_may_change() -> None:
+    """The river rises for days; a live realm forgets other tasks and calls after 7 days."""
+    scene, day, site = Scene(realm="92"), 24 * 60, "par-12"
+    order(scene, 1, zone=("92050",), sites=(site,))
+    (call,) = calls(scene, site)
+    answer(scene, 2, call, Answer.DECLINE)
+    for number in range(1, 10):
+        settle(scene, number * day)
+    answer(scene, 9 * day + 1, call, Answer.ACK)
+    assert (scene.status(site), row(scene).outside) == ("evacuated", ())
