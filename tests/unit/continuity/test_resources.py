@@ -552,12 +552,17 @@ def test_the_cell_hears_that_a_request_may_have_the_stock_of_a_site_again(world:
     assert [(a.site, a.barred) for a in told(world, "resource_resumed")] == [(SITE, "log-02")]
 
 
-def test_the_end_of_an_order_calls_only_for_requests_that_still_wait(world: World) -> None:
-    """A partner has helped since."""
+@pytest.mark.parametrize("decision", [None, CommitResource, CancelResource])
+def test_the_end_of_an_order_calls_only_for_requests_that_still_wait(
+    world: World, decision: type[Command] | None
+) -> None:
+    """A partner offers or gives its help since, or nobody needs it any more."""
     row = ask(world, quantity=1)
     do(world, OfferResource, row, "09:01", stock=GENERATORS)
     world.hit("log-01", EventType.FIRE, "09:05")
     do(world, OfferResource, row, "09:10", partner="loueur_energie")
+    if decision is not None:
+        assert do(world, decision, row, "09:11", reason="text:1") == ""
     world.lift("log-01", "09:20")
     assert not told(world, "resource_resumed")
 
