@@ -175,3 +175,37 @@ def test_an_update_of_an_unknown_reopening_lifts_nothing_by_itself(scene: Scene)
     scene.report(5, "reopening", PMI, severity=1, **update)
     assert [c.type.value for c in scene.site(PMI).causes] == ["gas_leak"]
     assert tasks(scene)["lift_which"] == "open"
+
+
+AREA: dict[str, Any] = {"type": "evacuation", "zone": ("92050",), "severity": 4}
+
+
+@pytest.mark.parametrize(
+    ("first", "updates"),
+    [
+        ({"source": "prefecture"}, {"source": "pompiers"}),
+        ({"source": "prefecture", "site": PMI}, {"source": "prefecture"}),
+        ({"source": "prefecture", "type": "outage_water"}, {"source": "prefecture"}),
+    ],
+    ids=["sender", "site", "type"],
+)
+def test_a_late_update_ends_no_report_that_it_does_not_replace(
+    scene: Scene, first: dict[str, Any], updates: dict[str, Any]
+) -> None:
+    """The newest Update came before it: only earlier versions of the same trouble join."""
+    scene.report(10, id="first", occurred=0, **AREA | first)
+    chain = AREA | updates | {"msg_type": UPDATE}
+    scene.report(11, id="newest", occurred=6, references=("late",), **chain)
+    scene.report(12, id="late", occurred=3, references=("first",), **chain)
+    causes = {cause.reports[0]: cause.lifted_at for cause in scene.state.causes.values()}
+    assert causes == {"first": None, "newest": None}
+
+
+def test_a_report_withdrawn_before_it_came_takes_no_later_update_with_it(scene: Scene) -> None:
+    """D3: the withdrawal of one version takes all, except Updates of a later time."""
+    cancel = {"msg_type": CANCEL, "references": ("report",)}
+    scene.report(10, "outage_power", PMI, occurred=5, **cancel)
+    update = {"msg_type": UPDATE, "references": ("report",)}
+    scene.report(11, "outage_power", PMI, occurred=7, id="later", **update)
+    scene.report(12, "outage_power", PMI, occurred=0, id="report")
+    assert [cause.reports for cause in scene.site(PMI).causes] == [("later",)]
