@@ -9,7 +9,7 @@ import pytest
 from schemas.commands import ConfirmReport
 from schemas.reports import Measure
 from schemas.runtime import CommandApplied
-from schemas.words import EventType, Level
+from schemas.words import Certainty, EventType, Level
 from services.alerts.reports.judgement import CELL_ROLE
 from tests.unit.alerts.scene import Scene, report_of, scenario
 
@@ -71,6 +71,15 @@ def test_a_second_source_confirms_the_report_and_not_its_measure(scene: Scene) -
     _info(scene, 0, "cod_active", "site_manager")
     _info(scene, 1, "cod_active", "technician")
     assert "flag:cod_active" not in scene.state.flags
+
+
+def test_a_report_does_not_join_the_question_about_a_held_value(scene: Scene) -> None:
+    """The cell looks into the value; somebody has to find out whether the danger is true."""
+    value = _info(scene, 0, "cod_active", "site_manager", site="pmi-04")
+    unsure = {"severity": 5, "source": "public", "certainty": Certainty.UNCONFIRMED}
+    danger = scene.report(1, "info", "pmi-04", **unsure)
+    assert _tasks(scene, value) == [("verify_report", CELL_ROLE)]
+    assert _tasks(scene, danger) == [("verify_report", None)]
 
 
 @pytest.mark.parametrize(
