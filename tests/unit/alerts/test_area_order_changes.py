@@ -8,11 +8,12 @@ import pytest
 from schemas.commands import ConfirmReport, DenyReport, MergeIncidents, ResolveIncident
 from schemas.reports import Window
 from schemas.runtime import CommandApplied
-from schemas.words import Certainty, EventType, MsgType
+from schemas.words import Answer, Certainty, EventType, MsgType
 from tests.unit.alerts.scene import Scene
 from tests.unit.alerts.test_area_orders import (
     CELL,
     COMMUNE,
+    answer,
     calls,
     complete,
     inside,
@@ -438,3 +439,55 @@ def test_questions_of_a_merged_incident_go_on_and_end_with_the_other(scene: Scen
     close = ResolveIncident(**CELL, reason="text:x", incident=other, force=True)
     assert isinstance(scene.command(close, 20), CommandApplied)
     assert task(scene, silent).outcome == "closed"
+
+
+# ── times ─────────────────────────────────────────────────────────────────────────────────────────
+
+ONE_SITE: dict[str, Any] = {"zone": ("92050",), "sites": ("par-12",)}
+
+
+@pytest.mark.parametrize(
+    ("type", "site", "lifted"),
+    [("closure", "par-12", 8), ("fire", "cen-1", 8), ("shelter_in_place", "par-12", 3)],
+    ids=["closure", "other_site", "ended_before"],
+)
+def test_a_yes_counts_from_the_order(scene: Scene, type: str, site: str, lifted: int) -> None:
+    """Only a later order at the site itself had taken its place."""
+    scene.report(0, type, site, severity=4, source="pompiers")
+    end = {"severity": 1, "lifts": (EventType(type),), "source": "pompiers"}
+    if lifted < 5:
+        scene.report(lifted, "reopening", site, **end)
+    order(scene, 5, **ONE_SITE)
+    if lifted > 5:
+        scene.report(lifted, "reopening", site, **end)
+    answer(scene, 10, calls(scene, "par-12")[0], Answer.ACK)
+    assert [cause.since for cause in scene.site("par-12").causes] == [scene.at(5)]
+
+
+def test_a_yes_after_a_no_counts_from_the_order_too(scene: Scene) -> None:
+    order(scene, 1, **ONE_SITE)
+    (call,) = calls(scene, "par-12")
+    for minute, word in enumerate((Answer.ACK, Answer.DECLINE, Answer.ACK), 2):
+        answer(scene, minute, call, word)
+    assert [cause.since for cause in scene.site("par-12").causes] == [scene.at(1)]
+
+
+def test_the_order_at_a_site_ends_with_the_time_of_its_end(scene: Scene) -> None:
+    report = order(scene, 1, **ONE_SITE)
+    answer(scene, 2, calls(scene, "par-12")[0], Answer.ACK)
+    end = {"severity": 1, "lifts": (EventType.EVACUATION,), "references": (report,), **ONE_SITE}
+    scene.report(20, "reopening", occurred=15, source="prefecture", **end)
+    settle(scene, 25)
+    causes = [cause for cause in scene.state.causes.values() if cause.site == "par-12"]
+    assert [cause.lifted_at for cause in causes] == [scene.at(15)]
+
+
+def test_the_end_of_an_earlier_order_leaves_the_question_about_the_later_one(scene: Scene) -> None:
+    first = order(scene, 1, **ONE_SITE)
+    order(scene, 5, "shelter_in_place", **ONE_SITE)
+    question = task(scene, "par-12")
+    cancel = {"msg_type": MsgType.CANCEL, "references": (first,), **ONE_SITE}
+    scene.report(8, "evacuation", severity=5, source="prefecture", **cancel)
+    settle(scene, 9)
+    assert task(scene, "par-12") == question, "nobody is asked again"
+    assert question.state == "open"
