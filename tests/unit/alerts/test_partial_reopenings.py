@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from itertools import permutations
+from typing import Any
 
 import pytest
 
 from schemas.crisis.causes import Cause
 from schemas.words import EventType, MsgType
+from tests.shipped import territory
 from tests.unit.alerts.scene import Scene
 
 COMMUNES = ("92050", "92026")
@@ -102,3 +104,19 @@ def test_a_withdrawn_half_counts_no_more(scene: Scene) -> None:
     )
     reopen(scene, 40, COMMUNES[1])
     assert closure(scene).lifted_at is None
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_sites_of_a_reopened_commune_are_silent_once_it_is_hit_again(again: bool) -> None:
+    """D18: an end that is older than the newest order ends nothing of it."""
+    scene = Scene()
+    order: dict[str, Any] = {"zone": ("92050", "92004"), "severity": 3}
+    scene.report(0, "outage_water", source="gestionnaire_eau", **order)
+    end = {"zone": ("92050",), "lifts": (EventType.OUTAGE_WATER,), "severity": 1}
+    scene.report(5, "reopening", source="gestionnaire_eau", **end)
+    if again:
+        scene.report(10, "outage_water", source="ars", **order)
+    scene.step(31)
+    scene.step(32)
+    silent = {s.commune for s in territory().sites if scene.status(s.id) == "unknown"}
+    assert silent == ({"92050", "92004"} if again else {"92004"})
