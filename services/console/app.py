@@ -64,7 +64,7 @@ from services.runtime.identity.signed_links import (
     ProviderLinks,
     hide_token,
 )
-from services.runtime.kafka.clients import BrokerAway
+from services.runtime.kafka.clients import ACK_TIMEOUT_S, BrokerAway
 from services.runtime.process import metrics, tracing
 from services.runtime.process.health import GuardedHealth, HealthChecks
 from services.runtime.process.settings import Settings
@@ -279,7 +279,9 @@ async def open_console(settings: Settings) -> AsyncIterator[FastAPI]:
             AccessStore.open(settings, "console", master=master)
         )
         vault = await stack.enter_async_context(Vault.open(settings, master=master))
-        producer = CommandProducer(settings.kafka, InputMarks.open(settings.data.secrets))
+        producer = CommandProducer(
+            settings.kafka, InputMarks.open(settings.data.secrets), timeout_s=ACK_TIMEOUT_S
+        )
         stack.push_async_callback(producer.stop)
         answers = CommandAnswers(client)
         stack.callback(asyncio.create_task(answers.run(), name="answers").cancel)

@@ -34,7 +34,7 @@ from services.console.read_model.store import Client
 from services.runtime.http.problems import ProblemError, list_faults
 from services.runtime.identity.principals import Principal
 from services.runtime.identity.signed_links import AnswerLink, derive_answer_id
-from services.runtime.kafka.clients import MessageSender
+from services.runtime.kafka.clients import RecordProducer
 from services.runtime.secrets.vault import TextItem, VaultTexts
 
 DEFAULT_WAIT_S: Final = 2.0
@@ -174,7 +174,7 @@ class CommandDispatcher:
     """Sender of commands that waits for their answers."""
 
     def __init__(
-        self, producer: MessageSender, texts: VaultTexts, answers: CommandAnswers, key: bytes
+        self, producer: RecordProducer, texts: VaultTexts, answers: CommandAnswers, key: bytes
     ) -> None:
         """Take a secret of the installation as `key`, so that ids and digests reveal nothing."""
         self._producer, self._texts, self.answers, self._key = producer, texts, answers, key
@@ -339,7 +339,7 @@ class LinkAnswers:
     The token itself identifies person and call. Rule D33.
     """
 
-    def __init__(self, producer: MessageSender, answers: CommandAnswers) -> None:
+    def __init__(self, producer: RecordProducer, answers: CommandAnswers) -> None:
         self._producer, self._answers = producer, answers
 
     async def send(

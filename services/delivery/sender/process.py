@@ -35,7 +35,7 @@ from services.delivery.sender.sender import RecordBatch, Sender, create_attempt_
 from services.delivery.settings import DeliverySettings
 from services.runtime.decider.inputs import InputMarks
 from services.runtime.identity.signed_links import AnswerLinks, ProviderLinks
-from services.runtime.kafka.clients import BrokerAway, RecordProducer
+from services.runtime.kafka.clients import RecordProducer
 from services.runtime.log.chain import Position, dump_position, load_position
 from services.runtime.log.reader import HistoryChanged, LogReader
 from services.runtime.process.cluster import find_other_fronts
@@ -176,7 +176,7 @@ async def run_sender(settings: DeliverySettings, stopping: asyncio.Event) -> Non
     bookmark = SenderBookmark(settings.data.run / f"sender-{name}.json")
     links = AnswerLinks.open(settings.data.secrets)
     async with contextlib.AsyncExitStack() as stack:
-        producer = await _connect_producer(settings.kafka, InputMarks.open(settings.data.secrets))
+        producer = RecordProducer(settings.kafka, InputMarks.open(settings.data.secrets))
         stack.push_async_callback(producer.stop)
         vault = await stack.enter_async_context(Vault.open(settings))
         plan = ProviderPlan.read(settings)
@@ -211,18 +211,6 @@ async def run_sender(settings: DeliverySettings, stopping: asyncio.Event) -> Non
             realms={r: sorted(c.value for c in own) for r, own in drivers.realms.items()},
         )
         await sender.run(read_batches(settings.kafka, sender.outbox, bookmark, vault, stopping))
-
-
-async def _connect_producer(kafka: str, marks: InputMarks) -> RecordProducer:
-    while True:
-        producer = RecordProducer(kafka, marks)
-        try:
-            await producer.start()
-        except BrokerAway as error:
-            log.warning("sender.broker_away", error=str(error))
-            await asyncio.sleep(RETRY_S)
-        else:
-            return producer
 
 
 class SenderThread:

@@ -87,8 +87,7 @@ class DeadLetterStore:
         per_day: int,
         bytes_per_day: int,
     ) -> None:
-        self._kafka = kafka
-        self._producer: RecordProducer | None = None
+        self._producer = RecordProducer(kafka, timeout_s=ACK_TIMEOUT_S)
         self._texts = texts
         self._ledger = ledger
         self._realm = realm
@@ -154,14 +153,7 @@ class DeadLetterStore:
         if letter.text_id is not None:
             await self._texts.put(letter.text_id, TextItem({}, refusal.body, refusal.content_type))
             self._ledger.schedule_erasure(letter.text_id, letter.at)
-        producer = self._producer or await self._connect_once()
-        await producer.send_raw(TOPIC, letter.lane_partition, letter.key, letter.dump(), [])
-
-    async def _connect_once(self) -> RecordProducer:
-        producer = RecordProducer(self._kafka, timeout_s=ACK_TIMEOUT_S)
-        await producer.start()
-        self._producer = producer
-        return producer
+        await self._producer.send_raw(TOPIC, letter.lane_partition, letter.key, letter.dump(), [])
 
     async def sweep(self) -> None:
         """Erase the bytes of messages refused more than `days` ago, hourly until cancelled."""
@@ -176,13 +168,7 @@ class DeadLetterStore:
 
     async def stop(self) -> None:
         """Flush the producer for at most 2 s."""
-        if self._producer is None:
-            return
-        try:
-            async with asyncio.timeout(2):
-                await self._producer.stop()
-        except TimeoutError:
-            log.warning("refusals.unflushed")
+        await self._producer.stop()
 
 
 def build_dead_letter(refusal: RefusedMessage, realm: str, at: int) -> DeadLetter:

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, Self
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -70,23 +70,6 @@ _JSON: Final = b"application/json"
 
 class BrokerAway(Exception):
     """Kafka did not acknowledge in time. The record may still arrive: repeat with the same id."""
-
-
-class MessageSender(Protocol):
-    """Sender of messages to input topics: `RecordProducer`, or the producer of the console."""
-
-    async def send(
-        self,
-        topic: str,
-        realm: str,
-        message: Message,
-        *,
-        id: str,
-        source: str,
-        correlation_id: str | None = None,
-    ) -> tuple[int, int]:
-        """Send a message; return once all replicas have it. Raise BrokerAway."""
-        ...
 
 
 def build_headers(
@@ -183,9 +166,7 @@ def assign_from(consumer: Any, starts: Mapping[TopicPartition, int]) -> None:
         consumer.seek(tp, offset)
 
 
-def create_expiring_producer(
-    kafka: str, timeout_s: float, *, max_request_bytes: int = 1 << 20
-) -> AIOKafkaProducer:
+def create_expiring_producer(kafka: str, timeout_s: float) -> AIOKafkaProducer:
     """Return a producer that waits for all replicas and drops sends after a time, not started.
 
     So nothing piles up while the broker is away.
@@ -196,7 +177,7 @@ def create_expiring_producer(
         compression_type=COMPRESSION,
         linger_ms=0,
         request_timeout_ms=int(timeout_s * 1000),
-        max_request_size=max_request_bytes,
+        max_request_size=2 * LARGE_MESSAGE_BYTES,
         metadata_max_age_ms=METADATA_AGE_MS,
         **get_client_options(),
     )
@@ -311,91 +292,6 @@ async def send_with_retry(
             continue
 
 
-class RecordProducer:
-    """Producer of messages; a returned send is acknowledged by all replicas.
-
-    Usage: `async with RecordProducer(kafka) as producer`. Inputs of deciders need `marks`, which
-    prove that they come from this installation.
-    """
-
-    def __init__(
-        self, kafka: str, marks: InputMarks | None = None, *, timeout_s: float = 10.0
-    ) -> None:
-        self._marks = marks
-        self._timeout_s = timeout_s
-        self._producer = create_expiring_producer(kafka, timeout_s)
-
-    async def start(self) -> None:
-        """Connect the producer. Raises BrokerAway."""
-        try:
-            await self._producer.start()
-        except (KafkaError, OSError) as error:
-            await self._producer.stop()
-            raise BrokerAway(f"no broker: {error}") from error
-
-    async def stop(self) -> None:
-        """Send buffered records and close."""
-        await self._producer.stop()
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.stop()
-
-    async def send(
-        self,
-        topic: str,
-        realm: str,
-        message: Message,
-        *,
-        id: str,
-        source: str,
-        correlation_id: str | None = None,
-        traceparent: str | None = None,
-    ) -> tuple[int, int]:
-        """Send a message and return (partition, offset) once all replicas have it.
-
-        Raises BrokerAway: repeat with the same `id`, receivers deduplicate.
-        """
-        headers = build_headers(
-            message.wire_type(),
-            id=id,
-            source=source,
-            correlation_id=correlation_id,
-            time_ms=now_ms(),
-            traceparent=traceparent,
-        )
-        return await self.send_raw(
-            topic, choose_partition(topic, realm), realm.encode(), encode_message(message), headers
-        )
-
-    async def send_raw(
-        self,
-        topic: str,
-        partition: int | None,
-        key: bytes | None,
-        value: bytes | None,
-        headers: RecordHeaders,
-    ) -> tuple[int, int]:
-        """Send serialized bytes like `send`."""
-        if is_input_topic(topic):
-            if self._marks is None:
-                raise ValueError(
-                    f"{topic} takes records with a mark alone: this producer was made without"
-                )
-            headers = self._marks.sign(topic, key, value, headers)
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                metadata = await self._producer.send_and_wait(
-                    topic, value, key=key, partition=partition, headers=headers
-                )
-        except (KafkaError, OSError, TimeoutError) as error:
-            raise BrokerAway(f"{topic}: {type(error).__name__} {error}") from error
-        return metadata.partition, metadata.offset
-
-
 def choose_key_partition(topic: str, key: str) -> int:
     """Return the partition of a key, the same for every writer."""
     return zlib.crc32(key.encode()) % TOPICS_BY_NAME[topic].partitions
@@ -450,7 +346,7 @@ class KeyedWriter:
         self,
         topic: str,
         partition: int,
-        key: str,
+        key: str | bytes | None,
         value: bytes | None,
         headers: RecordHeaders | None = None,
     ) -> PendingSend:
@@ -462,8 +358,9 @@ class KeyedWriter:
         try:
             async with asyncio.timeout_at(until):
                 producer = self._producer or await self._start_producer()
+                raw_key = key.encode() if isinstance(key, str) else key
                 acknowledgement = await producer.send(
-                    topic, value, key=key.encode(), partition=partition, headers=headers
+                    topic, value, key=raw_key, partition=partition, headers=headers
                 )
         except (KafkaError, TimeoutError, OSError) as error:
             raise _build_away_error(topic, error) from error
@@ -483,9 +380,7 @@ class KeyedWriter:
     async def _start_producer(self) -> AIOKafkaProducer:
         async with self._starting:
             if self._producer is None:
-                producer = create_expiring_producer(
-                    self._kafka, self._timeout_s, max_request_bytes=2 * LARGE_MESSAGE_BYTES
-                )
+                producer = create_expiring_producer(self._kafka, self._timeout_s)
                 try:
                     await producer.start()
                 except BaseException:
@@ -502,6 +397,82 @@ class KeyedWriter:
                 await asyncio.wait_for(producer.stop(), 2)
             except TimeoutError:
                 log.warning("writer.unflushed")
+
+
+class RecordProducer:
+    """Producer of messages; a returned send is acknowledged by all replicas.
+
+    It connects at the first record, and again after the broker was away. `async with
+    RecordProducer(kafka) as producer` connects at once. Inputs of deciders need `marks`, which
+    prove that they come from this installation.
+    """
+
+    def __init__(
+        self, kafka: str, marks: InputMarks | None = None, *, timeout_s: float = 10.0
+    ) -> None:
+        self._marks = marks
+        self._writer = KeyedWriter(kafka, ack_timeout_s=timeout_s)
+
+    async def stop(self) -> None:
+        """Send buffered records, at most for 2 s, and close."""
+        await self._writer.stop()
+
+    async def __aenter__(self) -> Self:
+        """Connect. Raises BrokerAway."""
+        try:
+            await self._writer.connect()
+        except (KafkaError, OSError) as error:
+            raise BrokerAway(f"no broker: {error}") from error
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def send(
+        self,
+        topic: str,
+        realm: str,
+        message: Message,
+        *,
+        id: str,
+        source: str,
+        correlation_id: str | None = None,
+        traceparent: str | None = None,
+    ) -> tuple[int, int]:
+        """Send a message and return (partition, offset) once all replicas have it.
+
+        Raises BrokerAway: repeat with the same `id`, receivers deduplicate.
+        """
+        headers = build_headers(
+            message.wire_type(),
+            id=id,
+            source=source,
+            correlation_id=correlation_id,
+            time_ms=now_ms(),
+            traceparent=traceparent,
+        )
+        return await self.send_raw(
+            topic, choose_partition(topic, realm), realm.encode(), encode_message(message), headers
+        )
+
+    async def send_raw(
+        self,
+        topic: str,
+        partition: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: RecordHeaders,
+    ) -> tuple[int, int]:
+        """Send serialized bytes like `send`."""
+        if is_input_topic(topic):
+            if self._marks is None:
+                raise ValueError(
+                    f"{topic} takes records with a mark alone: this producer was made without"
+                )
+            headers = self._marks.sign(topic, key, value, headers)
+        pending_send = await self._writer.send(topic, partition, key, value, headers)
+        offset, _ = await pending_send.wait_for_acknowledgement()
+        return partition, offset
 
 
 def _build_away_error(topic: str, error: Exception) -> BrokerAway:

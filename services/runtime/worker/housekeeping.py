@@ -79,7 +79,7 @@ class Housekeeping:
     def __init__(self, worker: WatchedWorker) -> None:
         self._worker = worker
         self._writers: dict[int, tuple[OwnedPartition[Any], SnapshotWriter[Any]]] = {}
-        self._snapshot_producer: RecordProducer | None = None
+        self._snapshot_producer = RecordProducer(worker.kafka, timeout_s=60)
         self._behind_since: dict[int, tuple[int, float]] = {}
         self._answered_at = float("-inf")
         """Time of the last record that the broker showed us of our logs."""
@@ -116,8 +116,7 @@ class Housekeeping:
 
     async def stop(self) -> None:
         """Close the producer of snapshots."""
-        if self._snapshot_producer is not None:
-            await self._snapshot_producer.stop()
+        await self._snapshot_producer.stop()
 
     def checks(self) -> Mapping[str, Check]:
         """Return the readiness checks."""
@@ -282,7 +281,7 @@ class Housekeeping:
             await retry_until_visible(
                 worker.kafka, worker.log, lambda: self._check_anchor(owned_partition)
             )
-            writer = await self._writer(owned_partition)
+            writer = self._writer(owned_partition)
             await writer.write(owned_partition.slot, view, owned_partition.feed.published_position)
             owned_partition.slot = SLOTS[1 - SLOTS.index(owned_partition.slot)]
             owned_partition.snapshot_seq, owned_partition.snapshot_at = seq, began
@@ -324,11 +323,7 @@ class Housekeeping:
             anchor_records.get(owned_partition.partition),
         )
 
-    async def _writer(self, owned_partition: OwnedPartition[Any]) -> SnapshotWriter[Any]:
-        if self._snapshot_producer is None:
-            producer = RecordProducer(self._worker.kafka, timeout_s=60)
-            await producer.start()
-            self._snapshot_producer = producer
+    def _writer(self, owned_partition: OwnedPartition[Any]) -> SnapshotWriter[Any]:
         owner_and_writer = self._writers.get(owned_partition.partition)
         if owner_and_writer is None or owner_and_writer[0] is not owned_partition:
             owner_and_writer = (

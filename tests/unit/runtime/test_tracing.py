@@ -18,7 +18,7 @@ from schemas.runtime import Tick
 from schemas.wire import CE_TRACEPARENT
 from services.console.http.producer import CommandProducer
 from services.runtime.decider.inputs import InputRecord, compute_input_digest
-from services.runtime.kafka.clients import BrokerAway, build_headers
+from services.runtime.kafka.clients import BrokerAway, RecordProducer, build_headers
 from services.runtime.log.transaction import Transaction, TransactionSource, compute_digest
 from services.runtime.process import tracing
 from services.runtime.process.tracing import Traces, build_trace_headers, read_traceparent
@@ -132,17 +132,14 @@ async def test_a_command_of_the_console_carries_its_hop_and_a_failed_one_its_fau
 ) -> None:
     trace_parents: list[str | None] = []
 
-    class Log:
-        """A producer that is there once."""
-
-        async def send(self, *_: Any, traceparent: str | None, **__: Any) -> tuple[int, int]:
-            trace_parents.append(traceparent)
-            if len(trace_parents) > 1:
-                raise BrokerAway("gone")
-            return 0, 7
+    async def send_once(*_: Any, traceparent: str | None, **__: Any) -> tuple[int, int]:
+        trace_parents.append(traceparent)
+        if len(trace_parents) > 1:
+            raise BrokerAway("gone")
+        return 0, 7
 
     producer = CommandProducer("", MARKS)
-    producer._producer = Log()  # type: ignore[assignment]
+    monkeypatch.setattr(RecordProducer, "send", send_once)
     tracing.set_caller(PARENT)
     monkeypatch.setattr(tracing, "_traces", traces)
     assert await producer.send("alerts.inputs", "92", Tick(), id="c-1", source="/s") == (0, 7)
