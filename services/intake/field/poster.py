@@ -29,7 +29,7 @@ from services.intake.reports.native import (
     parse_form_age,
     tell_device_time,
 )
-from services.runtime.http.problems import Problem, build_field_problem
+from services.runtime.http.problems import build_field_problem
 from services.runtime.http.request_headers import find_network
 from services.runtime.identity.permissions import Permission
 from services.runtime.identity.principals import Principal, Source
@@ -129,10 +129,6 @@ class PosterIntegration:
     def build_reply(self, request: IntegrationRequest, outcome: str) -> Reply:  # noqa: ARG002  protocol of integrations
         """Return the id of the report for the form to show."""
         return Reply(202, {"report_id": outcome})
-
-    def build_refusal(self, problem: Problem) -> Reply | None:  # noqa: ARG002
-        """Use the standard problem document."""
-        return None
 
 
 def _date_report(

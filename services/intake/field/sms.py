@@ -553,10 +553,6 @@ class SmsIntegration:
     def build_reply(self, request: IntegrationRequest, outcome: int) -> Reply:  # noqa: ARG002  protocol of integrations
         return Reply(200, {"messages": outcome})
 
-    def build_refusal(self, problem: Problem) -> Reply | None:  # noqa: ARG002
-        """Use the standard problem document."""
-        return None
-
 
 def _is_plain_answer(words: str) -> bool:
     """Return whether the first part of a text answers a call, for which the others need not come.

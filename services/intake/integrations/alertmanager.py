@@ -17,7 +17,7 @@ from services.intake.integrations.signals import (
     TransitionState,
     shorten_key,
 )
-from services.runtime.http.problems import Problem, ProblemError, build_field_problem
+from services.runtime.http.problems import ProblemError, build_field_problem
 from services.runtime.identity.principals import Source
 
 NAME: Final = "alertmanager"
@@ -95,8 +95,3 @@ def build_reply(request: IntegrationRequest, outcome: list[Transition | ProblemE
     return Reply(
         202, {"status": "success", "signals": sum(isinstance(f, Transition) for f in outcome)}
     )
-
-
-def build_refusal(problem: Problem) -> Reply | None:  # noqa: ARG001
-    """Use the standard problem document."""
-    return None

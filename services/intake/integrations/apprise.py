@@ -20,7 +20,7 @@ from services.intake.integrations.signals import (
     derive_key_from_text,
     flatten_document,
 )
-from services.runtime.http.problems import Problem, build_field_problem
+from services.runtime.http.problems import build_field_problem
 from services.runtime.identity.principals import Source
 
 NAME: Final = "apprise"
@@ -76,8 +76,3 @@ def signals(request: IntegrationRequest, source: Source) -> list[Transition]:  #
 
 def build_reply(request: IntegrationRequest, outcome: list[Transition]) -> Reply:  # noqa: ARG001  protocol of integrations
     return Reply(200, {"signals": len(outcome)})
-
-
-def build_refusal(problem: Problem) -> Reply | None:  # noqa: ARG001
-    """Use the standard problem document."""
-    return None

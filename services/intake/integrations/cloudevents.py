@@ -28,7 +28,7 @@ from services.intake.integrations.signals import (
     shorten_key,
 )
 from services.intake.reports.native import dump_json
-from services.runtime.http.problems import Problem, ProblemError, build_fault, build_field_problem
+from services.runtime.http.problems import ProblemError, build_fault, build_field_problem
 from services.runtime.identity.principals import Source
 
 NAME: Final = "cloudevents"
@@ -219,8 +219,3 @@ def build_reply(
     outcome: list[Transition | ForwardedReport | ProblemError],  # noqa: ARG001, RUF100
 ) -> Reply:  # noqa: ARG001, RUF100
     return Reply(202, {"accepted": sum(not isinstance(f, ProblemError) for f in outcome)})
-
-
-def build_refusal(problem: Problem) -> Reply | None:  # noqa: ARG001
-    """Use the standard problem document."""
-    return None

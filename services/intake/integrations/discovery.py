@@ -9,7 +9,7 @@ from typing import Any, Protocol, cast
 from services.intake import integrations
 from services.intake.integrations.request import IntegrationRequest, Reply
 from services.intake.integrations.signals import ForwardedReport, Transition
-from services.runtime.http.problems import Problem, ProblemError
+from services.runtime.http.problems import ProblemError
 from services.runtime.identity.principals import Source
 
 USUAL_KEY_LOCATION = "Authorization"
@@ -19,7 +19,8 @@ USUAL_KEY_LOCATION = "Authorization"
 class Integration(Protocol):
     """Interface of an integration module.
 
-    It may have a `KEY_LOCATION`: the place where its clients usually put their key.
+    It may have a `KEY_LOCATION`: the place where its clients usually put their key, and a
+    `build_refusal(problem)` in place of the standard problem document.
     """
 
     NAME: str
@@ -36,10 +37,6 @@ class Integration(Protocol):
 
     def build_reply(self, request: IntegrationRequest, outcome: Any) -> Reply:
         """Return the response to an accepted request."""
-        ...
-
-    def build_refusal(self, problem: Problem) -> Reply | None:
-        """Return the response to a refused request; None for the standard problem document."""
         ...
 
 

@@ -94,10 +94,6 @@ class CustomIntegration(Protocol):
         """Return the response to an accepted request."""
         ...
 
-    def build_refusal(self, problem: Problem) -> Reply | None:
-        """Return the response to a refused request; None for the standard problem document."""
-        ...
-
 
 RETRY_S: Final = 2
 MAX_REPEATED_BYTES: Final = 2 << 20
@@ -378,15 +374,15 @@ class Dispatcher:
                 else raw,
                 request.address,
             )
-        reply: Reply | None = None
-        if problem.status in (403, 422) or (
-            problem.status in (401, 413) and dialect.NAME == pagerduty.NAME
+        build_refusal = getattr(dialect, "build_refusal", None)
+        if build_refusal is None or not (
+            problem.status in (403, 422)
+            or (problem.status in (401, 413) and dialect.NAME == pagerduty.NAME)
         ):
-            reply = dialect.build_refusal(problem)
-        if reply is None:
             await send_problem(scope, send, problem)
-        else:
-            await send_json(send, reply.status, reply.document, list(reply.headers))
+            return
+        reply = build_refusal(problem)
+        await send_json(send, reply.status, reply.document, list(reply.headers))
 
     def keep_all(
         self,

@@ -19,7 +19,7 @@ from services.intake.integrations.signals import (
     derive_key_from_text,
     flatten_document,
 )
-from services.runtime.http.problems import Problem, build_field_problem
+from services.runtime.http.problems import build_field_problem
 from services.runtime.identity.principals import Source
 
 NAME: Final = "generic"
@@ -179,8 +179,3 @@ def _read_severity(value: Any) -> int | None:
 
 def build_reply(request: IntegrationRequest, outcome: list[Transition]) -> Reply:  # noqa: ARG001  protocol of integrations
     return Reply(202, {"signals": len(outcome)})
-
-
-def build_refusal(problem: Problem) -> Reply | None:  # noqa: ARG001
-    """Use the standard problem document."""
-    return None

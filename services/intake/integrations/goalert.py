@@ -16,7 +16,7 @@ from services.intake.integrations.signals import (
     flatten_document,
     shorten_key,
 )
-from services.runtime.http.problems import Problem, ProblemError, build_field_problem
+from services.runtime.http.problems import ProblemError, build_field_problem
 from services.runtime.identity.principals import Source
 
 NAME: Final = "goalert"
@@ -94,8 +94,3 @@ def _read_grafana(
 def build_reply(request: IntegrationRequest, outcome: list[Transition | ProblemError]) -> Reply:  # noqa: ARG001
     """Answer 200. GoAlert sends a 204, but a document helps with reading logs."""
     return Reply(200, {"signals": sum(isinstance(f, Transition) for f in outcome)})
-
-
-def build_refusal(problem: Problem) -> Reply | None:  # noqa: ARG001
-    """Use the standard problem document."""
-    return None

@@ -16,7 +16,7 @@ from typing import Final
 from schemas.matchers import matches_whole
 from services.intake.integrations.request import IntegrationRequest, Reply
 from services.intake.integrations.signals import Transition, TransitionState, find_rule
-from services.runtime.http.problems import Problem, ProblemError, build_field_problem
+from services.runtime.http.problems import ProblemError, build_field_problem
 from services.runtime.identity.principals import Rule, Source
 
 NAME: Final = "mail"
@@ -257,8 +257,3 @@ def _is_aligned(domain: str, checked_domain: str) -> bool:
 
 def build_reply(request: IntegrationRequest, outcome: list[Transition]) -> Reply:  # noqa: ARG001  protocol of integrations
     return Reply(200, {"signals": len(outcome)})
-
-
-def build_refusal(problem: Problem) -> Reply | None:  # noqa: ARG001
-    """Use the standard problem document."""
-    return None

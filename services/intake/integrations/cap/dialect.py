@@ -31,7 +31,7 @@ from services.intake.reports.acceptance import RETRY_S, AcceptanceReceipt, RawBo
 from services.intake.reports.deduplication import AnswerIndex, KnownReport
 from services.intake.reports.geography import Location, TerritoryMap, build_circle, build_polygon
 from services.intake.reports.reports_api import describe_receipt, list_warnings
-from services.runtime.http.problems import FieldFault, Problem, ProblemError, build_fault
+from services.runtime.http.problems import FieldFault, ProblemError, build_fault
 from services.runtime.http.request_headers import choose_language
 from services.runtime.identity.permissions import Permission
 from services.runtime.identity.principals import Principal, Source
@@ -193,10 +193,6 @@ class CapIntegration:
             else ()
         )
         return Reply(202, documents[0] | {"reports": documents} | warnings, headers)
-
-    def build_refusal(self, problem: Problem) -> Reply | None:  # noqa: ARG002
-        """Use the standard problem document."""
-        return None
 
 
 def _list_warnings(events: Iterable[CapEvent]) -> tuple[FieldFault, ...]:
