@@ -7,8 +7,7 @@ states that other machines shared (`services.watch.sharing`).
 The page of feeds, the API and the command line read the state of each feed as described here.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +17,7 @@ import orjson
 
 from schemas.catalogue.sources import FeedList, FeedStatus, LastPost
 from services.runtime.process.files import open_atomic_file
-from services.runtime.process.sqlite_cache import open_cache
+from services.runtime.process.sqlite_cache import begin_transaction, open_cache
 from services.watch.connector import (
     FeedBody,
     FeedSpec,
@@ -137,16 +136,6 @@ class FeedStore:
     def close(self) -> None:
         self._db.close()
 
-    @contextmanager
-    def _write(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
-
     def get(self, name: str) -> FeedRow:
         """Return the state of a feed; an unknown one is off."""
         row = self._db.execute(
@@ -176,7 +165,7 @@ class FeedStore:
 
     def forget(self) -> None:
         """Forget all feeds, their reports and their bodies."""
-        with self._write():
+        with begin_transaction(self._db):
             for table in ("feed", "body", "drift", "post"):
                 self._db.execute(f"DELETE FROM {table}")  # noqa: S608  four fixed names
 
@@ -205,7 +194,7 @@ class FeedStore:
 
     def note_drift(self, name: str, now: float, fault: str, bodies: Sequence[FeedBody]) -> None:
         """Keep the bytes that were not understood, the newest few."""
-        with self._write():
+        with begin_transaction(self._db):
             for body in bodies:
                 self._db.execute(
                     "INSERT INTO drift (feed, at, fault, content) VALUES (?, ?, ?, ?)",
@@ -223,7 +212,7 @@ class FeedStore:
         """Keep a reading, its bodies and the intention to send its posts, as a whole."""
         understood = reading.verdict in (FetchVerdict.OK, FetchVerdict.UNCHANGED)
         edition_at = reading.edition_at.timestamp() if reading.edition_at else None
-        with self._write():
+        with begin_transaction(self._db):
             for post in reading.posts:
                 self._db.execute(
                     "INSERT OR IGNORE INTO post (feed, key, body, intended_at) VALUES (?, ?, ?, ?)",
@@ -363,7 +352,7 @@ class FeedStore:
     def load_state(self, name: str, state: dict[str, Any]) -> None:
         """Replace the state of a feed, as a whole, by that of another machine."""
         columns = {key: state["feed"][key] for key in _SHARED_COLUMNS if key in state["feed"]}
-        with self._write():
+        with begin_transaction(self._db):
             self._db.execute("INSERT OR IGNORE INTO feed (name) VALUES (?)", (name,))
             for key, value in columns.items():
                 self._db.execute(

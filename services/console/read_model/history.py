@@ -31,7 +31,11 @@ from services.console.read_model.row_effects import (
 )
 from services.runtime.log.chain import Position
 from services.runtime.log.transaction import Transaction
-from services.runtime.process.sqlite_cache import open_cache, open_second_connection
+from services.runtime.process.sqlite_cache import (
+    begin_transaction,
+    open_cache,
+    open_second_connection,
+)
 
 FIELDS: Final = "~fields"
 SECTIONS: Final = "~sections"
@@ -206,20 +210,17 @@ class Chronicle:
         Raises sqlite3.Error (disk full).
         """
         db, values = self._db, ValueWriter(self._db)
-        db.execute("BEGIN IMMEDIATE")
         try:
-            for version in versions:
-                self._put(service, partition, version, values)
-            db.execute(
-                "INSERT OR REPLACE INTO positions VALUES (?, ?, ?)",
-                (service, partition, dump_position(position, 0)),
-            )
-            db.execute("COMMIT")
+            with begin_transaction(db):
+                for version in versions:
+                    self._put(service, partition, version, values)
+                db.execute(
+                    "INSERT OR REPLACE INTO positions VALUES (?, ?, ?)",
+                    (service, partition, dump_position(position, 0)),
+                )
         except BaseException:
             self._scopes.clear()
             self._last_heard.clear()
-            if db.in_transaction:
-                db.execute("ROLLBACK")
             raise
 
     def forget(self, service: str, partition: int) -> None:
@@ -229,12 +230,11 @@ class Chronicle:
         """
         self._scopes.clear()
         self._last_heard.clear()
-        self._db.execute("BEGIN IMMEDIATE")
-        self._db.execute(_FORGET, (service, partition))
-        self._db.execute(
-            "DELETE FROM positions WHERE service = ? AND partition = ?", (service, partition)
-        )
-        self._db.execute("COMMIT")
+        with begin_transaction(self._db):
+            self._db.execute(_FORGET, (service, partition))
+            self._db.execute(
+                "DELETE FROM positions WHERE service = ? AND partition = ?", (service, partition)
+            )
 
     def _put(self, service: str, partition: int, v: Version, values: ValueWriter) -> None:
         scope = self._scope(service, partition, v.realm, v.collection)

@@ -16,7 +16,7 @@ import orjson
 
 from schemas.base import MINUTE_MS, Instant
 from services.runtime.http.problems import Problem
-from services.runtime.process.sqlite_cache import open_cache
+from services.runtime.process.sqlite_cache import begin_transaction, open_cache
 from services.runtime.process.tasks import run_in_thread
 
 RATE_WINDOW_MIN: Final = 10
@@ -163,14 +163,9 @@ class SourceStats:
                 raise
 
     def _store(self, rows: list[tuple[Any, ...]], positions: list[tuple[int, int]]) -> None:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
+        with begin_transaction(self._db):
             self._db.executemany("INSERT OR REPLACE INTO health VALUES (?, ?, ?, ?, ?)", rows)
             self._db.executemany("INSERT OR REPLACE INTO external VALUES (?, ?)", positions)
-            self._db.execute("COMMIT")
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
 
     def close(self) -> None:
         self._db.close()

@@ -30,7 +30,7 @@ from services.intake.reports.redaction import LogRedactor
 from services.runtime.decider.inputs import InputMarks
 from services.runtime.kafka.clients import assign_from, create_groupless_consumer
 from services.runtime.process.machine import now_ms
-from services.runtime.process.sqlite_cache import SMALL_PAGE_BYTES, open_cache
+from services.runtime.process.sqlite_cache import SMALL_PAGE_BYTES, begin_transaction, open_cache
 from services.runtime.process.tasks import run_in_thread
 
 KEPT_MS: Final = 8 * DAY_MS
@@ -366,26 +366,12 @@ class AnswerIndex:
             for k in reports
             if k.alias is not None and k.occurred_at is not None
         ]
-        with self._write:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                self._db.executemany(
-                    "INSERT OR IGNORE INTO reports VALUES (?, ?, ?, ?, ?, ?, ?)", rows
-                )
-                self._db.executemany(
-                    "INSERT OR IGNORE INTO unanswered VALUES (?, ?)", unanswered_rows
-                )
-                self._db.executemany("INSERT OR IGNORE INTO urgent VALUES (?)", urgent_ids)
-                self._db.executemany(
-                    "INSERT OR IGNORE INTO occurred VALUES (?, ?)", occurrence_rows
-                )
-                self._db.executemany(
-                    "INSERT OR REPLACE INTO positions VALUES (?, ?)", nexts.items()
-                )
-                self._db.execute("COMMIT")
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
+        with self._write, begin_transaction(self._db):
+            self._db.executemany("INSERT OR IGNORE INTO reports VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+            self._db.executemany("INSERT OR IGNORE INTO unanswered VALUES (?, ?)", unanswered_rows)
+            self._db.executemany("INSERT OR IGNORE INTO urgent VALUES (?)", urgent_ids)
+            self._db.executemany("INSERT OR IGNORE INTO occurred VALUES (?, ?)", occurrence_rows)
+            self._db.executemany("INSERT OR REPLACE INTO positions VALUES (?, ?)", nexts.items())
 
     async def catch_up(self, kafka: str, marks: InputMarks) -> int:
         """Read the log beyond the last flush and return the number of records. Raises KafkaError.

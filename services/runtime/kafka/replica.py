@@ -18,7 +18,7 @@ import structlog
 
 from schemas.topics import TOPICS_BY_NAME
 from services.runtime.kafka.compacted_topic import KeyedEntry, TopicFollower, count_unsigned
-from services.runtime.process.sqlite_cache import SMALL_PAGE_BYTES, open_cache
+from services.runtime.process.sqlite_cache import SMALL_PAGE_BYTES, begin_transaction, open_cache
 from services.runtime.process.tasks import cancel_and_wait, run_in_thread
 
 log = structlog.get_logger(__name__)
@@ -169,8 +169,7 @@ class Replica:
           read again must not delete the key of a newer one.
         """
         removed_records: list[RemovedRecord] = []
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
+        with begin_transaction(self._db):
             for e in entries:
                 earlier_item = self.get(e.topic, e.key)
                 if earlier_item is not None and e.offset <= earlier_item.offset:
@@ -201,10 +200,6 @@ class Replica:
                 self._pass(e)
             if removed_records:
                 on_gone(removed_records)
-            self._db.execute("COMMIT")
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
 
     def _is_refused(
         self,

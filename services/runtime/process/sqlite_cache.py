@@ -7,6 +7,8 @@ exist only there (`services.runtime.secrets.keyring`).
 
 import fcntl
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -59,6 +61,19 @@ def open_cache(
 def open_second_connection(path: Path) -> sqlite3.Connection:
     """Open another connection to a file that this process has opened with `open_cache`."""
     return sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
+
+
+@contextmanager
+def begin_transaction(db: sqlite3.Connection) -> Iterator[None]:
+    """Write the changes of a block as a whole, or nothing if it fails."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:  # A full disk ends it
+            db.execute("ROLLBACK")
+        raise
 
 
 def _open_checked(path: Path, schema: str, pragmas: tuple[str, ...]) -> sqlite3.Connection:

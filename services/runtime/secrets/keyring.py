@@ -21,6 +21,8 @@ from typing import Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from services.runtime.process.sqlite_cache import begin_transaction
+
 KEY_BYTES: Final = 32
 KEYRING_FILE: Final = "keyring.db"
 INPUTS_SINCE_FILE: Final = "inputs.since"
@@ -190,8 +192,7 @@ class Keyring:
     def _fill(self) -> None:
         keys = []
         with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
+            with begin_transaction(self._db):
                 for _ in range(self._batch):
                     key = os.urandom(KEY_BYTES)
                     number = self._db.execute(
@@ -199,10 +200,6 @@ class Keyring:
                     ).lastrowid
                     assert number is not None
                     keys.append((number, key))
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
             self._batch = min(self._batch * 4, self.POOL)
         self._pool.extend(keys)
 
@@ -229,9 +226,8 @@ class Keyring:
     def erase(self, numbers: Iterable[int]) -> None:
         """Delete keys for ever, from the file and its journal."""
         with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
-            self._db.executemany("DELETE FROM keys WHERE id = ?", ((n,) for n in numbers))
-            self._db.execute("COMMIT")
+            with begin_transaction(self._db):
+                self._db.executemany("DELETE FROM keys WHERE id = ?", ((n,) for n in numbers))
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:

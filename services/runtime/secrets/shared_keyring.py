@@ -17,6 +17,7 @@ from typing import Final
 from services.runtime.kafka.clients import BrokerAway
 from services.runtime.process.machine import now_ms
 from services.runtime.process.settings import DataDir
+from services.runtime.process.sqlite_cache import begin_transaction
 from services.runtime.secrets.keyring import KEY_BYTES, Keyring, MasterKey
 from services.runtime.secrets.mailbox import Hello, Mailbox, StoredKey, generate_key_pair
 
@@ -327,14 +328,8 @@ class SharedKeyring(Keyring):
 
     @contextmanager
     def _change(self) -> Iterator[None]:
-        with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
+        with self._lock, begin_transaction(self._db):
+            yield
 
     def _fact(self, name: str) -> str | None:
         row = self._db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
