@@ -163,9 +163,9 @@ class Reading:
         self.verdict = FetchVerdict.DRIFT
         self.faults.append(str(fault))
 
-    def settle(self, memory: Memory) -> "Reading":
+    def settle(self) -> "Reading":
         """Finish: an edition that was known, with nothing to say, is unchanged."""
-        last_edition = memory.get("edition")
+        last_edition = self.memory.get("edition")
         if (
             self.verdict is FetchVerdict.OK
             and not self.posts

@@ -100,13 +100,12 @@ class AirparifEpisodes(FeedConnector):
             return reading
         if document.actif != (document.jour.actif or document.demain.actif):
             raise FeedDrift("actif: differs from its days")
-        before = dict(look.memory)
         days = {today: document.jour, today + ONE_DAY: document.demain}
         if document.actif and first > today + ONE_DAY:
             raise FeedDrift("indices: do not reach these days")
         self._judge(days, look, reading)
         reading.word = _write_word(look)
-        return reading.settle(before)
+        return reading.settle()
 
     def _judge(self, days: dict[date, _Day], look: Look, reading: Reading) -> None:
         """Compare the levels of both days with the episodes that stand."""

@@ -167,12 +167,11 @@ class BisonFute(FeedConnector):
         if is_outdated(publication.time, look, self.spec):
             reading.verdict = FetchVerdict.STALE
             return reading
-        before = dict(look.memory)
         for fault in publication.faults or ():
             reading.note_drift(fault)
         if publication.count == 0:
             reading.note_drift("situation: none")
-            return reading.settle(before)
+            return reading.settle()
         usual = look.memory.get("usual", publication.count)
         look.memory["usual"] = max(publication.count, round(usual * DECAY, 3))
         is_full = publication.count >= usual * PLAUSIBLE_SHARE
@@ -180,7 +179,7 @@ class BisonFute(FeedConnector):
             reading.note_drift("situation: fewer than half of the usual number")
         self._judge(publication, look, reading, is_full=is_full)
         reading.word = _write_word(look)
-        return reading.settle(before)
+        return reading.settle()
 
     def _judge(
         self, publication: _Publication, look: Look, reading: Reading, *, is_full: bool

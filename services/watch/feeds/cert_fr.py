@@ -168,7 +168,6 @@ class CertFr(FeedConnector):
         )
         for fault in faults:
             reading.note_drift(fault)
-        before = dict(look.memory)
         first = "known" not in look.memory
         alert_states: dict[str, dict[str, str]] = look.memory.setdefault("known", {})
         for entry in entries:
@@ -180,7 +179,7 @@ class CertFr(FeedConnector):
             elif _is_news(entry, alert_states):
                 self._judge(entry, bodies, look, reading)
         reading.word = f"{newest.reference}, {get_paris_day(newest.last_revision_date):%d/%m/%Y}"
-        return reading.settle(before)
+        return reading.settle()
 
     def _judge(self, entry: _Entry, bodies: Bodies, look: Look, reading: Reading) -> None:
         """Post an alert that is new, revised or closed. Without its item it waits.

@@ -166,7 +166,6 @@ class HydroLevels(FeedConnector):
         if is_stale(newest.at, look.now, self.spec):
             reading.verdict = FetchVerdict.STALE
             return reading
-        before = dict(look.memory)
         accepted_readings = _accept_new(readings, look)
         if accepted_readings and accepted_readings[-1].at == newest.at:
             self._judge(accepted_readings[-1], _do_agree(by_source, newest.at), look, reading)
@@ -174,7 +173,7 @@ class HydroLevels(FeedConnector):
         reading.word = f"{write_metres(newest.metres)} le {write_moment(newest.at)}"
         if forecast is not None:
             reading.word += f", prévu {_write_band(forecast)}"
-        return reading.settle(before)
+        return reading.settle()
 
     def _judge_forecast(self, bodies: Bodies, look: Look, reading: Reading) -> RiverForecast | None:
         """Post a new forecast of a high river, and return the one in force.

@@ -138,7 +138,6 @@ class IdfmDisruptions(FeedConnector):
         if is_outdated(edition_at, look, self.spec):
             reading.verdict = FetchVerdict.STALE
             return reading
-        before = dict(look.memory)
         keep_line_names(bodies, look.territory, reading)
         is_full = [
             _is_plausible(len(document.disruptions), "usual", look.memory),
@@ -146,14 +145,14 @@ class IdfmDisruptions(FeedConnector):
         ]
         if not all(is_full):
             reading.note_drift("disruptions, lines: fewer than half of the usual number")
-            return reading.settle(before)
+            return reading.settle()
         wrong = find_wrong_lines(look.territory, reading)
         lines = _find_lines(document, look.territory, wrong, reading)
         disruptions = _read_disruptions(document, lines, look.now, reading)
         self._judge(disruptions, lines, look, reading)
         _judge_network(look, reading)
         reading.word = _write_word(look)
-        return reading.settle(before)
+        return reading.settle()
 
     def _judge(
         self,

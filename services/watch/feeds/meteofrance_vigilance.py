@@ -154,7 +154,6 @@ class MeteofranceVigilance(FeedConnector):
         if is_outdated(product.update_time, look, self.spec) or newest <= look.now:
             reading.verdict = FetchVerdict.STALE
             return reading
-        before = dict(look.memory)
         self._read_neighbours(periods, look)
         forecasts = self._read_domain(periods, look, reading)
         for phenomenon in PHENOMENA:
@@ -163,7 +162,7 @@ class MeteofranceVigilance(FeedConnector):
                 self._judge(phenomenon, own_forecasts, forecasts, look, reading)
         reading.posts.sort(key=lambda post: -int(post.body["severity"]))
         reading.word = _write_word(look.memory)
-        return reading.settle(before)
+        return reading.settle()
 
     def _read_domain(
         self, periods: dict[str, _Period], look: Look, reading: Reading

@@ -99,7 +99,6 @@ class RteEcowatt(FeedConnector):
         if is_outdated(made_at, look, self.spec):
             reading.verdict = FetchVerdict.STALE
             return reading
-        before = dict(look.memory)
         first = "days" not in look.memory
         days: dict[str, dict[str, Any]] = look.memory.setdefault("days", {})
         for day, signal in sorted(signals.items()):
@@ -108,7 +107,7 @@ class RteEcowatt(FeedConnector):
         reading.word = ", ".join(
             f"{write_day(day)} {WORDS[signal.dvalue]}" for day, signal in sorted(signals.items())
         )
-        return reading.settle(before)
+        return reading.settle()
 
     def _judge(
         self,

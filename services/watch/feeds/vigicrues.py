@@ -90,7 +90,6 @@ class Vigicrues(FeedConnector):
         if is_outdated(edition_at, look, self.spec):
             reading.verdict = FetchVerdict.STALE
             return reading
-        before = dict(look.memory)
         levels, odd = _read_levels(document, look, reading)
         river_levels: dict[str, int] = look.memory.setdefault("levels", {})
         river_levels |= levels
@@ -101,7 +100,7 @@ class Vigicrues(FeedConnector):
             is_understood or _is_rising(river_levels, deciding, look)
         ):
             self._judge(river_levels, deciding, look, reading)
-        return reading.settle(before)
+        return reading.settle()
 
     def _judge(
         self, levels: dict[str, int], deciding: list[str], look: Look, reading: Reading
