@@ -95,11 +95,6 @@ def count_droppable(template: str) -> int:
     return sum(passage.droppable for passage in split_template(template))
 
 
-def list_value_names(template: str) -> frozenset[str]:
-    """Return the names of all values in a template."""
-    return frozenset(name for passage in split_template(template) for name in passage.names)
-
-
 def render(template: str, values: Values, *, drop: int = 0, lang: str = SOURCE) -> str:
     """Fill a template in, without its last `drop` droppable passages.
 

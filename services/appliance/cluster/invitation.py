@@ -41,8 +41,6 @@ SHARED_SECRETS: Final = (
 """Files of `secrets/` that all machines have in common. Missing ones are left out."""
 SHARED_FOLDERS: Final = ("feeds", "feeds-samples")
 """Folders of `secrets/` that all machines have in common."""
-OWN_SECRETS: Final = ("keyring.db", "cluster.json", "cluster-broker.pem")
-"""Files of `secrets/` that each machine makes for itself."""
 _BOUND_TO: Final = b"vigie invitation 1"
 
 

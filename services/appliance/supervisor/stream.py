@@ -73,11 +73,6 @@ class OutputStream:
         """Show a line that the next one replaces; empty = none. For a terminal."""
         self._put(f"{_CLEAR_LINE}{text}")
 
-    @property
-    def is_drained(self) -> bool:
-        """True if nothing waits to be written."""
-        return self._queue.empty()
-
     def _put(self, text: str, *, to_file: bool = False) -> None:
         try:
             if self._left_out:

@@ -57,9 +57,6 @@ class OpenReviewActions:
     """Owner → action for its partners."""
 
 
-NO_ACTIONS: Final = OpenReviewActions({}, {})
-
-
 def collect_actions(
     actions: Iterable[ActionRow], titles: Mapping[str, str | None], partner_titles: frozenset[str]
 ) -> OpenReviewActions:

@@ -135,17 +135,6 @@ class Dispatcher:
         self.rates = rates
         self._own_doors = own_doors
 
-    def serving(self, path: str) -> Integration | CustomIntegration | None:
-        """Return the integration that serves a path, or None."""
-        return next(
-            (
-                d
-                for d in self.dialects
-                if any(path == p or path.startswith(f"{p}/") for p in d.PATHS)
-            ),
-            None,
-        )
-
     @property
     def dialects(self) -> list[Integration | CustomIntegration]:
         """All integrations of this front."""

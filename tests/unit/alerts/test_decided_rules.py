@@ -10,7 +10,7 @@ from schemas.calling import NotificationPlanned
 from schemas.reports import Measure, Window
 from schemas.words import Certainty
 from services.alerts.decision import AlertsDecision
-from services.alerts.levels.metrics import list_metrics
+from services.alerts.levels.metrics import load_metric_types
 from services.alerts.levels.metrics.base import BoundMetric, MetricRequest
 from services.alerts.levels.metrics.declared import make_catering_down
 from services.alerts.levels.metrics.people import make_forecast_absence, make_rumour_severity
@@ -106,7 +106,7 @@ def test_a_water_cut_stops_the_meals_and_not_the_college(scene: Scene) -> None:
 
 @pytest.mark.parametrize("name", ["forecast_absence", "absence_rate"])
 def test_an_announced_rate_covers_its_day_only(scene: Scene, name: str) -> None:
-    assert "forecast_absence" in list_metrics()
+    assert "forecast_absence" in load_metric_types()
     day = (Window(start=scene.at(24 * 60), end=scene.at(34 * 60)),)
     scene.report(
         0,

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from services.appliance.cluster.invitation import (
-    OWN_SECRETS,
     SHARED_SECRETS,
     Invitation,
     InvitationInvalid,
@@ -83,7 +82,7 @@ def test_an_invitation_writes_shared_secrets_alone(name: str) -> None:
 
 
 def test_shared_files_travel_and_own_files_stay(tmp_path: Path) -> None:
-    for name in (*SHARED_SECRETS, *OWN_SECRETS):
+    for name in (*SHARED_SECRETS, "keyring.db", "cluster.json", "cluster-broker.pem"):
         (tmp_path / name).write_bytes(name.encode())
     (tmp_path / "feeds").mkdir()
     (tmp_path / "feeds" / "enedis").write_bytes(b"key")

@@ -11,8 +11,8 @@ from schemas.crisis.actions import ActionRow
 from schemas.reference_changes import ProposeReference, RecordKind, ReferenceChangeRow
 from services.console.reference.resources import RecordReview
 from services.console.reference.reviews import (
-    NO_ACTIONS,
     PARTNERS_TITLE,
+    OpenReviewActions,
     build_confirmation,
     build_reviews,
     collect_actions,
@@ -49,7 +49,9 @@ def action(state: str = "requested", plan: str = PLAN) -> ActionRow:
 def list_reviews(
     today: date, *actions: ActionRow, **more: Any
 ) -> dict[tuple[str, str], RecordReview]:
-    open_actions = collect_actions(actions, {}, frozenset()) if actions else NO_ACTIONS
+    open_actions = (
+        collect_actions(actions, {}, frozenset()) if actions else OpenReviewActions({}, {})
+    )
     arguments = {"open_edits": {}, "actions": open_actions, "confirmations": {}} | more
     return {(one.kind, one.id): one for one in build_reviews(reference(), today=today, **arguments)}
 

@@ -18,7 +18,7 @@ from services.messages.composition import (
     SUBJECT_MAX_CHARACTERS,
     VOICE_MAX_CHARACTERS,
 )
-from services.messages.phrases import list_value_names
+from services.messages.phrases import split_template
 from services.runtime.http.sms_text import count_septets, encode_text
 from tests.scenarios.told import ASKED, OPEN_ENDED, UNTIL
 from tests.shipped import territory
@@ -808,15 +808,17 @@ def test_the_longest_call_has_two_segments(template: str, kind: str) -> None:
         assert "Clamart" in text.sms
 
 
+def _list_names(template: str) -> set[str]:
+    return {name for passage in split_template(template) for name in passage.names}
+
+
 def test_both_languages_use_the_same_values() -> None:
     french, english = load_phrases("fr").templates, load_phrases("en").templates
     assert french.keys() == english.keys()
     for template, shapes in french.items():
         assert shapes.keys() == english[template].keys(), template
         for name, shape in shapes.items():
-            assert list_value_names(shape) == list_value_names(english[template][name]), (
-                f"{template}, {name}"
-            )
+            assert _list_names(shape) == _list_names(english[template][name]), f"{template}, {name}"
     assert load_phrases("fr").words.keys() | {"levels", "roles"} == load_phrases("en").words.keys()
 
 

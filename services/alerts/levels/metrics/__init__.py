@@ -27,11 +27,6 @@ def load_metric_types() -> Mapping[str, MetricType]:
     return metric_types
 
 
-def list_metrics() -> frozenset[str]:
-    """Return every metric that a predicate may name."""
-    return frozenset(load_metric_types()) | CONTINUITY_METRICS
-
-
 def find_metric_type(condition: Measured) -> MetricType | None:
     """Return the type of a metric of alerts; None for one that continuity owns."""
     return load_metric_types().get(condition.metric)
