@@ -302,7 +302,7 @@ class Projection:
                         for site in effect.content["sites"]
                     ]
                     key = store.build_realm_key(tx.realm, "site_names")
-                    batch.add_many("HSET", key, _flatten_pairs(names), step=2)
+                    batch.add_pairs("HSET", key, names)
                 return
             case RealmFieldsChanged(fields=fields):
                 self.realms[tx.realm] = self.realms.get(tx.realm, {}) | fields
@@ -363,66 +363,46 @@ def _increment(counts: dict[str, int], name: str) -> None:
 
 def _write_realm(batch: Batch, realm: str, change: _RealmChanges) -> None:
     for collection, rows in change.rows.items():
-        batch.add_many(
-            "HSET", store.rows_key(realm, collection), _flatten_pairs(rows.items()), step=2
-        )
+        batch.add_pairs("HSET", store.rows_key(realm, collection), rows.items())
         batch.add("HINCRBY", store.build_realm_key(realm, "versions"), collection, 1)
     for incident, reports in change.reports_of.items():
-        batch.add_many(
-            "ZADD",
-            store.reports_key(realm, incident),
-            _flatten_pairs((at, id) for id, at in reports.items()),
-            step=2,
+        batch.add_pairs(
+            "ZADD", store.reports_key(realm, incident), ((at, id) for id, at in reports.items())
         )
     for (index, cause), member_changes in change.members.items():
         _write_members(batch, store.members_key(realm, index, cause), member_changes)
     if change.lines:
-        batch.add_many(
+        batch.add_pairs(
             "HSET",
             store.build_realm_key(realm, "lines"),
-            _flatten_pairs((line.key, raw) for line, raw in change.lines),
-            step=2,
+            ((line.key, raw) for line, raw in change.lines),
         )
-        batch.add_many(
+        batch.add_pairs(
             "ZADD",
             store.build_realm_key(realm, "timeline"),
-            _flatten_pairs((0, line.key) for line, _ in change.lines),
-            step=2,
+            ((0, line.key) for line, _ in change.lines),
         )
         by_incident: dict[str, list[str]] = {}
         for line, _ in change.lines:
             if line.incident is not None:
                 by_incident.setdefault(line.incident, []).append(line.key)
         for incident, keys in by_incident.items():
-            batch.add_many(
-                "ZADD",
-                store.build_timeline_key(realm, incident),
-                _flatten_pairs((0, key) for key in keys),
-                step=2,
+            batch.add_pairs(
+                "ZADD", store.build_timeline_key(realm, incident), ((0, key) for key in keys)
             )
     if change.feeds:
-        batch.add_many(
-            "HSET",
-            store.build_realm_key(realm, "feeds"),
-            _flatten_pairs(change.feeds.items()),
-            step=2,
-        )
+        batch.add_pairs("HSET", store.build_realm_key(realm, "feeds"), change.feeds.items())
     _write_kept_parts(batch, realm, change)
     _announce_changes(batch, realm, change)
 
 
 def _write_members(batch: Batch, key: str, member_changes: _MemberChanges) -> None:
     if member_changes.added:
-        batch.add_many(
-            "ZADD",
-            key,
-            _flatten_pairs((place, id) for id, place in member_changes.added.items()),
-            step=2,
-        )
+        batch.add_pairs("ZADD", key, ((place, id) for id, place in member_changes.added.items()))
     if member_changes.floor is not None:
         batch.add("ZREMRANGEBYSCORE", key, "-inf", f"({member_changes.floor}")
     if member_changes.dropped:
-        batch.add_many("ZREM", key, list(member_changes.dropped), step=1)
+        batch.add_many("ZREM", key, list(member_changes.dropped))
 
 
 def _write_kept_parts(batch: Batch, realm: str, change: _RealmChanges) -> None:
@@ -430,19 +410,11 @@ def _write_kept_parts(batch: Batch, realm: str, change: _RealmChanges) -> None:
     for name, count in change.rates.items():
         batch.add("HINCRBY", store.build_realm_key(realm, "rates"), name, count)
     if change.undecided_reports:
-        batch.add_many(
-            "HSET",
-            store.build_realm_key(realm, "lost"),
-            _flatten_pairs(change.undecided_reports.items()),
-            step=2,
+        batch.add_pairs(
+            "HSET", store.build_realm_key(realm, "lost"), change.undecided_reports.items()
         )
     if change.clocks:
-        batch.add_many(
-            "HSET",
-            store.build_realm_key(realm, "clock"),
-            _flatten_pairs(change.clocks.items()),
-            step=2,
-        )
+        batch.add_pairs("HSET", store.build_realm_key(realm, "clock"), change.clocks.items())
 
 
 IDS_PER_ENTRY = 200
@@ -464,7 +436,3 @@ def _announce_changes(batch: Batch, realm: str, change: _RealmChanges) -> None:
         for start in range(0, len(id_list), IDS_PER_ENTRY):
             chunk = "\n".join(id_list[start : start + IDS_PER_ENTRY])
             batch.add("XADD", stream, "MAXLEN", "~", store.STREAM_KEPT, "*", collection, chunk)
-
-
-def _flatten_pairs(pairs: Iterable[tuple[Any, Any]]) -> list[Any]:
-    return [value for pair in pairs for value in pair]

@@ -7,7 +7,7 @@ indexes, and `stream` (changes, for live readers). Per log partition: `build_pos
 identifies the life of the cache: with another epoch, or none, earlier positions and rows are gone.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -211,11 +211,14 @@ class Batch:
     def add(self, *command: Value) -> None:
         self.commands.append(command)
 
-    def add_many(self, name: str, key: str, values: Sequence[Value], *, step: int) -> None:
-        """Add a command with many values, split into pieces of whole groups of `step`."""
-        size = CHUNK - CHUNK % step
-        for start in range(0, len(values), size):
-            self.commands.append((name, key, *values[start : start + size]))
+    def add_pairs(self, name: str, key: str, pairs: Iterable[tuple[Value, Value]]) -> None:
+        """Add a command with many pairs of values."""
+        self.add_many(name, key, [value for pair in pairs for value in pair])
+
+    def add_many(self, name: str, key: str, values: Sequence[Value]) -> None:
+        """Add a command with many values, split into pieces that cut no pair."""
+        for start in range(0, len(values), CHUNK):
+            self.commands.append((name, key, *values[start : start + CHUNK]))
 
 
 class Store:
