@@ -11,7 +11,6 @@ from fastapi import Depends, Request
 from fastapi.responses import Response
 from pydantic import AwareDatetime, Field
 
-from schemas.base import Command
 from schemas.commands import IssueSitrep
 from schemas.continuity import SitrepRow
 from services.console.documents.document import Document, hash_document
@@ -21,7 +20,7 @@ from services.console.documents.formats import (
     make_document_response,
 )
 from services.console.documents.sitrep import REMARK_SECTIONS
-from services.console.http.answers import DecisionRouter, build_answer, find_repeated_answer
+from services.console.http.answers import DecisionRouter, find_repeated_answer, send_decision
 from services.console.http.context import (
     DecisionBody,
     DecisionContext,
@@ -167,6 +166,7 @@ async def validate_sitrep(author: SitrepAuthor, body: ValidateRequest) -> Respon
             f"sections: {', '.join(REMARK_SECTIONS)}",
         )
     await check_recipients(author, body.recipients)
+    recipients = tuple(dict.fromkeys(body.recipients))
     decisions: CommandDispatcher = author.request.app.state.decisions
     if (before := await find_repeated_answer(author)) is not None:
         return before
@@ -176,37 +176,23 @@ async def validate_sitrep(author: SitrepAuthor, body: ValidateRequest) -> Respon
         remarks=body.remarks,
         validated_by=author.principal.acting_role,
         partners=await read_partners(author.request, then),
-        recipients=tuple(dict.fromkeys(body.recipients)),
+        recipients=recipients,
     )
     document = document.model_copy(update={"heads": dict(await author.model.heads())})
     raw = document.frozen()
     sha256 = hash_document(raw)
     text_id = decisions.text_id(id, sha256)
     await decisions.put_document(text_id, raw)
-    assert document.number is not None
-    number = body.number or document.number
-
-    def make(by: str, role: str, reason: str | None) -> Command:
-        return IssueSitrep(
-            author=by,
-            role=role,
-            reason=reason,
-            number=number,
-            as_of=document.as_of,
-            text_id=text_id,
-            sha256=sha256,
-            counts=document.figures,
-            incidents=document.incidents,
-            recipients=tuple(dict.fromkeys(body.recipients)),
-        )
-
-    outcome = await decisions.decide(
+    return await send_decision(
+        author,
+        body,
         "continuity",
-        author.realm,
-        author.principal,
-        make,
-        reason=body.reason,
-        key=author.key,
-        wait_s=author.wait_s,
+        IssueSitrep,
+        number=body.number or document.number,
+        as_of=document.as_of,
+        text_id=text_id,
+        sha256=sha256,
+        counts=document.figures,
+        incidents=document.incidents,
+        recipients=recipients,
     )
-    return build_answer(author.request, outcome, author.lang)

@@ -112,16 +112,7 @@ async def get_proposal(reader: RealmReader, proposal: str, response: Response) -
 async def compute_proposal(
     author: ReassignmentPlanner, body: ComputeRequest | None = None
 ) -> Response:
-    request = body or ComputeRequest()
-    return await send_decision(
-        author,
-        body,
-        "continuity",
-        m.ComputeReassignments,
-        preference=request.preference,
-        transit=request.transit,
-        telework=request.telework,
-    )
+    return await send_decision(author, body, "continuity", m.ComputeReassignments)
 
 
 @router.decision(
@@ -132,12 +123,7 @@ async def approve_lines(
 ) -> Response:
     await _check_proposal_scope(author, body, proposal)
     return await send_decision(
-        author,
-        body,
-        "continuity",
-        m.ApproveReassignments,
-        proposal=proposal,
-        lines=_get_chosen_lines(body),
+        author, body, "continuity", m.ApproveReassignments, proposal=proposal
     )
 
 
@@ -149,17 +135,8 @@ async def decline_lines(
 ) -> Response:
     await _check_proposal_scope(author, body, proposal)
     return await send_decision(
-        author,
-        body,
-        "continuity",
-        m.DeclineReassignments,
-        proposal=proposal,
-        lines=_get_chosen_lines(body),
+        author, body, "continuity", m.DeclineReassignments, proposal=proposal
     )
-
-
-def _get_chosen_lines(body: LinesChoice | None) -> tuple[str, ...] | None:
-    return None if body is None or body.lines is None else tuple(body.lines)
 
 
 async def _check_proposal_scope(author: DecisionContext, body: LinesChoice | None, id: str) -> None:
@@ -169,11 +146,7 @@ async def _check_proposal_scope(author: DecisionContext, body: LinesChoice | Non
     must be here. An author limited to some pôles decides only about agents in, or from, activities
     of these pôles.
     """
-    within, chosen_lines, has_limits = (
-        author.within(body),
-        _get_chosen_lines(body),
-        is_limited(author.principal),
-    )
+    within, has_limits = author.within(body), is_limited(author.principal)
     try:
         proposal = await within.model.proposal(id)
     except (StoreUnavailable, Rebuilding):
@@ -182,6 +155,7 @@ async def _check_proposal_scope(author: DecisionContext, body: LinesChoice | Non
         return
     if not has_limits:
         return
+    chosen_lines = body.lines if body else None
     reference, own = await within.model.reference(), await list_own_poles(within)
     for line in proposal.lines or ():
         if chosen_lines is None or line.id in chosen_lines:
