@@ -7,31 +7,20 @@ from the master key.
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import orjson
 import structlog
-from aiokafka import TopicPartition
-from aiokafka.errors import KafkaError
 
 from schemas.base import Instant
 from services.intake.admission import Uses
 from services.intake.integrations.source_stats import SourceStats
 from services.runtime.identity.accounts import AccessStore
 from services.runtime.identity.principals import Source
-from services.runtime.kafka.clients import (
-    BrokerAway,
-    KeyedWriter,
-    assign_from,
-    create_groupless_consumer,
-)
-from services.runtime.kafka.fetch_throttle import (
-    BACKGROUND_FETCH_INTERVAL_MS,
-    READER_WAIT_MS,
-    FetchThrottle,
-)
+from services.runtime.kafka.clients import BrokerAway, KeyedWriter
+from services.runtime.kafka.compacted_topic import KeyedEntry, TopicFollower
 from services.runtime.process.tasks import cancel_and_wait
 from services.runtime.secrets.keyring import MasterKey, decrypt, encrypt
 
@@ -45,8 +34,6 @@ REPEAT_S: Final = 60.0
 TURN_S: Final = 1.0
 MAX_INTERVAL_MS: Final = 5000
 """Longest time for which a sign of life stays with the front that heard it."""
-POLL_MS: Final = 1000
-RETRY_S: Final = 1.0
 log = structlog.get_logger(__name__)
 
 
@@ -100,7 +87,9 @@ class SignExchange:
 
     async def run(self) -> None:
         """Exchange signs until cancelled."""
-        following = asyncio.create_task(self._follow_always(), name="signs.follower")
+        # Older records do not matter: a start waits for a whole period
+        follower = TopicFollower(self._kafka, [TOPIC], self._apply, from_end=True)
+        following = asyncio.create_task(follower.run(), name="signs.follower")
         try:
             while True:
                 try:
@@ -140,6 +129,10 @@ class SignExchange:
         ciphertext = encrypt(self._secret, orjson.dumps(content), key.encode())
         await self._writer.put(TOPIC, key, ciphertext)
 
+    async def _apply(self, entries: Sequence[KeyedEntry]) -> None:
+        for entry in entries:
+            self.apply_record(entry.key.encode(), entry.value)
+
     def apply_record(self, key: bytes, value: bytes | None) -> None:
         """Take a record of the topic; one of a stranger changes nothing."""
         try:
@@ -158,27 +151,3 @@ class SignExchange:
         for source, last_seen in signs.items():
             self._told[source] = max(last_seen, self._told.get(source, 0))
             self._book.hear_elsewhere(source, last_seen)
-
-    async def _follow_always(self) -> None:
-        while True:
-            try:
-                await self._follow()
-            except (KafkaError, OSError) as error:
-                log.warning("signs.interrupted", error=f"{type(error).__name__}: {error}")
-                await asyncio.sleep(RETRY_S)
-
-    async def _follow(self) -> None:
-        """Read new records. Older ones do not matter: a start waits for a whole period."""
-        consumer: Any = create_groupless_consumer(self._kafka, wait_ms=READER_WAIT_MS)
-        partition = TopicPartition(TOPIC, 0)
-        try:
-            await consumer.start()
-            FetchThrottle(consumer, BACKGROUND_FETCH_INTERVAL_MS)
-            end = (await consumer.end_offsets([partition]))[partition]
-            assign_from(consumer, {partition: end})
-            while True:
-                batches = await consumer.getmany(timeout_ms=POLL_MS)
-                for record in (r for records in batches.values() for r in records):
-                    self.apply_record(record.key or b"", record.value)
-        finally:
-            await consumer.stop()

@@ -57,7 +57,8 @@ class TopicFollower:
 
     An entry may come twice after a fault. `positions` holds the start (topic and partition → next
     offset); missing partitions start at the beginning. A position beyond the end (the topic was
-    created again) also starts at the beginning, after `reset(topic, partition)`.
+    created again) also starts at the beginning, after `reset(topic, partition)`. With `from_end` only
+    new entries count.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class TopicFollower:
         *,
         positions: Callable[[], Mapping[tuple[str, int], int]] = dict,
         reset: Callable[[str, int], None] | None = None,
+        from_end: bool = False,
     ) -> None:
         self._kafka = kafka
         self._partitions = [
@@ -76,6 +78,7 @@ class TopicFollower:
         self._apply = apply
         self._positions = positions
         self._reset = reset or (lambda *_: None)
+        self._from_end = from_end
         self._next: dict[TopicPartition, int] = {}
         self._consumer: AIOKafkaConsumer | None = None
         self._moved = asyncio.Condition()
@@ -101,7 +104,9 @@ class TopicFollower:
             await consumer.start()
             FetchThrottle(consumer, BACKGROUND_FETCH_INTERVAL_MS)
             ends: dict[TopicPartition, int] = await consumer.end_offsets(self._partitions)
-            begins: dict[TopicPartition, int] = await consumer.beginning_offsets(self._partitions)
+            begins: dict[TopicPartition, int] = (
+                ends if self._from_end else await consumer.beginning_offsets(self._partitions)
+            )
             positions = self._positions()
             for tp in self._partitions:
                 begin = max(positions.get((tp.topic, tp.partition), 0), begins[tp])
