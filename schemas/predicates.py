@@ -148,32 +148,28 @@ def metric_key(metric: str, args: dict[str, Any]) -> str:
     return metric + json.dumps(args, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-def list_measured(predicate: Predicate | None) -> Iterator[Measured]:
-    """Yield every `Measured` inside a predicate."""
+def list_leaves(predicate: Predicate | None) -> Iterator[Measured | Manual]:
+    """Yield every measured part and every box inside a predicate."""
     match predicate:
-        case Measured():
+        case Measured() | Manual():
             yield predicate
         case AnyOf(any=parts) | AllOf(all=parts):
             for part in parts:
-                yield from list_measured(part)
+                yield from list_leaves(part)
         case Not(negated=part):
-            yield from list_measured(part)
+            yield from list_leaves(part)
         case _:
             return
+
+
+def list_measured(predicate: Predicate | None) -> Iterator[Measured]:
+    """Yield every `Measured` inside a predicate."""
+    return (leaf for leaf in list_leaves(predicate) if isinstance(leaf, Measured))
 
 
 def list_boxes(predicate: Predicate | None) -> Iterator[str]:
     """Yield the text of every box inside a predicate."""
-    match predicate:
-        case Manual(manual=text):
-            yield text
-        case AnyOf(any=parts) | AllOf(all=parts):
-            for part in parts:
-                yield from list_boxes(part)
-        case Not(negated=part):
-            yield from list_boxes(part)
-        case _:
-            return
+    return (leaf.manual for leaf in list_leaves(predicate) if isinstance(leaf, Manual))
 
 
 def has_box(predicate: Predicate) -> bool:

@@ -1,6 +1,6 @@
 """Compute the hazard clock of each site: hour, margin, deadlines before it. Rule D124. Pure."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import cos, hypot, radians
@@ -8,7 +8,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from schemas.base import HOUR_MS, Instant
-from schemas.predicates import AllOf, AnyOf, Measured, Not, Predicate
+from schemas.predicates import list_measured
 from schemas.reference import Activity, Plan, Site
 from services.console.hazards.river import (
     Crossing,
@@ -136,7 +136,7 @@ def find_flood_plan(plans: Mapping[str, Plan]) -> Plan | None:
 def find_station(plan: Plan) -> str | None:
     """Return the station of the level that triggers a plan."""
     for trigger in plan.triggers:
-        for condition in _walk(trigger.when):
+        for condition in list_measured(trigger.when):
             if condition.metric == "river_level":
                 return str(condition.args.get("station", "")) or None
     return None
@@ -146,20 +146,9 @@ def find_vigilance_plan(plans: Mapping[str, Plan], phenomenon: str) -> str | Non
     """Return the plan that a vigilance of this phenomenon triggers."""
     for plan in plans.values():
         for trigger in plan.triggers:
-            if any(m.args.get("phenomenon") == phenomenon for m in _walk(trigger.when)):
+            if any(m.args.get("phenomenon") == phenomenon for m in list_measured(trigger.when)):
                 return plan.id
     return None
-
-
-def _walk(predicate: Predicate) -> Iterator[Measured]:
-    match predicate:
-        case Measured():
-            yield predicate
-        case AnyOf(any=parts) | AllOf(all=parts):
-            for part in parts:
-                yield from _walk(part)
-        case Not(negated=part):
-            yield from _walk(part)
 
 
 def foresee_flood(
