@@ -29,7 +29,6 @@ COMMANDS_BY_PANEL = {
         "doctor": "services.cli.system.doctor:doctor",
         "commission": "services.cli.system.commission:commission",
         "dlq": "services.cli.data.dlq:app",
-        "snapshot": "services.cli.data.snapshot:snapshot",
         "rebuild": "services.cli.data.repair:rebuild",
         "backup": "services.cli.data.backup:backup",
         "restore": "services.cli.data.backup:restore",

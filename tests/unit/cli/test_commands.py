@@ -452,7 +452,6 @@ def test_a_decision_quotes_the_ids_of_its_path(monkeypatch: pytest.MonkeyPatch) 
         ["directory", "erase", "dgs"],
         ["play", "S04"],
         ["verify"],
-        ["snapshot"],
         ["dlq", "list"],
         ["whatif", "92", "--territory", str(REPOSITORY / "territories" / "92")],
     ],
