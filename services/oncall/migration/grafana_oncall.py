@@ -71,11 +71,12 @@ def _get_kind(item: dict[str, Any]) -> str:
 
 
 def convert_grafana(objects: Iterable[dict[str, Any]], mapping: Mapping) -> Migration:
-    """Convert the objects of an export; each gets at least one remark."""
+    """Convert the objects of an export; each gets at least one remark. Raises MappingInvalid."""
     migration = Migration()
     kinds: dict[str, list[dict[str, Any]]] = {}
     for item in objects:
         kinds.setdefault(_get_kind(item), []).append(item)
+    mapping.check_tokens(_get_address(user) for user in kinds.get("user", ()))
     tokens = {str(u.get("id")): _convert_user(u, mapping, migration) for u in kinds.get("user", ())}
     shifts = {str(shift.get("id")): shift for shift in kinds.get("shift", ())}
     schedules = {str(s.get("id")): str(s.get("name")) for s in kinds.get("schedule", ())}
@@ -97,9 +98,13 @@ def convert_grafana(objects: Iterable[dict[str, Any]], mapping: Mapping) -> Migr
     return migration
 
 
+def _get_address(user: dict[str, Any]) -> str:
+    return str(user["email"] or user["username"])
+
+
 def _convert_user(item: dict[str, Any], mapping: Mapping, migration: Migration) -> str:
     """Convert a user and return the token."""
-    address = str(item["email"] or item["username"])
+    address = _get_address(item)
     name = str(item.get("name") or item["username"])
     token = mapping.find_token(address)
     points = (("email", address),) if "@" in address else ()

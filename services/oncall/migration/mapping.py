@@ -8,7 +8,7 @@ Starts, turns and hours of other products become those of a rotation, in local t
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from enum import Enum
@@ -100,6 +100,22 @@ class Mapping:
     def find_token(self, address: str) -> str:
         """Return the token of a person: as mapped, or made from the part before the `@`."""
         return self.tokens.get(address.casefold()) or make_token(address)
+
+    def check_tokens(self, addresses: Iterable[str]) -> None:
+        """Check that no token was made for two people: one would be called in place of the other.
+
+        Raises MappingInvalid.
+        """
+        owners: dict[str, set[str]] = {}
+        for address in addresses:
+            owners.setdefault(self.find_token(address), set()).add(address.casefold())
+        faults = [
+            f"{token} serait le jeton de {' et '.join(sorted(own))}"
+            for token, own in owners.items()
+            if len(own) > 1 and own - set(self.tokens)
+        ]
+        if faults:
+            raise MappingInvalid(f"people : {' ; '.join(faults)} ; donnez à chacun le sien")
 
 
 def make_token(address: str) -> str:

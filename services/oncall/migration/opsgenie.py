@@ -40,9 +40,10 @@ def list_objects(document: Any) -> Iterator[dict[str, Any]]:
 
 
 def convert_opsgenie(objects: Iterable[dict[str, Any]], mapping: Mapping) -> Migration:
-    """Convert the objects of an export; each gets at least one remark."""
+    """Convert the objects of an export; each gets at least one remark. Raises MappingInvalid."""
     migration = Migration()
     items = list(objects)
+    mapping.check_tokens(_list_addresses(items))
     people = {mapping.find_token(str(item["username"])) for item in items if _is_user(item)}
     known_people = frozenset(people | set(mapping.tokens.values()))
     for item in items:
@@ -66,6 +67,21 @@ def convert_opsgenie(objects: Iterable[dict[str, Any]], mapping: Mapping) -> Mig
 
 def _is_user(item: dict[str, Any]) -> bool:
     return "username" in item and "fullName" in item
+
+
+def _list_addresses(items: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """Yield the addresses of users, and of participants of rotations."""
+    for item in items:
+        if _is_user(item):
+            yield str(item["username"])
+        for rotation in item.get("rotations") or ():
+            for participant in rotation.get("participants") or ():
+                if participant.get("type") == "user":
+                    yield _get_address(participant)
+
+
+def _get_address(participant: dict[str, Any]) -> str:
+    return str(participant.get("username") or participant.get("id"))
 
 
 def _convert_user(item: dict[str, Any], mapping: Mapping, migration: Migration) -> None:
@@ -139,8 +155,7 @@ def _read_turns(rotation: dict[str, Any], timezone: str | None, mapping: Mapping
         if participant.get("type") != "user":
             kind = participant.get("type")
             raise NotMigrated(f"participant qui n’est pas une personne ({kind})")
-        address = str(participant.get("username") or participant.get("id"))
-        persons.append(mapping.find_token(address))
+        persons.append(mapping.find_token(_get_address(participant)))
     start = parse_start(rotation.get("startDate"), zone)
     end = parse_start(rotation["endDate"], zone).date() if rotation.get("endDate") else None
     span = rotation.get("timeRestriction")

@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 
 from services.oncall.migration.grafana_oncall import convert_grafana, list_objects
-from services.oncall.migration.mapping import MigratedStep, Migration, Outcome, read_mapping
+from services.oncall.migration.mapping import (
+    MappingInvalid,
+    MigratedStep,
+    Migration,
+    Outcome,
+    read_mapping,
+)
 
 MAPPING = read_mapping(
     {"roles": {"Technique": "astreinte_technique"}, "ladders": {"default": "N2"}}
@@ -190,3 +196,9 @@ def test_a_state_of_terraform_is_read_like_the_answers_of_the_api() -> None:
     migration = convert(*list_objects(state))
     assert len(migration.rotations) == 1
     assert list(list_objects({"count": 1, "results": [SCHEDULE]})) == [SCHEDULE]
+
+
+def test_two_people_never_get_one_token() -> None:
+    other = {"id": "U3", "email": "ali@partner.example", "username": "ali2"}
+    with pytest.raises(MappingInvalid, match=r"ali@example\.org et ali@partner\.example"):
+        convert(other)

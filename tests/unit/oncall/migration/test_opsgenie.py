@@ -260,3 +260,15 @@ def test_a_mapping_that_cannot_be_used_is_refused(document: Any) -> None:
 def test_a_token_comes_from_the_address() -> None:
     assert make_token("Zoé.Durand@example.org") == "zoe.durand"
     assert make_token("@") == "personne"
+
+
+def test_two_people_never_get_one_token() -> None:
+    """The rotation of one would call the other."""
+    other = {"id": "3", "username": "Ali@partner.example", "fullName": "Ali Petit"}
+    turn = make_rotation(participants=[{"type": "user", "username": "ali@partner.example"}])
+    for objects in ([*USERS["data"], other], [*USERS["data"], make_schedule(turn)]):
+        with pytest.raises(MappingInvalid, match=r"ali@example\.org et ali@partner\.example"):
+            convert_opsgenie(objects, MAPPING)
+    mapping = read_mapping({"people": {"ali@partner.example": "ali-2"}})
+    people = convert_opsgenie([*USERS["data"], other], mapping).people
+    assert [one.person for one in people] == ["zoe.durand", "ali", "ali-2"]
