@@ -4,6 +4,7 @@ Finds the address and the token, goes on with another machine if one is away, an
 one sentence.
 """
 
+import os
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +21,7 @@ import typer
 
 from services.cli.output import show_progress, strip_controls
 from services.runtime.process.files import open_atomic_file
-from services.runtime.process.settings import Settings
+from services.runtime.process.settings import DataDir, Settings
 
 TIMEOUT_S: Final = 30.0
 CONNECT_TIMEOUT_S: Final = 3.0
@@ -415,8 +416,25 @@ def require_broker(settings: Settings) -> Settings:
     Raises typer.Exit, after printing the reason, if they name no broker.
     """
     if not settings.kafka:
-        raise print_error("no broker: start `vigie up`, or set VIGIE_KAFKA")
+        raise print_error(describe_no_broker(settings))
     return settings
+
+
+def describe_no_broker(settings: Settings) -> str:
+    """Say that no broker is known: most often the data directory, or the user, is another one."""
+    if unreadable := describe_unreadable(settings.data):
+        return unreadable
+    return (
+        f"no broker: Vigie does not run on {settings.data_dir}; start `vigie up`, "
+        "set VIGIE_DATA_DIR to its directory, or VIGIE_KAFKA"
+    )
+
+
+def describe_unreadable(data: DataDir) -> str | None:
+    """Say that this user cannot see whether Vigie runs; None if it can. Raises PermissionError."""
+    if data.run.is_dir() and not os.access(data.run, os.X_OK):
+        return f"{data.run} cannot be read: run this command as the user that runs Vigie"
+    return None
 
 
 @contextmanager

@@ -16,7 +16,13 @@ from schemas.base import Command, UnknownType, message_class
 from schemas.reports import ReportReceived
 from schemas.wire import CE_SOURCE, CE_TYPE
 from schemas.words import Certainty
-from services.cli.client import ask_to_go_on, describe_no_answer, error_text, find_token
+from services.cli.client import (
+    ask_to_go_on,
+    describe_no_answer,
+    describe_no_broker,
+    error_text,
+    find_token,
+)
 from services.cli.output import create_group, print_json
 from services.console.logbook.lines import build_author_source
 from services.intake.dead_letters.dead_letter_store import CORRECTOR_HEADER
@@ -55,7 +61,7 @@ class DlqFailed(Exception):
 
 def _read_letters(settings: Settings) -> AsyncIterator[DeadLetter]:
     if not settings.kafka:
-        raise DlqFailed("no broker: start `vigie up`, or set VIGIE_KAFKA")
+        raise DlqFailed(describe_no_broker(settings))
     return read_dead_letters(settings.kafka)
 
 

@@ -592,7 +592,7 @@ def doctor(
 
     Exits with 1 on a fault, with 0 on warnings alone.
     """
-    with show_progress("Contrôle du disque, des horloges, du broker et des canaux …"):
+    with show_progress("Checking disk, clocks, broker and channels …"):
         findings = asyncio.run(run_checks(Settings()))
     if as_json:
         print_json({"items": [asdict(f) for f in findings]})

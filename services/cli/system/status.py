@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import re
 import time
 from collections.abc import Iterable, Mapping
@@ -13,6 +12,7 @@ import psutil
 import typer
 
 from services.appliance.supervisor.status import MIN_FREE_MB, read_free_mb, read_status
+from services.cli.client import describe_unreadable
 from services.cli.output import open_console, print_json
 from services.runtime.process.files import is_locked
 from services.runtime.process.settings import DataDir, Settings
@@ -56,12 +56,8 @@ def status(
         return
     document = read_status(settings.data.status)
     if document is None or not is_locked(settings.data.lock):
-        run = settings.data.run
-        unseen = run.is_dir() and not os.access(run, os.X_OK)
         sentence = (
-            f"{run} cannot be read: run this command as the user that runs Vigie"
-            if unseen
-            else f"Vigie does not run on {settings.data_dir}"
+            describe_unreadable(settings.data) or f"Vigie does not run on {settings.data_dir}"
         )
         if as_json:
             typer.echo(json.dumps({"state": "stopped", "processes": [], "detail": sentence}))

@@ -466,11 +466,21 @@ def test_a_missing_broker_is_reported_and_nothing_is_created(
     monkeypatch.setenv("VIGIE_DATA_DIR", str(tmp_path / "empty"))
     monkeypatch.delenv("VIGIE_KAFKA", raising=False)
     done = CliRunner().invoke(app, command)
-    assert (done.exit_code, done.output.strip().removeprefix("vigie dlq: ")) == (
-        1,
-        "no broker: start `vigie up`, or set VIGIE_KAFKA",
-    )
+    assert done.exit_code == 1
+    expected = f"no broker: Vigie does not run on {tmp_path / 'empty'}; start `vigie up`, "
+    assert done.output.strip().removeprefix("vigie dlq: ").startswith(expected)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_user_without_access_reads_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`vigie directory import` as another user said «start `vigie up`» beside a running Vigie."""
+    (tmp_path / "run").mkdir()
+    monkeypatch.setenv("VIGIE_DATA_DIR", str(tmp_path))
+    monkeypatch.setattr(os, "access", lambda path, _: path != tmp_path / "run")
+    for command in (["directory", "count"], ["dlq", "list"]):
+        assert "as the user that runs Vigie" in CliRunner().invoke(app, command).stderr
 
 
 class _Decided:
