@@ -2,8 +2,8 @@
 
 The order makes sure that nothing in the file depends on something that is missing there:
 
-1. The position in `events.external`: it advances only after the reports made from it are
-   acknowledged.
+1. The positions in `events.external`, the official feeds and the mailbox: they advance only after
+   the reports made from them are acknowledged.
 2. A consistent cut of the logs (`find_consistent_cuts`), then the ends of their inputs, which hold everything that the logs have applied.
 3. The ends of everything else. A text is written with the report that names it, and the front
    answers only after both, so every text of an answered report is included.
@@ -27,11 +27,12 @@ import shutil
 import sqlite3
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -73,8 +74,11 @@ ReachedPosition = tuple[int, int]
 """(history, seq) of a log."""
 BEFORE_FIRST: Final[ReachedPosition] = (0, 0)
 OTHER_TOPICS: Final = ("events.external", "dead-letters", "texts", "directory", "access")
-SOURCES_FILE: Final = "intake/sources.db"
+READER_FILES: Final = ("intake/sources.db", "watch/feeds.db", "watch/mailbox.json")
+"""Files that say how far other systems were read, and which of them are on."""
 KEYRING_FILE: Final = "secrets/keyring.db"
+FEED_KEYS: Final = "feeds"
+"""Folder of secrets with the keys of official feeds."""
 TERRITORY_FILE: Final = "run/territory.json"
 KEYS_TIMEOUT_S: Final = 30.0
 POLL_S: Final = 0.1
@@ -202,7 +206,7 @@ async def back_up(
 async def _write(settings: Settings, out: ContentsWriter, say: ReportProgress) -> dict[str, Any]:
     data = settings.data
     began = now_ms()
-    with _copy_database(data, SOURCES_FILE) as sources:
+    with _copy_files(data, READER_FILES) as reader_files:
         cuts = await find_consistent_cuts(settings.kafka)
         async with PartitionReader(settings.kafka) as reader:
             ends = {
@@ -239,16 +243,16 @@ async def _write(settings: Settings, out: ContentsWriter, say: ReportProgress) -
                         range_,
                         partial(_is_beyond_cut, positions=positions),
                     )
-        if sources is not None:
-            _write_file(out, SOURCES_FILE, sources)
+        for name, copy in reader_files.items():
+            _write_file(out, name, copy)
     for path in _list_secret_files(data):
-        _write_file(out, f"secrets/{path.name}", path)
+        _write_file(out, str(path.relative_to(data.root)), path)
     if is_shared(settings):
         say("keyring")
         await _wait_for_keys(settings)
-    with _copy_database(data, KEYRING_FILE) as keyring:
-        if keyring is not None:
-            _write_file(out, KEYRING_FILE, keyring)
+    with _copy_files(data, [KEYRING_FILE]) as keyrings:
+        for name, copy in keyrings.items():
+            _write_file(out, name, copy)
     if (data.root / TERRITORY_FILE).exists():
         _write_file(out, TERRITORY_FILE, data.root / TERRITORY_FILE)
     return out.finish({"taken_at": began, "logs": logs}, SigningKey.open(data.secrets))
@@ -373,9 +377,10 @@ def _list_secret_files(data: DataDir) -> list[Path]:
     The one-time code is included: the operator of the restore may never have logged in. A place in
     a cluster is not: a restored installation would start as a machine that it is not.
     """
+    feed_keys = data.secrets / FEED_KEYS
     secret_files = (
         p
-        for p in data.secrets.iterdir()
+        for p in chain(data.secrets.iterdir(), feed_keys.iterdir() if feed_keys.is_dir() else ())
         if p.is_file() and not p.name.startswith((".", "keyring.db"))
     )
     left_out = {PASSWORD, *CLUSTER_FILES}
@@ -390,26 +395,31 @@ def _write_file(out: ContentsWriter, name: str, path: Path) -> None:
 
 
 @contextmanager
-def _copy_database(data: DataDir, name: str) -> Iterator[Path | None]:
-    """Copy a SQLite file consistently while others write to it; None if it does not exist.
+def _copy_files(data: DataDir, names: Iterable[str]) -> Iterator[dict[str, Path]]:
+    """Copy files consistently while others write to them; those that do not exist are left out.
 
-    The copy lies in a folder that only the owner can read.
+    The copies lie in a folder that only the owner can read.
     """
-    if not (data.root / name).exists():
-        yield None
-        return
     folder = data.run / f"backup-{os.getpid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     try:
-        source, copy = (
-            sqlite3.connect(data.root / name, timeout=10),
-            sqlite3.connect(folder / "copy.db"),
-        )
-        try:
-            source.backup(copy)
-        finally:
-            copy.close()
-            source.close()
-        yield folder / "copy.db"
+        copies = {
+            name: folder / name.replace("/", "-") for name in names if (data.root / name).exists()
+        }
+        for name, copy in copies.items():
+            if copy.suffix == ".db":
+                _copy_database(data.root / name, copy)
+            else:
+                shutil.copyfile(data.root / name, copy)
+        yield copies
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _copy_database(file: Path, copy: Path) -> None:
+    """Copy a SQLite file consistently while others write to it. Raises sqlite3.Error."""
+    with (
+        closing(sqlite3.connect(file, timeout=10)) as source,
+        closing(sqlite3.connect(copy)) as target,
+    ):
+        source.backup(target)

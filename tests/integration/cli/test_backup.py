@@ -18,7 +18,10 @@ from services.alerts.decider import AlertsDecider
 from services.appliance.cluster.registry import ClusterRegistry, MachineRecord
 from services.continuity.decider import ContinuityDecider
 from services.delivery.decider import DeliveryDecider
-from services.runtime.process.settings import Settings
+from services.runtime.process.settings import DataDir, Settings
+from services.watch.connector import list_connectors
+from services.watch.mail_reader import MailPosition
+from services.watch.store import FeedStore
 from tests.brokers import give_password
 from tests.state_hash import compute_state_hash, fold_log
 from tests.system import RunningVigie
@@ -92,6 +95,30 @@ def open_registry(vigie: RunningVigie) -> ClusterRegistry:
     return ClusterRegistry.open(Settings(data_dir=vigie.folder / "data", kafka=kafka_of(vigie)))
 
 
+def read_others(data: Path) -> None:
+    """Read an official feed (without the key of its publisher, so it asks nobody) and a mailbox."""
+    store = FeedStore(DataDir(data).feeds)
+    store.enable("rte-ecowatt", 0.0, enabled=True)
+    store.close()
+    folder = data / "secrets" / "feeds"
+    folder.mkdir(mode=0o700)
+    (folder / "rte-ecowatt.source").write_text("key for the front")
+    position = MailPosition("imaps://mail.example.org/INBOX", 1, 7, datetime.now(UTC))
+    position.write(DataDir(data).mail_position)
+
+
+def list_others_read(data: Path) -> dict[str, Any]:
+    store = FeedStore(DataDir(data).feeds)
+    feeds = [one.spec.name for one in list_connectors() if store.get(one.spec.name).enabled]
+    store.close()
+    position = MailPosition.read(DataDir(data).mail_position)
+    return {
+        "feeds": feeds,
+        "keys": [file.name for file in (data / "secrets" / "feeds").iterdir()],
+        "mailbox": position.number if position else None,
+    }
+
+
 def kafka_of(vigie: RunningVigie) -> str:
     return str(json.loads((vigie.folder / "data" / "run" / "status.json").read_text())["kafka"])
 
@@ -108,6 +135,7 @@ def test_a_backup_of_a_running_system_is_the_same_system_on_an_empty_machine(
     until(lambda: len(reporting.accepted) >= 20)
     before = list(reporting.accepted)
     asyncio.run(put_old_machine(vigie))
+    read_others(vigie.folder / "data")
     file = tmp_path / "vigie.backup"
     backup = vigie.cli("backup", str(file), "--json")
     reporting.enough.set()
@@ -139,6 +167,12 @@ def test_a_backup_of_a_running_system_is_the_same_system_on_an_empty_machine(
     restored = empty.cli("restore", str(file), "--json")
     assert restored.returncode == 0, restored.stderr
     assert json.loads(restored.stdout)["rebased"] == len(about["logs"])
+
+    assert list_others_read(tmp_path / "empty" / "data") == {
+        "feeds": ["rte-ecowatt"],
+        "keys": ["rte-ecowatt.source"],
+        "mailbox": 7,
+    }
 
     with empty:
         assert hashes(kafka_of(empty), about["logs"]) == originals
