@@ -263,7 +263,7 @@ def reassignments(
         ("Canal", lambda n: w.translate_code(w.CHANNEL, n["channel"], _) if n["channel"] else ""),
         ("État", lambda n: w.translate_code(w.NOTIFICATION_STATE, n["state"], _)),
         ("Répondu", lambda n: format_local_time(n["acknowledged_at"])),
-        ("Pourquoi", lambda n: w.translate_code(w.DELIVERY_REASON, n["why"], _)),
+        ("Pourquoi", lambda n: w.find_delivery_reason(n["why"], _) or n["why"] or ""),
         ("Identifiant", lambda n: n["id"]),
     ),
 )

@@ -143,7 +143,7 @@ def _find_doubt(n: Notification, names: TerritoryNames, _: Translator) -> Doubtf
     if n.state is NotificationState.FAILED:
         return DoubtfulMessage(
             _format_person(n, names, _),
-            _(w.DELIVERY_REASON.get(n.why or "", NOT_DELIVERED)),
+            w.find_delivery_reason(n.why, _) or _(NOT_DELIVERED),
             n.id,
             has_failed=True,
             may_be_repeated=True,

@@ -118,6 +118,16 @@ DELIVERY_REASON = {
     "voice_answer_unreadable": N_("réponse illisible de la passerelle"),
 }
 """Reasons why a message waits or failed (`Notification.why`); providers have more codes."""
+PROVIDER_FAULT = {
+    "401": N_("clé refusée par le fournisseur"),
+    "402": N_("crédit épuisé chez le fournisseur"),
+    "403": N_("clé refusée par le fournisseur"),
+    "429": N_("trop de messages pour le fournisseur"),
+    "5xx": N_("panne chez le fournisseur"),
+    "connection": N_("fournisseur injoignable"),
+    "no_answer": N_("fournisseur sans réponse"),
+}
+"""Faults of a provider, by the end of the code: `sms_401`, `voice_connection`."""
 CHANNEL = {row.channel: row.label.fr for row in CHANNELS.values()}
 EVENT = {row.type: row.label.fr for row in EVENT_TYPES.values()}
 CAUSE = {row.type: row.trouble.fr for row in EVENT_TYPES.values() if row.trouble is not None}
@@ -318,6 +328,14 @@ STAND = {
 def translate_code(table: Mapping[Any, str], code: str | None, _: Translator) -> str:
     """Return the word of a code in a table; an unknown code stays as it is."""
     return "" if code is None else _(table[code]) if code in table else code
+
+
+def find_delivery_reason(code: str | None, _: Translator) -> str | None:
+    """Return why a message waits or failed in words; None for a code without any."""
+    end = (code or "").partition("_")[2]
+    end = "5xx" if len(end) == 3 and end.startswith("5") else end
+    reason = DELIVERY_REASON.get(code or "") or PROVIDER_FAULT.get(end)
+    return None if reason is None else _(reason)
 
 
 @lru_cache(maxsize=4096)

@@ -90,6 +90,14 @@ def test_the_escalation_lists_people_with_unknown_delivery(
             called(NotificationState.FAILED).model_copy(update={"why": "no_verified_channel"}),
             ("aucun canal vérifié", True, True),
         ),
+        *(
+            (called(NotificationState.FAILED).model_copy(update={"why": code}), (word, True, True))
+            for code, word in (
+                ("sms_402", "crédit épuisé chez le fournisseur"),
+                ("voice_503", "panne chez le fournisseur"),
+                ("sms_0x0e", "non parvenu"),
+            )
+        ),
         (
             called(NotificationState.SUPERSEDED, ("failed", False)).model_copy(
                 update={"withdrawn": "closed"}
