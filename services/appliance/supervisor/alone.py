@@ -7,6 +7,7 @@ from services.appliance.embedded.java import JarsUnavailable, JavaUnusable
 from services.appliance.embedded.kafka import BrokerFailed, KafkaNode, RunningKafka
 from services.appliance.embedded.node import make_node
 from services.appliance.supervisor.orphans import end_orphans
+from services.appliance.supervisor.status import MIN_FREE_MB, read_free_mb
 from services.runtime.kafka.security import read_cluster_security, use_security
 from services.runtime.process.cluster import read_member
 from services.runtime.process.files import DataDirBusy, DataDirLock
@@ -19,12 +20,13 @@ class NoBroker(Exception):
 
 
 @asynccontextmanager
-async def run_broker(settings: Settings, *, new: bool = False) -> AsyncIterator[Settings]:
+async def run_broker(settings: Settings, *, new_mb: int | None = None) -> AsyncIterator[Settings]:
     """Yield settings with a running broker: the configured one, or the embedded one.
 
     In a cluster it is one of the others, too: a broker alone has no majority. The embedded broker
     is started here and stopped at the end. It holds the data directory meanwhile, so that no `vigie
-    up` starts on it. With `new` it may be a first, empty one. Raises NoBroker.
+    up` starts on it. With `new_mb` it may be a first, empty one, which is going to hold so much.
+    Raises NoBroker.
     """
     if settings.kafka:
         yield settings
@@ -37,13 +39,18 @@ async def run_broker(settings: Settings, *, new: bool = False) -> AsyncIterator[
         finally:
             use_security(None)
         return
-    if not new and not KafkaNode.is_formatted(data.kafka):
+    if new_mb is None and not KafkaNode.is_formatted(data.kafka):
         raise NoBroker(
             f"{data.root} ne contient pas d’installation de Vigie : nommez son dossier "
             "(VIGIE_DATA_DIR) ou son courtier (VIGIE_KAFKA)"
         )
     try:
         data.make()
+        if new_mb is not None and (free := read_free_mb(data)) < (needed := MIN_FREE_MB + new_mb):
+            raise NoBroker(
+                f"le disque de {data.root} a {free} Mo libres, il en faut {needed} : faites de la "
+                "place, ou nommez un dossier sur un autre disque"
+            )
         lock = DataDirLock(data.lock)
     except (OSError, DataDirBusy) as error:
         raise NoBroker(f"le dossier de données {data.root} est inutilisable : {error}") from error

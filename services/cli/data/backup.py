@@ -41,6 +41,8 @@ Key = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document")]
+_GROWTH: Final = 3
+"""Room that a restore asks for, as a multiple of its file: the broker packs records less well."""
 _LABELS: Final = {
     "file": "fichier",
     "taken_at": "sauvegarde du",
@@ -143,7 +145,8 @@ def restore(
     secret = _read_passphrase(key)
 
     async def run(end: VerifiedEnd) -> CompletedRestore:
-        async with run_broker(settings, new=True) as broker_settings:
+        new_mb = _GROWTH * file.stat().st_size // 1_000_000
+        async with run_broker(settings, new_mb=new_mb) as broker_settings:
             return await put_back(broker_settings, file, secret, end)
 
     began = time.monotonic()

@@ -58,11 +58,21 @@ async def test_a_backup_of_a_stopped_system_keeps_the_prometheus_targets(
     """`vigie status --targets` named no process until the next start, so none was missed."""
     choose_ports(settings.data.ports, ["kafka", "controller", "console-http", "intake", "alerts-0"])
     before, targets = read_ports(settings.data.ports), list_targets(settings)
-    async with alone.run_broker(settings, new=True) as broker_settings:
+    async with alone.run_broker(settings, new_mb=1) as broker_settings:
         assert broker_settings.kafka == f"127.0.0.1:{before['kafka']}"
     assert read_ports(settings.data.ports) == before
     assert list_targets(settings) == targets
     assert {t["labels"]["process"] for t in targets} == {"intake", "alerts-0"}
+
+
+async def test_a_disk_without_room_for_a_restore_is_named(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The broker ended on the full disk, and the restore waited for it for ever."""
+    monkeypatch.setattr(alone, "read_free_mb", lambda _: 249)
+    with pytest.raises(alone.NoBroker, match="249 Mo libres, il en faut 250"):
+        async with alone.run_broker(settings, new_mb=50):
+            pass
 
 
 @pytest.mark.parametrize(
