@@ -195,6 +195,8 @@ class Rebased(Fact):
     next_offset: int
     urgent_next_offset: int | None = None
     """Next offset of the urgent lane; None without a lane or a change."""
+    taken_at: Instant | None = None
+    """Time of the restored backup, which holds nothing later; None for another cause."""
 
 
 @register_message

@@ -283,6 +283,7 @@ async def _rebase(kafka: str, manifest: dict[str, Any], cluster: str) -> int:
                     cluster_id=cluster,
                     next_offset=about["input_next"],
                     urgent_next_offset=about.get("urgent_next"),
+                    taken_at=manifest["taken_at"],
                 )
                 raw = build_declaration(
                     service,

@@ -671,6 +671,15 @@ def test_a_log_continued_elsewhere_is_named() -> None:
     assert alerts.id != delivery.id
 
 
+def test_a_restored_log_names_the_time_since_which_all_is_missing() -> None:
+    rebased = Rebased(cluster_id="k2", next_offset=7, taken_at=START)
+    (line,) = lines("alerts", rebased, cause=Rebased)
+    text = said(line, TerritoryNames(), "fr").replace("\u00a0", " ")
+    restored = "Journal « alertes » : restauré de la sauvegarde du 11/02 "
+    assert text.startswith(restored)
+    assert text.endswith(" ; ce qui a suivi manque, à saisir de nouveau")
+
+
 @pytest.mark.parametrize(
     ("flag", "sentence"),
     [

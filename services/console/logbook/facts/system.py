@@ -10,6 +10,7 @@ from services.console.logbook.facts.base import (
     LineType,
     Renderer,
     SentenceSource,
+    format_local_time,
 )
 from services.console.texts.names import TerritoryNames
 from services.runtime.log.transaction import FactRecord
@@ -55,8 +56,26 @@ def _make_fixed_renderer(text: str) -> Renderer:
 
 
 def _make_log_renderer(text: str) -> Renderer:
-    return lambda record, names, _: _(text).format(
-        log=_(_LOG_LABELS[record.place.partition("/")[0]])
+    return lambda record, names, _: _(text).format(log=_get_log_label(record, _))
+
+
+def _get_log_label(record: SentenceSource, _: Translator) -> str:
+    return _(_LOG_LABELS[record.place.partition("/")[0]])
+
+
+def render_rebase(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
+    """Say that a log goes on elsewhere; after a restore, name the time of the backup."""
+    log = _get_log_label(record, _)
+    if taken_at := record.values.get("taken_at"):
+        return _(
+            "Journal « {log} » : restauré de la sauvegarde du {at} ; ce qui a suivi manque, "
+            "à saisir de nouveau",
+            log=log,
+            at=format_local_time(taken_at),
+        )
+    return _(
+        "Journal « {log} » : il repart d’une sauvegarde, sur un second site ou d’une entrée refaite",
+        log=log,
     )
 
 
@@ -86,13 +105,5 @@ LINES: Final = {
             N_("Journal « {log} » : perte de sa fin déclarée, il repart de ce qui en reste")
         ),
     ),
-    "Rebased": LineType(
-        _make_runtime_maker("rebased"),
-        _make_log_renderer(
-            N_(
-                "Journal « {log} » : il repart d’une sauvegarde, sur un second site ou d’une entrée "
-                "refaite"
-            )
-        ),
-    ),
+    "Rebased": LineType(_make_runtime_maker("rebased"), render_rebase),
 }
