@@ -12,6 +12,7 @@ from ldap3.core.exceptions import LDAPException
 from pydantic import ValidationError
 
 from schemas.people.directory import Contact, ContactPoint
+from schemas.words import Channel
 from services.cli.oncall.ldap_settings import CHANNELS, LdapSettings, parse_attributes
 from services.console.directory.contact_file import AddressInvalid, normalize_address
 from services.console.directory.synchronisation import DirectorySource
@@ -115,19 +116,22 @@ def _list_entries(
 def convert_entries(
     entries: Iterable[tuple[str, Mapping[str, Any]]], names: Mapping[str, str]
 ) -> tuple[DirectorySource, list[EntryFault]]:
-    """Convert entries to people; each entry with a fault is left out and named."""
+    """Convert entries to people, and name each fault.
+
+    An entry without a usable token, name or site is left out; of another, only its faulty addresses.
+    """
     people: dict[str, Contact] = {}
     faults: list[EntryFault] = []
     faulty: set[str] = set()
+    faulty_channels: dict[str, frozenset[Channel]] = {}
     for dn, attributes in entries:
         values = {field: _list_values(attributes.get(name)) for field, name in names.items()}
         token = next(iter(values["person"]), "").casefold()
         try:
-            contact = _build_contact(token, values)
+            points, refusals = _read_points(values)
+            contact = _build_contact(token, values, points)
             if token in people:
                 raise ValueError(f"jeton {token} déjà pris")
-        except AddressInvalid as error:
-            faults.append(EntryFault(dn, error.fault.message["fr"]))
         except ValidationError as error:
             fields = ", ".join(str(one["loc"][0]) for one in error.errors())
             faults.append(EntryFault(dn, f"valeur impossible : {fields}"))
@@ -135,12 +139,18 @@ def convert_entries(
             faults.append(EntryFault(dn, str(error)))
         else:
             people[token] = contact
+            faulty_channels[token] = frozenset(refusals)
+            faults += [EntryFault(dn, f"{names[c]} : {reason}") for c, reason in refusals.items()]
             continue
         faulty.add(token)
     decided_channels = frozenset(channel for channel in CHANNELS if channel in names)
     contacts = tuple(people.values())
     return DirectorySource(
-        contacts, decided_channels, "language" in names, frozenset(faulty - {""})
+        contacts,
+        decided_channels,
+        "language" in names,
+        frozenset(faulty - {""}),
+        faulty_channels,
     ), faults
 
 
@@ -153,15 +163,27 @@ def _list_values(value: Any) -> list[str]:
     return [text.strip() for text in texts if text.strip()]
 
 
-def _build_contact(token: str, values: Mapping[str, list[str]]) -> Contact:
-    """Build a person. Raises ValueError, ValidationError and AddressInvalid."""
+def _read_points(
+    values: Mapping[str, list[str]],
+) -> tuple[tuple[ContactPoint, ...], dict[Channel, str]]:
+    """Read the addresses of an entry; return also why those of a channel were refused."""
+    points: dict[ContactPoint, None] = {}
+    refusals: dict[Channel, str] = {}
+    for channel in CHANNELS:
+        for address in values.get(channel, ()):
+            try:
+                points[normalize_address(ContactPoint(channel=channel, address=address))] = None
+            except AddressInvalid as error:
+                refusals[channel] = error.fault.message["fr"]
+    return tuple(points), refusals
+
+
+def _build_contact(
+    token: str, values: Mapping[str, list[str]], points: tuple[ContactPoint, ...]
+) -> Contact:
+    """Build a person. Raises ValueError and ValidationError."""
     if not _TOKEN.fullmatch(token):
         raise ValueError("aucun jeton utilisable")
-    points = [
-        normalize_address(ContactPoint(channel=channel, address=address))
-        for channel in CHANNELS
-        for address in values.get(channel, ())
-    ]
     language = next(iter(values.get("language", ())), "fr")[:2].casefold()
     return Contact.model_validate(
         {
@@ -169,6 +191,6 @@ def _build_contact(token: str, values: Mapping[str, list[str]]) -> Contact:
             "name": next(iter(values.get("name", ())), None),
             "site": next(iter(values.get("site", ())), None),
             "language": "en" if language == "en" else "fr",
-            "points": tuple(dict.fromkeys(points)),
+            "points": points,
         }
     )

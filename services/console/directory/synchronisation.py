@@ -3,8 +3,8 @@
 A source knows addresses; the directory also knows days of verification, quiet hours and browsers.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 
 from schemas.people.directory import Contact, ContactPoint
 from schemas.reference import CONTACT_TOKEN_PREFIX
@@ -20,6 +20,8 @@ class DirectorySource:
     decides_language: bool = True
     faulty: frozenset[str] = frozenset()
     """Tokens of entries that could not be read: these people are not absent."""
+    faulty_channels: Mapping[str, frozenset[Channel]] = field(default_factory=dict)
+    """Token → channels with an address that could not be read: those of the directory stay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +80,16 @@ def merge_contact(contact: Contact, entry: Contact, source: DirectorySource) -> 
     proofs: dict[tuple[Channel, str], ContactPoint] = {
         (point.channel, point.address): point for point in contact.points
     }
+    entry_keys = {(point.channel, point.address) for point in entry.points}
     points = [
         _keep_proof(point, proofs.get((point.channel, point.address))) for point in entry.points
     ]
-    others = [point for point in contact.points if point.channel not in source.channels]
+    read_channels = source.channels - source.faulty_channels.get(entry.person, frozenset())
+    others = [
+        point
+        for key, point in proofs.items()
+        if point.channel not in read_channels and key not in entry_keys
+    ]
     return contact.model_copy(
         update={
             "name": entry.name or contact.name,

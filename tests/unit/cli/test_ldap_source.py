@@ -12,10 +12,12 @@ import pytest
 from ldap3 import MOCK_SYNC, NONE, SIMPLE, Connection, Server
 from pydantic import ValidationError
 
+from schemas.people.directory import ContactPoint
 from schemas.words import Channel
 from services.cli.oncall import ldap_source
 from services.cli.oncall.ldap_settings import LdapSettings, parse_attributes
 from services.cli.oncall.ldap_source import LdapUnavailable, convert_entries, read_people
+from services.console.directory.synchronisation import merge_contact
 from tests.certificates import make_certificate
 
 BASE = "ou=agents,dc=example,dc=org"
@@ -143,7 +145,6 @@ def test_a_server_with_an_untrusted_certificate_gets_no_password(tmp_path: Path)
         ({}, "aucun jeton utilisable"),
         ({"uid": "a b"}, "aucun jeton utilisable"),
         ({"uid": "zoe"}, "jeton zoe déjà pris"),
-        ({"uid": "b", "mobile": "12"}, "numéro de téléphone"),
         ({"uid": "b", "displayName": "x" * 300}, "valeur impossible : name"),
     ],
 )
@@ -155,6 +156,19 @@ def test_an_entry_with_a_fault_is_named_and_left_out(
     assert [one.person for one in source.people] == ["zoe"]
     assert fault.dn == "cn=odd"
     assert reason in fault.reason
+
+
+def test_a_faulty_address_costs_a_person_no_other_one() -> None:
+    """An extension of the exchange («4212») kept the mobile number of its person out, too."""
+    entry = {"uid": "b", "mail": "b@example.org", "mobile": ["12", "06 12 34 56 78"]}
+    source, (fault,) = convert_entries([("cn=odd", entry)], NAMES)
+    assert fault.reason.startswith("mobile : un numéro de téléphone")
+    (contact,) = source.people
+    assert [p.address for p in contact.points] == ["b@example.org", "+33612345678"]
+    proof = ContactPoint(channel=Channel.SMS, address="+33612345679", verified_at=7)
+    before = contact.model_copy(update={"points": (proof,)})
+    merged = merge_contact(before, contact, source)
+    assert merged.points == (*contact.points, proof), "it may be right, and was read wrongly"
 
 
 def test_values_may_be_bytes_lists_or_absent() -> None:
