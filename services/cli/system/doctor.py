@@ -139,6 +139,16 @@ def check_keys(data: DataDir) -> DoctorFinding:
     except sqlite3.Error as error:
         what = f"{data.secrets / KEYRING_FILE} is damaged: {error}"
         return DoctorFinding("keys", "fault", what, remedy)
+    if data.lost_keys.exists():
+        what = (
+            f"{data.secrets / data.lost_keys.read_text()} was gone at a start and was made anew: "
+            "texts, names and addresses from before cannot be read, nobody of them is called"
+        )
+        act = (
+            f"stop Vigie, put {data.secrets} back from a copy, delete {data.lost_keys}, start. "
+            "Without a copy: vigie directory import, open the accounts, then delete that file"
+        )
+        return DoctorFinding("keys", "fault", what, act)
     return DoctorFinding("keys", "ok", "the master key opens the keyring")
 
 

@@ -24,7 +24,7 @@ from services.cli.data.trial import load_checked_territory
 from services.runtime.decider.inputs import InputMarks
 from services.runtime.identity.accounts import AccessStore
 from services.runtime.identity.home_realm import settle_home_realm
-from services.runtime.identity.installation import KeysDiffer, claim_broker
+from services.runtime.identity.installation import KeysDiffer, claim_broker, find_lost_keys
 from services.runtime.kafka.clients import BrokerAway, RecordProducer
 from services.runtime.kafka.security import get_client_options, uses_embedded_broker
 from services.runtime.kafka.topics import BrokerUnreachable, TopicsDiffer, provision_topics
@@ -168,7 +168,9 @@ async def prepare_system(settings: Settings) -> None:
     try:
         check_keyring(settings.data.secrets)
         # Its own broker's data lie beside the keys: if the keys are lost, Vigie starts with others
-        if not uses_embedded_broker(settings):
+        if uses_embedded_broker(settings):
+            await _note_lost_keys(settings)
+        else:
             await claim_broker(settings)
         InputMarks.open(settings.data.secrets)
         await settle_home_realm(settings)
@@ -178,6 +180,18 @@ async def prepare_system(settings: Settings) -> None:
         damaged = settings.data.secrets / KEYRING_FILE
         raise UpFailed(f"{damaged} is damaged ({error}): put it back from a backup") from error
     await asyncio.gather(prepare_login(settings), open_territory(settings))
+
+
+async def _note_lost_keys(settings: Settings) -> None:
+    """Note keys that are about to be made anew, for the summary of `vigie up` and for the doctor.
+
+    Without the names in the directory nobody can be called.
+    """
+    if settings.new_keys:
+        settings.data.lost_keys.unlink(missing_ok=True)
+    elif (name := await find_lost_keys(settings)) is not None:
+        log.error("keys.lost", file=str(settings.data.secrets / name))
+        settings.data.lost_keys.write_text(name)
 
 
 async def _prepare_broker(settings: Settings) -> None:

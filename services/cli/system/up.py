@@ -33,6 +33,14 @@ def build_greeting(settings: Settings, demo: bool) -> str:
     rows = (
         [("Log in", f"with the one-time administrator code: cat {code}")] if code.exists() else []
     )
+    if settings.data.lost_keys.exists():
+        rows += [
+            (
+                "Keys",
+                f"{settings.data.lost_keys.read_text()} was gone: no text and no name from before",
+            ),
+            ("", f"can be read, and nobody is called. What to do: {command} doctor"),
+        ]
     if (why := _read_kept_territory(settings)) is not None:
         rows += [
             ("Data", f"{settings.territory} is not published, the version in force stays:"),

@@ -3,6 +3,8 @@
 A machine that starts there with keys of its own would join the groups of the services, take over
 calls and fail them, because it opens neither names nor accounts. Its reports would be unreadable
 for the others. So the first start leaves a claim on the topic `access`, sealed with the master key.
+
+An installation with a broker of its own starts without its keys, too, and says what it has lost.
 """
 
 from collections.abc import Iterable
@@ -17,9 +19,11 @@ from services.runtime.kafka.clients import KeyedWriter
 from services.runtime.log.partition_reader import PartitionReader
 from services.runtime.process.machine import now_ms
 from services.runtime.process.settings import Settings
-from services.runtime.secrets.keyring import MasterKey, decrypt, encrypt
+from services.runtime.secrets.keyring import KEYRING_FILE, MasterKey, decrypt, encrypt
 
 CLAIM_KEY: Final = "installation"
+_TOPICS_UNDER_KEYS: Final = {"master.key": (TOPIC,), KEYRING_FILE: ("texts", "directory")}
+"""File of keys → topics with records that only it opens."""
 AccessValue = tuple[str, bytes | None]
 """Key and value of a record of the topic; no value = erased."""
 log = structlog.get_logger(__name__)
@@ -51,6 +55,26 @@ async def claim_broker(settings: Settings) -> None:
     if not belongs_to_us and not settings.new_keys:
         raise _build_refusal(settings)
     await _write_claim(settings, seal_key, is_first=claim is None)
+
+
+async def find_lost_keys(settings: Settings) -> str | None:
+    """Return the file of keys that is gone while the broker holds records under it; None otherwise.
+
+    Raises KafkaError, OSError.
+    """
+    for name, topics in _TOPICS_UNDER_KEYS.items():
+        if not (settings.data.secrets / name).exists() and await _has_records(settings, topics):
+            return name
+    return None
+
+
+async def _has_records(settings: Settings, topics: Iterable[str]) -> bool:
+    async with PartitionReader(settings.kafka) as reader:
+        for topic in topics:
+            bounds = await reader.bounds(topic, range(TOPICS_BY_NAME[topic].partitions))
+            if any(end > 0 for _, end in bounds.values()):
+                return True
+    return False
 
 
 async def _write_claim(settings: Settings, seal_key: bytes, *, is_first: bool) -> None:

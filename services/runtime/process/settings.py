@@ -177,6 +177,8 @@ class DataDir:
         """Exists during a restore: until its end the installation is incomplete."""
         self.kept_territory = self.run / "territory-kept.json"
         """Names why the last start did not publish a changed territory folder."""
+        self.lost_keys = self.run / "keys-lost"
+        """Names the file of keys that a start had to make anew; a person deletes it."""
 
     def make(self) -> None:
         """Create missing folders for the owner alone (0700). Raises OSError.

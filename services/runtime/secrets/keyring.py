@@ -108,7 +108,8 @@ class MasterKey:
             if (keyring := secrets / KEYRING_FILE).exists():
                 raise MasterKeyInvalid(
                     f"{path} is gone, and {keyring.name} beside it was made with it: put it back "
-                    "from a backup, no other opens what is there"
+                    "from a backup, no other opens what is there. Only if it is lost for good, move "
+                    f"{keyring.name} away: every text, name and account stays unreadable"
                 )
             # A new installation has no input without a mark
             write_private(path.with_name(INPUTS_SINCE_FILE), b"0")

@@ -302,6 +302,9 @@ def test_a_master_key_that_opens_no_text_is_a_fault(data: DataDir) -> None:
     assert doctor.check_keys(data).state == "ok"
     keyring.write_bytes(content[:100])
     assert "keyring.db is damaged" in doctor.check_keys(data).result
+    keyring.write_bytes(content)
+    data.lost_keys.write_text("keyring.db")
+    assert "keyring.db was gone at a start" in doctor.check_keys(data).result
 
 
 async def test_the_doctor_asks_a_cluster_for_its_copies(

@@ -49,6 +49,12 @@ def test_a_command_is_named_as_it_can_be_typed(
     assert command_name() == "/opt/vigie/bin/vigie"
 
 
+def test_the_summary_says_that_keys_were_lost(settings: Settings) -> None:
+    settings.data.run.mkdir(parents=True)
+    settings.data.lost_keys.write_text("keyring.db")
+    assert "keyring.db was gone" in build_greeting(settings, demo=False)
+
+
 def test_the_summary_says_that_a_territory_was_not_published(settings: Settings) -> None:
     assert "not published" not in build_greeting(settings, demo=False)
     settings.data.run.mkdir(parents=True)

@@ -17,7 +17,12 @@ from services.appliance.supervisor.plan import (
     list_process_names,
 )
 from services.runtime.identity import installation
-from services.runtime.identity.installation import CLAIM_KEY, KeysDiffer, claim_broker
+from services.runtime.identity.installation import (
+    CLAIM_KEY,
+    KeysDiffer,
+    claim_broker,
+    find_lost_keys,
+)
 from services.runtime.process.machine import get_or_create_machine_name
 from services.runtime.process.settings import DataDir, Settings
 from services.runtime.secrets.keyring import MasterKey, encrypt
@@ -147,6 +152,32 @@ async def test_the_first_of_two_new_machines_wins(topic: Topic, tmp_path: Path) 
     with pytest.raises(KeysDiffer):
         await claim_broker(ours)
     await claim_broker(rival)
+
+
+@pytest.mark.parametrize(
+    ("missing", "filled", "lost"),
+    [
+        ("master.key", "access", "master.key"),
+        ("keyring.db", "directory", "keyring.db"),
+        ("keyring.db", "access", None),  # a first start that was killed
+        ("master.key", "", None),
+        ("", "directory", None),
+    ],
+)
+async def test_lost_keys_of_an_own_broker_are_found(
+    missing: str, filled: str, lost: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`vigie up` made new keys without a word, and nobody in the directory could be called."""
+
+    class Reader(Topic):
+        async def bounds(self, topic: str, partitions: Any) -> Any:
+            return dict.fromkeys(partitions, (0, 3 if topic == filled else 0))
+
+    monkeypatch.setattr(installation, "PartitionReader", Reader().reader)
+    settings = make_installation(tmp_path)
+    for name in {"master.key", "keyring.db"} - {missing}:
+        (settings.data.secrets / name).touch()
+    assert await find_lost_keys(settings) == lost
 
 
 def build_plans(data_dir: Path, machine: str = "") -> list[ProcessPlan]:
