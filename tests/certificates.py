@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 
-def make_certificate(folder: Path, host: str = "") -> tuple[Path, Path]:
+def make_certificate(folder: Path, host: str = "", days: int = 1) -> tuple[Path, Path]:
     """Make a certificate for 127.0.0.1 or `host`; return the files of certificate and key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "vigie")])
@@ -22,8 +22,8 @@ def make_certificate(folder: Path, host: str = "") -> tuple[Path, Path]:
             name,
             key.public_key(),
             x509.random_serial_number(),
-            now - dt.timedelta(days=1),
-            now + dt.timedelta(days=1),
+            now - dt.timedelta(days=100),
+            now + dt.timedelta(days=days, minutes=1),
         )
         .add_extension(
             x509.SubjectAlternativeName(

@@ -36,6 +36,8 @@ SYNC_RUNS: Final = 10
 CHECK_TIMEOUT_S: Final = 10.0
 LOOPBACK: Final = ("127.", "::1", "localhost")
 ENDS_SOON_DAYS: Final = 30
+FRONT_CERTIFICATE_DAYS: Final = 14
+"""Days before the end of the front's certificate from which it needs a person."""
 
 
 UNLISTED: Final = frozenset({"VIGIE_SUPERVISOR", "VIGIE_FAILPOINT"})
@@ -358,6 +360,42 @@ async def check_certificates(settings: Settings) -> list[DoctorFinding]:
     ]
 
 
+async def check_front_certificate(_: Settings) -> list[DoctorFinding]:
+    """Check that the certificate of the front does not end soon: the one that it shows now.
+
+    The front reads its file at a start, so a renewed one may not be shown yet.
+    """
+    from services.intake.settings import IntakeSettings
+    from services.runtime.kafka.broker_certificate import (
+        count_days,
+        describe_end,
+        fetch_certificate,
+        read_certificate,
+    )
+
+    front = IntakeSettings()
+    if front.tls_cert is None:
+        return []
+    renewed = read_certificate(front.tls_cert)
+    try:
+        certificate = await fetch_certificate(front.tls_http)
+    except (OSError, TimeoutError):
+        certificate = renewed
+    days = count_days(certificate.not_valid_after_utc)
+    is_old = renewed.not_valid_after_utc > certificate.not_valid_after_utc
+    soon = days < FRONT_CERTIFICATE_DAYS
+    act = "restart Vigie" if is_old else f"renew {front.tls_cert}, then restart Vigie"
+    return [
+        DoctorFinding(
+            "front certificate",
+            "fault" if days < 0 else "warning" if soon or is_old else "ok",
+            f"the one that browsers see on {front.tls_http} {describe_end(days)}"
+            + (f", {front.tls_cert} is newer" if is_old else ""),
+            act if soon or is_old else "",
+        )
+    ]
+
+
 async def check_store(settings: Settings) -> list[DoctorFinding]:
     """Check that the store answers and evicts nothing by itself."""
     from redis.exceptions import RedisError
@@ -581,6 +619,7 @@ async def run_checks(settings: Settings) -> list[DoctorFinding]:
     remote: dict[str, Callable[[Settings], Awaitable[list[DoctorFinding]]]] = {
         "broker": check_broker,
         "certificates": check_certificates,
+        "front certificate": check_front_certificate,
         "store": check_store,
     }
     for name, ask in remote.items():

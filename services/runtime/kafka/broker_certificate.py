@@ -21,7 +21,7 @@ WARNING_DAYS: Final = 90
 
 
 async def fetch_certificate(address: str) -> x509.Certificate:
-    """Return the certificate of the broker at `HOST:PORT`, also one that has ended.
+    """Return the certificate of the server at `HOST:PORT`, also one that has ended.
 
     Raises OSError, TimeoutError.
     """
@@ -63,6 +63,14 @@ async def measure_first_end(kafka: str, authority: Path | None) -> None:
         if end is not None:
             metrics.set_gauge("vigie_broker_certificate_end_seconds", end.timestamp())
         await asyncio.sleep(RETRY_S if end is None else LOOK_S)
+
+
+def read_certificate(file: Path) -> x509.Certificate:
+    """Return the certificate of a server from its file: the first of the chain.
+
+    Raises OSError, ValueError.
+    """
+    return x509.load_pem_x509_certificates(file.read_bytes())[0]
 
 
 def _read_last_authority(file: Path) -> x509.Certificate:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import json
+import ssl
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -29,6 +31,7 @@ from services.runtime.process.settings import DataDir, Settings
 from services.runtime.secrets.keyring import Keyring, MasterKey
 from services.runtime.secrets.local_secrets import get_or_create_token, is_token_valid
 from services.runtime.worker import lag
+from tests.certificates import make_certificate
 
 
 @pytest.fixture
@@ -341,3 +344,33 @@ async def test_the_doctor_asks_a_cluster_for_its_copies(
     other = Settings(data_dir=data.root, kafka="10.9.9.9:9093")
     assert states(await doctor.check_broker(other))["copies"] == "warning"
     assert expected == [3, 1]
+
+
+@pytest.mark.parametrize(("days", "state"), [(60, "ok"), (5, "warning"), (-3, "fault")])
+async def test_the_end_of_the_certificate_of_the_front_is_named(
+    days: int, state: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On that day browsers and senders refuse the front, and nothing had said so."""
+    certificate, key = make_certificate(tmp_path, days=days)
+    set_front(monkeypatch, "127.0.0.1:1", certificate, key)
+    [finding] = await doctor.check_front_certificate(Settings())
+    assert (finding.state, "renew" in finding.act) == (state, state != "ok")
+
+
+async def test_a_renewed_certificate_that_the_front_does_not_show_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*make_certificate(tmp_path, days=20))
+    server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0, ssl=context)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        set_front(monkeypatch, f"127.0.0.1:{port}", *make_certificate(tmp_path, days=90))
+        [finding] = await doctor.check_front_certificate(Settings())
+    assert (finding.state, finding.act) == ("warning", "restart Vigie")
+
+
+def set_front(monkeypatch: pytest.MonkeyPatch, address: str, certificate: Path, key: Path) -> None:
+    values = {"HTTP": address, "CERT": str(certificate), "KEY": str(key)}
+    for name, value in values.items():
+        monkeypatch.setenv(f"VIGIE_TLS_{name}", value)
