@@ -52,6 +52,8 @@ async def run_broker(settings: Settings, *, new_mb: int | None = None) -> AsyncI
                 "place, ou nommez un dossier sur un autre disque"
             )
         lock = DataDirLock(data.lock)
+        if new_mb is not None and not KafkaNode.is_formatted(data.kafka):
+            data.restoring.touch()  # killed before its first record, it is no new installation
     except (OSError, DataDirBusy) as error:
         raise NoBroker(f"le dossier de données {data.root} est inutilisable : {error}") from error
     try:

@@ -114,6 +114,17 @@ def check_disk(data: DataDir) -> Iterator[DoctorFinding]:
     )
 
 
+def check_restore(data: DataDir) -> Iterator[DoctorFinding]:
+    """Find a restore that did not come to its end: nothing starts on it."""
+    if data.restoring.exists() and not is_locked(data.lock):
+        yield DoctorFinding(
+            "restore",
+            "fault",
+            f"a restore into {data.root} did not come to its end",
+            "delete the directory and run `vigie restore` again",
+        )
+
+
 def measure_sync_ms(folder: Path) -> float:
     """Measure the median time of a small write with fsync, ms."""
     times = []
@@ -596,6 +607,7 @@ async def run_checks(settings: Settings) -> list[DoctorFinding]:
     doctor_findings: list[DoctorFinding] = []
     if settings.data.run.is_dir():
         doctor_findings += [
+            *check_restore(settings.data),
             *check_disk(settings.data),
             *check_secrets(settings.data),
             check_keys(settings.data),

@@ -17,6 +17,7 @@ from services.appliance.embedded.kafka import KafkaNode
 from services.appliance.supervisor import alone
 from services.appliance.supervisor.forking import ForkServer
 from services.appliance.supervisor.up import UpFailed, UpOptions, _catch_stop_signals, run_system
+from services.cli.system.doctor import check_restore
 from services.cli.system.status import list_targets, status
 from services.runtime.process.settings import Settings
 from services.runtime.process.sockets import choose_ports, read_ports
@@ -63,6 +64,18 @@ async def test_a_backup_of_a_stopped_system_keeps_the_prometheus_targets(
     assert read_ports(settings.data.ports) == before
     assert list_targets(settings) == targets
     assert {t["labels"]["process"] for t in targets} == {"intake", "alerts-0"}
+
+
+async def test_a_restore_that_is_killed_early_is_no_new_installation(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`vigie up` started an empty one on it, with other keys."""
+    for is_formatted in (True, False):
+        monkeypatch.setattr(KafkaNode, "is_formatted", lambda _, value=is_formatted: value)
+        async with alone.run_broker(settings, new_mb=1):
+            assert settings.data.restoring.exists() is not is_formatted
+    [finding] = check_restore(settings.data)
+    assert finding.state == "fault"
 
 
 async def test_a_disk_without_room_for_a_restore_is_named(
