@@ -6,6 +6,7 @@
     python3 vigie.py --check      are all files here, and unchanged?
 
 The first start unpacks the packages beside this file (or into VIGIE_KIT_DIR when this folder cannot be written) and takes a moment.
+Python 3.6 has to read this file: it says which Python the kit needs.
 """
 
 import hashlib
@@ -42,7 +43,7 @@ def check():
             fail(f"il manque le fichier {name} : refaites le kit (vigie kit)")
         with path.open("rb") as file:
             found = hashlib.sha256()
-            while block := file.read(1 << 20):
+            for block in iter(lambda: file.read(1 << 20), b""):
                 found.update(block)
         if found.hexdigest() != wanted:
             fail(f"le fichier {name} a changé : refaites le kit (vigie kit)")
@@ -78,7 +79,8 @@ def keeps_rights(folder):
 
 
 def writable():
-    if given := os.environ.get("VIGIE_KIT_DIR"):
+    given = os.environ.get("VIGIE_KIT_DIR")
+    if given:
         if keeps_rights(Path(given).absolute()):
             return Path(given).absolute()
         fail(
@@ -109,7 +111,8 @@ def unpack(wheel, site):
             target.parent.mkdir(parents=True, exist_ok=True)
             with source.open(entry) as packed, target.open("wb") as out:
                 shutil.copyfileobj(packed, out)
-            if mode := entry.external_attr >> 16 & 0o777:
+            mode = entry.external_attr >> 16 & 0o777
+            if mode:
                 target.chmod(mode | 0o200)
 
 

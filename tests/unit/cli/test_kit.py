@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
 import pytest
 
 from services.cli.system import kit
 from services.runtime.process.settings import REPOSITORY
+
+
+def test_an_old_python_reads_the_starter_of_a_kit() -> None:
+    """`python3` of many servers is 3.6: it ended with a SyntaxError in place of the sentence."""
+    starter = (REPOSITORY / "deploy" / "kit" / "vigie.py").read_text(encoding="utf-8")
+    ast.parse(starter, feature_version=(3, 6))
 
 
 def test_the_packages_go_into_the_folder_that_was_named_from_where_one_stands(
