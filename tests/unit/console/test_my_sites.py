@@ -11,7 +11,16 @@ from schemas.reassignment import RefuseReassignment
 from services.console.incidents.report_form_screen import TROUBLES
 from tests.unit.console.held import Held, browsing
 from tests.unit.console.held import reference as shipped_reference
-from tests.unit.console.test_every_screen import REALM, START, crisis, incident, report, shown, site, words
+from tests.unit.console.test_every_screen import (
+    REALM,
+    START,
+    crisis,
+    incident,
+    report,
+    shown,
+    site,
+    words,
+)
 
 MANAGER = "site_manager@pmi-01"
 
