@@ -69,6 +69,7 @@ class SiteDanger(NamedTuple):
     at: Instant
     source: str | None
     """Kind of source that told of it."""
+    is_over: bool = False
 
 
 _INDEXES = (

@@ -168,6 +168,8 @@ def _select_template(row: NotificationRow) -> str:
         return f"{name}_local"
     if name == "site_order" and facts.get("order") == LIFTED:
         return "site_order_over"
+    if name == "site_danger" and facts.get("ended") is not None:
+        return "site_danger_over"
     if name == AREA_ORDER and facts.get("order") == LIFTED:
         return "area_order_over"
     if name == AREA_ORDER and facts.get("task") is None:

@@ -78,6 +78,7 @@ PAGES: Final = {
     "vigilance_digest": "/plans",
     "site_order": "/mes-sites",
     "site_danger": "/mes-sites",
+    "site_danger_over": "/mes-sites",
     "site_order_over": "/mes-sites",
     "area_order_sites": "/mes-sites",
     "area_order_own_sites": "/mes-sites",

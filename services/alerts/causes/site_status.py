@@ -260,18 +260,28 @@ def _note_order(draft: AlertsDecision, row: SiteRow, old: SiteRow | None) -> Non
 
 
 def _note_danger(draft: AlertsDecision, row: SiteRow, old: SiteRow | None) -> None:
-    """Note a danger to people at a site that begins, unless its manager told of it."""
-    known_dangers = {c.id for c in old.causes if _is_danger(c)} if old is not None else set[str]()
-    for cause in row.causes:
+    """Note a danger to people that begins at a site, or the end of the last one, told by others.
+
+    The end of an order tells of the end of a danger beside it.
+    """
+    old_dangers = [c for c in old.causes if _is_danger(c)] if old is not None else []
+    dangers, old_ids = [c for c in row.causes if _is_danger(c)], {c.id for c in old_dangers}
+    is_over = not dangers and row.order is None
+    changes = old_dangers if is_over else [c for c in dangers if c.id not in old_ids]
+    for cause in changes:
         if (
-            _is_danger(cause)
-            and cause.id not in known_dangers
-            and cause.incident is not None
+            cause.incident is not None
             and MANAGER not in cause.sources
+            and not (is_over and _is_ended_by_manager(draft, cause.id))
         ):
-            draft.site_dangers[row.id] = SiteDanger(
-                cause.incident, cause.type, cause.since, next(iter(cause.sources), None)
-            )
+            at = min(c.since for c in changes) if is_over else cause.since
+            source = next(iter(cause.sources), None)
+            draft.site_dangers[row.id] = SiteDanger(cause.incident, cause.type, at, source, is_over)
+
+
+def _is_ended_by_manager(draft: AlertsDecision, cause: str) -> bool:
+    report = draft.state.reports.get(draft.state.causes[cause].lifted_by or "")
+    return report is not None and report.source == MANAGER
 
 
 def _is_danger(cause: CauseRow) -> bool:

@@ -93,9 +93,10 @@ def _tell_order(draft: AlertsDecision, site: str, order: Order) -> None:
 
 
 def _tell_danger(draft: AlertsDecision, site: str, danger: SiteDanger) -> None:
-    """Tell of a danger at a site from N2 on: at N1 the manager is called."""
+    """Tell of a danger at a site from N2 on: at N1 the manager is called. Tell the warned its end."""
     incident = _find_speaking_incident(draft, danger.incident)
-    if incident is None or (level := draft.incident(incident).level) < Level.N2:
+    level = Level.N0 if incident is None else draft.incident(incident).level
+    if incident is None or (level < Level.N2 and not danger.is_over):
         return
     values: Values = {
         "site": site,
@@ -103,7 +104,15 @@ def _tell_danger(draft: AlertsDecision, site: str, danger: SiteDanger) -> None:
         "ordered_at": danger.at,
         "giver": danger.source,
     }
-    _warn_first(draft, site, _Message(DANGER, incident, level, values, danger=True))
+    if not danger.is_over:
+        _warn_first(draft, site, _Message(DANGER, incident, level, values, danger=True))
+        return
+    warnings = _list_warnings(draft, site, DANGER)
+    calls = [call for call in warnings if call.danger and call.planned_at >= danger.at]
+    if calls:
+        people = find_end_recipients(draft, site, calls, danger=False)
+        values["ended"] = danger.type
+        _plan(draft, people, _Message(DANGER, incident, level, values, passed_over=()))
 
 
 def _find_speaking_incident(draft: AlertsDecision, id: str) -> str | None:
@@ -179,7 +188,9 @@ def _is_standing(draft: AlertsDecision, call: NotificationPlanned) -> bool:
         if values["order"] != (LIFTED if order is None else order):
             return False
     elif call.template == DANGER:
-        return row is not None and values["hazard"] in {cause.type for cause in row.causes}
+        is_over = row is None or values["hazard"] not in {cause.type for cause in row.causes}
+        if is_over is call.danger:
+            return False
     elif call.template in (STOP, STOP_END):
         about = (
             one

@@ -117,9 +117,50 @@ def test_a_danger_that_was_withdrawn_goes_no_further(scene: Scene) -> None:
     report = scene.report(1, "gas_leak", SITE, severity=4, source="grdf")
     cancel = {"msg_type": MsgType.CANCEL, "references": (report,), "source": "grdf"}
     scene.report(5, "gas_leak", SITE, severity=4, **cancel)
-    (call,) = messages(scene, "site_danger")
-    fail(scene, 6, call)
-    assert messages(scene, "site_danger") == [call]
+    danger, end = messages(scene, "site_danger")
+    fail(scene, 6, danger)
+    assert messages(scene, "site_danger") == [danger, end]
+
+
+@pytest.mark.parametrize("how", ["withdrawn", "reopened"])
+def test_the_warned_people_hear_of_the_end_of_a_danger(scene: Scene, how: str) -> None:
+    """The site had brought everybody to safety, and nobody said that the leak was closed."""
+    report = scene.report(1, "gas_leak", SITE, severity=4, source="grdf")
+    fail(scene, 2, messages(scene, "site_danger")[0])
+    if how == "withdrawn":
+        cancel = {"msg_type": MsgType.CANCEL, "references": (report,)}
+        scene.report(30, "gas_leak", SITE, severity=4, source="grdf", **cancel)
+    else:
+        scene.report(30, "reopening", SITE, source="grdf", lifts=(EventType.GAS_LEAK,))
+    ends = messages(scene, "site_danger")[2:]
+    assert [(f.person, f.values.get("ended"), f.danger) for f in ends] == [
+        (MANAGER, "gas_leak", False),
+        (DEPUTY, "gas_leak", False),
+    ]
+
+
+def test_the_manager_is_not_informed_of_the_own_end_of_a_danger(scene: Scene) -> None:
+    scene.report(1, "gas_leak", SITE, severity=4, source="grdf")
+    scene.report(30, "reopening", SITE, lifts=(EventType.GAS_LEAK,))
+    assert scene.status(SITE) == "normal"
+    assert len(messages(scene, "site_danger")) == 1
+
+
+def test_one_of_two_dangers_at_a_site_ends_without_a_message(scene: Scene) -> None:
+    scene.report(1, "gas_leak", SITE, severity=4, source="grdf")
+    scene.report(2, "security_incident", SITE, severity=4, source="police")
+    scene.report(30, "reopening", SITE, source="grdf", lifts=(EventType.GAS_LEAK,))
+    assert [f.values.get("ended") for f in messages(scene, "site_danger")] == [None, None]
+
+
+def test_the_end_of_a_danger_under_an_order_waits_for_the_end_of_the_order(scene: Scene) -> None:
+    scene.report(1, "gas_leak", SITE, severity=4, source="grdf")
+    evacuate(scene, 2)
+    scene.report(30, "reopening", SITE, source="grdf", lifts=(EventType.GAS_LEAK,))
+    assert len(messages(scene, "site_danger")) == 1
+    lift(scene, 40)
+    assert [f.values["order"] for f in messages(scene, "site_order")] == ["evacuated", "lifted"]
+    assert len(messages(scene, "site_danger")) == 1
 
 
 def test_a_mail_that_fails_beside_a_text_message_repeats_no_warning(scene: Scene) -> None:

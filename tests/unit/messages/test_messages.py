@@ -86,6 +86,7 @@ EVERYTHING = ALARM | {
     "subjects": "call|action|area_order|headcount",
 }
 AREA_ORDERS = {
+    "site_danger_over": {"ended": "gas_leak"},
     "site_order_over": {"order": "lifted"},
     "area_order": {"task": "t1"},
     "area_order_over": {"order": "lifted", "task": "t1"},
@@ -753,7 +754,7 @@ def test_every_message_names_request_and_limit(template: str) -> None:
     }.get(template, {})
     is_of_site = template.endswith(("_local", "_own_sites"))
     role = "responsable_site" if is_of_site else "dgs_directeur_de_crise"
-    name = re.sub("_(lowered|local|own_sites|sites)$|(?<=order)_over$", "", template)
+    name = re.sub("_(lowered|local|own_sites|sites)$|(?<=(order|anger))_over$", "", template)
     free_text = "Coupez l’eau." if name == "instruction" or name.startswith("action_") else None
     text = said(
         template=name,
