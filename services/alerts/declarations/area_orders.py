@@ -400,6 +400,7 @@ def _plan_message(
             quiet_until=None
             if danger
             else find_quiet_end(draft, recipient.person, recipient.role, level),
+            passed_over=None if danger else (),
         )
     )
     return notification

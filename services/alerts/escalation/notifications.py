@@ -283,8 +283,15 @@ def on_information_unreachable(draft: AlertsDecision, notification: str) -> None
     recipient = _find_role_recipient(draft, call.role, call.scope, passed_over)
     if recipient is None:
         draft.emit(RoleUncovered(role=call.role, scope=call.scope))
-    else:
+    elif not _has_message(draft, recipient.person, call):
         _inform_role(draft, recipient, incident, call.template, call.values, passed_over)
+
+
+def _has_message(draft: AlertsDecision, person: str, message: NotificationPlanned) -> bool:
+    """Return whether a person has the same message."""
+    content = (person, message.template, message.values)
+    others = draft.state.calls.values()
+    return any((one.person, one.template, one.values) == content for one in others)
 
 
 def find_failed_message(draft: AlertsDecision, notification: str) -> NotificationPlanned | None:

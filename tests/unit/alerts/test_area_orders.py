@@ -527,6 +527,18 @@ def test_a_yes_of_the_deputy_ends_for_the_deputy_and_the_manager(scene: Scene) -
     assert people == [f"rs-{site}", f"rs-{site}-s"]
 
 
+def test_an_end_that_does_not_reach_the_manager_goes_to_the_deputy_once(scene: Scene) -> None:
+    report = order(scene, 1)
+    site = inside(scene)[0]
+    order(scene, 5, msg_type=MsgType.CANCEL, references=(report,))
+    end = calls(scene, site)[-1]
+    for minute in (6, 7):
+        message = Unreachable(notification=end.notification, person=end.person, at=scene.at(minute))
+        scene.feed(message, at=scene.at(minute))
+    ends = [f.person for f in calls(scene, site) if f.values["order"] == "lifted"]
+    assert ends == [f"rs-{site}", f"rs-{site}-s"]
+
+
 @pytest.mark.parametrize("type", ["evacuation", "shelter_in_place"])
 def test_a_call_for_an_order_without_a_site_names_the_order(scene: Scene, type: str) -> None:
     """D70: the direction heard of «un incident sur un site»."""
