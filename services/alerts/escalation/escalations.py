@@ -236,13 +236,12 @@ def find_ended_crisis(draft: AlertsDecision, incident: str | None = None) -> Esc
 
 
 def thank(draft: AlertsDecision, crisis: EscalationRow) -> None:
-    """Notify the people in charge of a crisis that it is over.
+    """Notify the people in charge of a crisis, and those of its cell, that it is over.
 
     Its incidents are closed, and its level has fallen.
     """
-    inform_people(
-        draft, crisis.acknowledged_by, find_foremost_incident(draft, crisis), "crisis_end", {}
-    )
+    people = tuple(dict.fromkeys((*crisis.acknowledged_by, *sorted(draft.state.attendance))))
+    inform_people(draft, people, find_foremost_incident(draft, crisis), "crisis_end", {})
 
 
 def _is_crisis_over(draft: AlertsDecision, crisis: EscalationRow, incident: str) -> bool:

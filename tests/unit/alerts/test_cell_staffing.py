@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from schemas.base import MINUTE_MS
-from schemas.commands import SetLevel
+from schemas.calling import NotificationPlanned
+from schemas.commands import ResolveIncident, SetLevel
 from schemas.oncall import CellShift
 from schemas.people.attendance import (
     AttendanceChanged,
@@ -217,6 +218,24 @@ def test_the_end_of_the_crisis_dismisses_the_cell() -> None:
     answer = state(scene, "cellule_rh", 61)
     assert isinstance(answer, CommandRefused)
     assert answer.code == "no_cell"
+
+
+@pytest.mark.parametrize("is_closed", [False, True])
+def test_the_dismissed_cell_hears_that_it_is_dismissed(is_closed: bool) -> None:
+    """A person on the way, after a word on the screen, came to an empty room."""
+    scene = crisis()
+    scene.report(1, "closure", "cen-2")
+    coming = {"function": "cellule_rh", "mode": AttendanceMode.EN_ROUTE}
+    scene.command(StateAttendance(author="cel-rh", role="cell", person="cel-rh", **coming), 5)
+    pilot = {"author": "dgs", "role": "dgs_directeur_de_crise", "reason": "text:r"}
+    if is_closed:
+        close = ResolveIncident(**pilot, incident=scene.incidents()[0].id, force=True)
+        assert isinstance(scene.command(close, 50), CommandApplied)
+    number = len(scene.named(NotificationPlanned))
+    scene.command(SetLevel(**pilot, scope="territory", level=1, force=True), 60)
+    messages = [f for f in scene.named(NotificationPlanned)[number:] if f.person == "cel-rh"]
+    news = [f.template for f in messages if not f.answer_expected]
+    assert news == ["crisis_end" if is_closed else "information"]
 
 
 def test_a_person_without_a_function_is_asked_for_it() -> None:
