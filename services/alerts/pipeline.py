@@ -22,7 +22,7 @@ from services.alerts.causes.restoration import list_communes_of_cause
 from services.alerts.causes.site_status import list_evacuated_sites
 from services.alerts.decision import AlertsDecision, cancel_task, open_task
 from services.alerts.declarations import area_orders, flags
-from services.alerts.escalation import escalations, notifications, site_warnings
+from services.alerts.escalation import escalations, site_warnings
 from services.alerts.evolve import OPEN
 from services.alerts.incidents import incident_lifecycle, zones
 from services.alerts.incidents.correlation import Placement, choose_incident
@@ -590,7 +590,7 @@ def update_derived_state(
     obligations.start_by_rules(draft, changed_incidents)
     escalations.update_escalations(draft, rises)
     site_warnings.tell_managers(draft)
-    notifications.tell_of_withdrawals(draft)
+    escalations.tell_of_withdrawals(draft)
     draft.flush()
 
 

@@ -12,6 +12,7 @@ from schemas.words import Level
 from services.alerts.decision import AlertsDecision
 from services.alerts.escalation import cell_staffing
 from services.alerts.escalation.notifications import (
+    WITHDRAWN_TEMPLATE,
     get_suppression_reason,
     inform_people,
     record_withheld_notification,
@@ -33,6 +34,7 @@ from services.alerts.escalation.steps import (
     schedule_next_step,
 )
 from services.alerts.evolve import OPEN
+from services.alerts.incidents.incident_lifecycle import list_open_causes
 from services.alerts.levels.levels import CRISIS, TERRITORY, Rises
 
 
@@ -221,6 +223,33 @@ def list_people_in_charge(draft: AlertsDecision, row: EscalationRow) -> tuple[st
         if person in attendance or (post.role, post.scope) not in filled
     )
     return tuple(dict.fromkeys((*staying, *sorted(attendance))))
+
+
+def tell_of_withdrawals(draft: AlertsDecision) -> None:
+    """Notify the people in charge of an incident after its last report proved an error.
+
+    They may be on their way: quiet hours do not delay it. The incident stays open until a person
+    closes it. Rule D3, withdrawals.
+    """
+    for id in dict.fromkeys(map(draft.resolve_incident, sorted(draft.withdrawn))):
+        if id is None or draft.incident(id).state not in OPEN or list_open_causes(draft, id):
+            continue
+        people = _list_people_of_incident(draft, id)
+        inform_people(draft, people, id, WITHDRAWN_TEMPLATE, {}, despite_quiet_hours=True)
+    draft.withdrawn.clear()
+
+
+def _list_people_of_incident(draft: AlertsDecision, incident: str) -> tuple[str, ...]:
+    """Return the people in charge of an incident, of those merged into it, and of its crisis."""
+    merged_incidents = (
+        id for id in sorted(draft.state.merged_incidents) if draft.resolve_incident(id) == incident
+    )
+    rows = draft.incidents((incident, *merged_incidents))
+    people = [person for row in rows for person in row.acknowledged_by]
+    crisis = find_escalation(draft, TERRITORY)
+    if crisis is not None and incident in {one.id for one in list_incidents(draft, crisis)}:
+        people += list_people_in_charge(draft, crisis)
+    return tuple(dict.fromkeys(people))
 
 
 def find_ended_crisis(draft: AlertsDecision, incident: str | None = None) -> EscalationRow | None:

@@ -24,7 +24,6 @@ from services.alerts.escalation.oncall import (
 )
 from services.alerts.escalation.steps import build_message_values, find_escalation
 from services.alerts.evolve import OPEN
-from services.alerts.incidents.incident_lifecycle import list_open_causes
 from services.alerts.levels.levels import CRISIS, TERRITORY
 from services.alerts.rows import SuppressionReason
 
@@ -62,29 +61,6 @@ SITE_WARNINGS: Final = frozenset(
 )
 """Messages that climb from the manager of a site to the coordinator until somebody is reached."""
 Values = dict[str, str | int | float | bool | None]
-
-
-def tell_of_withdrawals(draft: AlertsDecision) -> None:
-    """Notify the people in charge of an incident after its last report proved an error.
-
-    They may be on their way: quiet hours do not delay it. The incident stays open until a person
-    closes it. Rule D3, withdrawals.
-    """
-    for id in dict.fromkeys(map(draft.resolve_incident, sorted(draft.withdrawn))):
-        if id is None or draft.incident(id).state not in OPEN or list_open_causes(draft, id):
-            continue
-        people = _list_people_in_charge(draft, id)
-        inform_people(draft, people, id, WITHDRAWN_TEMPLATE, {}, despite_quiet_hours=True)
-    draft.withdrawn.clear()
-
-
-def _list_people_in_charge(draft: AlertsDecision, incident: str) -> tuple[str, ...]:
-    """Return the people in charge of an incident, and of those that were merged into it."""
-    merged_incidents = (
-        id for id in sorted(draft.state.merged_incidents) if draft.resolve_incident(id) == incident
-    )
-    rows = draft.incidents((incident, *merged_incidents))
-    return tuple(dict.fromkeys(person for row in rows for person in row.acknowledged_by))
 
 
 _URGENT: Final = (Channel.APP, Channel.SMS, Channel.VOICE)

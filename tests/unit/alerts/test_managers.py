@@ -280,6 +280,22 @@ def test_people_in_charge_learn_that_the_only_report_was_an_error(
     assert not scene.incidents()[0].danger
 
 
+def test_people_in_charge_of_a_crisis_learn_that_a_later_incident_was_an_error(
+    scene: Scene,
+) -> None:
+    """The cell had heard that the headquarters was evacuated, and nobody took it back."""
+    scene.report(0, "closure", "cen-2")
+    _answer_crisis(scene, 1)
+    (person,) = scene.incidents()[0].acknowledged_by
+    report = scene.report(30, "evacuation", "cen-1", severity=4, source="pompiers")
+    joined = scene.incident_of(report)
+    assert (joined.level, joined.acknowledged_by) == (3, ())
+    cancel = {"msg_type": MsgType.CANCEL, "references": (report,), "source": "pompiers"}
+    scene.report(40, "evacuation", "cen-1", severity=4, **cancel)
+    (message,) = told(scene, "report_withdrawn")
+    assert (message.person, message.incident) == (person, joined.id)
+
+
 def test_people_in_charge_of_a_merged_incident_learn_of_the_error(scene: Scene) -> None:
     """The technician on the way to the first site heard nothing of the other incident."""
     reports = [scene.report(0, "gas_leak", COLLEGE, severity=4), scene.report(0, "closure", PMI)]
