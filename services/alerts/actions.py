@@ -23,6 +23,7 @@ from services.alerts.escalation.oncall import (
     find_assignee,
     find_new_holder,
     find_pilots,
+    find_reachable_person,
     find_role_of,
     list_channels,
 )
@@ -189,7 +190,7 @@ def complete(draft: AlertsDecision, row: ActionRow, author: str) -> ActionRow:
 def decline(draft: AlertsDecision, row: ActionRow, author: str, reason: str | None) -> ActionRow:
     """Decline an action, and notify its requester and the pilot."""
     row = _end(draft, row, "declined", ActionState.DECLINED, author, reason)
-    pilots = (post.holder or post.deputy for post in find_pilots(draft, row))
+    pilots = (find_reachable_person(draft, post) for post in find_pilots(draft, row))
     recipients = dict.fromkeys(
         p for p in (row.requested_by, *pilots) if p is not None and p != author
     )

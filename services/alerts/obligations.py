@@ -18,7 +18,12 @@ from schemas.crisis.communication import Signature
 from schemas.crisis.obligations import LimitUnit, ObligationLimit
 from services.alerts.decision import AlertsDecision, get_incident
 from services.alerts.escalation.notifications import inform_people
-from services.alerts.escalation.oncall import find_pilots, get_holder_and_deputy, list_channels
+from services.alerts.escalation.oncall import (
+    find_pilots,
+    find_reachable_person,
+    get_holder_and_deputy,
+    list_channels,
+)
 from services.alerts.evolve import OPEN
 from services.oncall.schedule import get_local_day, to_instant
 from services.runtime.decider.command_checks import (
@@ -209,7 +214,7 @@ def _find_declarer(draft: AlertsDecision, row: m.ObligationRow) -> tuple[str, ..
 
 def _list_pilots(draft: AlertsDecision, row: m.ObligationRow) -> Iterator[str]:
     for post in find_pilots(draft, row):
-        person = post.holder or post.deputy
+        person = find_reachable_person(draft, post)
         if person is not None:
             yield person
 

@@ -147,6 +147,12 @@ def find_pilots(draft: AlertsDecision, action: PilotedWork) -> tuple[OnCallRole,
     return ()
 
 
+def find_reachable_person(draft: AlertsDecision, post: OnCallRole) -> str | None:
+    """Return the holder of a role, else the deputy: the first with a channel. Rule D34."""
+    people = (person for person in (post.holder, post.deputy) if person is not None)
+    return next((person for person in people if list_channels(draft, person)), None)
+
+
 def find_action_level(draft: AlertsDecision, action: PilotedWork) -> Level:
     """Return the level of an action: that of its incident, or of the territory if higher."""
     incident = draft.resolve_incident(action.incident)

@@ -279,6 +279,16 @@ def test_a_decline_of_the_assignee_informs_the_pilot(scene: Scene) -> None:
     assert _calls(scene.step(DUE * 3)) == []
 
 
+def test_a_decline_informs_the_deputy_of_a_pilot_without_a_channel(scene: Scene) -> None:
+    holder, _ = _pair(scene, ROLE)
+    pilots = scene.state.rota.pair("coordinateur_pca", None, scene.at(0))
+    gone = (ReachRow(id=str(pilots.holder), points=()),)
+    scene.command(NoteReachability(author="adm", role="admin", people=gone), 0)
+    _request(scene)
+    facts = _answer(scene, holder, Answer.DECLINE, 5)
+    assert _calls(facts) == [("action_declined", pilots.deputy)]
+
+
 def test_a_decline_of_the_deputy_passes_a_late_action_on(scene: Scene) -> None:
     holder, deputy = _pair(scene, ROLE)
     pilot = scene.state.rota.pair("coordinateur_pca", None, scene.at(0)).holder

@@ -26,6 +26,7 @@ from schemas.crisis.obligations import (
     ObligationState,
     StartObligation,
 )
+from schemas.oncall import NoteReachability, ReachRow
 from schemas.reports import Measure
 from schemas.runtime import CommandApplied, CommandRefused
 from services.alerts.decider import AlertsDecider
@@ -164,6 +165,17 @@ def test_the_role_is_reminded_at_half_and_at_four_fifths_and_the_pilot_at_the_li
     clock = clock_of(scene, "nis2-alerte")
     assert (clock.state, clock.overdue_at) == (ObligationState.RUNNING, clock.due_at)
     assert clock.next_at is None
+
+
+def test_the_deputy_of_a_pilot_without_a_channel_hears_of_a_passed_limit(scene: Scene) -> None:
+    pilots = scene.state.rota.pair("coordinateur_pca", None, scene.at(0))
+    gone = (ReachRow(id=str(pilots.holder), points=()),)
+    scene.command(NoteReachability(author="adm", role="admin", people=gone), 0)
+    attack(scene)
+    scene.step(24 * HOUR)
+    people = {n.person for n in told(scene, "obligation_overdue")}
+    assert pilots.deputy in people
+    assert pilots.holder not in people
 
 
 def test_an_ended_clock_sends_no_reminder(scene: Scene) -> None:
