@@ -27,12 +27,29 @@ class DeliveryDecision(Decision[DeliveryState]):
         self.emit(*(NotificationChanged(row=row) for row in rows))
 
     def record_step(self, before: NotificationRow, after: NotificationRow) -> None:
-        """Record the new row, and `Unreachable` at the moment when no attempt is left."""
+        """Record the new row, and `Unreachable` at the moment when no attempt is left.
+
+        The information that a digest contains has not reached the person either.
+        """
         failed_state = NotificationState.FAILED
         is_recorded = before.id in self.state.notifications
         self.record_rows(after)
         if after.state is failed_state and not (is_recorded and before.state is failed_state):
-            self.emit(Unreachable(notification=after.id, person=after.person, at=self.now))
+            for id in (after.id, *self._list_bundled_information(after)):
+                self.emit(Unreachable(notification=id, person=after.person, at=self.now))
+
+    def _list_bundled_information(self, carrier: NotificationRow) -> list[str]:
+        """Return the messages without an answer that a message contains, and those in them."""
+        if not carrier.bundle_count:
+            return []
+        carriers, bundled = {carrier.id}, set[str]()
+        while carriers:
+            rows = [
+                row for row in self.state.notifications.values() if row.bundled_into in carriers
+            ]
+            carriers = {row.id for row in rows} - bundled
+            bundled |= {row.id for row in rows if not row.answer_expected}
+        return sorted(bundled)
 
     def record_attempt(self, before: NotificationRow, after: NotificationRow) -> None:
         """Plan the next attempt of a message that has become `after`, and record it."""

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.base import HOUR_MS, Instant
+from schemas.calling import Unreachable
 from schemas.delivery import NotificationChanged
 from schemas.reference import (
     ChannelRule,
@@ -314,6 +315,19 @@ def test_the_first_alarm_goes_at_once_and_those_of_ten_minutes_in_one_message() 
         (NotificationState.SUPERSEDED, "a2", "bundled")
     }
     assert alarm(d, "a5").why == "bundled", "the digest was an alarm too"
+
+
+def test_a_digest_that_fails_reports_each_of_its_messages_as_unreachable() -> None:
+    """The first of them alone went to the deputy (D34)."""
+    d = desk(channels=("sms",))
+    alarm(d, "a1")
+    for id in ("a2", "a3", "a4"):
+        alarm(d, id)
+    d.wait(600)
+    d.claim(id="a2")
+    d.outcome("failed", id="a2")
+    failed = [f.notification for f in d.facts if isinstance(f, Unreachable)]
+    assert failed == ["a2", "a3", "a4"]
 
 
 @pytest.mark.parametrize("kind", ["order", "void", "over", "recalled", "refused"])
