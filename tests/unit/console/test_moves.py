@@ -260,6 +260,7 @@ async def test_a_director_reads_the_own_lines_first_and_the_number_of_others() -
     page = await read("director@pole:solidarites")
     assert "4 agents à décider" in page.replace("\u00a0", " ")
     assert "5 autres attendent" in page.replace("\u00a0", " ")
+    assert "(R6)" not in page, "the code of a rule tells a director nothing"
     assert page.index('data-key="v-') < page.index('name="lines"'), "the first row is the own one"
     page = await read("director@pole:communication")
     assert "Rien à décider pour vous." in page
