@@ -151,15 +151,15 @@ _TEXTS: Final[Mapping[str, DemandText]] = {
         "/plans/{plan}",
     ),
     "clocks_rto": DemandText(
-        N_("Une activité approche de son délai de reprise"),
-        N_("{n} activités approchent de leur délai de reprise"),
+        N_("{activity} : le délai de reprise approche"),
+        N_("{n} délais de reprise approchent, d’abord {activity}"),
         N_("Au-delà, un arbitrage doit être écrit."),
         N_("Voir les activités"),
         "/activites",
     ),
     "clocks_dmia": DemandText(
-        N_("Une activité approche de sa durée maximale d’interruption"),
-        N_("{n} activités approchent de leur durée maximale d’interruption"),
+        N_("{activity} : la durée maximale d’interruption approche"),
+        N_("{n} durées maximales d’interruption approchent, d’abord {activity}"),
         N_("Au-delà, le préjudice n’est plus acceptable."),
         N_("Voir les activités"),
         "/activites",
@@ -396,6 +396,7 @@ def _describe_demand(
         text.one if demand.count == 1 else text.many,
         n=w.format_number(demand.count, _.lang),
         plan=names.plan(demand.plan) if demand.plan is not None else "",
+        activity=names.activity_short(demand.activity or "", _.lang),
         level=demand.key.rpartition(":")[2],
     )
     where = titles.get(demand.incident or "")

@@ -37,6 +37,9 @@ class DemandLine(Resource):
     incident: str | None
     plan: str | None
     escalation: str | None
+    activity: str | None = Field(
+        default=None, description="activity with the first limit of clocks_rto or clocks_dmia"
+    )
     report: str | None = Field(
         default=None, description="newest report of the oldest danger_doubted or danger_placeless"
     )

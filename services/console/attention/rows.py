@@ -131,6 +131,8 @@ class Demand:
     incident: str | None = None
     plan: str | None = None
     escalation: str | None = None
+    activity: str | None = None
+    """Activity with the first limit of a family of clocks."""
     report: str | None = None
     """Report of danger that waits: the newest of the oldest task."""
     open: bool = True
@@ -570,6 +572,7 @@ def _list_clocks(facts: DemandRows) -> Iterator[Demand]:
             (alarm.base.value, place, activity.criticality <= _CARE_CRITICALITY), []
         ).append(alarm)
     for (base, place, care), alarms in families.items():
+        first = min(alarms, key=lambda alarm: (alarm.limit_at, alarm.id))
         yield Demand(
             f"clocks:{base}:{place}:{'care' if care else 'rest'}",
             f"clocks_{base}",
@@ -577,7 +580,8 @@ def _list_clocks(facts: DemandRows) -> Iterator[Demand]:
             min(a.raised_at for a in alarms),
             frozenset(role for a in alarms for role in a.to),
             len({(a.activity, a.site) for a in alarms}),
-            due_at=min(a.limit_at for a in alarms),
+            due_at=first.limit_at,
+            activity=first.activity,
         )
 
 

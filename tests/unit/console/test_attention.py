@@ -187,7 +187,8 @@ def test_an_alarm_of_an_earlier_interruption_asks_for_nothing() -> None:
     facts = DemandRows(
         POLICY, activities={"A1": activity}, alarms={"x": _alarm("x", "A1", "education")}
     )
-    assert [d.kind for d in list_demands(facts, HOUR_MS)] == ["clocks_rto"]
+    demands = [(d.kind, d.activity) for d in list_demands(facts, HOUR_MS)]
+    assert demands == [("clocks_rto", "A1")]
     restarted = activity.rto.model_copy(update={"started_at": MINUTE_MS})
     facts = replace(facts, activities={"A1": activity.model_copy(update={"rto": restarted})})
     assert list_demands(facts, HOUR_MS) == []

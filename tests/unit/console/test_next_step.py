@@ -58,6 +58,17 @@ def test_the_first_decision_of_the_readers_role_counts() -> None:
     assert step.consequence
 
 
+def test_a_clock_names_the_activity_with_the_first_limit() -> None:
+    """«Une activité approche de son délai» sent its reader to a page of sixty."""
+    one = demand("clocks_rto", "directeur_pole", activity="CPL-01", due_at=HERE)
+    many = one.model_copy(update={"kind": "clocks_dmia", "count": 3})
+    titles = [step_for("directeur_pole", line).title.replace("\u00a0", " ") for line in (one, many)]
+    assert titles == [
+        "Sûreté des bâtiments : le délai de reprise approche",
+        "3 durées maximales d’interruption approchent, d’abord Sûreté des bâtiments",
+    ]
+
+
 def test_a_role_without_demands_has_no_step() -> None:
     assert step_for("president", demand("escalation", "directeur_pole")) is None
 
