@@ -121,7 +121,7 @@ DELIVERY_REASON = {
 PROVIDER_FAULT = {
     "401": N_("clé refusée par le fournisseur"),
     "402": N_("crédit épuisé chez le fournisseur"),
-    "403": N_("clé refusée par le fournisseur"),
+    "403": N_("accès refusé par le fournisseur (clé, compte ou crédit)"),
     "429": N_("trop de messages pour le fournisseur"),
     "5xx": N_("panne chez le fournisseur"),
     "connection": N_("fournisseur injoignable"),

@@ -94,6 +94,7 @@ def test_the_escalation_lists_people_with_unknown_delivery(
             (called(NotificationState.FAILED).model_copy(update={"why": code}), (word, True, True))
             for code, word in (
                 ("sms_402", "crédit épuisé chez le fournisseur"),
+                ("sms_403", "accès refusé par le fournisseur (clé, compte ou crédit)"),
                 ("voice_503", "panne chez le fournisseur"),
                 ("sms_0x0e", "non parvenu"),
             )
