@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import stat
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -18,6 +19,7 @@ import typer
 
 from schemas.base import DAY_MS
 from services.appliance.supervisor.status import read_status
+from services.cli.client import ApiClient, ApiRefused, VigieUnreachable
 from services.cli.oncall.channels import fetch_running_channels
 from services.cli.output import open_console, print_json, show_progress
 from services.cli.system.status import find_clock_faults
@@ -602,6 +604,30 @@ def check_channels(settings: Settings) -> Iterator[DoctorFinding]:
         )
 
 
+def check_messages(settings: Settings) -> Iterator[DoctorFinding]:
+    """Find messages that reached nobody and are still needed: a provider may refuse all of them."""
+    from services.console.i18n import get_translator
+    from services.console.texts.words import find_delivery_reason
+
+    if not is_locked(settings.data.lock):
+        return
+    try:
+        with ApiClient(settings, CHECK_TIMEOUT_S) as client:
+            failed = client.get("/api/v1/notifications?state=failed")["items"]
+    except (VigieUnreachable, ApiRefused, OSError):
+        return  # `vigie status` says why
+    translator = get_translator("en")
+    codes = [n["why"] or "unknown" for n in failed]
+    reasons = Counter(find_delivery_reason(code, translator) or code for code in codes)
+    listed = ", ".join(f"{count} × {reason}" for reason, count in reasons.most_common(5))
+    yield DoctorFinding(
+        "messages",
+        "warning" if failed else "ok",
+        f"{len(failed)} reached nobody: {listed}" if failed else "none has failed on every channel",
+        "docs/how-to/something-is-wrong.md, Calls; then `vigie resend --dead`" if failed else "",
+    )
+
+
 async def run_checks(settings: Settings) -> list[DoctorFinding]:
     """Run every check, in order of dependency."""
     doctor_findings: list[DoctorFinding] = []
@@ -643,7 +669,7 @@ async def run_checks(settings: Settings) -> list[DoctorFinding]:
                     name, "fault", f"no answer within {CHECK_TIMEOUT_S:g} s", "see `vigie status`"
                 )
             )
-    return [*doctor_findings, *check_channels(settings)]
+    return [*doctor_findings, *check_channels(settings), *check_messages(settings)]
 
 
 def doctor(

@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from types import SimpleNamespace
+from typing import Self
 
 import pytest
 
@@ -368,6 +369,32 @@ async def test_a_renewed_certificate_that_the_front_does_not_show_is_named(
         set_front(monkeypatch, f"127.0.0.1:{port}", *make_certificate(tmp_path, days=90))
         [finding] = await doctor.check_front_certificate(Settings())
     assert (finding.state, finding.act) == ("warning", "restart Vigie")
+
+
+def test_messages_that_a_provider_refuses_are_counted_by_reason(
+    data: DataDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The channels were «ok» while the provider refused every call."""
+
+    class Api:
+        def __init__(self, *_: object) -> None: ...
+
+        def __enter__(self) -> Self:
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+        def get(self, _: str) -> dict[str, list[dict[str, str]]]:
+            return {"items": [{"why": why} for why in ("sms_402", "sms_402", "sms_0x0e")]}
+
+    settings = Settings(data_dir=data.root)
+    monkeypatch.setattr(doctor, "ApiClient", Api)
+    assert list(doctor.check_messages(settings)) == [], "it does not run"
+    lock = DataDirLock(data.lock)
+    [finding] = doctor.check_messages(settings)
+    lock.release()
+    assert finding.state == "warning"
+    assert finding.result == ("3 reached nobody: 2 × no credit left at the provider, 1 × sms_0x0e")
 
 
 def set_front(monkeypatch: pytest.MonkeyPatch, address: str, certificate: Path, key: Path) -> None:
