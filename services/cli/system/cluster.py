@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
 import typer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from services.appliance.cluster.control import ClusterRefused
 from services.appliance.cluster.invitation import (
@@ -135,9 +135,11 @@ def _use_cluster(settings: Settings) -> Iterator[tuple[Settings, ClusterMember]]
     except (BrokerAway, KafkaError, OSError) as error:
         if isinstance(error, OSError) and error.filename is not None:
             raise  # A file of this machine
+        is_away = isinstance(error, KafkaConnectionError)  # it names no other reason
+        reason = "" if is_away else f" ({error_text(error)})"
         raise SetupRefused(
-            f"no broker answers at {member.brokers} ({error_text(error)}): start `vigie up` here and "
-            "on most of the other machines"
+            f"no broker answers at {member.brokers}{reason}: start `vigie up` here and on most of "
+            "the other machines"
         ) from error
     finally:
         use_security(None)

@@ -107,6 +107,7 @@ def test_a_cluster_that_does_not_answer_is_named_with_the_remedy(
     result = run(*arguments)
     assert result.exit_code == 1
     assert "no broker answers at 127.0.0.1:1" in result.stderr
+    assert "the broker at" not in result.stderr, "without an address"
     assert "start `vigie up`" in result.stderr
 
 
