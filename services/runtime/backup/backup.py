@@ -80,6 +80,8 @@ KEYRING_FILE: Final = "secrets/keyring.db"
 FEED_KEYS: Final = "feeds"
 """Folder of secrets with the keys of official feeds."""
 TERRITORY_FILE: Final = "run/territory.json"
+_COPIES: Final = "backup-"
+"""Beginning of the name of the folder of copies; the number of the process follows."""
 KEYS_TIMEOUT_S: Final = 30.0
 POLL_S: Final = 0.1
 ReportProgress = Callable[[str], None]
@@ -398,9 +400,13 @@ def _write_file(out: ContentsWriter, name: str, path: Path) -> None:
 def _copy_files(data: DataDir, names: Iterable[str]) -> Iterator[dict[str, Path]]:
     """Copy files consistently while others write to them; those that do not exist are left out.
 
-    The copies lie in a folder that only the owner can read.
+    The copies lie in a folder that only the owner can read. Those of a backup that was killed are
+    removed: in an old keyring erased texts and names would still have their keys.
     """
-    folder = data.run / f"backup-{os.getpid()}"
+    for left_over in data.run.glob(f"{_COPIES}*"):
+        if not _is_process(left_over.name.removeprefix(_COPIES)):
+            shutil.rmtree(left_over, ignore_errors=True)
+    folder = data.run / f"{_COPIES}{os.getpid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     try:
         copies = {
@@ -414,6 +420,16 @@ def _copy_files(data: DataDir, names: Iterable[str]) -> Iterator[dict[str, Path]
         yield copies
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_process(number: str) -> bool:
+    try:
+        os.kill(int(number), 0)
+    except (ValueError, OverflowError, ProcessLookupError):
+        return False
+    except PermissionError:  # of another user
+        pass
+    return True
 
 
 def _copy_database(file: Path, copy: Path) -> None:

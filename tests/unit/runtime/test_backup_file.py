@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import sqlite3
 import struct
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from typer.testing import CliRunner
 
 from services.cli.__main__ import app
 from services.runtime.backup import restore, sealed_file
-from services.runtime.backup.backup import Cut, TailRecord, shorten_cuts
+from services.runtime.backup.backup import KEYRING_FILE, Cut, TailRecord, _copy_files, shorten_cuts
 from services.runtime.backup.contents import (
     BackupRecord,
     BackupSection,
@@ -42,7 +43,7 @@ from services.runtime.backup.sealed_file import (
     SecretTooShort,
 )
 from services.runtime.process.files import open_atomic_file
-from services.runtime.process.settings import Settings
+from services.runtime.process.settings import DataDir, Settings
 from services.runtime.secrets.signing import SigningKey
 
 SECRET = b"correct horse battery"
@@ -402,3 +403,20 @@ def test_a_full_disk_is_named_with_the_file(
         1,
         f"{tmp_path / 'x.backup'} : No space left on device\n",
     )
+
+
+def test_the_copies_of_a_killed_backup_are_removed(tmp_path: Path) -> None:
+    """In a keyring that was left behind, erased texts and names still had their keys."""
+    data = DataDir(tmp_path)
+    data.make()
+    sqlite3.connect(tmp_path / KEYRING_FILE).close()
+    killed = subprocess.Popen(["true"])
+    killed.wait()
+    running, left_over = (data.run / f"backup-{pid}" for pid in (os.getppid(), killed.pid))
+    for folder in (running, left_over):
+        folder.mkdir()
+        (folder / "secrets-keyring.db").touch()
+    with _copy_files(data, [KEYRING_FILE]) as copies:
+        assert copies[KEYRING_FILE].is_file()
+        assert not left_over.exists()
+    assert list(data.run.glob("backup-*")) == [running]
