@@ -459,6 +459,8 @@ def check_accounts(settings: Settings) -> Iterator[DoctorFinding]:
     try:
         yield from check_second_factors(settings)
         yield from ending_tokens(settings)
+    except MasterKeyInvalid:
+        return  # The check of the keys says so
     except OSError as error:
         yield DoctorFinding(
             "accounts",

@@ -114,7 +114,13 @@ class MasterKey:
             # A new installation has no input without a mark
             write_private(path.with_name(INPUTS_SINCE_FILE), b"0")
             write_private(path, os.urandom(KEY_BYTES))
-        return cls(path.read_bytes())
+        key = path.read_bytes()
+        if len(key) != KEY_BYTES:
+            raise MasterKeyInvalid(
+                f"{path} is damaged ({len(key)} bytes in place of {KEY_BYTES}): put it back from a "
+                "backup, no other opens what is there"
+            )
+        return cls(key)
 
     def derive_key(self, purpose: str) -> bytes:
         """Return a 32-byte key for one purpose. Knowing it reveals nothing about the others."""

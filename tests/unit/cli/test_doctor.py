@@ -298,6 +298,8 @@ def test_a_master_key_that_opens_no_text_is_a_fault(data: DataDir) -> None:
     content = key.read_bytes()
     key.write_bytes(bytes(32))
     assert "another master key" in doctor.check_keys(data).result
+    key.write_bytes(b"short")
+    assert "master.key is damaged (5 bytes" in doctor.check_keys(data).result
     key.unlink()
     assert "master.key is gone" in doctor.check_keys(data).result
     key.write_bytes(content)
@@ -309,6 +311,14 @@ def test_a_master_key_that_opens_no_text_is_a_fault(data: DataDir) -> None:
     keyring.write_bytes(content)
     data.lost_keys.write_text("keyring.db")
     assert "keyring.db was gone at a start" in doctor.check_keys(data).result
+
+
+def test_a_damaged_master_key_ends_no_other_check(data: DataDir) -> None:
+    """One line about its length was all that `vigie doctor` printed."""
+    settings = Settings(data_dir=data.root)
+    AccessStore.open(settings, "intake")._records.save()
+    (data.secrets / "master.key").write_bytes(b"short")
+    assert list(doctor.check_accounts(settings)) == []
 
 
 async def test_the_doctor_asks_a_cluster_for_its_copies(
