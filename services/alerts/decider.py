@@ -104,6 +104,8 @@ _COPIED_FIELDS = (
     "expected",
 )
 """Fields that a message copies from a demand for attention."""
+_MAX_KEPT_IDS = 2_000
+"""Most ids that a record of forgotten history keeps: it stays small."""
 _TEMPLATES = {"alarm": "alarm_{base}", "forecast": "forecast_{base}"}
 
 
@@ -265,15 +267,16 @@ def forget_history(draft: AlertsDecision) -> None:
 
 
 def _list_kept_ids(draft: AlertsDecision) -> tuple[str, ...]:
-    """Return the reports to keep: those of declarations in force and of open tasks.
+    """Return the reports to keep: those of declarations in force, and the newest of open tasks.
 
     Orders for areas in force are named, too: answers about them may change (rule D102).
     """
     orders = (row.id for row in draft.state.area_orders.values() if row.ended_at is None)
     open_tasks = (task for task in draft.state.tasks.values() if task.done_at is None)
     ids = {id for task in open_tasks for id in (task.report, *task.candidates) if id is not None}
-    in_force = flags.list_reports_in_force(draft)
-    return tuple(sorted({*in_force, *orders, *(id for id in ids if id in draft.state.reports)}))
+    questioned = sorted(draft.find_reports(ids), key=lambda row: (-row.recorded_at, row.id))
+    kept_ids = (*flags.list_reports_in_force(draft), *orders, *(row.id for row in questioned))
+    return tuple(dict.fromkeys(kept_ids))[:_MAX_KEPT_IDS]
 
 
 def _tell_sitrep(draft: AlertsDecision, sitrep: SitrepRow) -> None:
