@@ -9,6 +9,7 @@ import pytest
 
 from schemas.calling import AnswerReceived, NotificationPlanned
 from schemas.commands import DenyReport
+from schemas.reports import Window
 from schemas.words import Answer, Certainty, EventType, MsgType
 from tests.unit.alerts.scene import Scene
 
@@ -209,3 +210,58 @@ def test_a_report_withdrawn_before_it_came_takes_no_later_update_with_it(scene: 
     scene.report(11, "outage_power", PMI, occurred=7, id="later", **update)
     scene.report(12, "outage_power", PMI, occurred=0, id="report")
     assert [cause.reports for cause in scene.site(PMI).causes] == [("later",)]
+
+
+# ── what a withdrawn reopening restores (D3) ──────────────────────────────────────────────────────
+
+
+def _reopen_in_error(scene: Scene, minute: float, type: str, until: float) -> None:
+    """Reopen the college, and withdraw the reopening at `until`."""
+    lifts = (EventType(type),)
+    id = scene.report(minute, "reopening", COLLEGE, severity=1, lifts=lifts)
+    scene.step(until)
+    back = {"msg_type": CANCEL, "references": (id,), "lifts": lifts}
+    scene.report(until, "reopening", COLLEGE, severity=1, **back)
+
+
+def _open_types(scene: Scene) -> list[str]:
+    return [cause.type.value for cause in scene.site(COLLEGE).causes]
+
+
+def test_a_withdrawn_reopening_restores_no_absence_of_the_day_before(scene: Scene) -> None:
+    scene.report(0, "staff_shortage", COLLEGE, capacity_lost_pct=40)
+    _reopen_in_error(scene, 60, "staff_shortage", 24 * 60)
+    assert _open_types(scene) == []
+
+
+def test_a_withdrawn_reopening_restores_no_closure_after_its_window(scene: Scene) -> None:
+    window = Window(start=scene.at(0), end=scene.at(100))
+    scene.report(0, "closure", COLLEGE, effective=(window,))
+    _reopen_in_error(scene, 50, "closure", 200)
+    assert _open_types(scene) == []
+
+
+def test_a_withdrawn_reopening_restores_nothing_beside_a_newer_closure(scene: Scene) -> None:
+    scene.report(0, "closure", COLLEGE)
+    reopening = scene.report(10, "reopening", COLLEGE, severity=1, lifts=(EventType.CLOSURE,))
+    scene.report(20, "closure", COLLEGE)
+    back = {"msg_type": CANCEL, "references": (reopening,)}
+    scene.report(30, "reopening", COLLEGE, severity=1, **back)
+    assert _open_types(scene) == ["closure"]
+
+
+@pytest.mark.parametrize(("other_end", "restored"), [(5, True), (25, False)])
+def test_another_end_counts_against_a_restored_closure_if_it_is_later(
+    scene: Scene, other_end: int, restored: bool
+) -> None:
+    """The first end is of an earlier closure; the second one repeats the error, and stands."""
+    scene.report(0, "closure", COLLEGE)
+    scene.report(5, "reopening", COLLEGE, severity=1, lifts=(EventType.CLOSURE,))
+    scene.report(10, "closure", COLLEGE)
+    reopening = scene.report(20, "reopening", COLLEGE, severity=1, lifts=(EventType.CLOSURE,))
+    if other_end > 20:
+        lifts = (EventType.CLOSURE,)
+        scene.report(other_end, "reopening", COLLEGE, severity=1, source="agent", lifts=lifts)
+    back = {"msg_type": CANCEL, "references": (reopening,)}
+    scene.report(30, "reopening", COLLEGE, severity=1, **back)
+    assert _open_types(scene) == (["closure"] if restored else [])
