@@ -336,7 +336,8 @@ def _apply_decline(
     if named_instead is None and has_waiting_deputy and now.deputy not in row.declined_by:
         _continue_without(draft, row, left_roles)
         return
-    deputy = named_instead or next((p for p in others if p not in reached_people), None)
+    fresh_people = (p for p in others if p not in reached_people and list_channels(draft, p))
+    deputy = named_instead or next(fresh_people, None)
     wave = row.waves[index]
     notification = (
         plan_notification(draft, row, wave, OnCallRole(call.role, call.scope, deputy, None), deputy)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from schemas.calling import RoleUncovered
+from schemas.oncall import OverrideDuty
 from schemas.reference import Roster
+from schemas.runtime import CommandApplied
 from schemas.words import Answer
 from tests.unit.alerts.scene import Scene
 from tests.unit.alerts.test_calling_again import _gone
@@ -133,3 +135,23 @@ def test_a_new_cycle_replaces_a_person_gone_in_a_role_uncovered_before(scene: Sc
     _gone(scene, "coord-pca", 36)
     (call,) = calls.expect("coord-pca-s")
     assert (call.cycle, call.wave, call.role) == (2, 1, "coordinateur_pca")
+
+
+def test_a_decline_calls_the_deputy_if_nothing_reaches_the_holder_of_now(scene: Scene) -> None:
+    """The shift changed hands during the call, and the new holder has lost every channel."""
+    calls = Calls(scene)
+    scene.report(0, "closure", PMI, severity=4)
+    override = OverrideDuty(
+        author="coord-pca",
+        role="coordinator",
+        reason="text:1",
+        role_on_call="coordinateur_pca",
+        person="cel-rh",
+        start=scene.at(1),
+        end=scene.at(600),
+    )
+    assert isinstance(scene.command(override, 1), CommandApplied)
+    _gone(scene, "cel-rh", 2)
+    calls.new()
+    _answer(scene, calls, "coord-pca", 3, Answer.DECLINE)
+    calls.expect("coord-pca-s")
