@@ -59,6 +59,11 @@ class EscalationRow(Model):
         exclude_if=lambda people: not people,
         description="tokens of the people who declined in this cycle: no step of it calls them",
     )
+    missed_by: tuple[str, ...] = Field(
+        default=(),
+        exclude_if=lambda people: not people,
+        description="tokens of the people whom a call of this cycle reached by no channel",
+    )
     level: Level = Level.N0
     previous_level: Level | None = Field(
         default=None, description="level of the escalation that this one replaced"

@@ -172,8 +172,13 @@ def count_acknowledgement(
         for w in row.waves
     )
     by = row.acknowledged_by if person in row.acknowledged_by else (*row.acknowledged_by, person)
-    declined_by = tuple(p for p in row.declined_by if p != person)
-    row = copy_with(row, {"waves": waves, "acknowledged_by": by, "declined_by": declined_by})
+    values = {
+        "waves": waves,
+        "acknowledged_by": by,
+        "declined_by": tuple(p for p in row.declined_by if p != person),
+        "missed_by": tuple(p for p in row.missed_by if p != person),
+    }
+    row = copy_with(row, values)
     has_quorum = any(_has_quorum(w, row) for w in waves if w.wave == wave)
     record_escalation(
         draft,
@@ -332,8 +337,12 @@ def _apply_decline(
         else None
     )
     left_roles = _list_left_roles(draft, row, row.waves[index], call)
-    has_waiting_deputy = now.deputy in others and now.deputy in reached_people
-    if named_instead is None and has_waiting_deputy and now.deputy not in row.declined_by:
+    has_waiting_deputy = (
+        now.deputy in others
+        and now.deputy in reached_people
+        and now.deputy not in (*row.declined_by, *row.missed_by)
+    )
+    if named_instead is None and has_waiting_deputy:
         _continue_without(draft, row, left_roles)
         return
     fresh_people = (p for p in others if p not in reached_people and list_channels(draft, p))
@@ -354,12 +363,12 @@ def _apply_decline(
 def _list_left_roles(
     draft: AlertsDecision, row: EscalationRow, wave: WaveRow, call: NotificationPlanned
 ) -> tuple[OnCallRole, ...]:
-    """Return the roles of a wave that this person deputizes for a holder with a decline."""
+    """Return the roles of a wave that this person deputizes for a holder called in vain."""
     return tuple(
         post
         for post in own_posts(draft, row, wave)
         if post.deputy == call.person
-        and post.holder in row.declined_by
+        and post.holder in (*row.declined_by, *row.missed_by)
         and (post.role, post.scope) != (call.role, call.scope)
     )
 
@@ -410,7 +419,8 @@ def on_notification_unreachable(draft: AlertsDecision, notification: str) -> Non
         return
     reach = draft.state.reach.get(call.person)
     if reach is None or reach.points:  # otherwise `on_person_unreachable` continues it
-        _apply_decline(draft, row, call)
+        missed_by = tuple(dict.fromkeys((*row.missed_by, call.person)))
+        _apply_decline(draft, copy_with(row, {"missed_by": missed_by}), call)
 
 
 def on_person_unreachable(draft: AlertsDecision, person: str) -> None:
@@ -431,7 +441,8 @@ def on_person_unreachable(draft: AlertsDecision, person: str) -> None:
         ):
             continue
         draft.emit(NotificationWithdrawn(notification=call.notification, why="person_gone"))
-        _apply_decline(draft, row, call)
+        missed_by = tuple(dict.fromkeys((*row.missed_by, person)))
+        _apply_decline(draft, copy_with(row, {"missed_by": missed_by}), call)
 
 
 def _compute_stale_time(draft: AlertsDecision, row: EscalationRow) -> Instant | None:

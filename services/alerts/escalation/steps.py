@@ -543,7 +543,7 @@ def add_cycle(row: EscalationRow, at: Instant) -> EscalationRow:
         )
         for w in row.later or [w for w in row.waves if w.cycle == row.cycle]
     )
-    fresh = {"cycle": row.cycle + 1, "declined_by": (), "uncovered_roles": ()}
+    fresh = {"cycle": row.cycle + 1, "declined_by": (), "missed_by": (), "uncovered_roles": ()}
     return copy_with(row, {"waves": (*row.waves, *new_waves), **fresh})
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from schemas.calling import RoleUncovered
+from schemas.calling import RoleUncovered, Unreachable
 from schemas.oncall import OverrideDuty
 from schemas.reference import Roster
 from schemas.runtime import CommandApplied
@@ -63,6 +63,22 @@ def test_no_role_waits_for_a_deputy_after_a_decline(deputy_first: bool) -> None:
         _answer(scene, calls, person, minute, Answer.DECLINE)
     assert SECOND_STEP in [call.person for call in calls.new()]
     assert [(u.role, u.scope) for u in scene.named(RoleUncovered)] == [("coordinateur_pca", None)]
+
+
+@pytest.mark.parametrize("how", ["unreachable", "gone"])
+def test_no_role_waits_for_an_unreachable_deputy(how: str) -> None:
+    scene = Scene(roster=_deputized("coordinateur_pca", "ast-direction"), check=True)
+    calls = Calls(scene)
+    scene.report(0, "closure", PMI, severity=4)
+    if how == "gone":
+        _gone(scene, "ast-direction", 1)
+    else:
+        call = calls.of("ast-direction")
+        lost = Unreachable(notification=call.notification, person=call.person, at=scene.at(1))
+        scene.feed(lost, at=scene.at(1))
+    calls.new()
+    _answer(scene, calls, "coord-pca", 2, Answer.DECLINE)
+    assert SECOND_STEP in [call.person for call in calls.new()]
 
 
 def test_a_decline_counts_once(scene: Scene) -> None:
