@@ -148,11 +148,12 @@ def complete_task(draft: AlertsDecision, command: c.CompleteTask) -> CommandResu
     """Complete a task.
 
     The outcome `lifted` of an overdue cause lifts it; a contested cause stands as verified (rule
-    D5). A question about an order for an area needs its answer (rule D102). Other outcomes only
-    close the task: facts come as reports.
+    D5). A question about an order for an area needs its answer, and may be answered again (rule
+    D102). Other outcomes only close the task: facts come as reports.
     """
     row = get_row(draft.state.tasks, command.task, "task_not_found")
-    if row.state not in (TaskState.OPEN, TaskState.TAKEN):
+    is_answered = row.kind == AREA_ORDER and row.state is TaskState.DONE
+    if row.state not in (TaskState.OPEN, TaskState.TAKEN) and not is_answered:
         raise RefusedCommand(409, "task_not_open", state=row.state.value, taken_by=row.taken_by)
     if row.kind == AREA_ORDER:
         if command.outcome not in (CONCERNED, NOT_CONCERNED):

@@ -235,6 +235,30 @@ def test_a_person_may_change_the_answer(scene: Scene) -> None:
     assert row(scene).outside == (site,)
 
 
+def test_an_answer_on_the_screen_may_be_changed(scene: Scene) -> None:
+    """The screens offer «Finalement concerné» and «Finalement non concerné»."""
+    order(scene, 1)
+    site = inside(scene)[0]
+    for minute, outcome in enumerate(("not_concerned", "concerned", "not_concerned"), 2):
+        assert isinstance(complete(scene, minute, site, outcome), CommandApplied)
+        is_concerned = outcome == "concerned"
+        assert scene.status(site) == ("evacuated" if is_concerned else "normal")
+        assert row(scene).outside == (() if is_concerned else (site,))
+
+
+def test_an_answer_on_the_screen_to_a_question_that_is_over_is_refused(scene: Scene) -> None:
+    report = order(scene, 1)
+    site = inside(scene)[0]
+    question = task(scene, site)
+    scene.report(
+        2, "evacuation", msg_type=MsgType.CANCEL, references=(report,), source="prefecture"
+    )
+    command = CompleteTask(
+        author=f"rs-{site}", role="site_manager", task=question.id, outcome="concerned"
+    )
+    assert isinstance(scene.command(command, 3), CommandRefused)
+
+
 def test_without_an_answer_the_deputy_is_called_once(scene: Scene) -> None:
     order(scene, 1)
     answered, silent = inside(scene)[:2]
