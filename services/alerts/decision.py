@@ -484,6 +484,13 @@ def open_task(
     draft.emit(TaskChanged(row=row))
 
 
+def get_sitrep_rhythm(draft: AlertsDecision, level: Level) -> int | None:
+    """Return the minutes between two situation reports at a level; None without a rhythm."""
+    policy = draft.territory.policy
+    rules = policy.levels if policy is not None else ()
+    return next((rule.sitrep_every_min for rule in rules if rule.level == level), None)
+
+
 def find_open_task(draft: AlertsDecision, kind: TaskKind, subject: str) -> TaskRow | None:
     """Return the open or assigned task of this kind and subject."""
     id = _get_open_tasks(draft, kind).get(subject)

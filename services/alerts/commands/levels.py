@@ -6,7 +6,13 @@ from schemas.base import copy_with
 from schemas.calling import EscalationRow, NotificationWithdrawn
 from schemas.ranks import may_decide
 from schemas.words import Answer, Level
-from services.alerts.decision import AlertsDecision, cancel_task, get_incident, require_open
+from services.alerts.decision import (
+    AlertsDecision,
+    cancel_task,
+    get_incident,
+    get_sitrep_rhythm,
+    require_open,
+)
 from services.alerts.escalation import cell_staffing, escalations, notifications, responses, steps
 from services.alerts.levels.levels import (
     CRISIS,
@@ -176,20 +182,13 @@ def _lower_level(draft: AlertsDecision, command: c.SetLevel, incident: IncidentR
     _end_escalation(draft, TERRITORY, command.level, informs=crisis is None)
     if crisis is not None:
         escalations.thank(draft, crisis)
-    if _get_sitrep_rhythm(draft, command.level) is None:
+    if get_sitrep_rhythm(draft, command.level) is None:
         cancel_task(draft, "sitrep", "", "level_lowered")
     if command.level < CRISIS:
         cell_staffing.end_all_shifts(draft)
         cell_staffing.dismiss_cell(draft)
     else:
         cell_staffing.lower_cell(draft, command.level)
-
-
-def _get_sitrep_rhythm(draft: AlertsDecision, level: Level) -> int | None:
-    """Return the minutes between two situation reports at a level; None without a rhythm."""
-    policy = draft.territory.policy
-    rules = policy.levels if policy is not None else ()
-    return next((rule.sitrep_every_min for rule in rules if rule.level == level), None)
 
 
 def _end_escalation(

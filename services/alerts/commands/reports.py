@@ -14,7 +14,7 @@ from schemas.alerts import (
     TaskRow,
     TriggerChanged,
 )
-from schemas.base import Fact, copy_with
+from schemas.base import MINUTE_MS, Fact, copy_with
 from schemas.calling import NotificationPlanned
 from schemas.crisis.area_orders import AREA_ORDER, CONCERNED, NOT_CONCERNED
 from schemas.words import Level, TaskState
@@ -149,7 +149,8 @@ def complete_task(draft: AlertsDecision, command: c.CompleteTask) -> CommandResu
 
     The outcome `lifted` of an overdue cause lifts it; a contested cause stands as verified (rule
     D5). A question about an order for an area needs its answer, and may be answered again (rule
-    D102). Other outcomes only close the task: facts come as reports.
+    D102). A situation report that nobody validates is asked for again after another interval (rule
+    D54). Other outcomes only close the task: facts come as reports.
     """
     row = get_row(draft.state.tasks, command.task, "task_not_found")
     is_answered = row.kind == AREA_ORDER and row.state is TaskState.DONE
@@ -162,6 +163,8 @@ def complete_task(draft: AlertsDecision, command: c.CompleteTask) -> CommandResu
         update_derived_state(draft)
         return {"task": row.id, "state": "done"}
     tasks.complete_task(draft, row, command.author, command.outcome)
+    if row.kind == "sitrep" and (every_min := tasks.get_sitrep_rhythm(draft, draft.level)):
+        tasks.open_task(draft, "sitrep", due_at=draft.now + every_min * MINUTE_MS)
     if row.kind == "instruction" and command.outcome == "withdrawn":
         _tell_withdrawn_instruction(draft, row)
     if row.kind == "overdue_cause" and command.outcome == "lifted":

@@ -8,7 +8,7 @@ import pytest
 
 from schemas.alerts import AttentionRequested
 from schemas.calling import NotificationPlanned
-from schemas.commands import SetLevel
+from schemas.commands import CompleteTask, SetLevel
 from schemas.continuity import SitrepIssued, SitrepRow
 from schemas.runtime import CommandApplied
 from schemas.words import Level
@@ -74,3 +74,22 @@ def test_the_task_for_a_report_ends_at_a_level_without_a_rhythm(level: Level, st
     assert isinstance(answer, CommandApplied), answer
     (task,) = [t for t in scene.state.tasks.values() if t.kind == "sitrep"]
     assert task.state == state
+
+
+@pytest.mark.parametrize(("level", "due_at"), [(Level.N2, 120), (Level.N0, None)])
+def test_a_report_ticked_off_without_a_validation_is_asked_for_again(
+    level: Level, due_at: int | None
+) -> None:
+    """A tick once ended the rhythm of the whole crisis."""
+    scene = Scene()
+    if level > Level.N0:
+        scene.report(0, "closure", "pmi-04", severity=4)
+    due = AttentionRequested(code="sitrep_due", roles=(), limit_at=scene.at(60))
+    scene.feed(due, at=scene.at(60))
+    (task,) = [t for t in scene.state.tasks.values() if t.kind == "sitrep"]
+    command = CompleteTask(author="coord-1", role="coordinator", task=task.id)
+    assert isinstance(scene.command(command, 60), CommandApplied)
+    waiting = [t for t in scene.state.tasks.values() if t.kind == "sitrep" and t.done_at is None]
+    assert [t.due_at for t in waiting] == ([] if due_at is None else [scene.at(due_at)])
+    _issue(scene)
+    assert all(t.done_at is not None for t in scene.state.tasks.values() if t.kind == "sitrep")
