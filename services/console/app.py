@@ -21,28 +21,24 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from schemas.callouts import HeadcountAnswer, headcount_text_id
-from schemas.words import Answer
 from services.console.documents.pdf import Typesetter
 from services.console.http.compression import CompressionMiddleware
 from services.console.http.decisions import (
     CommandAnswers,
     CommandDispatcher,
     LinkAnswers,
-    StatedAttendance,
 )
 from services.console.http.fair_queue import BodyLimitMiddleware, ExpensiveWork
 from services.console.http.openapi import complete_document
 from services.console.http.producer import CommandProducer
 from services.console.live.presence import PresenceStore
 from services.console.live.stream import StreamHub
-from services.console.logbook.queries import build_command_result
-from services.console.messages.answer_page import AnswerPage, SendAnswer
+from services.console.messages.answer_page import AnswerPage
 from services.console.oncall.feed_links import FeedLinks
 from services.console.read_model import store
 from services.console.read_model.queries import ReadModel, Rebuilding
 from services.console.read_model.store import Client
 from services.console.read_model.time_travel import History
-from services.console.resources import CommandResult
 from services.console.sites.geometry import load_outlines
 from services.console.sites.sources_screen import SourceClient
 from services.console.web.access import render_problem
@@ -59,7 +55,6 @@ from services.runtime.identity.oidc_settings import OidcSettings
 from services.runtime.identity.passkeys import Passkeys
 from services.runtime.identity.sessions import Sessions
 from services.runtime.identity.signed_links import (
-    AnswerLink,
     AnswerLinks,
     ProviderLinks,
     hide_token,
@@ -347,7 +342,7 @@ async def open_console(settings: Settings) -> AsyncIterator[FastAPI]:
         app.state.answering = AnswerPage(
             model,
             links,
-            _make_answer_sender(LinkAnswers(producer, answers)),
+            LinkAnswers(producer, answers).send,
             _make_answer_keeper(vault.texts),
         )
         add_routes(app, build_pages_router())
@@ -373,38 +368,6 @@ async def _open_oidc(
         yield oidc
     finally:
         await oidc.close()
-
-
-def _make_answer_sender(links: LinkAnswers) -> SendAnswer:
-    """Return the function that sends an answer from the answer page.
-
-    It raises ProblemError `broker_away`.
-    """
-
-    async def send(
-        link: AnswerLink,
-        token: str,
-        answer: Answer,
-        *,
-        changes: bool = False,
-        instead: str | None = None,
-        attendance: StatedAttendance | None = None,
-    ) -> CommandResult:
-        try:
-            outcome = (
-                await links.send(link, token, answer, changes=changes, instead=instead)
-                if attendance is None
-                else await links.state_attendance(link, token, attendance)
-            )
-        except BrokerAway as error:
-            raise ProblemError("broker_away", retry_after_s=2) from error
-        if outcome.answer is None:
-            return CommandResult(
-                id=outcome.id, command_id=outcome.id, realm=link.realm, state="pending"
-            )
-        return build_command_result(outcome.answer, "fr")
-
-    return send
 
 
 def _make_answer_keeper(texts: VaultTexts) -> Callable[[str, HeadcountAnswer], Awaitable[None]]:

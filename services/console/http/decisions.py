@@ -29,12 +29,14 @@ from schemas.words import Answer as Said
 from services.console.http.command_texts import check_free_text
 from services.console.http.fair_queue import WaitingRequests
 from services.console.logbook.lines import build_author_source
+from services.console.logbook.queries import build_command_result
 from services.console.read_model import store
 from services.console.read_model.store import Client
+from services.console.resources import CommandResult
 from services.runtime.http.problems import ProblemError, list_faults
 from services.runtime.identity.principals import Principal
 from services.runtime.identity.signed_links import AnswerLink, derive_answer_id
-from services.runtime.kafka.clients import RecordProducer
+from services.runtime.kafka.clients import BrokerAway, RecordProducer
 from services.runtime.secrets.vault import TextItem, VaultTexts
 
 DEFAULT_WAIT_S: Final = 2.0
@@ -346,70 +348,51 @@ class LinkAnswers:
         self,
         link: AnswerLink,
         token: str,
-        person_answer: Said,
+        answer: Said,
         *,
         changes: bool = False,
         instead: str | None = None,
-    ) -> CommandOutcome:
-        """Record the answer. Raises BrokerAway.
+        attendance: StatedAttendance | None = None,
+    ) -> CommandResult:
+        """Record an answer, or how the person takes part in the crisis cell.
 
         A token answers once: the id of the input derives from it. With `changes` the person
         replaces an earlier answer, which works once in each direction, too. `instead` is the
-        person to call instead.
+        person to call instead. Each attendance replaces the one before; the same one twice within
+        a minute is one (rule D90). Raises ProblemError `broker_away`.
         """
-        id = derive_answer_id(token)
-        if changes:
-            id += ":recalled" if person_answer is Said.DECLINE else ":acknowledged"
-        command = AnswerNotification(
-            author=link.person,
-            role=ANSWERING_ROLE,
-            notification=link.notification,
-            person=link.person,
-            answer=person_answer,
-            channel="link",
-            instead=instead,
-        )
+        id, author = derive_answer_id(token), {"author": link.person, "role": ANSWERING_ROLE}
+        command: Command
+        if attendance is not None:
+            topic = select_urgent_topic("alerts", link.realm)
+            minute = round(time.time()) // 60
+            id += f":{attendance.mode.value}:{attendance.eta_min}:{minute}"
+            command = StateAttendance(
+                **author, person=link.person, mode=attendance.mode, eta_min=attendance.eta_min
+            )
+        else:
+            topic = input_topic("delivery")
+            if changes:
+                id += ":recalled" if answer is Said.DECLINE else ":acknowledged"
+            command = AnswerNotification(
+                **author,
+                notification=link.notification,
+                person=link.person,
+                answer=answer,
+                channel="link",
+                instead=instead,
+            )
 
         async def ask() -> None:
             source = build_author_source(link.person, ANSWERING_ROLE)
             await self._producer.send(
-                input_topic("delivery"),
-                link.realm,
-                command,
-                id=id,
-                source=source,
-                correlation_id=id,
+                topic, link.realm, command, id=id, source=source, correlation_id=id
             )
 
-        answer = await self._answers.wait(id, DEFAULT_WAIT_S, ask=ask)
-        return CommandOutcome(id, link.realm, answer)
-
-    async def state_attendance(
-        self, link: AnswerLink, token: str, attendance: StatedAttendance
-    ) -> CommandOutcome:
-        """State how the person of the link takes part in the crisis cell. Raises BrokerAway.
-
-        Each statement replaces the one before; the same one twice within a minute is one. Rule D90.
-        """
-        minute = round(time.time()) // 60
-        id = f"{derive_answer_id(token)}:{attendance.mode.value}:{attendance.eta_min}:{minute}"
-        command = StateAttendance(
-            author=link.person,
-            role=ANSWERING_ROLE,
-            person=link.person,
-            mode=attendance.mode,
-            eta_min=attendance.eta_min,
-        )
-
-        async def ask() -> None:
-            await self._producer.send(
-                select_urgent_topic("alerts", link.realm),
-                link.realm,
-                command,
-                id=id,
-                source=build_author_source(link.person, ANSWERING_ROLE),
-                correlation_id=id,
-            )
-
-        answer = await self._answers.wait(id, DEFAULT_WAIT_S, ask=ask)
-        return CommandOutcome(id, link.realm, answer)
+        try:
+            result = await self._answers.wait(id, DEFAULT_WAIT_S, ask=ask)
+        except BrokerAway as error:
+            raise ProblemError("broker_away", retry_after_s=2) from error
+        if result is None:
+            return CommandResult(id=id, command_id=id, realm=link.realm, state="pending")
+        return build_command_result(result, "fr")

@@ -6,7 +6,7 @@ Opening the page never counts as an answer. Rule D33.
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from fastapi import Request
 
@@ -103,25 +103,8 @@ UNREADABLE_CODES = ("store_away", "rebuilding", "resource_unknown", "realm_unkno
 """Problem codes of an unavailable read model, or of one that does not have the call yet."""
 
 
-class SendAnswer(Protocol):
-    """Function that records the answer of a token.
-
-    A token counts once; a repetition has no effect, except that an answer may be changed once in
-    each direction.
-    """
-
-    def __call__(
-        self,
-        link: AnswerLink,
-        token: str,
-        answer: Answer,
-        *,
-        changes: bool = False,
-        instead: str | None = None,
-        attendance: StatedAttendance | None = None,
-    ) -> Awaitable[CommandResult]: ...
-
-
+SendAnswer = Callable[..., Awaitable[CommandResult]]
+"""`LinkAnswers.send`, which records the answer of a token."""
 KeepAnswer = Callable[[str, HeadcountAnswer], Awaitable[None]]
 """Function that stores a headcount answer, encrypted, before the answer is reported. Rule D37."""
 
