@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import structlog
 
@@ -89,18 +89,6 @@ def _write_fields(file: Path, fields: dict[str, Any]) -> None:
         target.write(json.dumps(fields).encode())
 
 
-class MailFront(Protocol):
-    """The front that takes mails."""
-
-    async def send(self, mail: bytes) -> bool:
-        """Return False if the front refused the mail and keeps it. Raises FrontAway."""
-        ...
-
-    async def give_sign(self) -> None:
-        """Say that the mailbox was read to its end. Raises FrontAway."""
-        ...
-
-
 class HttpMailFront:
     """Client of `POST /webhooks/mail`, under the key of the source."""
 
@@ -112,9 +100,11 @@ class HttpMailFront:
         await self._client.close()
 
     async def send(self, mail: bytes) -> bool:
+        """Return False if the front refused the mail and keeps it. Raises FrontAway."""
         return await self._post(PATH, mail)
 
     async def give_sign(self) -> None:
+        """Say that the mailbox was read to its end. Raises FrontAway."""
         await self._post(ALIVE_PATH, b"")
 
     async def _post(self, path: str, content: bytes) -> bool:
@@ -145,7 +135,7 @@ class MailReader:
         self,
         open_mailbox: Callable[[], Mailbox],
         name: str,
-        front: MailFront,
+        front: HttpMailFront,
         position_file: Path,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         share: Callable[[], Awaitable[bool]] | None = None,

@@ -17,7 +17,7 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, Protocol, TextIO
+from typing import Final, TextIO
 
 COLOURS = (36, 35, 34, 33, 32, 96, 95, 94, 93, 92)
 NAME_WIDTH = 12
@@ -144,21 +144,10 @@ class NamedOutput(io.TextIOBase):
         return self._stream.colour
 
 
-class ProgressOutput(Protocol):
-    """The part of `OutputStream` that this needs."""
-
-    @property
-    def interactive(self) -> bool: ...
-
-    def plain(self, text: str) -> None: ...
-
-    def status(self, text: str) -> None: ...
-
-
 class StartProgress:
     """Display of the current step of the start."""
 
-    def __init__(self, out: ProgressOutput) -> None:
+    def __init__(self, out: OutputStream) -> None:
         self._out = out
         self._step = ""
         self._drawn_at = 0.0

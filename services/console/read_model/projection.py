@@ -7,7 +7,7 @@ positions are still those it starts from.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import orjson
 
@@ -31,19 +31,9 @@ from services.console.read_model.row_effects import (
 )
 from services.console.read_model.store import Batch
 from services.runtime.log.chain import Position
+from services.runtime.log.reader import AcceptedRecord
 from services.runtime.log.transaction import Transaction
 from services.runtime.process.machine import now_ms
-
-
-class Accepted(Protocol):
-    """An accepted log record, as `services.runtime.log.reader` yields it."""
-
-    @property
-    def transaction(self) -> Transaction: ...
-    @property
-    def partition(self) -> int: ...
-    @property
-    def position(self) -> Position: ...
 
 
 def dump_position(position: Position, at: Instant) -> str:
@@ -145,7 +135,7 @@ class Projection:
         self.heard = {service: set(self.realms) for service in SERVICES}
 
     def batch(
-        self, epoch: str, before: Mapping[str, str], records: Sequence[Accepted]
+        self, epoch: str, before: Mapping[str, str], records: Sequence[AcceptedRecord]
     ) -> ProjectedBatch:
         """Build one write for records of one or more services.
 

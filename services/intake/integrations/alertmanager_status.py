@@ -7,9 +7,9 @@ only.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from urllib.parse import parse_qsl, quote, urlencode
 
 import aiohttp
@@ -79,14 +79,6 @@ class AlertmanagerError(Exception):
         ).problem
 
 
-class KeepRefused(Protocol):
-    """Type of `Dispatcher.keep`."""
-
-    def __call__(
-        self, principal: Principal, problem: Problem, raw: RawBody, address: str
-    ) -> None: ...
-
-
 class AlertmanagerApi:
     """Alertmanager API of one front."""
 
@@ -98,7 +90,7 @@ class AlertmanagerApi:
         texts: VaultTexts,
         live_realm: str,
         ready: Iterable[Check],
-        keep: KeepRefused,
+        keep: Callable[[Principal, Problem, RawBody, str], None],
     ) -> None:
         self._access = access
         self._proxy = proxy

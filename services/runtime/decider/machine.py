@@ -20,7 +20,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import repeat
-from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 import orjson
 
@@ -176,22 +176,6 @@ def advance_realm_state(
     )
 
 
-class RealmMachine(Protocol[S]):
-    """The decider of a realm, with everything that the application of an input asks of it."""
-
-    decider: Decider[S]
-    service: str
-    opens_realms: bool
-
-    def open_realm(self, realm: str, fact: RealmOpened, record: FactRecord) -> RealmState[S]:
-        """Return the first state of a realm."""
-        ...
-
-    def next_due(self, state: RealmState[S] | None) -> Instant | None:
-        """Return the earliest deadline; a closed realm has none."""
-        ...
-
-
 class Application(Generic[S]):
     """The application of one input; it collects facts while the state evolves."""
 
@@ -208,7 +192,7 @@ class Application(Generic[S]):
 
     def __init__(
         self,
-        machine: RealmMachine[S],
+        machine: "Machine[S]",
         state: RealmState[S] | None,
         record: InputRecord,
         envelope: Envelope,
