@@ -7,11 +7,14 @@ import re
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from ruamel.yaml import YAML
 
 from services.appliance.embedded.java import KAFKA_VERSION
@@ -139,12 +142,13 @@ def test_the_store_takes_its_password_from_standard_input(tmp_path: Path, compos
     ) as running:
         try:
             until(socket.exists)
-            with (
-                redis.Redis(unix_socket_path=str(socket)) as stranger,
-                pytest.raises(redis.AuthenticationError),
-            ):
+            # a refused login and the end of the server would be tried again for seconds
+            connect = partial(
+                redis.Redis, unix_socket_path=str(socket), retry=Retry(NoBackoff(), 0)
+            )
+            with connect() as stranger, pytest.raises(redis.AuthenticationError):
                 stranger.ping()
-            with redis.Redis(unix_socket_path=str(socket), password="secret") as client:
+            with connect(password="secret") as client:
                 until(client.ping)
                 client.shutdown(nosave=True)
         finally:

@@ -269,6 +269,7 @@ async def test_a_process_that_waits_for_the_processor_is_not_hung(
         child_module, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + ahead)
     )
     monkeypatch.setattr(child_module, "read_waiting_s", lambda _pid: ahead if waits else 0.0)
+    monkeypatch.setattr(child_module, "PROBE_STARTING_S", 0.01)
 
     async def probe() -> str | None:
         nonlocal ahead, looks
