@@ -76,26 +76,28 @@ class FormedCluster:
 
     async def start(self) -> Self:
         """Create the cluster and wait until three machines hold every topic of the product."""
-        await self.found()
+        await self.prepare()
+        await self.start_broker(1)
         for number in NODES[1:]:
             await self.join(number, self.command(1, "invite"))
         await eventually(self._are_copies_made, START_S)
         return self
 
-    async def found(self) -> None:
-        """Create the cluster with its first machine only."""
+    async def prepare(self) -> None:
+        """Make the first machine a cluster; its broker is ready to start."""
         data = self.settings(1).data
         data.make()
         await put_provisioned(data.kafka)
         give_password(data.secrets)
         self.command(1, "init", "--address", choose_address(1))
-        await self._run_broker(1)
+        self._prepare_broker(1)
 
     async def join(self, number: int, invitation: str) -> None:
         """Start a machine with an invitation, which must be the one of this number."""
         address = choose_address(number)
         self.command(number, "join", "-", "--address", address, given=invitation)
-        await self._run_broker(number)
+        self._prepare_broker(number)
+        await self.start_broker(number)
 
     def command(self, number: int, *arguments: str, given: str = "") -> str:
         """Run `vigie cluster` on a machine and return its output. Raises AssertionError."""
@@ -111,15 +113,18 @@ class FormedCluster:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    async def _run_broker(self, number: int) -> None:
+    def _prepare_broker(self, number: int) -> None:
         settings = self.settings(number)
         member = read_member(settings.data.secrets)
         assert member is not None
         self.members[number] = member
-        use_security(read_cluster_security(settings.data.secrets))
         node = make_cluster_node(settings, member, heap_mb=HEAP_MB)
         node.prepare()
         self.brokers[number] = RunningKafka(node)
+
+    async def start_broker(self, number: int) -> None:
+        """Start the broker of a machine and run the steps of its `vigie up` once."""
+        use_security(read_cluster_security(self.settings(number).data.secrets))
         await self.brokers[number].start()
         await self.keep(number)
 

@@ -30,8 +30,9 @@ async def test_a_running_broker_takes_certificates_that_are_renewed(tmp_path: Pa
     """The authority is due, too. A client that knows only the old one trusts the renewed broker."""
     cluster = FormedCluster(tmp_path)
     try:
-        await cluster.found()
-        old = await restart_with_old_certificates(cluster, tmp_path / "old.pem")
+        await cluster.prepare()
+        old = make_old_certificates(cluster, tmp_path / "old.pem")
+        await cluster.start_broker(1)
         member, secrets = cluster.members[1], cluster.settings(1).data.secrets
         assert "machine 1 ends in 4 days" in (await look(cluster)).faults[-1]
         assert (await diagnose(cluster)).state == "warning"
@@ -49,19 +50,14 @@ async def test_a_running_broker_takes_certificates_that_are_renewed(tmp_path: Pa
         cluster.stop()
 
 
-async def restart_with_old_certificates(cluster: FormedCluster, copy: Path) -> KafkaSecurity:
-    """Restart the broker with certificates near their end; return a login that knows only those."""
+def make_old_certificates(cluster: FormedCluster, copy: Path) -> KafkaSecurity:
+    """Give the broker certificates near their end; return a login that knows only those."""
     secrets = cluster.settings(1).data.secrets
-    cluster.kill(1)
     (secrets / AUTHORITY_KEY_FILE).unlink()
     create_authority(secrets, days=FEW_DAYS)
     create_broker_certificate(secrets, HOST, days=FEW_DAYS)
-    cluster.revive(1)
     shutil.copy(secrets / AUTHORITY_FILE, copy)
-    old = KafkaSecurity.of_cluster(BROKER_USER, PASSWORD, copy)
-    use_security(old)
-    await cluster.brokers[1].node.wait_ready()
-    return old
+    return KafkaSecurity.of_cluster(BROKER_USER, PASSWORD, copy)
 
 
 async def look(cluster: FormedCluster) -> ClusterOverview:
