@@ -1,5 +1,5 @@
 // What axe cannot see. `hideRepeated()` and `watch()` first, then Tab until `walk.over()`; `walk.faults` says what was wrong. `layoutFaults()` measures the page at
-// the width of the window.
+// the width of the window, and `oneOfEachLook()` returns the texts whose colours are worth a look.
 
 /** Hide all but the first two neighbouring rows of one shape; each keeps its place. Of hundreds of equal rows, two show what is wrong with all. */
 window.hideRepeated = () => {
@@ -28,6 +28,29 @@ window.hideRepeated = () => {
   };
   shapeOf(document.body);
   thin(document.body);
+};
+
+/** Return one text or field of each look: one contrast is that of all with its colour, size and weight on its stack of backgrounds. */
+window.oneOfEachLook = () => {
+  const looks = new Map(), stacks = new Map();
+  /** The backgrounds behind an element, and the parts that float. */
+  const stackOf = (e) => {
+    if (!e) return "";
+    if (!stacks.has(e)) {
+      const { backgroundColor, backgroundImage, opacity, position } = getComputedStyle(e);
+      const floats = /absolute|fixed|sticky/.test(position) ? `${e.id} ${e.className}` : "";
+      stacks.set(e, [stackOf(e.parentElement), backgroundColor, backgroundImage, opacity, floats].join());
+    }
+    return stacks.get(e);
+  };
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), seen = [...document.querySelectorAll("input, select, textarea")];
+  while (walker.nextNode()) if (/\S/.test(walker.currentNode.data)) seen.push(walker.currentNode.parentElement);
+  for (const e of seen.filter((one) => one.checkVisibility({ visibilityProperty: true }))) {
+    const { color, fontSize, fontWeight, textShadow, textDecorationLine } = getComputedStyle(e);
+    const key = [e.localName, color, fontSize, fontWeight, textShadow, textDecorationLine, getComputedStyle(e.parentElement).color, stackOf(e)].join("|");
+    if (!looks.has(key)) looks.set(key, e);
+  }
+  return [...looks.values()];
 };
 
 window.watch = () => {

@@ -86,6 +86,13 @@ RULES = {
     "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice", "RGAAv4"]
 }
 
+COLOURS = {"runOnly": {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}}
+PALE_IN_THE_DARK = """() => {
+  const sheet = new CSSStyleSheet();
+  sheet.replaceSync("@media (prefers-color-scheme: dark) { .pale { color: #444 !important } }");
+  document.adoptedStyleSheets = [sheet];
+}"""
+ONE_OF_EACH = "{include: oneOfEachLook()}"
 BEYOND_AXE = Path(__file__).with_name("beyond_axe.js").read_text()
 WIDTHS = (1440, 1280, 1024, 640, 390, 320)
 """Widths at which texts are measured: screens, laptops, a tablet, half a screen, phones."""
@@ -111,16 +118,16 @@ def settled(page: Page) -> None:
 
 
 def defects(page: Page, theme: str) -> list[str]:
-    """Find the defects that axe reports; the dark theme differs in colours only."""
-    rules = (
-        RULES
-        if theme == "light"
-        else {"runOnly": {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}}
-    )
+    """Find the defects that axe reports.
+
+    The dark theme differs in colours only: there, one text of each look shows what is wrong.
+    """
+    rules, part = (RULES, "document") if theme == "light" else (COLOURS, ONE_OF_EACH)
     if not page.evaluate("'axe' in window"):
         page.evaluate(Axe().axe_script)
+        page.evaluate(BEYOND_AXE)
     options = rules | {"resultTypes": ["violations"], "preload": False}
-    run = "options => axe.run(document, options)"
+    run = f"options => axe.run({part}, options)"
     axe_report: dict[str, Any] = page.evaluate(run, options | {"selectors": False})
     if axe_report["violations"]:  # Names of places take a seventh of the time
         axe_report = page.evaluate(run, options)
@@ -148,6 +155,26 @@ def test_a_defect_in_one_of_many_equal_rows_is_found(reader: Accounts) -> None:
     page.evaluate("hideRepeated()")
     assert page.locator("main a:visible").count() <= 3
     assert [d.partition(":")[0] for d in defects(page, "light") if "/40" in d] == ["link-name"]
+
+
+def test_a_text_or_field_that_only_the_dark_theme_makes_pale_is_found(reader: Accounts) -> None:
+    """It looks like its equal neighbours, but for its colour or its background."""
+    page = reader(None).page("/connexion")
+    rows = [f"<p>row {n}</p><input value='field {n}' aria-label='field {n}'>" for n in range(9)]
+    rows[3], rows[6] = (
+        rows[3].replace("<p", "<p class=pale"),
+        rows[6].replace("<input", "<input class=pale"),
+    )
+    page.evaluate(
+        "html => document.querySelector('main').innerHTML = html", "<h1>Titre</h1>" + "".join(rows)
+    )
+    page.evaluate(PALE_IN_THE_DARK)
+    page.emulate_media(color_scheme="light")
+    assert defects(page, "light") == []
+    page.emulate_media(color_scheme="dark")
+    (contrast,) = defects(page, "dark")
+    assert "'.pale:nth-child" in contrast
+    assert "field 6" in contrast
 
 
 def keyboard_defects(page: Page) -> list[str]:
