@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,28 @@ from schemas.base import parse_closed
 from schemas.crisis.maintenance import LeasesRenewed
 from schemas.reports import ReportReceived
 from services.intake.app import Intake
+from services.intake.reports import geography
 from services.intake.routes import FrontApplication
 from services.intake.settings import IntakeSettings
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Scope
 from services.runtime.kafka.clients import BrokerAway
 from tests.keyed import MemoryKeyedLog, create_token
+from tests.shipped import FOLDER
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _shipped_map_read_once() -> Iterator[None]:
+    """Read the map of the shipped territory once: each test has a front, which would read it."""
+    read = geography._load_territory
+    read_shipped = cache(lambda: read(FOLDER))
+
+    def load(folder: Path) -> geography._Territory:
+        return read_shipped() if folder == FOLDER else read(folder)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(geography, "_load_territory", load)
+        yield
 
 
 class MemoryInputs:
