@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterator
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -98,10 +98,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     RERUN, with its traceback: a machine that others use, too, stands still at times. On a
     developer's machine it fails.
     """
-    here = Path(__file__).parent
     items.sort(key=lambda item: item.path.parts)  # The same in all workers
     yield
-    items.sort(key=lambda item: _rank(item.path.relative_to(here)))
+    items.sort(key=lambda item: _rank(item.path))
     if "CI" in os.environ:
         for item in items:
             if _is_real(item):
@@ -109,7 +108,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
 
 
 def _is_real(item: pytest.Item) -> bool:
-    return item.path.relative_to(Path(__file__).parent).parts[0] in REAL
+    return _rank(item.path)[1]
 
 
 def _environment() -> dict[str, str]:
@@ -120,7 +119,9 @@ def _environment() -> dict[str, str]:
     }
 
 
-def _rank(path: Path) -> tuple[bool, ...]:
+@cache
+def _rank(file: Path) -> tuple[bool, bool, bool]:
+    path = file.relative_to(Path(__file__).parent)
     waits = path.is_relative_to(LONGEST)
     return not waits, path.parts[0] in REAL, path.parts[0] == "browser"
 
