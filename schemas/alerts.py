@@ -707,6 +707,7 @@ class AttentionRequested(Fact):
         "resource_stopped",
         "resource_resumed",
         "cards_opened",
+        "cards_over",
         "headcount_manager",
     ]
     roles: tuple[str, ...]
@@ -760,5 +761,8 @@ class AttentionRequested(Fact):
         "for their area (D78)"
     )
     cards: int | None = optional("open cards of the site or person (D84)")
-    unfinished: int | None = optional("open site cards of an overdue card, for the pilot (D84)")
+    unfinished: int | None = optional(
+        "open site cards: of an overdue card, for the pilot, or of a plan that is over, for the "
+        "owner (D84)"
+    )
     total: int | None = optional("all site cards of that card")

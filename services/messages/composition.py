@@ -100,6 +100,7 @@ GRAVITY: Final = (
     "site_cards_overdue",
     "card_overdue",
     "cards_opened",
+    "cards_over",
     "reentry",
     "stand_down_proposed",
     "resource_resumed",

@@ -53,6 +53,7 @@ PAGES: Final = {
     "resource_stopped": "/moyens",
     "resource_resumed": "/moyens",
     "cards_opened": "/mes-sites",
+    "cards_over": "/mes-sites",
     "cards_unfinished": "/plans",
     "site_cards_overdue": "/mes-sites",
     "cards_answered": "/mes-sites",

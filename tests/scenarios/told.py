@@ -40,6 +40,7 @@ OPEN_ENDED: Final = frozenset(
         "callout",
         "callout_correction",
         "cards_answered",
+        "cards_over",
         "instruction_withdrawn",
         "reply_unclear",
         "reply_unread",

@@ -36,7 +36,7 @@ from services.continuity.plans.plans import (
     record_plan,
     review_stand_down,
 )
-from services.continuity.plans.site_cards import schedule_opening
+from services.continuity.plans.site_cards import inform_owners_of_end, schedule_opening
 from services.continuity.plans.sitreps import add_improvement, close_improvement, issue_sitrep
 from services.continuity.state import find_incident
 from services.runtime.decider.command_checks import check_version, is_program, require_reason
@@ -223,6 +223,7 @@ def stand_down_plan(draft: ContinuityDecision, command: cmd.StandDownPlan) -> Co
         **RECOVERY_CLEARED,
         **REFUSAL_CLEARED,
     )
+    inform_owners_of_end(draft, row)
     record_plan(draft, lifted_row, "stood_down")
     return _describe_plan(lifted_row)
 

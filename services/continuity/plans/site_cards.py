@@ -33,6 +33,8 @@ from services.continuity.decision import DROPPED_AUTHOR, ContinuityDecision
 from services.continuity.state import NO_SITE_CARDS, ContinuityState, get_standing_incident
 
 _STRIKE_DAY_STARTS_MIN: Final = 6 * 60
+MOST_INFORMED: Final = 300
+"""Most owners informed of the end of a plan: a Transaction holds 256 KiB."""
 OPENED_PER_STEP: Final = 150
 """Site cards that one step opens or changes: a row has up to 500 bytes, a Transaction 256 KB."""
 REMINDERS_PER_STEP: Final = 100
@@ -486,6 +488,29 @@ def _collect_reminders(draft: ContinuityDecision) -> dict[str, _Reminder]:
             at = _get_message_time(draft.state, row, card, draft.now)
             reminder.is_due |= at is not None and at <= draft.now
     return reminders
+
+
+def inform_owners_of_end(draft: ContinuityDecision, row: PlanRow) -> None:
+    """Tell the owners informed of site cards that are still open that their plan is stood down."""
+    open_cards: dict[str, list[SiteCardRow]] = {}
+    for card in _list_asking_cards(draft.state, row):
+        owner = get_owner_key(card)
+        reminded_at = draft.state.reminded.get(owner)
+        if reminded_at is not None and card.opened_at <= reminded_at:
+            open_cards.setdefault(owner, []).append(card)
+    for owner in sorted(open_cards)[:MOST_INFORMED]:
+        first, *others = open_cards[owner]
+        draft.emit(
+            AttentionRequested(
+                code="cards_over",
+                roles=(first.role,),
+                pole=first.pole,
+                site=first.site,
+                plan=row.id,
+                incident=row.incident,
+                unfinished=1 + len(others),
+            )
+        )
 
 
 def _record_reminder(draft: ContinuityDecision, reminder: _Reminder) -> None:

@@ -149,6 +149,29 @@ def test_each_owner_hears_once_and_the_pilot_gets_one_line_with_the_count() -> N
     assert (line.card, line.unfinished, line.total) == (COLLEGES, 57, 98)
 
 
+def test_owners_of_open_cards_hear_that_their_plan_is_stood_down() -> None:
+    """After a plan by mistake, the schools went on with its cards."""
+    world = _schools()
+    world.until("09:52")
+    done, *others = _site_cards(world)
+    world.say(cmd.CompleteCard(plan=EDUCATION, card=COLLEGES, site=done.site, **WHO), "09:55")
+    stand_down = cmd.StandDownPlan(plan=EDUCATION, force=True, reason="text:1", **WHO)
+    assert isinstance(world.say(stand_down, "10:00"), CommandApplied)
+    notices = world.asked("cards_over")
+    assert {one.site for one in notices} == {card.site for card in others}
+    assert {(one.roles, one.plan, one.unfinished) for one in notices} == {
+        (("responsable_site",), EDUCATION, 1)
+    }
+
+
+def test_owners_not_yet_informed_of_their_cards_hear_of_no_end() -> None:
+    world = _schools()
+    stand_down = cmd.StandDownPlan(plan=EDUCATION, force=True, reason="text:1", **WHO)
+    assert isinstance(world.say(stand_down, "09:50"), CommandApplied)
+    world.until("10:30")
+    assert world.asked("cards_opened") == world.asked("cards_over") == []
+
+
 def test_sites_hit_in_the_same_millisecond_get_cards_with_ids_of_their_own() -> None:
     """The deadline that opens cards fired once per site, always with the same ids."""
     world = World()
