@@ -252,16 +252,18 @@ def forget_history(draft: AlertsDecision) -> None:
     Report ids are known for 7 days, or while their incident is open and for 72 h after, or while
     their declaration is in force, or a person is asked about them. Rules D3, D4, D6 and D26.
     """
-    now = draft.now
-    some_left = any(
-        r.recorded_at >= now - REPORT_MEMORY_MS for r in draft.state.reports.values()
-    ) or bool(draft.state.incidents)
+    now, kept_ids = draft.now, _list_kept_ids(draft)
+    some_left = (
+        any(r.recorded_at >= now - REPORT_MEMORY_MS for r in draft.state.reports.values())
+        or bool(draft.state.incidents)
+        or bool(kept_ids)
+    )
     draft.emit(
         HistoryForgotten(
             reported_before=now - REPORT_MEMORY_MS,
             closed_before=now - REPORT_MEMORY_MS - ADDENDUM_WINDOW_MS,
             next_at=now + DAY_MS if some_left else None,
-            kept=_list_kept_ids(draft),
+            kept=kept_ids,
         )
     )
 

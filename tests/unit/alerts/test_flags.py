@@ -14,6 +14,7 @@ from schemas.commands import CompleteTask, DenyReport, ResolveIncident
 from schemas.reports import Lease, Measure, Window
 from schemas.runtime import CommandApplied
 from schemas.words import EventType, MsgType
+from services.alerts.evolve import rebuild_indexes
 from tests.shipped import territory
 from tests.unit.alerts.scene import Scene
 
@@ -1028,3 +1029,11 @@ def test_reports_of_declarations_that_are_over_are_forgotten(long_crisis: Scene)
     _instruct(long_crisis, 1, *NORTH_AND_SOUTH, value=False, id="end")
     _wait_nine_days(long_crisis)
     assert {"order", "end"}.isdisjoint(long_crisis.state.reports)
+
+
+def test_history_is_looked_at_daily_while_a_declaration_is_in_force(long_crisis: Scene) -> None:
+    """Otherwise a worker that restarts would look at it once more than another."""
+    _wait_nine_days(long_crisis)
+    state = long_crisis.state
+    assert state.forget_at is not None
+    assert rebuild_indexes(state).agenda == state.agenda
