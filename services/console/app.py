@@ -20,7 +20,6 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from schemas.callouts import HeadcountAnswer, headcount_text_id
 from services.console.documents.pdf import Typesetter
 from services.console.http.compression import CompressionMiddleware
 from services.console.http.decisions import (
@@ -68,7 +67,7 @@ from services.runtime.secrets.erasure import RetentionSettings, TextRetention, c
 from services.runtime.secrets.keyring import MasterKey
 from services.runtime.secrets.local_secrets import get_or_create_token
 from services.runtime.secrets.signing import SigningKey
-from services.runtime.secrets.vault import TextItem, Vault, VaultTexts
+from services.runtime.secrets.vault import Vault
 
 ASYNCAPI: Final = Path(__file__).resolve().parents[2] / "schemas" / "asyncapi.json"
 JSON_SCHEMAS: Final = {file.name: file for file in (ASYNCAPI.parent / "json").glob("*.json")}
@@ -339,12 +338,8 @@ async def open_console(settings: Settings) -> AsyncIterator[FastAPI]:
             cancel_and_wait, [asyncio.create_task(retention.run(), name="retention")]
         )
         app.state.renders = RenderCache()
-        app.state.answering = AnswerPage(
-            model,
-            links,
-            LinkAnswers(producer, answers).send,
-            _make_answer_keeper(vault.texts),
-        )
+        link_answers = LinkAnswers(producer, answers, vault.texts)
+        app.state.answering = AnswerPage(model, links, link_answers.send, link_answers.keep)
         add_routes(app, build_pages_router())
         yield app
 
@@ -368,21 +363,6 @@ async def _open_oidc(
         yield oidc
     finally:
         await oidc.close()
-
-
-def _make_answer_keeper(texts: VaultTexts) -> Callable[[str, HeadcountAnswer], Awaitable[None]]:
-    """Return the function that stores an answer to a headcount.
-
-    The answer page calls it before it reports the answer. It raises ProblemError `broker_away`.
-    """
-
-    async def keep(notification: str, answer: HeadcountAnswer) -> None:
-        try:
-            await texts.put(headcount_text_id(notification), TextItem({"headcount": answer.value}))
-        except BrokerAway as error:
-            raise ProblemError("broker_away", retry_after_s=2) from error
-
-    return keep
 
 
 def _make_store_check(client: Client, model: ReadModel) -> Callable[[], Awaitable[str | None]]:

@@ -49,7 +49,6 @@ from services.runtime.identity.accounts import AccessStore
 from services.runtime.identity.http_access import require_permission
 from services.runtime.identity.permissions import Permission
 from services.runtime.identity.principals import Principal
-from services.runtime.kafka.clients import BrokerAway
 from services.runtime.secrets.vault import RealmDirectory, VaultDirectory
 
 router = APIRouter(prefix="/api/v1/people", tags=["people"])
@@ -193,25 +192,22 @@ def _build_refusal(faults: Sequence[LineFault], _: Translator) -> DirectoryImpor
 async def _store_contacts(request: Request, realm: str, contacts: Sequence[Contact]) -> None:
     """Write people of a live realm to its directory, then tell it how they are reached.
 
-    Raises ProblemError `broker_away`: repeat.
+    Raises BrokerAway: repeat.
     """
     state = request.app.state
     directory: VaultDirectory = state.directory
     people = directory.of(realm)
     producer: CommandProducer = state.producer
-    try:
-        await people.put_all(contacts)
-        await people.wait_until_current(DIRECTORY_TIMEOUT_S)
-        for command in build_announcements(contacts):
-            await producer.send(
-                select_urgent_topic("alerts", realm),
-                realm,
-                command,
-                id=f"reach-{secrets.token_hex(12)}",
-                source="/console/people",
-            )
-    except BrokerAway as error:
-        raise ProblemError("broker_away", retry_after_s=2) from error
+    await people.put_all(contacts)
+    await people.wait_until_current(DIRECTORY_TIMEOUT_S)
+    for command in build_announcements(contacts):
+        await producer.send(
+            select_urgent_topic("alerts", realm),
+            realm,
+            command,
+            id=f"reach-{secrets.token_hex(12)}",
+            source="/console/people",
+        )
 
 
 async def read_contacts(people: RealmDirectory) -> list[Contact]:

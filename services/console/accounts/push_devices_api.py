@@ -18,7 +18,6 @@ from schemas.words import Channel
 from services.console.http.producer import CommandProducer
 from services.runtime.http.problems import (
     MEDIA_TYPE,
-    ProblemError,
     build_conflict,
     build_field_problem,
 )
@@ -26,7 +25,6 @@ from services.runtime.http.web_push import PushSettings, Subscription, VapidKey
 from services.runtime.identity.http_access import require_permission
 from services.runtime.identity.permissions import Permission
 from services.runtime.identity.principals import Principal
-from services.runtime.kafka.clients import BrokerAway
 from services.runtime.process.machine import now_ms
 from services.runtime.secrets.vault import RealmDirectory, VaultDirectory
 
@@ -150,22 +148,19 @@ def _get_own_people(request: Request, me: Principal) -> RealmDirectory:
 async def _store_contact(request: Request, me: Principal, contact: Contact) -> None:
     """Store the contact in the directory, then announce the channel to its live realm.
 
-    The address itself is never announced. Raises ProblemError `broker_away`: repeat.
+    The address itself is never announced. Raises BrokerAway: repeat.
     """
     realm = _find_own_realm(request, me)
     producer: CommandProducer = request.app.state.producer
     command = NoteReachability(author="system:directory", role="admin", people=(contact.reach(),))
-    try:
-        await _get_own_people(request, me).put(contact)
-        await producer.send(
-            select_urgent_topic("alerts", realm),
-            realm,
-            command,
-            id=f"device-{secrets.token_hex(12)}",
-            source=SOURCE,
-        )
-    except BrokerAway as error:
-        raise ProblemError("broker_away", retry_after_s=2) from error
+    await _get_own_people(request, me).put(contact)
+    await producer.send(
+        select_urgent_topic("alerts", realm),
+        realm,
+        command,
+        id=f"device-{secrets.token_hex(12)}",
+        source=SOURCE,
+    )
 
 
 async def _build_devices(request: Request, me: Principal) -> PushDevices:

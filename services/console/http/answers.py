@@ -215,6 +215,20 @@ async def _send(
     return build_answer(author.request, outcome, author.lang, names)
 
 
+async def send_commands(
+    author: DecisionContext, service: str, commands: Sequence[tuple[str, Command]]
+) -> Response:
+    """Send commands that belong together, under their own ids, and answer for the last.
+
+    Raises BrokerAway, ProblemError.
+    """
+    decisions: CommandDispatcher = author.request.app.state.decisions
+    outcome = await decisions.send_all(
+        service, author.realm, author.principal, commands, author.wait_s, author.key
+    )
+    return build_answer(author.request, outcome, author.lang)
+
+
 async def find_repeated_answer(author: DecisionContext) -> Response | None:
     """Return the earlier answer for this key, or None.
 

@@ -22,6 +22,7 @@ from pydantic import ValidationError
 from redis.exceptions import RedisError
 
 from schemas.base import Command
+from schemas.callouts import HeadcountAnswer, headcount_text_id
 from schemas.commands import AnswerNotification
 from schemas.people.attendance import AttendanceMode, StateAttendance
 from schemas.topics import input_topic, select_urgent_topic
@@ -341,8 +342,18 @@ class LinkAnswers:
     The token itself identifies person and call. Rule D33.
     """
 
-    def __init__(self, producer: RecordProducer, answers: CommandAnswers) -> None:
-        self._producer, self._answers = producer, answers
+    def __init__(
+        self, producer: RecordProducer, answers: CommandAnswers, texts: VaultTexts
+    ) -> None:
+        self._producer, self._answers, self._texts = producer, answers, texts
+
+    async def keep(self, notification: str, answer: HeadcountAnswer) -> None:
+        """Store an answer to a headcount before it is reported. Raises ProblemError `broker_away`."""
+        try:
+            item = TextItem({"headcount": answer.value})
+            await self._texts.put(headcount_text_id(notification), item)
+        except BrokerAway as error:
+            raise ProblemError("broker_away", retry_after_s=2) from error
 
     async def send(
         self,

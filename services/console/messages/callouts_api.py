@@ -17,9 +17,9 @@ from schemas.words import Channel, Level
 from services.console.http.answers import (
     DecisionRouter,
     Subject,
-    build_answer,
     find_repeated_answer,
     require_text,
+    send_commands,
 )
 from services.console.http.context import (
     Cursor,
@@ -124,16 +124,7 @@ async def draft_callout(author: CallOutAuthor, body: CallOutRequest) -> Response
     if (before := await find_repeated_answer(author)) is not None:
         return before
     decisions: CommandDispatcher = author.request.app.state.decisions
-    people = await list_recipients(
-        get_directory(author.request, author.realm), body.sites, everybody=body.everybody
-    )
-    if not people:
-        raise build_field_problem(
-            "sites",
-            "nobody",
-            "personne dans l’annuaire n’y travaille",
-            "nobody in the directory works there",
-        )
+    people = await require_recipients(author, body.sites, everybody=body.everybody)
     command_id = decisions.command_id(author.principal, author.realm, author.key)
     text_id = decisions.text_id(command_id, body.text)
     await decisions.put_text(text_id, body.text)
@@ -150,11 +141,9 @@ async def draft_callout(author: CallOutAuthor, body: CallOutRequest) -> Response
             body.text, answer_expected=body.answer_expected, corrects=body.corrects is not None
         ),
     }
-    commands = split_draft(author, command_id, people, **fields)
-    outcome = await decisions.send_all(
-        "delivery", author.realm, author.principal, commands, author.wait_s, author.key
+    return await send_commands(
+        author, "delivery", split_draft(author, command_id, people, **fields)
     )
-    return build_answer(author.request, outcome, author.lang)
 
 
 CALLOUT.forward("/start", "Start a call-out", StartCallOut, operation_id="start_callout")
@@ -231,6 +220,22 @@ def get_directory(request: Request, realm: str) -> RealmDirectory:
     """Return the people of a realm. Rule D140."""
     directory: VaultDirectory = request.app.state.directory
     return directory.of(realm)
+
+
+async def require_recipients(
+    author: DecisionContext, sites: Sequence[str], *, everybody: bool
+) -> list[Called]:
+    """List the people of these sites, or everybody. Raises ProblemError `invalid` without any."""
+    directory = get_directory(author.request, author.realm)
+    people = await list_recipients(directory, sites, everybody=everybody)
+    if not people:
+        raise build_field_problem(
+            "sites",
+            "nobody",
+            "personne dans l’annuaire n’y travaille",
+            "nobody in the directory works there",
+        )
+    return people
 
 
 async def list_recipients(

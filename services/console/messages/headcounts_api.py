@@ -16,8 +16,8 @@ from schemas.words import Channel, Level
 from services.console.http.answers import (
     DecisionRouter,
     Subject,
-    build_answer,
     find_repeated_answer,
+    send_commands,
 )
 from services.console.http.context import (
     Cursor,
@@ -35,13 +35,11 @@ from services.console.http.scopes import check_incident, check_sites, check_site
 from services.console.messages.callouts_api import (
     HEADCOUNT_PARTS,
     check_callout_scope,
-    get_directory,
-    list_recipients,
+    require_recipients,
     split_draft,
 )
 from services.console.read_model.queries import Queries
 from services.console.resources import CallOut, Page, SafetyAnswer
-from services.runtime.http.problems import build_field_problem
 from services.runtime.identity.accounts import AccessStore
 from services.runtime.identity.permissions import Permission
 from services.runtime.identity.principals import Principal
@@ -134,15 +132,7 @@ async def start_headcount(author: HeadcountAuthor, body: HeadcountRequest) -> Re
     if (before := await find_repeated_answer(author)) is not None:
         return before
     decisions: CommandDispatcher = author.request.app.state.decisions
-    directory = get_directory(author.request, author.realm)
-    people = await list_recipients(directory, body.sites, everybody=False)
-    if not people:
-        raise build_field_problem(
-            "sites",
-            "nobody",
-            "personne dans l’annuaire n’y travaille",
-            "nobody in the directory works there",
-        )
+    people = await require_recipients(author, body.sites, everybody=False)
     id = decisions.command_id(author.principal, author.realm, author.key)
     drafts = split_draft(
         author,
@@ -160,15 +150,7 @@ async def start_headcount(author: HeadcountAuthor, body: HeadcountRequest) -> Re
     begin = StartCallOut(
         author=get_author(author.principal), role=author.principal.acting_role, callout=f"{id}-list"
     )
-    outcome = await decisions.send_all(
-        "delivery",
-        author.realm,
-        author.principal,
-        [*drafts, (id, begin)],
-        author.wait_s,
-        author.key,
-    )
-    return build_answer(author.request, outcome, author.lang)
+    return await send_commands(author, "delivery", [*drafts, (id, begin)])
 
 
 HEADCOUNT = Subject(router, "/{id}", "callout", HeadcountAuthor, check_callout_scope, "delivery")

@@ -18,7 +18,7 @@ from schemas.base import Command, Instant
 from schemas.callouts import StartCallOut
 from schemas.reassignment import OrderRow, ReassignmentRow
 from schemas.words import Channel, Level
-from services.console.http.answers import DecisionRouter, build_answer, find_repeated_answer
+from services.console.http.answers import DecisionRouter, find_repeated_answer, send_commands
 from services.console.http.context import DecisionBody, DecisionContext
 from services.console.http.decisions import CommandDispatcher, get_author
 from services.console.http.scopes import check_sites
@@ -284,11 +284,7 @@ async def announce_reassignments(
             "Rien à envoyer : pas préparé, ou déjà parti.",
             "There is nothing to send: no draft, or sent already.",
         )
-    decisions: CommandDispatcher = author.request.app.state.decisions
-    outcome = await decisions.send_all(
-        "delivery", author.realm, author.principal, commands, author.wait_s, author.key
-    )
-    return build_answer(author.request, outcome, author.lang)
+    return await send_commands(author, "delivery", commands)
 
 
 def _assign_ids(
