@@ -15,7 +15,7 @@ from uuid import uuid4
 
 import structlog
 
-from schemas.base import MINUTE_MS, Instant
+from schemas.base import MINUTE_MS, Instant, Message
 from schemas.callouts import HeadcountAnswer, headcount_text_id
 from schemas.commands import AnswerCards, AnswerNotification
 from schemas.delivery import ReceiptReceived, ReplyUnread, TextRead
@@ -217,13 +217,7 @@ class ProviderInbox:
         receipt = ReceiptReceived(
             notification=reference.notification, attempt=reference.attempt, state=state, error=error
         )
-        await self._producer.send(
-            input_topic("delivery"),
-            reference.realm,
-            receipt,
-            id=f"{reference.attempt}:receipt:{state}",
-            source=SOURCE,
-        )
+        await self._send(reference.realm, receipt, f"{reference.attempt}:receipt:{state}")
         metrics.count("vigie_receipts_total", channel=channel.value, state=state)
         return True
 
@@ -426,9 +420,7 @@ class ProviderInbox:
             reply=name,
         )
         realm = questions[0][0].realm
-        await self._producer.send(
-            input_topic("delivery"), realm, unclear_reply, id=f"unclear:{name}", source=SOURCE
-        )
+        await self._send(realm, unclear_reply, f"unclear:{name}")
         metrics.count("vigie_replies_total", channel=channel.value, outcome="unclear")
 
     async def _note_unread(self, channel: Channel, people: Collection[NumberHolder]) -> None:
@@ -477,9 +469,7 @@ class ProviderInbox:
                 sent_at=text.sent_at,
             )
             realm, name = people[0].realm, f"text:{text.text}"
-            await self._producer.send(
-                input_topic("delivery"), realm, message, id=name, source=SOURCE
-            )
+            await self._send(realm, message, name)
         return True
 
     def _is_asked(self, people: Collection[NumberHolder], now: Instant) -> bool:
@@ -543,9 +533,11 @@ class ProviderInbox:
             answer=answer,
             channel=channel.value,
         )
-        await self._producer.send(
-            input_topic("delivery"), call.realm, command, id=f"reply:{name}", source=SOURCE
-        )
+        await self._send(call.realm, command, f"reply:{name}")
+
+    async def _send(self, realm: str, message: Message, id: str) -> None:
+        """Send an input of delivery. Raises BrokerAway."""
+        await self._producer.send(input_topic("delivery"), realm, message, id=id, source=SOURCE)
 
     async def _find_people(self, address: str, realms: Collection[str]) -> list[NumberHolder]:
         """Return the people with a number, of these realms or of any."""
@@ -601,9 +593,7 @@ class ProviderInbox:
             numbers=reply.numbers,
             channel=channel.value,
         )
-        await self._producer.send(
-            input_topic("delivery"), realm, command, id=f"reply:{name}", source=SOURCE
-        )
+        await self._send(realm, command, f"reply:{name}")
 
     async def _state_attendance(
         self, call: OpenQuestion, person: str, mode: AttendanceMode, eta_min: int | None, name: str
@@ -624,9 +614,7 @@ class ProviderInbox:
         self, channel: Channel, realm: str, notification: str, person: str
     ) -> None:
         unread_reply = ReplyUnread(notification=notification, person=person, channel=channel)
-        await self._producer.send(
-            input_topic("delivery"), realm, unread_reply, id=f"unread:{notification}", source=SOURCE
-        )
+        await self._send(realm, unread_reply, f"unread:{notification}")
 
     async def _holders_of(self, address: str) -> tuple[NumberHolder, ...]:
         """Return the people of all realms with a number, from an index in memory.
