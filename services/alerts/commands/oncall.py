@@ -3,7 +3,7 @@
 Rules D34, D38 and D90.
 """
 
-from typing import Final
+from typing import Final, Literal
 
 from schemas import oncall as o
 from schemas.base import DAY_MS, Instant, copy_with
@@ -116,20 +116,7 @@ def override_shift(draft: AlertsDecision, command: o.OverrideDuty) -> CommandRes
     _check_span(command.start, command.end, draft.now)
     require_reason(command)
     shift = o.Shift(start=command.start, end=command.end, person=command.person)
-    row = o.DutyRow(
-        id=draft.derive("duty"),
-        kind="override",
-        role=command.role_on_call,
-        scope=command.scope,
-        place=command.place,
-        start=command.start,
-        end=command.end,
-        shifts=(shift,),
-        by=command.author,
-        reason=command.reason,
-        decided_at=draft.now,
-        number=_compute_next_number(draft),
-    )
+    row = _build_duty(draft, command, "override", command.start, command.end, (shift,))
     overlaps = _count_overlaps(draft, row)
     return _record_duty(draft, row) | {"overlaps": overlaps}
 
@@ -150,22 +137,31 @@ def swap_shifts(draft: AlertsDecision, command: o.SwapDuties) -> CommandResult:
         o.Shift(start=first[0], end=first[1], person=other),
         o.Shift(start=second[0], end=second[1], person=one),
     )
-    return _record_duty(
-        draft,
-        o.DutyRow(
-            id=draft.derive("duty"),
-            kind="swap",
-            role=command.role_on_call,
-            scope=command.scope,
-            place=command.place,
-            start=min(first[0], second[0]),
-            end=max(first[1], second[1]),
-            shifts=shifts,
-            by=command.author,
-            reason=command.reason,
-            decided_at=draft.now,
-            number=_compute_next_number(draft),
-        ),
+    start, end = min(first[0], second[0]), max(first[1], second[1])
+    return _record_duty(draft, _build_duty(draft, command, "swap", start, end, shifts))
+
+
+def _build_duty(
+    draft: AlertsDecision,
+    command: o.OverrideDuty | o.SwapDuties | o.ImportDuties,
+    kind: Literal["override", "swap", "calendar"],
+    start: Instant,
+    end: Instant,
+    shifts: tuple[o.Shift, ...],
+) -> o.DutyRow:
+    return o.DutyRow(
+        id=draft.derive("duty"),
+        kind=kind,
+        role=command.role_on_call,
+        scope=command.scope,
+        place=command.place,
+        start=start,
+        end=end,
+        shifts=shifts,
+        by=command.author,
+        reason=command.reason,
+        decided_at=draft.now,
+        number=_compute_next_number(draft),
     )
 
 
@@ -221,10 +217,7 @@ def import_calendar(draft: AlertsDecision, command: o.ImportDuties) -> CommandRe
         raise RefusedCommand(409, "span_invalid")
     for person in dict.fromkeys(s.person for s in command.shifts if s.end > draft.now):
         _check_person(draft, person)
-    number, mine = (
-        _compute_next_number(draft),
-        (command.calendar, command.role_on_call, command.scope, command.place),
-    )
+    mine = command.calendar, command.role_on_call, command.scope, command.place
     former_shifts = [
         d
         for d in draft.state.duties.values()
@@ -236,25 +229,9 @@ def import_calendar(draft: AlertsDecision, command: o.ImportDuties) -> CommandRe
         draft.emit(
             o.DutyChanged(row=copy_with(old, {"state": "replaced", "decided_at": draft.now}))
         )
-    result = _record_duty(
-        draft,
-        o.DutyRow(
-            id=draft.derive("duty"),
-            kind="calendar",
-            role=command.role_on_call,
-            scope=command.scope,
-            place=command.place,
-            start=command.start,
-            end=command.end,
-            shifts=command.shifts,
-            calendar=command.calendar,
-            by=command.author,
-            reason=command.reason,
-            decided_at=draft.now,
-            number=number,
-        ),
-    )
-    return result | {"replaced": len(former_shifts)}
+    row = _build_duty(draft, command, "calendar", command.start, command.end, command.shifts)
+    row = row.model_copy(update={"calendar": command.calendar})
+    return _record_duty(draft, row) | {"replaced": len(former_shifts)}
 
 
 def note_reachability(draft: AlertsDecision, command: o.NoteReachability) -> CommandResult:
