@@ -35,10 +35,10 @@ $(VENV)/.dev: $(VENV)/.uv-$(UV_VERSION) uv.lock
 up: $(VENV)/.run
 	@exec $(BIN)/vigie up --demo $(ARGS)
 
-# three files at a time on two cores: many tests wait for brokers, timers and browsers. For their order see tests/conftest.py.
+# four files at a time, also on two cores: many tests wait for brokers, timers and browsers. For their order see tests/conftest.py.
 # Twenty failures are enough: when a server that many share is gone, the rest would wait for it, one after the other
 test: $(VENV)/.dev chromium node clients systemd
-	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --maxfail 20 $(ARGS)
+	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder --maxfail 20 $(ARGS)
 
 soak: $(VENV)/.dev compiler
 	@$(BIN)/python -m pytest -m soak --timeout 3600 $(ARGS)
