@@ -251,6 +251,8 @@ def _apply_held_trigger(
                 update={
                     **REFUSAL_CLEARED,
                     "proposed_level": trigger.level,
+                    "trigger_held": True,
+                    "incident": current.incident or trigger.incident,
                     "why": _merge_reasons(current.why, trigger.why),
                 }
             )

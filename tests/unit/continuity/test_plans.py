@@ -803,6 +803,17 @@ def test_an_active_plan_shows_the_state_of_its_trigger() -> None:
     assert world.plan("PT-ELEC").trigger_held
 
 
+def test_a_plan_activated_by_hand_shows_the_trigger_that_holds_later() -> None:
+    """It said that the condition holds no more, beside the higher level that it asks for."""
+    world = World()
+    world.say(cmd.ActivatePlan(plan="PT-ELEC", **WHO), "09:50")
+    world.trigger("PT-ELEC", 3, "10:00")
+    row = world.plan("PT-ELEC")
+    assert (row.proposed_level, row.trigger_held, row.incident) == (3, True, "i-1")
+    world.trigger("PT-ELEC", 3, "11:00", state="released")
+    assert not world.plan("PT-ELEC").trigger_held
+
+
 def test_a_negated_condition_of_a_stand_down_is_not_negated_twice() -> None:
     """Alerts publishes the result of the whole measured part.
 
