@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from services.cli.client import ask_to_go_on, open_api
+from services.cli.client import ask_to_go_on, open_api, print_error
 from services.cli.crisis.decide import Body, Reason, decision, quote_path
 from services.cli.lists import (
     AsJson,
@@ -133,6 +133,5 @@ def export(
             with open_atomic_file(folder / Path(file["name"]).name) as target:
                 target.write(b64decode(file["base64"]))
     except OSError as error:
-        typer.secho(f"{folder}: {error.strerror or error}", err=True, fg="red")
-        raise typer.Exit(1) from error
+        raise print_error(f"{folder}: {error.strerror or error}") from error
     typer.secho(f"{len(files)} fichiers : {folder}", fg="green")

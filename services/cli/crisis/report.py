@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from difflib import get_close_matches
 from http import HTTPStatus
 from typing import Annotated, Any, Final
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 import typer
 
@@ -16,7 +16,7 @@ from schemas.catalogue.event_types import endangers_people
 from schemas.catalogue.sources import STAFF
 from schemas.words import EventType, MsgType
 from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, open_api, print_error
-from services.cli.lists import parse_time
+from services.cli.lists import build_query, parse_time
 from services.runtime.process.settings import Settings
 
 MAX_SUGGESTIONS: Final = 3
@@ -175,22 +175,20 @@ def line(
 
 def fetch_site_names(client: ApiClient, realm: str | None) -> dict[str, str] | None:
     """Return id → name of every site, or None without permission or without data."""
-    query = f"?{urlencode({'realm': realm})}" if realm else ""
-    try:
-        page = client.get(f"/api/v1/sites{query}")
-    except ApiRefused:
-        return None
-    return {site["id"]: site["name"] for site in page["items"]}
+    return _fetch_names(client, f"sites{build_query(realm, None)}", "items", "id")
 
 
 def _fetch_commune_names(client: ApiClient, realm: str | None) -> dict[str, str] | None:
     """Return INSEE code → name of every commune, or None without permission or without data."""
-    query = f"?{urlencode({'realm': realm})}" if realm else ""
+    path = f"reference/communes{build_query(realm, None)}"
+    return _fetch_names(client, path, "communes", "insee")
+
+
+def _fetch_names(client: ApiClient, path: str, rows: str, id: str) -> dict[str, str] | None:
     try:
-        section = client.get(f"/api/v1/reference/communes{query}")
+        return {row[id]: row["name"] for row in client.get(f"/api/v1/{path}")[rows]}
     except ApiRefused:
         return None
-    return {commune["insee"]: commune["name"] for commune in section["communes"]}
 
 
 def _find_similar(value: str, names: Mapping[str, str]) -> list[str]:

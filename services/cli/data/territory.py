@@ -116,12 +116,10 @@ def copy(
     try:
         shutil.copytree(source, folder)
     except FileExistsError as exc:
-        typer.secho(f"{folder} exists already: name a new folder", err=True, fg="red")
-        raise typer.Exit(1) from exc
+        raise print_error(f"{folder} exists already: name a new folder") from exc
     except OSError as exc:
         reason = exc.strerror or "the disk took not all of it"
-        typer.secho(f"{folder} cannot be written: {reason}", err=True, fg="red")
-        raise typer.Exit(1) from exc
+        raise print_error(f"{folder} cannot be written: {reason}") from exc
     typer.echo(f"{folder}: a copy of {source}")
     typer.echo(f"Next: change it, `vigie territory check {folder}`, then set VIGIE_TERRITORY")
 

@@ -132,8 +132,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     try:
         return asyncio.run(work)
     except BrokerAway as exc:
-        typer.secho(f"Kafka ne répond pas : {exc}", err=True, fg="red")
-        raise typer.Exit(1) from exc
+        raise print_error(f"Kafka ne répond pas : {exc}") from exc
 
 
 @app.command()

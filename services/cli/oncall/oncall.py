@@ -156,10 +156,8 @@ def import_calendar(
             )
         content = file.read_bytes()
     except (OSError, ValueError) as exc:
-        typer.secho(
-            f"{file} : {exc.strerror if isinstance(exc, OSError) else exc}", err=True, fg="red"
-        )
-        raise typer.Exit(1) from exc
+        why = exc.strerror if isinstance(exc, OSError) else exc
+        raise print_error(f"{file} : {why}") from exc
     parameters: dict[str, Any] = {
         "realm": realm,
         "role": role,

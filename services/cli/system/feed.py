@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 import typer
 from aiohttp import web
@@ -20,7 +20,7 @@ from rich.text import Text
 
 from schemas.catalogue.sources import FeedList, FeedStatus
 from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error
-from services.cli.lists import AsJson
+from services.cli.lists import AsJson, build_query
 from services.cli.output import create_group, open_console, print_json, strip_controls
 from services.cli.system.token import wait_until_accepted
 from services.console.feeds.resources import read_feeds
@@ -103,8 +103,7 @@ def list_sources(client: ApiClient) -> list[dict[str, Any]]:
     sources: list[dict[str, Any]] = []
     cursor: str | None = ""
     while cursor is not None:
-        query = f"?{urlencode({'cursor': cursor})}" if cursor else ""
-        page = client.get(f"/api/v1/sources{query}")
+        page = client.get(f"/api/v1/sources{build_query(None, None, cursor=cursor or None)}")
         sources += page["items"]
         cursor = page["next"]
     return sources

@@ -203,8 +203,7 @@ def rotate(
         None,
     )
     if token_row is None or token_row["revoked_at"]:
-        typer.secho(f"{token} : aucun jeton valable de ce nom", err=True, fg="red")
-        raise typer.Exit(1)
+        raise print_error(f"{token} : aucun jeton valable de ce nom")
     settings = Settings()
     with open_api(settings) as client:
         _, answer = client.post(
