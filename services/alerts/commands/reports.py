@@ -153,8 +153,8 @@ def complete_task(draft: AlertsDecision, command: c.CompleteTask) -> CommandResu
     D54). Other outcomes only close the task: facts come as reports.
     """
     row = get_row(draft.state.tasks, command.task, "task_not_found")
-    is_answered = row.kind == AREA_ORDER and row.state is TaskState.DONE
-    if row.state not in (TaskState.OPEN, TaskState.TAKEN) and not is_answered:
+    is_open = row.state in (TaskState.OPEN, TaskState.TAKEN)
+    if not is_open and not area_orders.may_be_answered_again(draft, row):
         raise RefusedCommand(409, "task_not_open", state=row.state.value, taken_by=row.taken_by)
     if row.kind == AREA_ORDER:
         if command.outcome not in (CONCERNED, NOT_CONCERNED):

@@ -590,6 +590,14 @@ def settle_question(
         draft.emit(AreaOrderChanged(row=copy_with(row, values)))
 
 
+def may_be_answered_again(draft: AlertsDecision, task: TaskRow) -> bool:
+    """Return whether a task is an answered question about an order in force for its site."""
+    if task.kind != AREA_ORDER or task.state is not TaskState.DONE:
+        return False
+    row = _get_order(draft, task)
+    return row is not None and task.site in row.sites
+
+
 def _get_order(draft: AlertsDecision, task: TaskRow) -> AreaOrderRow | None:
     return draft.state.area_orders.get(next(iter(task.candidates), ""))
 

@@ -246,17 +246,19 @@ def test_an_answer_on_the_screen_may_be_changed(scene: Scene) -> None:
         assert row(scene).outside == (() if is_concerned else (site,))
 
 
-def test_an_answer_on_the_screen_to_a_question_that_is_over_is_refused(scene: Scene) -> None:
+@pytest.mark.parametrize("outcome", [None, "not_concerned"])
+def test_an_answer_on_the_screen_about_an_order_that_is_over_is_refused(
+    scene: Scene, outcome: str | None
+) -> None:
     report = order(scene, 1)
     site = inside(scene)[0]
-    question = task(scene, site)
+    if outcome is not None:
+        complete(scene, 2, site, outcome)
     scene.report(
-        2, "evacuation", msg_type=MsgType.CANCEL, references=(report,), source="prefecture"
+        3, "evacuation", msg_type=MsgType.CANCEL, references=(report,), source="prefecture"
     )
-    command = CompleteTask(
-        author=f"rs-{site}", role="site_manager", task=question.id, outcome="concerned"
-    )
-    assert isinstance(scene.command(command, 3), CommandRefused)
+    assert isinstance(complete(scene, 4, site, "concerned"), CommandRefused)
+    assert scene.status(site) == "normal"
 
 
 def test_without_an_answer_the_deputy_is_called_once(scene: Scene) -> None:
