@@ -87,7 +87,7 @@ def test_activities_stand_in_the_order_in_which_they_break(
     ):
         heading_text = heading.replace("\u00a0", " ")
         assert (
-            f"capacité {round(pole['capacity_pct'])} % pour {round(pole['mbco_pct'])} % au moins"
+            f"capacité {round(pole['capacity_pct'])} %, minimum {round(pole['mbco_pct'])} %"
             in heading_text
         )
         assert bool(pole["activities_below"]) == ("sous" in heading_text)

@@ -25,7 +25,7 @@ def main() -> None:
         "through": os.read(number, 100).decode(),
         "fds": [n.name for n in Path("/proc/self/fd").iterdir()],
         "interrupt": signal.getsignal(signal.SIGINT) is signal.default_int_handler,
-        "warm": [name for name in ("aiokafka", "colorsys") if name in sys.modules],
+        "warm": [name for name in ("aiokafka", "tabnanny") if name in sys.modules],
     }
     print("spoken")  # The interpreter keeps no output back
     output_path.write_text(json.dumps(details))

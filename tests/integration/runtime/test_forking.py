@@ -120,12 +120,12 @@ async def test_a_service_outlives_the_fork_server_and_the_next_one_gets_a_new_se
 async def test_a_module_that_is_missing_keeps_no_service_from_being_forked(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    forks = ForkServer(("no_such_module", "colorsys"))
+    forks = ForkServer(("no_such_module", "tabnanny"))
     forks.set_environment(dict(os.environ))
     forks.begin()
     try:
         service = await Service.start(forks, tmp_path / "told")
-        assert (await service.found())["warm"] == ["colorsys"]
+        assert (await service.found())["warm"] == ["tabnanny"]
         await service.end()
     finally:
         forks.close()
@@ -140,7 +140,7 @@ from tests.integration.runtime.test_forking import MODULE, Service, kill_newest_
 left_open = os.open(os.devnull, os.O_RDONLY)
 os.environ["STRANGER"] = "of the supervisor"
 told = pathlib.Path(sys.argv[1])
-forks = ForkServer(("colorsys", MODULE))
+forks = ForkServer(("tabnanny", MODULE))
 forks.begin_as_fork()
 del os.environ["STRANGER"]
 async def main():
@@ -150,7 +150,7 @@ async def main():
     assert (found["said"], found["stranger"]) == ("of the service", None), found
     assert found["through"] == "through the descriptor", found
     assert found["argv0"].endswith("forked.py") and found["interrupt"], found
-    assert found["warm"] == ["aiokafka", "colorsys"], "the supervisor's imports and the server's"
+    assert found["warm"] == ["aiokafka", "tabnanny"], "the supervisor's imports and the server's"
     assert len(found["fds"]) == 5, "no file of the supervisor stays open"
     assert (await one.process.stdout.readline()) == b"spoken\\n"
     assert psutil.Process(one.process.pid).ppid() == os.getpid()
@@ -163,7 +163,7 @@ async def main():
     await four.found()
     kill_newest_server()
     five = await Service.start(forks, told / "five")
-    assert (await five.found())["warm"] == ["colorsys"], "this server was started by exec"
+    assert (await five.found())["warm"] == ["tabnanny"], "this server was started by exec"
     for service in (four, five):
         assert (await service.ends("leave"))[0] == 7, "the end of a server ends no service"
 asyncio.run(main())
@@ -208,7 +208,7 @@ def test_a_process_with_threads_is_not_forked() -> None:
     thread.start()
     children = psutil.Process().children()
     try:
-        assert ForkServer(("colorsys",)).begin_as_fork(lambda: "a fault") == "a fault"
+        assert ForkServer(("tabnanny",)).begin_as_fork(lambda: "a fault") == "a fault"
         assert psutil.Process().children() == children
     finally:
         over.set()

@@ -113,6 +113,9 @@ class Accounts:
     def principal(self, id: str) -> Principal | None:
         return self._known.get(id)
 
+    def all(self, kind: type[Principal]) -> list[Principal]:
+        return [p for p in self._known.values() if isinstance(p, kind)]
+
     def bearer(self, _token: str) -> None:
         return None
 

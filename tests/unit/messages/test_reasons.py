@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from schemas.alerts import Why
-from schemas.predicates import list_measured
+from schemas.predicates import CONTINUITY_METRICS, list_measured
 from schemas.reference import Plans
-from services.alerts.levels.metrics import list_metrics
+from services.alerts.levels.metrics import load_metric_types
 from services.messages import load_phrases
 from services.messages.composition import SMS_MAX_SEPTETS
 from services.messages.phrases import describe_reason
@@ -38,7 +38,7 @@ def describe(carried: object, lang: str = "fr") -> str:
 
 @pytest.mark.parametrize("lang", ["fr", "en"])
 def test_every_metric_has_words(lang: str) -> None:
-    assert list_metrics() <= set(load_phrases(lang).words["reasons"])
+    assert {*load_metric_types(), *CONTINUITY_METRICS} <= set(load_phrases(lang).words["reasons"])
 
 
 @pytest.mark.parametrize("lang", ["fr", "en"])

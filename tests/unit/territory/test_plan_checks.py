@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from schemas.plans import Card, CardOrigin, CardPhase, Evidence, find_card_faults
-from schemas.predicates import KNOWN_METRICS
+from schemas.predicates import CONTINUITY_METRICS, KNOWN_METRICS
 from schemas.reference import MAX_SECTION_BYTES, collect_plan_contents
-from services.alerts.levels.metrics import list_metrics
+from services.alerts.levels.metrics import load_metric_types
 from services.territory import TerritoryInvalid, load_territory
 from tests.shipped import FOLDER, territory
 
@@ -120,4 +120,4 @@ def test_a_card_reads_its_scope_origin_and_evidence() -> None:
 
 
 def test_known_metrics_are_those_of_the_deciders() -> None:
-    assert list_metrics() == KNOWN_METRICS
+    assert {*load_metric_types(), *CONTINUITY_METRICS} == KNOWN_METRICS
