@@ -255,9 +255,12 @@ _IF_WORDS: Final = frozenset(
 _WORDS: Final = frozenset({*_BY_WORD, *_CALM_WORDS, *_END_WORDS})
 
 
+_KEYBOARD_LETTERS: Final = str.maketrans({"’": "'", "œ": "oe", "Œ": "OE", "æ": "ae", "Æ": "AE"})
+
+
 def fold_text(text: str) -> str:
-    """Return a text in capitals without accents."""
-    plain = unicodedata.normalize("NFKD", text[:MAX_LINE].replace("’", "'"))
+    """Return a text in capitals without accents and ligatures."""
+    plain = unicodedata.normalize("NFKD", text[:MAX_LINE].translate(_KEYBOARD_LETTERS))
     return plain.encode("ascii", "ignore").decode().upper()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -260,6 +261,16 @@ def test_a_word_with_a_hyphen_is_no_site() -> None:
 def test_a_site_is_found_by_its_misspelt_name(text: str) -> None:
     codes, line = SiteCodes(FOLDER), read_line(text)
     assert codes.site_of_line(line, text, ()) == "clg-0922629H"
+
+
+@pytest.mark.parametrize("text", ["feu collège sacré-cœur", "FEU AU COLLEGE SACRE COEUR"])
+def test_a_ligature_is_read_as_a_telephone_writes_it(text: str, tmp_path: Path) -> None:
+    lines = (FOLDER / "sites.csv").read_text(encoding="utf-8").splitlines()
+    row = next(line for line in lines if line.startswith("clg-0922629H"))
+    renamed = row.replace("Jean Mermoz", "du Sacré-Cœur")
+    assert renamed != row
+    (tmp_path / "sites.csv").write_text(f"{lines[0]}\n{renamed}\n", encoding="utf-8")
+    assert SiteCodes(tmp_path).find_named(text) == "clg-0922629H"
 
 
 @pytest.mark.parametrize(
