@@ -176,7 +176,9 @@ def judge_directory(deeds: PreparationDeeds, _: Translator) -> Finding:
         return Finding("open", _("Personne n’est d’astreinte"))
     reachable_count = len(on_call_people & deeds.reachable)
     text = _(
-        "{n} personnes d’astreinte joignables sur {of}", n=reachable_count, of=len(on_call_people)
+        "Personnes d’astreinte joignables\u00a0: {n} sur {of}",
+        n=reachable_count,
+        of=len(on_call_people),
     )
     return Finding(_judge_count(reachable_count, len(on_call_people)), text)
 
