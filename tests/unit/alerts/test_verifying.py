@@ -168,3 +168,16 @@ def test_a_question_of_more_than_a_week_can_be_answered(answer: type[Command]) -
     command = answer(report=report, reason="text:1", **CELL)
     assert isinstance(scene.command(command, 9 * 24 * 60 + 1), CommandApplied)
     assert not questions(scene)
+
+
+def test_the_newest_questions_are_kept_when_there_are_too_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The record of kept reports stays small when many of them wait for a person."""
+    monkeypatch.setattr("services.alerts.decider._MAX_KEPT_IDS", 2)
+    scene = Scene(realm="92")
+    first, second, third = (doubt(scene, hour * 60) for hour in range(3))
+    for day in range(1, 10):
+        scene.step(day * 24 * 60)
+    kept_reports = [report for report in (first, second, third) if report in scene.state.reports]
+    assert kept_reports == [second, third]
