@@ -93,7 +93,10 @@ def _tell_order(draft: AlertsDecision, site: str, order: Order) -> None:
 
 
 def _tell_danger(draft: AlertsDecision, site: str, danger: SiteDanger) -> None:
-    """Tell of a danger at a site from N2 on: at N1 the manager is called. Tell the warned its end."""
+    """Tell of a danger at a site from N2 on, and tell its end to the warned people.
+
+    At N1 the escalation calls the manager.
+    """
     incident = _find_speaking_incident(draft, danger.incident)
     level = Level.N0 if incident is None else draft.incident(incident).level
     if incident is None or (level < Level.N2 and not danger.is_over):
@@ -126,7 +129,7 @@ def _find_speaking_incident(draft: AlertsDecision, id: str) -> str | None:
 def stop_agents(draft: AlertsDecision, site: str, incident: str | None, values: Values) -> None:
     """Warn the person responsible for a site of a danger where its agents go to.
 
-    Nothing delays the message. Rules D34, nobody on call, and D78.
+    The message leaves in quiet hours, too. Rules D34, nobody on call, and D78.
     """
     _warn_first(draft, site, _Message(STOP, incident, draft.level, values, danger=True))
 

@@ -118,7 +118,8 @@ def convert_entries(
 ) -> tuple[DirectorySource, list[EntryFault]]:
     """Convert entries to people, and name each fault.
 
-    An entry without a usable token, name or site is left out; of another, only its faulty addresses.
+    An entry without a usable token, name or site is left out. Faulty addresses of other entries are
+    left out.
     """
     people: dict[str, Contact] = {}
     faults: list[EntryFault] = []
