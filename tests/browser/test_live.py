@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from datetime import datetime
 
 import pytest
 from playwright.sync_api import Error, Request, Route, expect
@@ -291,6 +293,26 @@ def test_time_moves_and_countdowns_come_from_the_server(own_realm: str, visitor:
     assert page.locator("#clock").inner_text() >= clock_text, (
         "the clock of an exercise never goes back"
     )
+
+
+def test_a_clock_ahead_of_the_server_waits_for_it(
+    vigie: RunningVigie, own_realm: str, visitor: Accounts
+) -> None:
+    """A page that was ahead of the server kept its lead for good, up to two minutes."""
+    who = visitor()
+    context = who.context()
+    server_clock = datetime.fromisoformat(vigie.get(f"/api/v1/realms/{own_realm}")["shown_clock"])
+    ahead_ms = int(server_clock.timestamp() * 1000) + 60_000
+    context.add_init_script(
+        f"sessionStorage.setItem({json.dumps(f'clock {own_realm}')}, {ahead_ms})"
+    )
+    page = who.page(context=context)
+    page.clock.install()
+    page.goto(f"/?realm={own_realm}")
+    page.clock.run_for(1_000)
+    clock_text = page.locator("#clock").inner_text()
+    page.clock.run_for(5_000)
+    assert page.locator("#clock").inner_text() == clock_text
 
 
 def test_a_page_without_refresh_is_marked_as_frozen(

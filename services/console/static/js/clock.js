@@ -1,12 +1,13 @@
 // Time on the page: counted from the server's, never from this machine's. Moves the clock, countdowns, durations and bars.
 
 const html = document.documentElement;
-/** The clock of an exercise never goes back: a page that is ahead of the server by less than this waits for it. */
+/** The clock of an exercise never goes back: a page that is ahead of the server by less than this stands still until the server is there. */
 const hold = () => 120000 + 10000 * Number(html.dataset.speed);
 /** @returns {string | null} where this tab keeps how far the clock of the exercise was */
 const kept = () => (html.dataset.simulated && !html.dataset.past ? `clock ${html.dataset.realm}` : null);
 
-let known = held(Number(html.dataset.now));
+let known = Number(html.dataset.now);
+let floor = held(known);
 let knownAt = performance.now();
 let stopped = false;
 
@@ -19,7 +20,8 @@ function held(ms) {
 
 /** @param {number} ms epoch ms that the page now shows */
 export function set(ms) {
-  known = held(ms);
+  known = ms;
+  floor = held(ms);
   knownAt = performance.now();
 }
 
@@ -32,7 +34,7 @@ export function beat(ms) {
 export function now() {
   const at = known + (performance.now() - knownAt) * Number(html.dataset.speed);
   if (!html.dataset.simulated) return at;
-  return html.dataset.limit ? Math.max(known, Math.min(at, Number(html.dataset.limit))) : known;
+  return Math.max(floor, html.dataset.limit ? Math.min(at, Number(html.dataset.limit)) : known);
 }
 
 /** Stops all movement: what is shown is not up to date. @param {boolean} still */
