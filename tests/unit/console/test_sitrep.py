@@ -195,10 +195,11 @@ def test_no_foreseen_breach_is_stated_beside_the_unknown_ends() -> None:
 
 
 def test_a_card_without_an_object_is_closed_and_not_done() -> None:
-    """«1 sur 16 faites» was one card that did not apply."""
-    card = Card.model_construct(state=CardState.NOT_APPLICABLE, overdue=False, due_at=None)
+    """«1 sur 16 faites» was one card that did not apply. Cards of the return count later."""
     facts = _read_facts()
-    plan = facts.plans[0].model_copy(update={"state": PlanState.ACTIVE, "cards": [card]})
+    card = Card.model_construct(state=CardState.NOT_APPLICABLE, overdue=False, due_at=facts.at)
+    later = Card.model_construct(state=CardState.TO_DO, overdue=False, due_at=None)
+    plan = facts.plans[0].model_copy(update={"state": PlanState.ACTIVE, "cards": [card, later]})
     section = write_plans_section(replace(facts, plans=(plan,)), Citations((), {}))
     assert section.table is not None
     assert "1 sur 1 closes, 0 en retard" in section.table.note.replace("\u00a0", " ")

@@ -137,15 +137,16 @@ def write_plans_section(x: SitrepFacts, citations: Citations) -> DocumentSection
     for plan in x.plans:
         if plan.state not in ACTIVE_PLAN_STATES or not plan.cards:
             continue
+        asked_cards = [c for c in plan.cards if c.due_at is not None]
         closed_count = sum(
-            c.state in (CardState.DONE, CardState.NOT_APPLICABLE) for c in plan.cards
+            c.state in (CardState.DONE, CardState.NOT_APPLICABLE) for c in asked_cards
         )
-        late = sum(c.overdue for c in plan.cards)
+        late = sum(c.overdue for c in asked_cards)
         due_at = min(
             (
                 c.due_at
-                for c in plan.cards
-                if c.due_at and c.state in (CardState.TO_DO, CardState.DOING) and c.due_at > x.at
+                for c in asked_cards
+                if c.state in (CardState.TO_DO, CardState.DOING) and c.due_at > x.at
             ),
             default=None,
         )
@@ -153,7 +154,7 @@ def write_plans_section(x: SitrepFacts, citations: Citations) -> DocumentSection
             "Fiches {plan} : {done} sur {all} closes, {late} en retard",
             plan=plan.id,
             done=closed_count,
-            all=len(plan.cards),
+            all=len(asked_cards),
             late=late,
         )
         notes.append(
