@@ -5,11 +5,13 @@ coordinator. The end of an order or of a stop reaches all of them. Rules D2, D18
 D79.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from schemas.calling import NotificationPlanned, RoleUncovered
 from schemas.crisis.area_orders import AREA_ORDER
+from schemas.ranks import SITE_MANAGER_ROLE
 from schemas.words import Channel, Level
 from services.alerts.causes.site_status import LIFTED
 from services.alerts.decision import AlertsDecision, Order, SiteDanger
@@ -156,21 +158,22 @@ def call_managers(
 
     Rules D34, nobody on call, and D37, headcounts.
     """
-    called_people = set[str]()
-    for site in sites:
-        message = _Message(HEADCOUNT, incident, draft.level, values | {"site": site}, danger=True)
-        called_people |= _warn_first(draft, site, message, called_people)
+    chosen = [(site, _choose_first(draft, site)) for site in sites]
+    message = _Message(HEADCOUNT, incident, draft.level, values, danger=True, passed_over=())
+    _plan_by_person(draft, chosen, message)
 
 
 def on_warning_unreachable(draft: AlertsDecision, notification: str) -> None:
-    """Warn the next person responsible for a site if all channels of a warning failed.
+    """Warn the next person responsible for each site if all channels of a warning failed.
 
     A warning that no longer holds goes no further. Rule D34, nobody on call.
     """
     call = find_failed_message(draft, notification)
     if call is None or call.template not in SITE_WARNINGS or not _is_standing(draft, call):
         return
-    draft.emit(RoleUncovered(role=call.role, scope=call.scope))
+    sites = str(call.values["site"]).split(",")
+    for scope in sites if call.role == SITE_MANAGER_ROLE else [call.scope]:
+        draft.emit(RoleUncovered(role=call.role, scope=scope))
     message = _Message(
         call.template,
         draft.resolve_incident(call.incident),
@@ -179,7 +182,8 @@ def on_warning_unreachable(draft: AlertsDecision, notification: str) -> None:
         danger=call.danger,
         passed_over=(*(call.passed_over or ()), call.person),
     )
-    _plan(draft, _find_next_recipients(draft, call), message)
+    chosen = [(site, _find_next_recipients(draft, site, call)) for site in sites]
+    _plan_by_person(draft, chosen, message)
 
 
 def _is_standing(draft: AlertsDecision, call: NotificationPlanned) -> bool:
@@ -208,12 +212,14 @@ def _is_standing(draft: AlertsDecision, call: NotificationPlanned) -> bool:
     )
 
 
-def _find_next_recipients(draft: AlertsDecision, call: NotificationPlanned) -> list[Recipient]:
+def _find_next_recipients(
+    draft: AlertsDecision, site: str, call: NotificationPlanned
+) -> list[Recipient]:
     """Return the people after an unreachable one, unless one with a fast channel was warned, too.
 
     Somebody called for a headcount of another site is not called again. Rules D34 and D37.
     """
-    people, _uncovered = find_site_recipients(draft, str(call.values["site"]), danger=call.danger)
+    people, _uncovered = find_site_recipients(draft, site, danger=call.danger)
     after = next((n for n, one in enumerate(people, 1) if one.person == call.person), 0)
     others = [one for one in people[after:] if one.person not in (call.passed_over or ())]
     is_slow = FAST_CHANNELS.isdisjoint(call.channels)
@@ -242,19 +248,34 @@ def _list_warnings(
     )
 
 
-def _warn_first(
-    draft: AlertsDecision, site: str, message: _Message, others: Collection[str] = ()
-) -> set[str]:
-    """Warn the first reachable people responsible for a site, but none of `others`.
+def _warn_first(draft: AlertsDecision, site: str, message: _Message) -> None:
+    """Warn the first reachable people responsible for a site."""
+    _plan(draft, _choose_first(draft, site), message._replace(passed_over=()))
 
-    Records the posts before them with nobody to reach, and returns the people.
+
+def _choose_first(draft: AlertsDecision, site: str) -> list[Recipient]:
+    """Return the first reachable people responsible for a site.
+
+    Records the posts before them with nobody to reach.
     """
     people, uncovered = find_site_recipients(draft, site)
     for role, scope in uncovered:
         draft.emit(RoleUncovered(role=role, scope=scope))
-    recipients = [one for one in choose_recipients(people) if one.person not in others]
-    _plan(draft, recipients, message._replace(passed_over=()))
-    return {one.person for one in recipients}
+    return choose_recipients(people)
+
+
+def _plan_by_person(
+    draft: AlertsDecision, chosen: Iterable[tuple[str, list[Recipient]]], message: _Message
+) -> None:
+    """Plan one message per person, about all sites that the person was chosen for."""
+    recipients, sites = dict[str, Recipient](), defaultdict[str, list[str]](list)
+    for site, people in chosen:
+        for one in people:
+            recipients.setdefault(one.person, one)
+            sites[one.person].append(site)
+    for person, recipient in recipients.items():
+        values = message.values | {"site": ",".join(sites[person])}
+        _plan(draft, [recipient], message._replace(values=values))
 
 
 def _plan(draft: AlertsDecision, recipients: Iterable[Recipient], message: _Message) -> None:

@@ -131,7 +131,8 @@ def test_a_headcount_calls_the_stand_in_of_a_manager_once(scene: Scene) -> None:
         None,
     )
     assert call.channels[0] is Channel.VOICE
-    assert (call.values["site"], call.values["found"], call.values["expected"]) == (PMI, 7, 10)
+    assert call.values["site"] == f"{PMI},{COLLEGE}"
+    assert (call.values["found"], call.values["expected"]) == (7, 10)
 
 
 def test_a_headcount_without_a_reachable_manager_calls_the_director(scene: Scene) -> None:

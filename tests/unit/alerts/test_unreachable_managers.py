@@ -220,6 +220,33 @@ def test_one_stand_in_is_called_once_for_a_headcount_of_several_sites(scene: Sce
     assert roles == ["responsable_site", "responsable_site", "directeur_pole"]
 
 
+def test_each_site_of_an_unreachable_manager_gets_its_stand_in(scene: Scene) -> None:
+    """The manager of two sites was called for the first one, and nobody for the second."""
+    override = OverrideDuty(
+        author="coord",
+        role="coordinator",
+        person=MANAGER,
+        start=scene.at(0),
+        end=scene.at(600),
+        role_on_call="responsable_site",
+        scope="pmi-02",
+        reason="text:leave",
+    )
+    assert isinstance(scene.command(override, 0), CommandApplied)
+    attend(scene, "headcount_manager", 1, site=None, sites=(SITE, "pmi-02"), found=7, expected=10)
+    (call,) = scene.named(NotificationPlanned)
+    assert (call.person, call.values["site"]) == (MANAGER, f"{SITE},pmi-02")
+    fail(scene, 2, call)
+    assert [f.scope for f in scene.named(RoleUncovered)] == [SITE, "pmi-02"]
+    fail(scene, 3, call)
+    stand_ins = scene.named(NotificationPlanned)[1:]
+    assert [(f.person, f.values["site"]) for f in stand_ins] == [
+        (DEPUTY, SITE),
+        ("rs-pmi-02-s", "pmi-02"),
+    ]
+    assert [f.scope for f in stand_ins] == [f.values["site"] for f in stand_ins]
+
+
 def test_a_request_that_does_not_reach_the_holder_of_a_role_goes_to_the_deputy(
     scene: Scene,
 ) -> None:
