@@ -10,6 +10,7 @@ import stat
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -631,16 +632,22 @@ def check_messages(settings: Settings) -> Iterator[DoctorFinding]:
 
 
 async def run_checks(settings: Settings) -> list[DoctorFinding]:
-    """Run every check, in order of dependency."""
+    """Run every check, in order of dependency; an exception of one ends no other."""
     doctor_findings: list[DoctorFinding] = []
+    local: dict[str, Callable[[], Iterable[DoctorFinding]]] = {
+        "setting": lambda: check_variables(os.environ),
+        "listening": lambda: check_listening(settings),
+        "proxy": check_proxy,
+        "days off": lambda: check_days_off(settings),
+    }
     if settings.data.run.is_dir():
-        doctor_findings += [
-            *check_restore(settings.data),
-            *check_disk(settings.data),
-            *check_secrets(settings.data),
-            check_keys(settings.data),
-            *check_accounts(settings),
-        ]
+        local = {
+            "restore": lambda: check_restore(settings.data),
+            "disk": lambda: check_disk(settings.data),
+            "secrets": lambda: check_secrets(settings.data),
+            "keys": lambda: [check_keys(settings.data)],
+            "accounts": lambda: check_accounts(settings),
+        } | local
     else:
         doctor_findings.append(
             DoctorFinding(
@@ -650,28 +657,42 @@ async def run_checks(settings: Settings) -> list[DoctorFinding]:
                 "start `vigie up` once",
             )
         )
-    doctor_findings += [
-        *check_variables(os.environ),
-        *check_listening(settings),
-        *check_proxy(),
-        *check_days_off(settings),
-    ]
     remote: dict[str, Callable[[Settings], Awaitable[list[DoctorFinding]]]] = {
         "broker": check_broker,
         "certificates": check_certificates,
         "front certificate": check_front_certificate,
         "store": check_store,
     }
+    for name, check in local.items():
+        with _guard(name, doctor_findings):
+            doctor_findings.extend(check())
     for name, ask in remote.items():
-        try:
-            doctor_findings += await asyncio.wait_for(ask(settings), CHECK_TIMEOUT_S)
-        except TimeoutError:
-            doctor_findings.append(
-                DoctorFinding(
-                    name, "fault", f"no answer within {CHECK_TIMEOUT_S:g} s", "see `vigie status`"
-                )
-            )
-    return [*doctor_findings, *check_channels(settings), *check_messages(settings)]
+        with _guard(name, doctor_findings):
+            doctor_findings.extend(await asyncio.wait_for(ask(settings), CHECK_TIMEOUT_S))
+    with _guard("channels", doctor_findings):
+        doctor_findings.extend(check_channels(settings))
+    with _guard("messages", doctor_findings):
+        doctor_findings.extend(check_messages(settings))
+    return doctor_findings
+
+
+@contextmanager
+def _guard(name: str, doctor_findings: list[DoctorFinding]) -> Iterator[None]:
+    """Turn an exception of a check into a fault, without the values of settings."""
+    from pydantic import ValidationError
+
+    try:
+        yield
+    except TimeoutError:
+        result, act = f"no answer within {CHECK_TIMEOUT_S:g} s", "see `vigie status`"
+        doctor_findings.append(DoctorFinding(name, "fault", result, act))
+    except Exception as error:  # noqa: BLE001  any exception of one check; the rest goes on
+        reason = (
+            describe_wrong_variables(error) or f"{error.error_count()} valeurs refusées"
+            if isinstance(error, ValidationError)
+            else f"{type(error).__name__}, {error}"
+        )
+        doctor_findings.append(DoctorFinding(name, "fault", f"contrôle impossible\u00a0: {reason}"))
 
 
 def doctor(

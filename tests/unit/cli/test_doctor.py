@@ -407,6 +407,32 @@ def test_messages_that_a_provider_refuses_are_counted_by_reason(
     assert finding.result == ("3 reached nobody: 2 × no credit left at the provider, 1 × sms_0x0e")
 
 
+async def test_a_wrong_certificate_of_the_front_ends_no_other_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The check of the proxy reads the same settings, too."""
+    broken = tmp_path / "broken.pem"
+    broken.write_text("no certificate")
+    set_front(monkeypatch, "127.0.0.1:1", broken, tmp_path / "absent.pem")
+    findings = await doctor.run_checks(Settings(data_dir=tmp_path))
+    failed = {f.check for f in findings if f.result.startswith("contrôle impossible\u00a0: ")}
+    assert "front certificate" in failed
+    assert {"days off", "store", "channels"} <= {f.check for f in findings} - failed
+
+
+async def test_an_exception_of_any_check_becomes_its_finding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> list[DoctorFinding]:
+        raise RuntimeError("x")
+
+    for check in ("check_listening", "check_store", "check_channels", "check_messages"):
+        monkeypatch.setattr(doctor, check, fail)
+    findings = await doctor.run_checks(Settings(data_dir=tmp_path))
+    failed = {f.check for f in findings if f.result == "contrôle impossible\u00a0: RuntimeError, x"}
+    assert failed == {"listening", "store", "channels", "messages"}
+
+
 def set_front(monkeypatch: pytest.MonkeyPatch, address: str, certificate: Path, key: Path) -> None:
     values = {"HTTP": address, "CERT": str(certificate), "KEY": str(key)}
     for name, value in values.items():
