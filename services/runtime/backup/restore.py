@@ -300,7 +300,8 @@ async def _rebase(kafka: str, manifest: dict[str, Any], cluster: str) -> int:
                 )
                 if metadata.offset != end:
                     raise RestoreRefused(
-                        f"somebody else writes to partition {partition} of {log_topic(service)}"
+                        f"un autre programme écrit sur la partition {partition} de "
+                        f"{log_topic(service)}"
                     )
                 count += 1
     finally:
