@@ -7,6 +7,7 @@ from itertools import chain
 from typing import Final
 
 from services.console.accounts.accounts_page import PERSON_ROLES
+from services.console.directory.contact_file import NO_TOKEN, is_token
 from services.console.exports.line_faults import LineFault, TableInvalid
 from services.console.exports.tables import unescape_formula
 from services.runtime.http.problems import FieldFault, build_fault
@@ -140,6 +141,8 @@ def _find_row_faults(cells: Mapping[str, str], allowed_ids: AllowedIds) -> Itera
         yield build_fault(
             "person", "length", f"{MAX_TEXT} caractères au plus", f"at most {MAX_TEXT} characters"
         )
+    elif cells["person"] and not is_token(cells["person"]):
+        yield NO_TOKEN
     groups = (
         ("duty", allowed_ids.duties, [cells["duty"]] if cells["duty"] else []),
         ("sites", allowed_ids.sites, split_ids(cells["sites"])),

@@ -102,6 +102,13 @@ _RESERVED: Final = build_fault(
     "l’identifiant d’une personne ne peut pas commencer par « realm: »",
     "the token of a person cannot begin with “realm:”",
 )
+_TOKEN: Final = re.compile(rf"({CONTACT_TOKEN_PREFIX})?[A-Za-z0-9][A-Za-z0-9._-]*")
+NO_TOKEN: Final = build_fault(
+    "person",
+    "no_token",
+    "un identifiant est attendu, non un nom : lettres sans accent, chiffres, « . », « _ » et « - »",
+    "a token is expected, not a name: unaccented letters, digits, “.”, “_” and “-”",
+)
 
 
 class DirectoryInvalid(TableInvalid):
@@ -133,6 +140,8 @@ class _People:
         person = row["person"]
         if person.startswith(REALM_PREFIX):
             raise LineInvalid(_RESERVED)
+        if person and not is_token(person):
+            raise LineInvalid(NO_TOKEN)
         point = _read_point(row)
         head = _read_head(row)
         if head[2] is not None and self.sites is not None and head[2] not in self.sites:
@@ -161,6 +170,11 @@ class _People:
             )
             for person, (name, language, site) in self.heads.items()
         ]
+
+
+def is_token(person: str) -> bool:
+    """Return whether a cell is the token of a person or a partner: logs show it, never a name."""
+    return _TOKEN.fullmatch(person) is not None
 
 
 def read_contacts(lines: Iterable[str], sites: Collection[str] | None = None) -> list[Contact]:

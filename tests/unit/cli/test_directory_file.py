@@ -57,6 +57,20 @@ def test_a_later_line_may_repeat_or_leave_out_name_language_and_site() -> None:
     assert [p.channel for p in person.points] == [Channel.SMS, Channel.EMAIL, Channel.VOICE]
 
 
+@pytest.mark.parametrize(
+    "person", ["Jean Dupont", "Zoé", "a@example.org", " p-1", "contact:Le Gaz"]
+)
+def test_a_name_is_no_token(person: str) -> None:
+    with pytest.raises(DirectoryInvalid, match=r"^ligne 2 : person, un identifiant est attendu"):
+        read_contacts([HEAD, f"{person},A,,sms,+33612345678,"])
+
+
+def test_the_tokens_of_agents_and_partners_are_read() -> None:
+    tokens = ["p-1", "Jean.Dupont_2", "00123", "contact:grdf-92"]
+    contacts = read_contacts([HEAD, *(f"{token},A,,,," for token in tokens)])
+    assert [contact.person for contact in contacts] == tokens
+
+
 def test_missing_columns_are_named() -> None:
     with pytest.raises(DirectoryInvalid, match="address, verified_at"):
         read_contacts(["person,name,language,channel", "p-1,,,sms"])

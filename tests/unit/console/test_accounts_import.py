@@ -122,3 +122,10 @@ async def test_a_file_that_is_no_table_of_accounts_is_refused(
 
 async def test_only_an_administrator_opens_accounts(browser: Browser) -> None:
     assert (await post(browser, GOOD, role="coordinator")).status_code == 403
+
+
+async def test_a_name_is_no_token_of_an_account(browser: Browser) -> None:
+    summary = (await post(browser, f"{HEAD}\na,cell,,Jean Dupont,,,\n", trial=True)).json()
+    [fault] = summary["faults"]
+    assert fault.startswith("Ligne 2\xa0: person")
+    assert "un identifiant est attendu" in fault
