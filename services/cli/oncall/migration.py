@@ -26,6 +26,7 @@ from services.cli.lists import AsJson
 from services.cli.output import open_console, print_json
 from services.console.directory.contact_file import COLUMNS
 from services.oncall.migration import grafana_oncall, opsgenie
+from services.oncall.migration.forms import FormInvalid
 from services.oncall.migration.mapping import (
     Mapping,
     MappingInvalid,
@@ -78,6 +79,8 @@ def read_objects(
             objects += list_objects(json.loads(file.read_bytes()))
         except OSError as error:
             raise ExportInvalid(f"{file} : {error.strerror}") from error
+        except FormInvalid as error:
+            raise ExportInvalid(f"{file} : {error}") from error
         except (ValueError, RecursionError) as error:
             if isinstance(error, ExportInvalid):
                 raise

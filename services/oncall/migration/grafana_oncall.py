@@ -5,9 +5,12 @@ An object is recognised by its fields; in Terraform by the type of its resource.
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Self
 from zoneinfo import ZoneInfo
 
+from pydantic import model_validator
+
+from services.oncall.migration.forms import Form, Id, check_forms
 from services.oncall.migration.mapping import (
     DAY_S,
     Mapping,
@@ -31,24 +34,87 @@ _AS_CALENDAR: Final = "exportez ce planning en iCalendar et importez-le (vigie o
 _PREFIX: Final = "grafana_oncall_"
 
 
+class _Shift(Form):
+    id: Id = None
+    time_zone: str | None = None
+    level: int | None = None
+    interval: int | None = None
+    duration: int | None = None
+    start_rotation_from_user_index: int | None = None
+    by_day: list[str] | None = None
+    rolling_users: list[list[Id]] | None = None
+    users: list[Id] | None = None
+
+
+class _Schedule(Form):
+    id: Id = None
+    time_zone: str | None = None
+    shifts: list[Id] | None = None
+
+
+class _User(Form):
+    id: Id = None
+    name: Id = None
+    username: str | None
+    email: str | None
+
+    @model_validator(mode="after")
+    def _has_address(self) -> Self:
+        if not (self.username or self.email):
+            raise ValueError("neither username nor email")
+        return self
+
+
+class _Slack(Form):
+    name: Id = None
+
+
+class _Group(Form):
+    slack: _Slack | None = None
+
+
+class _Step(Form):
+    escalation_chain_id: Id
+    position: int | None = None
+    duration: int | None = None
+
+
+_FORMS: Final[dict[str, type[Form]]] = {
+    "shift": _Shift,
+    "schedule": _Schedule,
+    "user": _User,
+    "group": _Group,
+    "step": _Step,
+}
+
+
 def list_objects(document: Any) -> Iterator[dict[str, Any]]:
-    """Yield the objects of a file: `{"results": …}`, a list, one object, or a Terraform state."""
+    """Yield the objects of a file: `{"results": …}`, a list, one object, or a Terraform state.
+
+    Raises FormInvalid.
+    """
+    items = list(_find_objects(document))
+    check_forms(items, _FORMS, map(_get_kind, items))
+    yield from items
+
+
+def _find_objects(document: Any) -> Iterator[dict[str, Any]]:
     if isinstance(document, list):
         for item in document:
-            yield from list_objects(item)
+            yield from _find_objects(item)
         return
     if not isinstance(document, dict):
         return
     if "results" in document:
-        yield from list_objects(document["results"])
+        yield from _find_objects(document["results"])
     elif isinstance(values := document.get("values"), dict):
         if "root_module" in values:
-            yield from list_objects(values["root_module"])
+            yield from _find_objects(values["root_module"])
         elif str(document.get("type", "")).startswith(_PREFIX):
             yield values | {"resource": str(document["type"]).removeprefix(_PREFIX)}
     elif "resources" in document or "child_modules" in document:
-        yield from list_objects(document.get("resources") or [])
-        yield from list_objects(document.get("child_modules") or [])
+        yield from _find_objects(document.get("resources") or [])
+        yield from _find_objects(document.get("child_modules") or [])
     else:
         yield document
 
@@ -105,7 +171,7 @@ def _get_address(user: dict[str, Any]) -> str:
 def _convert_user(item: dict[str, Any], mapping: Mapping, migration: Migration) -> str:
     """Convert a user and return the token."""
     address = _get_address(item)
-    name = str(item.get("name") or item["username"])
+    name = str(item.get("name") or item["username"] or address)
     token = mapping.find_token(address)
     points = (("email", address),) if "@" in address else ()
     migration.people.append(MigratedPerson(token, name, points))

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from schemas.people.directory import normalize_dialled_number
+from services.oncall.migration.forms import Form, Id, check_forms
 from services.oncall.migration.mapping import (
     Mapping,
     MigratedPerson,
@@ -27,14 +28,109 @@ _MINUTES: Final = {"minutes": 1, "hours": 60, "days": 1440}
 _AS_CALENDAR: Final = "exportez ce planning en iCalendar et importez-le (vigie oncall import)"
 
 
+class _Participant(Form):
+    type: Id = None
+    username: Id = None
+    id: Id = None
+
+
+class _Limits(Form):
+    startHour: int = 0  # noqa: N815  as in the export
+    startMin: int = 0  # noqa: N815
+    endHour: int = 0  # noqa: N815
+    endMin: int = 0  # noqa: N815
+
+
+class _Restriction(Form):
+    type: Id = None
+    restriction: _Limits | None = None
+
+
+class _Rotation(Form):
+    name: Id = None
+    type: Id = None
+    length: int | None = None
+    startDate: Id = None  # noqa: N815
+    endDate: Id = None  # noqa: N815
+    participants: list[_Participant] | None = None
+    timeRestriction: _Restriction | None = None  # noqa: N815
+
+
+class _Schedule(Form):
+    name: Id = None
+    timezone: str | None = None
+    rotations: list[_Rotation]
+
+
+class _Delay(Form):
+    timeAmount: int | None = None  # noqa: N815
+    timeUnit: Id = None  # noqa: N815
+
+
+class _Recipient(Form):
+    type: Id = None
+    name: Id = None
+    username: Id = None
+
+
+class _Rule(Form):
+    condition: Id = None
+    notifyType: Id = None  # noqa: N815
+    delay: _Delay | None = None
+    recipient: _Recipient | None = None
+
+
+class _Repeat(Form):
+    count: Id = None
+    waitInterval: Id = None  # noqa: N815
+
+
+class _Escalation(Form):
+    name: Id = None
+    rules: list[_Rule]
+    repeat: _Repeat | None = None
+
+
+class _UserContact(Form):
+    contactMethod: Id = None  # noqa: N815
+    to: Id = None
+
+
+class _User(Form):
+    username: str
+    fullName: str  # noqa: N815
+    userContacts: list[_UserContact] | None = None  # noqa: N815
+
+
+_FORMS: Final[dict[str, type[Form]]] = {
+    "schedule": _Schedule,
+    "escalation": _Escalation,
+    "user": _User,
+}
+
+
 def list_objects(document: Any) -> Iterator[dict[str, Any]]:
-    """Yield the objects of a file: `{"data": …}`, a list, or one object."""
+    """Yield the objects of a file: `{"data": …}`, a list, or one object. Raises FormInvalid."""
+    items = list(_find_objects(document))
+    check_forms(items, _FORMS, map(_get_kind, items))
+    yield from items
+
+
+def _get_kind(item: dict[str, Any]) -> str:
+    if "rotations" in item:
+        return "schedule"
+    if "rules" in item:
+        return "escalation"
+    return "user" if _is_user(item) else "other"
+
+
+def _find_objects(document: Any) -> Iterator[dict[str, Any]]:
     if isinstance(document, list):
         for item in document:
-            yield from list_objects(item)
+            yield from _find_objects(item)
     elif isinstance(document, dict):
         if "data" in document:
-            yield from list_objects(document["data"])
+            yield from _find_objects(document["data"])
         else:
             yield document
 
@@ -47,11 +143,12 @@ def convert_opsgenie(objects: Iterable[dict[str, Any]], mapping: Mapping) -> Mig
     people = {mapping.find_token(str(item["username"])) for item in items if _is_user(item)}
     known_people = frozenset(people | set(mapping.tokens.values()))
     for item in items:
-        if "rotations" in item:
+        kind = _get_kind(item)
+        if kind == "schedule":
             _convert_schedule(item, mapping, migration, known_people)
-        elif "rules" in item:
+        elif kind == "escalation":
             _convert_escalation(item, mapping, migration)
-        elif _is_user(item):
+        elif kind == "user":
             _convert_user(item, mapping, migration)
         elif "members" in item:
             migration.note(
