@@ -55,13 +55,6 @@ _STATES: Final[Mapping[str, Mapping[Any, str]]] = {
         "void": N_("sans objet"),
     },
 }
-_INITIAL_STATES: Final = {
-    ("levels", "N0"),
-    ("sites", "normal"),
-    ("activities", "nominal"),
-    ("plans", "valid"),
-}
-"""Initial states that count as unchanged: opening a realm sets all of them."""
 _NOTHING: Final = N_("rien")
 _NEW_LABELS: Final = {
     "incidents": N_("pas encore ouvert"),
@@ -115,16 +108,8 @@ def list_sections(changes: Changes, names: TerritoryNames, _: Translator) -> lis
     return [
         HandoverSection(key, _(title), [_build_change(c, names, _) for c in section_changes])
         for key, title in TITLES.items()
-        if (
-            section_changes := [
-                c for c in changes.items if c.collection == key and not _is_initial(c)
-            ]
-        )
+        if (section_changes := [c for c in changes.items if c.collection == key])
     ]
-
-
-def _is_initial(change: Change) -> bool:
-    return change.before is None and (change.collection, change.after) in _INITIAL_STATES
 
 
 def _build_change(change: Change, names: TerritoryNames, _: Translator) -> HandoverChange:

@@ -40,6 +40,13 @@ ESCALATION_STATES: Final = {
     "endangered": "running",
 }
 """Change → state after it; any other change leaves the state as it is."""
+INITIAL_STATES: Final = {
+    ("levels", "N0"),
+    ("sites", "normal"),
+    ("activities", "nominal"),
+    ("plans", "valid"),
+}
+"""Initial states that count as unchanged: opening a realm sets all of them."""
 
 
 def find_change_times(
@@ -87,14 +94,17 @@ class ChangeQueries(OverviewQueries, ContinuityQueries, MessageQueries):
     async def changes(self, since: Instant) -> r.Changes:
         """List the differences between `since` and the time of these queries.
 
-        A `since` before the realm began means its beginning.
+        A `since` before the realm began means its beginning: all that it holds is new.
         """
         realm_row = await self.realm()
         begin = int(realm_row.started_at.timestamp() * 1000)
         start = max(since, begin)
         until = (await self.overview()).at
-        before, after = (await self.at(start)._things(), await self._things())
-        change_times = await self._turns(start, before)
+        after = await self._things()
+        before: States = {name: {} for name in after}
+        if since >= begin:
+            before = await self.at(start)._things()
+        change_times = await self._turns(since, before)
         items = [
             change
             for collection in after
@@ -166,6 +176,12 @@ def _find_change_time(changed_at: Instant | None, now: r.Change) -> datetime | N
     return now.at if changed_at is None else to_datetime(changed_at)
 
 
+def _is_unchanged(before: r.Change | None, now: r.Change) -> bool:
+    if before is None:
+        return (now.collection, now.after) in INITIAL_STATES
+    return before.after == now.after
+
+
 def compare_states(
     collection: str,
     before: Mapping[str, r.Change],
@@ -185,7 +201,7 @@ def compare_states(
             }
         )
         for id, now in after.items()
-        if id not in before or before[id].after != now.after
+        if not _is_unchanged(before.get(id), now)
     ]
     if collection == "tasks":  # skip tasks that were opened and ended in between
         changes = [

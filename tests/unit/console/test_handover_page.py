@@ -327,6 +327,23 @@ async def test_the_page_offers_each_person_their_own_signature(
     assert (await browser.get(path, role="site_manager")).status_code == 403
 
 
+class BegunWithItsReports(PlayedHandovers):
+    """A realm with all of its reports in its first second, like many an exercise."""
+
+    async def realm(self) -> Realm:
+        at = (await self.overview()).at
+        return (await super().realm()).model_copy(update={"started_at": at})
+
+
+async def test_the_changes_since_before_the_beginning_hold_the_first_reports() -> None:
+    """The power cut of an exercise began with it, and its page said that nothing had changed."""
+    played = played_to("S04", FIRST_MIN, whole=False)
+    model = BegunWithItsReports(played).of(played.realm)
+    changes = await model.changes(played.played.start)
+    assert {c.collection for c in changes.items} >= {"incidents", "levels", "sites"}
+    assert not any((c.collection, c.after) == ("sites", "normal") for c in changes.items)
+
+
 async def test_the_signer_cannot_sign_as_the_incoming_person(
     desk: tuple[Browser, HeldModel],
 ) -> None:

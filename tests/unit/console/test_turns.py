@@ -97,3 +97,13 @@ def test_a_check_opened_and_withdrawn_between_is_left_out() -> None:
     assert [
         (c.before, c.after) for c in compare_states("tasks", before, {"void": after["void"]}, {})
     ] == [("open", "void")]
+
+
+def test_a_comparison_with_nothing_leaves_out_the_initial_states() -> None:
+    after = {
+        state: Change(
+            collection="sites", id=state, title=state, before=None, after=state, at=to_datetime(9)
+        )
+        for state in ("normal", "closed")
+    }
+    assert [c.after for c in compare_states("sites", {}, after, {})] == ["closed"]
