@@ -213,6 +213,13 @@ _TEXTS: Final[Mapping[str, DemandText]] = {
         N_("Ouvrir la relève"),
         "/releve",
     ),
+    "handover_returned": DemandText(
+        N_("Une autre personne a retiré ou modifié la relève : elle est à reprendre"),
+        N_("Une autre personne a retiré ou modifié la relève : elle est à reprendre"),
+        N_("Tant que personne ne la signe, le sortant reste en charge."),
+        N_("Ouvrir la relève"),
+        "/releve",
+    ),
     "statement_submitted": DemandText(
         N_("Un communiqué attend la validation d’une seconde personne"),
         N_("{n} communiqués attendent la validation d’une seconde personne"),

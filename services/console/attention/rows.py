@@ -90,6 +90,7 @@ DEMAND_KINDS: Final = (
     "obligation",
     "obligation_late",
     "handover_signed",
+    "handover_returned",
     "statement_submitted",
     "change_proposed",
     "erasure_proposed",
@@ -307,6 +308,7 @@ def list_demands(facts: DemandRows, now: Instant) -> list[Demand]:
         *_list_requests(facts),
         *_list_obligations(facts, now),
         *_list_handovers(facts),
+        *_list_returned_handovers(facts),
         *_list_second_persons(facts),
         *_list_stale_pages(facts),
         *_list_barred_strategies(facts),
@@ -783,6 +785,24 @@ def _list_handovers(facts: DemandRows) -> Iterator[Demand]:
                 row.signed.at,
                 frozenset({row.signed.role, CELL_ROLE, HOLD_ROLE}),
             )
+
+
+def _list_returned_handovers(facts: DemandRows) -> Iterator[Demand]:
+    """Yield the last handover while another person's change asks its author to act. Rule D115."""
+    row = max(facts.handovers.values(), key=lambda one: one.number, default=None)
+    if row is None or not any(one.state in _OPEN_STATES for one in facts.incidents.values()):
+        return
+    author = row.signed or row.drafted
+    changes = {HandoverState.DRAFT: row.revised, HandoverState.WITHDRAWN: row.withdrawn}
+    change = changes.get(row.state)
+    if change is not None and change.by != author.by:
+        yield Demand(
+            f"handover:{row.id}",
+            "handover_returned",
+            Urgency.DECISION,
+            change.at,
+            frozenset({author.role, CELL_ROLE, HOLD_ROLE}),
+        )
 
 
 def _list_second_persons(facts: DemandRows) -> Iterator[Demand]:

@@ -503,9 +503,7 @@ def _write_signatures(row: HandoverRow, names: TerritoryNames, _: Translator) ->
         text = "………………"
         if signature is not None:
             at = times.of(signature.at)
-            who = w.name_role(signature.role, None, names, _)
-            if signature.by in names.holders:
-                who = w.name_person(signature.by, names, _)
+            who = name_signer(signature.by, signature.role, names, _)
             text = _("{who}, {day} à {at}", who=who, day=times.day(at, _.lang), at=times.hms(at))
         cells += [label, text]
     recipients = ", ".join(name_recipient(one, names, _) for one in row.recipients)
@@ -523,6 +521,13 @@ def _write_signatures(row: HandoverRow, names: TerritoryNames, _: Translator) ->
             note=_("Diffusion après les deux signatures : {names}.", names=recipients),
         ),
     )
+
+
+def name_signer(author: str, role: str, names: TerritoryNames, _: Translator) -> str:
+    """Return the function of a person of the roster, or the role of an account."""
+    if author in names.holders:
+        return w.name_person(author, names, _)
+    return w.name_role(role, None, names, _)
 
 
 def name_recipient(recipient: str, names: TerritoryNames, _: Translator) -> str:

@@ -5,6 +5,7 @@ from typing import Any, Final
 from fastapi import Request
 
 from schemas.crisis.handovers import OPEN_HANDOVER_STATES, HandoverState
+from services.console.documents.handover import name_signer
 from services.console.documents.sitrep_screen import make_api_link, make_source_link
 from services.console.handover.api import LONGEST_OBJECTIVE, write_stamp
 from services.console.handover.queries import Handover, list_recipient_choices
@@ -46,6 +47,7 @@ async def build_handover_sheet(queries: Queries, request: Request, number: str) 
     )
     if not number.isdecimal() or len(number) > MAX_NUMBER_LENGTH:
         raise NotFound
+    _ = get_translator(shell.lang)
     lang, queries = shell.lang, queries.of(shell.realm.name, shell.lang)
     handover = await queries.handover(number)
     partners = await read_partners(request, queries)
@@ -53,6 +55,7 @@ async def build_handover_sheet(queries: Queries, request: Request, number: str) 
     reference = await queries.reference()
     writes = may_write(shell)
     author = get_author(shell.reader.principal)
+    withdrawal = handover.withdrawn
     signer = handover.signed.by if handover.signed is not None else None
     others = [one for one in handover.recipients if one not in reference.names.roles]
     return {
@@ -66,11 +69,12 @@ async def build_handover_sheet(queries: Queries, request: Request, number: str) 
         "issued": (await queries.handovers()).items[:HANDOVERS_SHOWN],
         "may_sign": writes and handover.state is HandoverState.DRAFT,
         "may_accept": writes and handover.state is HandoverState.SIGNED and author != signer,
+        "withdrawer": name_signer(withdrawal.by, withdrawal.role, reference.names, _)
+        if withdrawal is not None
+        else "",
         "is_signer": writes and handover.state is HandoverState.SIGNED and author == signer,
         "may_change": writes and handover.state in OPEN_HANDOVER_STATES,
-        "choices": list_recipient_choices(
-            reference, handover.level, handover.recipients, get_translator(lang)
-        ),
+        "choices": list_recipient_choices(reference, handover.level, handover.recipients, _),
         "other_recipients": others,
         "longest": LONGEST_OBJECTIVE,
     }

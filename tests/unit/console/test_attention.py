@@ -251,6 +251,41 @@ def test_a_signed_handover_asks_for_the_second_signature_until_somebody_takes_it
         assert list_demands(DemandRows(POLICY, handovers={"1": row}), 10 * MINUTE_MS) == []
 
 
+def test_a_handover_refused_by_the_incoming_person_returns_to_its_author() -> None:
+    """D115: the outgoing person had signed, and nothing asked for another page."""
+    outgoing = Signature(by="p-1", role="cellule_rh", at=5 * MINUTE_MS)
+    incoming = Signature(by="p-2", role="cellule_si", at=8 * MINUTE_MS)
+    signed = HandoverRow(
+        id="1",
+        number=1,
+        state=HandoverState.SIGNED,
+        text_id="t",
+        recipients=("cellule_rh",),
+        level=Level.N3,
+        drafted=outgoing,
+        signed=outgoing,
+        changed_at=outgoing.at,
+    )
+    revision = {"state": HandoverState.DRAFT, "signed": None}
+    refused = signed.model_copy(update={"state": HandoverState.WITHDRAWN, "withdrawn": incoming})
+    revised = signed.model_copy(update=revision | {"revised": incoming})
+    own = signed.model_copy(update={"state": HandoverState.WITHDRAWN, "withdrawn": outgoing})
+    next_one = signed.model_copy(update=revision | {"id": "2", "number": 2})
+    crisis = {"i": _incident("i", 3)}
+    for row in (refused, revised):
+        for role in ("cellule_rh", CELL_ROLE, ROLE):
+            facts = DemandRows(POLICY, incidents=crisis, handovers={"1": row})
+            queue = seen(facts, role, 10 * MINUTE_MS).queue
+            assert ("handover_returned", 8 * MINUTE_MS) in {(d.kind, d.since) for d in queue}
+    quiet = (
+        DemandRows(POLICY, incidents=crisis, handovers={"1": own}),
+        DemandRows(POLICY, incidents=crisis, handovers={"1": refused, "2": next_one}),
+        DemandRows(POLICY, handovers={"1": refused}),
+    )
+    for facts in quiet:
+        assert not any(d.kind == "handover_returned" for d in list_demands(facts, 10 * MINUTE_MS))
+
+
 def test_decisions_of_two_persons_ask_for_the_second_one() -> None:
     by = Signature(by="p-1", role="cellule_com", at=5 * MINUTE_MS)
     submitted = StatementRow(

@@ -327,6 +327,20 @@ async def test_the_page_offers_each_person_their_own_signature(
     assert (await browser.get(path, role="site_manager")).status_code == 403
 
 
+async def test_the_incoming_person_refuses_and_the_page_names_that_person(
+    desk: tuple[Browser, HeldModel],
+) -> None:
+    """It said «retirée» alone, and the outgoing person could ask nobody for the rest."""
+    freeze(desk)
+    browser, _model = desk
+    path = f"/releve/1?realm={REALM}"
+    assert "Retirer la relève" in (await browser.get(path, role="cell")).text
+    assert "Refuser la relève" in (await browser.get(path, role="coordinator")).text
+    refusal = signature(START + MINUTE_MS)
+    freeze(desk, state=HandoverState.WITHDRAWN, withdrawn=refusal)
+    assert "retirée</span> 09:41, Coordonnateur PCA." in (await browser.get(path)).text
+
+
 class BegunWithItsReports(PlayedHandovers):
     """A realm with all of its reports in its first second, like many an exercise."""
 
