@@ -93,29 +93,6 @@ def test_titles_come_before_ids_and_earlier_changes_are_folded() -> None:
     assert (len(section.earlier), len(section.newest)) == (4, handover_page.CHANGES_SHOWN)
 
 
-def test_initial_states_of_a_realm_are_no_changes() -> None:
-    """The first hand-over of the live realm listed 253 sites as « rien → Normal »."""
-    opened = [
-        change("levels", "territory", None, "N0"),
-        change("sites", "cen-1", None, "normal"),
-        change("activities", "SOL-01", None, "nominal"),
-    ]
-    changes = Changes(
-        realm="92",
-        since=NOON,
-        until=NOON,
-        items=[
-            *opened,
-            change("plans", "PT-ELEC", None, "valid"),
-            change("sites", "cen-2", None, "closed"),
-        ],
-    )
-    assert [
-        (s.key, [m.key for m in s.changes])
-        for s in handover_page.list_sections(changes, TerritoryNames(), _)
-    ] == [("sites", ["sites-cen-2"])]
-
-
 def test_an_unknown_span_is_the_default_one() -> None:
     assert handover_page.find_start("30", NOON).minute == 30
     assert (

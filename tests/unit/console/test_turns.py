@@ -99,11 +99,14 @@ def test_a_check_opened_and_withdrawn_between_is_left_out() -> None:
     ] == [("open", "void")]
 
 
-def test_a_comparison_with_nothing_leaves_out_the_initial_states() -> None:
-    after = {
-        state: Change(
-            collection="sites", id=state, title=state, before=None, after=state, at=to_datetime(9)
-        )
-        for state in ("normal", "closed")
-    }
-    assert [c.after for c in compare_states("sites", {}, after, {})] == ["closed"]
+def test_initial_states_of_a_realm_are_no_changes() -> None:
+    """The first hand-over of the live realm listed 253 sites as « rien → Normal »."""
+    initial = {"levels": "N0", "sites": "normal", "activities": "nominal", "plans": "valid"}
+    for collection, state in initial.items():
+        after = {
+            id: Change(
+                collection=collection, id=id, title=id, before=None, after=now, at=to_datetime(9)
+            )
+            for id, now in (("first", state), ("second", "closed"))
+        }
+        assert [c.id for c in compare_states(collection, {}, after, {})] == ["second"]
