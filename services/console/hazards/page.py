@@ -88,12 +88,6 @@ def write_margin(minutes: int, _: Translator) -> str:
     return _("{n} h", n=-(-minutes // _HOUR_MIN))
 
 
-def write_level(level: float, _: Translator) -> str:
-    """Write a level in metres with both decimals."""
-    text = f"{level:.2f}"
-    return text.replace(".", ",") if _.lang == "fr" else text
-
-
 def write_closure(
     closure: HazardClosure, names: TerritoryNames, now: datetime, _: Translator
 ) -> str:
@@ -140,7 +134,7 @@ def _build_view(
         steps=[
             _(
                 "{level} m, {hour} : {what}",
-                level=write_level(step.level_m, _),
+                level=w.format_metres(step.level_m, _.lang),
                 hour=_write_step_hour(step.state, step.at, step.margin_min, now, _),
                 what=step.text,
             )
@@ -166,13 +160,14 @@ def write_lead(one: Hazard, now: datetime, _: Translator) -> str:
     source = _(SOURCES[one.source])
     ahead = sum(site.state == "expected" for site in one.sites)
     maybe = sum(site.state == "possible" for site in one.sites)
+    reached = sum(site.state == "reached" for site in one.sites)
     parts = []
     if one.level_m is not None and one.peak_m is not None and one.peak_at is not None:
         parts.append(
             _(
                 "{level} m maintenant, {peak} m attendus {at} {source}",
-                level=write_level(one.level_m, _),
-                peak=write_level(one.peak_m, _),
+                level=w.format_metres(one.level_m, _.lang),
+                peak=w.format_metres(one.peak_m, _.lang),
                 at=times.hm_dated(one.peak_at, now, _.lang),
                 source=source,
             )
@@ -183,6 +178,8 @@ def write_lead(one: Hazard, now: datetime, _: Translator) -> str:
         if first.to is not None:
             hours += f"–{times.hm_dated(first.to, now, _.lang)}"
         parts.append(f"{hours} {source}")
+    if reached:
+        parts.append(_.plural("{n} site atteint", "{n} sites atteints", reached))
     if ahead:
         parts.append(_.plural("{n} site attendu", "{n} sites attendus", ahead))
     if maybe:

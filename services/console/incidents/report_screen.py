@@ -15,7 +15,7 @@ from services.console.sites.site_screen import load_instructions
 from services.console.texts import words as w
 from services.console.texts import world
 from services.console.texts.names import TerritoryNames
-from services.console.texts.reasons import RULE_SENTENCES, format_metric_value
+from services.console.texts.reasons import RIVER_METRIC, RULE_SENTENCES, format_metric_value
 from services.console.web.screen_context import ScreenData, ScreenPage, list_site_choices
 from services.runtime.identity.permissions import Permission
 from services.runtime.identity.principals import Principal
@@ -149,11 +149,12 @@ def _format_measure(measure: Measure | None, _: Translator) -> str:
     if measure is None:
         return ""
     value = measure.value
-    value_text = (
-        w.format_number(value, _.lang)
-        if isinstance(value, int | float) and not isinstance(value, bool)
-        else format_metric_value(None, value, _)
-    )
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        value_text = format_metric_value(None, value, _)
+    elif measure.name == RIVER_METRIC:
+        value_text = w.format_metres(value, _.lang)
+    else:
+        value_text = w.format_number(value, _.lang)
     of = f"/ {w.format_number(measure.value_of, _.lang)}" if measure.value_of is not None else ""
     about = ", ".join(filter(None, (measure.object, measure.scope)))
     return " ".join(

@@ -117,6 +117,7 @@ def _name_severity(args: Args, _: Translator) -> str:
     return _("gravité la plus forte, {kinds}", kinds=_name_kinds(args, _))
 
 
+RIVER_METRIC: Final = "river_level"
 METRIC_TEXTS: Final[Mapping[str, MetricText]] = {
     "open_incidents": MetricText(lambda _args, _names, _: _("incidents ouverts")),
     "level": MetricText(lambda _args, _names, _: _("niveau du territoire")),
@@ -132,7 +133,7 @@ METRIC_TEXTS: Final[Mapping[str, MetricText]] = {
             ),
         )
     ),
-    "river_level": MetricText(
+    RIVER_METRIC: MetricText(
         lambda args, _names, _: _(
             "niveau de la Seine à {station}",
             station=world.name_station(str(args.get("station", ""))),
@@ -368,8 +369,9 @@ def format_metric_value(metric: str | None, value: Scalar, _: Translator) -> str
         return w.translate_code(world.COLOUR, value, _)
     if metric == "level":
         return f"N{int(value)}"
-    text = w.format_number(value, _.lang)
     row = METRIC_TEXTS.get(metric or "")
+    is_river = metric == RIVER_METRIC
+    text = w.format_metres(value, _.lang) if is_river else w.format_number(value, _.lang)
     return f"{text}\u00a0{row.unit}" if row is not None and row.unit else text
 
 

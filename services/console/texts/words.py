@@ -344,6 +344,11 @@ def format_number(value: float, lang: str) -> str:
     return format_decimal(round(value, 1), locale=lang)
 
 
+def format_metres(level: float, lang: str) -> str:
+    """Format the level of a river as Vigicrues writes it, with both decimals: `6,04`."""
+    return format_decimal(level, "#,##0.00", locale=lang)
+
+
 def format_euros(cents: int, lang: str) -> str:
     """Format an amount: `264,40 €` in French, `€264.40` in English."""
     return format_currency(cents / 100, "EUR", locale=lang)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -113,6 +114,17 @@ async def test_pages_show_the_hour_and_the_actions_before_it(
     page = await shown(browser, path)
     for word in words:
         assert word in page, word
+
+
+async def test_the_sentence_counts_each_site_that_the_page_lists() -> None:
+    """It left out those under water: «13 attendus, 23 possibles» stood above 61 sites."""
+    realm_state = flood(higher=reading(7, 6.2, 0))
+    (hazard,) = await read_items(realm_state)
+    counts = Counter(site["state"] for site in hazard["sites"])
+    assert counts["reached"] > 1
+    browser, _ = browsing(realm_state)
+    page = await shown(browser, "/plans")
+    assert f"{counts['reached']} sites atteints" in page
 
 
 async def test_a_site_shows_its_own_hour() -> None:

@@ -335,7 +335,7 @@ def test_both_incidents_of_a_merge_or_a_split_have_their_own_sentence(
         ("network:eau-sud", "up", "Eau sud\u00a0: de nouveau en service"),
         ("system:si_social", "degraded", "SI social\u00a0: en mode dégradé"),
         ("supplier:cuisine-centrale-sud", 40.0, "Cuisine centrale sud\u00a0: 40\u00a0%"),
-        ("river:paris-austerlitz", 6.2, "Seine à Austerlitz\u00a0: 6,2\u00a0m"),
+        ("river:paris-austerlitz", 6.04, "Seine à Austerlitz\u00a0: 6,04\u00a0m"),
         ("road:RD1", True, "Route RD1 fermée"),
         ("road:RD1", False, "Route RD1 rouverte"),
         ("measure:fuel_stations_dry_pct", 42.0, "Stations-service à sec, en\u00a0%\u00a0: 42"),

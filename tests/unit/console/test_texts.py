@@ -175,6 +175,12 @@ def test_a_reason_reads_value_then_threshold() -> None:
     assert reasons.describe_reason(level, NAMES, "fr").value == "N3"
 
 
+def test_the_river_has_its_centimetres_as_in_the_message() -> None:
+    """An SMS said 5,84 m, and the page gave 5,8 m for the same reading."""
+    _ = get_translator("fr")
+    assert reasons.format_metric_value("river_level", 5.84, _) == "5,84\u00a0m"
+
+
 def incident(**more: object) -> IncidentRow:
     base = {
         "id": "i",

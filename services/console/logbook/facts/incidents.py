@@ -374,7 +374,7 @@ def render_declaration(record: SentenceSource, names: TerritoryNames, _: Transla
         return _(
             "Seine à {station} : {level}",
             station=world.name_station(name),
-            level=f"{w.format_number(value, _.lang)}\u00a0m",
+            level=f"{w.format_metres(value, _.lang)}\u00a0m",
         )
     return join_place(what, f"{w.format_number(value, _.lang)}\u00a0%", _)
 
