@@ -61,6 +61,27 @@ def test_the_second_author_of_a_statement_sees_the_first_text_and_keeps_the_own(
     expect(pages[1].locator("blockquote")).to_have_text("Le collège ferme mardi.")
 
 
+def test_the_second_author_of_a_point_reads_the_new_draft_first(
+    visitor: Accounts, own_realm: str
+) -> None:
+    """A live update renumbered the open form, and two points were validated in ten seconds."""
+    first, second = (visitor().page(f"/sitrep?realm={own_realm}") for _ in range(2))
+    for page, text in ((first, "Enedis rappelle."), (second, "Le groupe est en route.")):
+        page.get_by_text("Compléter et valider").click()
+        page.get_by_role("textbox", name="Partenaires").fill(text)
+    first.get_by_role("button", name="Valider et figer").click()
+    expect(second.locator("#printbar")).to_contain_text("le point n° 3")
+
+    second.get_by_role("button", name="Valider et figer").click()
+    answer = second.locator("#said-sitrep")
+    expect(answer).to_contain_text("relisez le projet, qui porte maintenant le n° 2")
+    expect(second.locator("#validate")).to_have_attribute("data-version", "2")
+    text = second.get_by_role("textbox", name="Partenaires")
+    expect(text).to_have_value("Le groupe est en route.")
+    second.get_by_role("button", name="Valider et figer").click()
+    second.wait_for_url("**/sitrep/2**")
+
+
 def test_the_second_author_of_a_card_learns_of_the_first_and_keeps_the_text(
     visitor: Accounts, own_realm: str
 ) -> None:

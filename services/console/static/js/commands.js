@@ -21,7 +21,7 @@ const MOST_AHEAD_MS = 2 * 3600000;
 const UNANSWERED = new Set([0, 202, 502, 503, 504]);
 const DECIDED_WITHIN_MS = 60000;
 /** Codes of refusals that mean: it is no longer what the form shows. */
-const OVERTAKEN = new Set(["version_conflict", "record_changed", "record_proposed"]);
+const OVERTAKEN = new Set(["version_conflict", "record_changed", "record_proposed", "sitrep_number"]);
 /** Idempotency keys of requests without an answer, by what was asked: a refresh may make the form anew meanwhile, and a reload the page. @type {Map<string, string>} */
 const keys = keptMap("vigie_keys");
 
