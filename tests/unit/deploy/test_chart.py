@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 CHART = REPOSITORY / "deploy" / "helm" / "vigie"
+RESTORE_PAGE = REPOSITORY / "docs" / "how-to" / "back-up.md"
 PLAIN = REPOSITORY / "deploy" / "kubernetes" / "vigie.yaml"
 VERSIONS = ("1.29", "1.33", "1.36")
 # Helm's library is Go: it gets a process of its own
@@ -178,6 +180,23 @@ def test_helm_has_no_error_to_report(rendered: dict[str, Any]) -> None:
 )
 def test_values_that_cannot_work_are_refused(rendered: dict[str, Any], name: str) -> None:
     assert isinstance(rendered["found"][name], str)
+
+
+def test_the_restore_of_the_page_finds_the_pod_asleep(rendered: dict[str, Any]) -> None:
+    """A pod that runs `vigie up` fills the broker, and the restore is refused."""
+    script = re.search(r"^ +sed '([^']+)'", RESTORE_PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    assert script is not None
+    for name in ("default", "everything"):
+        files = rendered["found"][name]
+        (text,) = [text for file, text in files.items() if file.endswith("/vigie.yaml")]
+        done = subprocess.run(
+            ["sed", script[1]], input=text, capture_output=True, text=True, check=True
+        )
+        documents = read_documents([done.stdout])
+        container = find_pod(documents)["containers"][0]
+        assert container["command"] == ["sleep", "infinity"]
+        assert not [field for field in container if field.endswith("Probe")], "it would be ended"
+        assert ("PersistentVolumeClaim", "vigie-data") in documents
 
 
 def test_the_chart_runs_the_pod_of_the_plain_manifest(rendered: dict[str, Any]) -> None:
