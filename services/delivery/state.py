@@ -1,8 +1,8 @@
 """State of delivery in one realm, and its collections for a snapshot."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from schemas.base import Instant
 from schemas.delivery import HoldRow, NotificationRow
@@ -19,7 +19,7 @@ from services.delivery.notifications.channel_policies import (
 from services.runtime.decider.maps import Map
 from services.runtime.decider.protocol import Deadlines
 
-DumpedState = dict[str, list[tuple[str, object]]]
+DumpedState = dict[str, list[tuple[str, Any]]]
 """Collection → its items: JSON-able, cut into chunks anywhere, order irrelevant."""
 
 
@@ -99,9 +99,8 @@ def dump_state(state: DeliveryState) -> DumpedState:
 
 def load_state(realm: str, lineage: str, dump: DumpedState) -> DeliveryState:
     """Restore a state from a dump."""
-    scalars = dict(dump.get("scalars", ()))
-    hold, lost_at = scalars.get("hold"), scalars.get("lost_at")
-    assert lost_at is None or isinstance(lost_at, int)
+    scalars, rules = dict(dump.get("scalars", ())), dict(dump.get("rules", ()))
+    hold = scalars.get("hold")
     notifications = _load_map(dump, "notifications", NotificationRow.model_validate)
     return DeliveryState(
         realm,
@@ -111,34 +110,22 @@ def load_state(realm: str, lineage: str, dump: DumpedState) -> DeliveryState:
         directory=_load_map(dump, "directory", parse_channels),
         staged=_load_map(dump, "staged", parse_channels) if scalars.get("staging") else None,
         hold=HoldRow.model_validate(hold) if hold else None,
-        held=_load_map(dump, "held", _load_instant),
-        agenda=Deadlines.restore(_load_map(dump, "due", _load_instant)),
-        rules=_load_rules(dump, "in_force") or DEFAULT_RULES,
-        staged_rules=_load_rules(dump, "staged"),
+        held=_load_map(dump, "held", int),
+        agenda=Deadlines.restore(_load_map(dump, "due", int)),
+        rules=load_rules(rules["in_force"]) if "in_force" in rules else DEFAULT_RULES,
+        staged_rules=load_rules(rules["staged"]) if "staged" in rules else None,
         pacing=ChannelPacing.load(dump),
         bundles=BundleQueues.load(dump, notifications.values()),
         managers=_load_map(dump, "managers", str),
         staged_managers=_load_map(dump, "staged_managers", str) if scalars.get("staging") else None,
         callouts=_load_map(dump, "callouts", CallOutProgress.load),
-        lost_at=lost_at,
+        lost_at=scalars.get("lost_at"),
     )
 
 
-def _load_rules(dump: DumpedState, name: str) -> DeliveryRules | None:
-    dumped_rules = dict(dump.get("rules", ())).get(name)
-    assert dumped_rules is None or isinstance(dumped_rules, dict)
-    return None if dumped_rules is None else load_rules(dumped_rules)
-
-
-def _load_instant(value: object) -> Instant:
-    assert isinstance(value, int)
-    return value
-
-
-def _load_map(dump: DumpedState, name: str, load_value: Callable[[object], T]) -> Map[str, T]:
+def _load_map(dump: DumpedState, name: str, load_value: Callable[[Any], T]) -> Map[str, T]:
     return Map({key: load_value(value) for key, value in dump.get(name, ())})
 
 
-def parse_channels(names: object) -> tuple[Channel, ...]:
-    assert isinstance(names, (list, tuple))
+def parse_channels(names: Iterable[str]) -> tuple[Channel, ...]:
     return tuple(Channel(name) for name in names if name in Channel.__members__.values())

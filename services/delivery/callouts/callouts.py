@@ -6,9 +6,9 @@ pace like everybody else. A stop takes effect with its Transaction: a notificati
 handed over by then is not sent.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from schemas.base import Instant
 from schemas.callouts import AGENT, CHUNK_PEOPLE, Called, CallOutListed, CallOutRow, ChannelEstimate
@@ -85,9 +85,8 @@ class CallOutProgress:
         }
 
     @classmethod
-    def load(cls, dump: object) -> Self:
+    def load(cls, dump: Mapping[str, Any]) -> Self:
         """Restore a call-out from a dump."""
-        assert isinstance(dump, dict)
         people = tuple(
             Called(person=person, channels=tuple(Channel(c) for c in channels))
             for person, *channels in dump["people"]

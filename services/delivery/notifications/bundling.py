@@ -15,7 +15,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from schemas.base import HOUR_MS, MINUTE_MS, Instant
 from schemas.delivery import BundledItem, NotificationRow
@@ -146,7 +146,7 @@ class BundleQueues:
             return self
         return replace(self, waiting=waiting, quiet=silent, minute=soon, queued=queued_calls)
 
-    def dump(self) -> dict[str, list[tuple[str, object]]]:
+    def dump(self) -> dict[str, list[tuple[str, Any]]]:
         """Dump into JSON-able collections."""
         return {
             "told": [
@@ -157,14 +157,8 @@ class BundleQueues:
         }
 
     @classmethod
-    def load(
-        cls, dump: dict[str, list[tuple[str, object]]], rows: Iterable[NotificationRow]
-    ) -> Self:
+    def load(cls, dump: dict[str, list[tuple[str, Any]]], rows: Iterable[NotificationRow]) -> Self:
         """Restore from a dump and the notifications of the same snapshot."""
-        recent_by_person = {}
-        for person, value in dump.get("told", ()):
-            assert isinstance(value, (list, tuple))
-            recent_by_person[person] = RecentMessages(tuple(value[0]), value[1])
         about: dict[tuple[str, str], Instant] = {}
         minute: dict[str, tuple[str, ...]] = {}
         queued_calls: dict[tuple[str, str], tuple[str, ...]] = {}
@@ -176,21 +170,13 @@ class BundleQueues:
             if row.attempts and is_about_incident(row):
                 about[_key(row)] = max(about.get(_key(row), 0), row.attempts[0].planned_at)
         return cls(
-            Map(recent_by_person),
-            _load_lists(dump, "bundles"),
-            _load_lists(dump, "quiet"),
+            Map({p: RecentMessages(tuple(at), alarm) for p, (at, alarm) in dump.get("told", ())}),
+            Map({person: tuple(ids) for person, ids in dump.get("bundles", ())}),
+            Map({person: tuple(ids) for person, ids in dump.get("quiet", ())}),
             Map(minute),
             Map(about),
             Map(queued_calls),
         )
-
-
-def _load_lists(dump: dict[str, list[tuple[str, object]]], name: str) -> Map[str, tuple[str, ...]]:
-    ids_by_person = {}
-    for person, ids in dump.get(name, ()):
-        assert isinstance(ids, (list, tuple))
-        ids_by_person[person] = tuple(ids)
-    return Map(ids_by_person)
 
 
 def _place_in_queue(

@@ -428,7 +428,7 @@ class ChannelPacing:
             ),
         )
 
-    def dump(self) -> dict[str, list[tuple[str, object]]]:
+    def dump(self) -> dict[str, list[tuple[str, Any]]]:
         """Dump into JSON-able collections."""
         return {
             "full_at": [(c.value, at) for c, at in self.full_at.items()],
@@ -441,7 +441,7 @@ class ChannelPacing:
         }
 
     @classmethod
-    def load(cls, dump: dict[str, list[tuple[str, object]]]) -> Self:
+    def load(cls, dump: dict[str, list[tuple[str, Any]]]) -> Self:
         """Restore from a dump."""
         waiting = {id: _load_waiting(value) for id, value in dump.get("waiting", ())}
         queues: dict[Channel, list[tuple[int, float, str]]] = {}
@@ -451,21 +451,15 @@ class ChannelPacing:
             if one.danger:
                 dangers[one.channel] = dangers.get(one.channel, 0) + 1
         return cls(
-            Map({Channel(c): int(_check_number(at)) for c, at in dump.get("full_at", ())}),
+            Map({Channel(c): int(at) for c, at in dump.get("full_at", ())}),
             Map(waiting),
-            Map({Channel(c): _check_number(tag) for c, tag in dump.get("virtual", ())}),
-            Map({key: _check_number(tag) for key, tag in dump.get("finish", ())}),
+            Map({Channel(c): tag for c, tag in dump.get("virtual", ())}),
+            Map(dict(dump.get("finish", ()))),
             Map({channel: tuple(sorted(places)) for channel, places in queues.items()}),
             Map(dangers),
         )
 
 
-def _load_waiting(value: object) -> WaitingMessage:
-    assert isinstance(value, (list, tuple))
+def _load_waiting(value: Sequence[Any]) -> WaitingMessage:
     channel, urgent, tag, group, *danger = value
     return WaitingMessage(Channel(channel), int(urgent), float(tag), str(group), danger == [True])
-
-
-def _check_number(value: object) -> int | float:
-    assert isinstance(value, (int, float))
-    return value
