@@ -1,3 +1,4 @@
+# ruff: noqa: ARG002  the protocol of a decider
 """Decider of continuity: joins capacity, clocks, alarms, plans and commands.
 
 It receives facts of alerts and decisions of people, and records them as its own facts (`SiteHeard`,
@@ -158,11 +159,7 @@ class ContinuityDecider:
         return draft.finish()
 
     def evolve(
-        self,
-        state: ContinuityState,
-        fact: Fact,
-        fact_id: str,  # noqa: ARG002
-        at: Instant,
+        self, state: ContinuityState, fact: Fact, fact_id: str, at: Instant
     ) -> ContinuityState:
         """Return the state after one fact."""
         return evolve(state, fact, at)
@@ -176,11 +173,8 @@ class ContinuityDecider:
         return _CODEC.dump(state)
 
     def load(
-        self,
-        realm: str,  # noqa: ARG002
-        lineage: str,  # noqa: ARG002
-        dump: dict[str, list[tuple[str, object]]],  # noqa: ARG002, RUF100
-    ) -> ContinuityState:  # noqa: ARG002, RUF100
+        self, realm: str, lineage: str, dump: dict[str, list[tuple[str, object]]]
+    ) -> ContinuityState:
         """Restore a state from a dump."""
         return ContinuityState.restore(_CODEC.load(dump))
 

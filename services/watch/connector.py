@@ -1,3 +1,4 @@
+# ruff: noqa: ARG002  a connector overrides what it needs
 """Define and find connectors: one feed each, read by pure functions.
 
 A connector names its requests and turns bodies into posts. It has no clock, no network and no
@@ -188,10 +189,7 @@ class FeedConnector:
         raise NotImplementedError
 
     def list_follow_ups(
-        self,
-        bodies: Bodies,  # noqa: ARG002
-        memory: Memory,  # noqa: ARG002
-        territory: WatchedTerritory,  # noqa: ARG002
+        self, bodies: Bodies, memory: Memory, territory: WatchedTerritory
     ) -> Sequence[FeedRequest]:
         """List addresses that the first bodies name. Never raises."""
         return ()
@@ -207,19 +205,19 @@ class FeedConnector:
         except (BodyRefused, FeedDrift, ValueError, KeyError, TypeError, OverflowError):
             return None
 
-    def find_edition_time(self, bodies: Bodies) -> datetime | None:  # noqa: ARG002
+    def find_edition_time(self, bodies: Bodies) -> datetime | None:
         """Return the edition time; may raise for a body that cannot be read."""
         return None
 
-    def choose_poll(self, memory: Memory) -> int:  # noqa: ARG002
+    def choose_poll(self, memory: Memory) -> int:
         """Return the seconds until the next round."""
         return self.spec.poll_s
 
-    def name_body(self, content: bytes) -> str:  # noqa: ARG002
+    def name_body(self, content: bytes) -> str:
         """Return the name of the request that this body answers."""
         return "main"
 
-    def find_companions(self, file: Path) -> Mapping[str, Path]:  # noqa: ARG002
+    def find_companions(self, file: Path) -> Mapping[str, Path]:
         """Find saved bodies that belong to a saved body, by name of their request."""
         return {}
 

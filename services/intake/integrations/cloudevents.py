@@ -1,3 +1,4 @@
+# ruff: noqa: ARG001  protocol of integrations
 """Accept CloudEvents 1.0: `POST /api/v1/events` (binary, structured, batch).
 
 `services.intake.integrations.external_events` reads the topic `events.external` with this module,
@@ -215,7 +216,6 @@ def _read_data(event: dict[str, Any], where: str) -> Any:
 
 
 def build_reply(
-    request: IntegrationRequest,  # noqa: ARG001
-    outcome: list[Transition | ForwardedReport | ProblemError],  # noqa: ARG001, RUF100
-) -> Reply:  # noqa: ARG001, RUF100
+    request: IntegrationRequest, outcome: list[Transition | ForwardedReport | ProblemError]
+) -> Reply:
     return Reply(202, {"accepted": sum(not isinstance(f, ProblemError) for f in outcome)})
