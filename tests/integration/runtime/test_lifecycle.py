@@ -45,7 +45,7 @@ IMPORTS_S = 1.0
 MEMORY_MB = 750
 """Memory of an idle system after the first half minute."""
 NOTIFY_SOCKET = "notify"
-WATCHDOG_US = 4_000_000
+WATCHDOG_US = 1_000_000
 CALM = {"debug", "info", "warning"}
 
 
