@@ -692,7 +692,7 @@ def _guard(name: str, doctor_findings: list[DoctorFinding]) -> Iterator[None]:
             if isinstance(error, ValidationError)
             else f"{type(error).__name__}, {error}"
         )
-        doctor_findings.append(DoctorFinding(name, "fault", f"contrôle impossible\u00a0: {reason}"))
+        doctor_findings.append(DoctorFinding(name, "fault", f"check failed: {reason}"))
 
 
 def doctor(

@@ -146,7 +146,7 @@ def write_plans_section(x: SitrepFacts, citations: Citations) -> DocumentSection
             (
                 c.due_at
                 for c in asked_cards
-                if c.state in (CardState.TO_DO, CardState.DOING) and c.due_at > x.at
+                if c.due_at and c.state in (CardState.TO_DO, CardState.DOING) and c.due_at > x.at
             ),
             default=None,
         )
