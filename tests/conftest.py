@@ -366,6 +366,7 @@ BY_ONE_WORKER: Final = (
     (
         "tests/integration/clients/test_alertmanager.py",
         "tests/integration/continuity/test_planning.py",
+        "tests/integration/intake/test_public_page.py",
         "tests/integration/test_personal_data.py",
     ),
     ("tests/integration/console/",),
