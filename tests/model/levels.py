@@ -99,5 +99,5 @@ class Level:
 
     def _is_closing(self, site: str, type: str, loss: int) -> bool:
         if type == "outage_power":
-            return loss >= POWER_CLOSES_PCT and not self.places[site].generator
+            return loss >= (100 if self.places[site].generator else POWER_CLOSES_PCT)
         return type in CLOSING

@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 
 from schemas.alerts import MAX_SHOWN_MEMBERS, CauseRow
 from schemas.catalogue.event_types import EVENT_TYPES
+from schemas.catalogue.sources import MANAGER
 from schemas.crisis.causes import MEALS_FAIL_BELOW, Cause, compute_meals_left, compute_meals_lost
 from schemas.reference import Site
 from schemas.words import EventType as T
@@ -87,14 +88,27 @@ def compute_loss(cause: Cause, site: Site | None) -> float:
         return 100.0
     if cause.type is T.OUTAGE_POWER:
         loss_pct = 100.0 if cause.loss_pct is None else cause.loss_pct
-        return (
-            min(loss_pct, GENERATOR_LOSS_PCT) if site is not None and site.generator else loss_pct
-        )
+        return min(loss_pct, GENERATOR_LOSS_PCT) if is_sustained(cause, site) else loss_pct
     if cause.type is T.STAFF_SHORTAGE:
         return get_absent_pct(cause)
     if cause.type is T.SUPPLIER_FAILURE:  # the served activity loses capacity, not the site (D40)
         return 0.0
     return cause.loss_pct or 0.0
+
+
+def is_sustained(cause: Cause, site: Site | None) -> bool:
+    """Return whether a generator lightens this power cut at its site.
+
+    It does not once the manager has reported the cut and its loss is 100 %: that site is closed,
+    with its generator or without it.
+    """
+    is_closed_by_manager = cause.loss_pct == 100.0 and MANAGER in cause.sources
+    return (
+        cause.type is T.OUTAGE_POWER
+        and site is not None
+        and site.generator
+        and not is_closed_by_manager
+    )
 
 
 def compute_lost_meals(cause: Cause, site: Site | None) -> float:
@@ -119,12 +133,7 @@ def derive_status(cause: Cause, site: Site | None) -> S:
         case T.SHELTER_IN_PLACE:
             return S.SHELTERING
         case T.OUTAGE_POWER:
-            has_generator = site is not None and site.generator
-            return (
-                S.CLOSED
-                if not has_generator and compute_loss(cause, site) >= CLOSED_BY_POWER_PCT
-                else S.DEGRADED
-            )
+            return S.CLOSED if compute_loss(cause, site) >= CLOSED_BY_POWER_PCT else S.DEGRADED
         case T.SANITARY_ALERT:
             return S.DEGRADED if cause.severity >= 3 or compute_loss(cause, site) > 0 else S.NORMAL
         case T.SUPPLIER_FAILURE:

@@ -21,7 +21,7 @@ from schemas.crisis.causes import Cause, SilenceChanged, SiteMarked
 from schemas.words import Certainty
 from schemas.words import EventType as T
 from schemas.words import SiteStatus as S
-from services.alerts.causes.cause_impact import CauseImpact
+from services.alerts.causes.cause_impact import CauseImpact, is_sustained
 from services.alerts.decision import AlertsDecision, Order, SiteDanger, cancel_task, open_task
 from services.alerts.incidents import zones
 from services.alerts.reference.territory import (
@@ -177,9 +177,7 @@ def _build_row(
         )
     else:
         why = ()
-    sustained_causes = (
-        c for c in by if c.type is T.OUTAGE_POWER and site is not None and site.generator
-    )
+    sustained_causes = (c for c in by if is_sustained(c, site))
     why += tuple(Why(code="generator", at=c.since, reports=c.reports[:5]) for c in sustained_causes)
     effective = [s.cause for s in acting]
     why += tuple(

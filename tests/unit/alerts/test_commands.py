@@ -281,7 +281,7 @@ def test_reference_data_are_published_by_the_administration_only(scene: Scene) -
 
 
 def test_sites_are_judged_again_under_new_reference_data(scene: Scene) -> None:
-    scene.report(0, "outage_power", PMI, capacity_lost_pct=100)
+    scene.report(0, "outage_power", PMI, capacity_lost_pct=90)
     assert scene.status(PMI) == "closed"
     for id, command in build_reference_commands(territory(), scene.realm, "system:x", "admin"):
         data = command.data

@@ -83,13 +83,27 @@ def test_a_missing_supplier_reduces_the_meals_of_a_site(
 def test_a_generator_leaves_at_least_forty_per_cent(scene: Scene) -> None:
     assert territory().sites[0].id == "cen-1"
     assert territory().sites[0].generator
-    scene.report(1, "outage_power", "cen-1", capacity_lost_pct=100)
+    scene.report(1, "outage_power", "cen-1", source="supervision", capacity_lost_pct=100)
     assert (scene.status("cen-1"), scene.site("cen-1").capacity_pct) == ("degraded", 40)
     assert [w.code for w in scene.site("cen-1").why] == ["D14:degraded", "generator"], (
         "why it is not closed"
     )
     scene.report(2, "evacuation", "cen-1")
     assert [w.code for w in scene.site("cen-1").why] == ["D14:evacuated"]
+
+
+@pytest.mark.parametrize(
+    ("lost", "status", "capacity"),
+    [(None, "degraded", 40), (99, "degraded", 40), (100, "closed", 0)],
+)
+def test_the_manager_closes_a_site_with_a_generator(
+    scene: Scene, lost: float | None, status: str, capacity: float
+) -> None:
+    """D14: « Non, fermé » of the report form is a power cut with a loss of 100 %."""
+    scene.report(1, "outage_power", "cen-1", source="site_manager", capacity_lost_pct=lost)
+    site = scene.site("cen-1")
+    assert (scene.status("cen-1"), site.capacity_pct) == (status, capacity)
+    assert ("generator" in {w.code for w in site.why}) is (status == "degraded")
 
 
 def test_losses_are_not_added_and_one_lift_reopens_nothing_else(scene: Scene) -> None:
