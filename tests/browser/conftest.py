@@ -62,7 +62,13 @@ def desktop(launch: Callable[[str], Browser]) -> Iterator[Browser]:
 
 def _is_ours(text: str) -> bool:
     """Return whether a complaint is about our page, and not about an answer or cut of the test."""
-    return not text.startswith(("Failed to load resource", "Service Worker registration blocked"))
+    return not text.startswith(
+        (
+            "Failed to load resource",
+            "Service Worker registration blocked",
+            "An unknown error occurred when fetching the script",  # of a service worker in a cut
+        )
+    )
 
 
 @dataclass
