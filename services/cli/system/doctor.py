@@ -688,7 +688,7 @@ def _guard(name: str, doctor_findings: list[DoctorFinding]) -> Iterator[None]:
         doctor_findings.append(DoctorFinding(name, "fault", result, act))
     except Exception as error:  # noqa: BLE001  any exception of one check; the rest goes on
         reason = (
-            describe_wrong_variables(error) or f"{error.error_count()} valeurs refusées"
+            describe_wrong_variables(error) or f"{error.error_count()} values refused"
             if isinstance(error, ValidationError)
             else f"{type(error).__name__}, {error}"
         )

@@ -18,7 +18,8 @@ class DemandLine(Resource):
         "cards_late, clocks_rto, clocks_dmia, "
         "reassignment_proposed, action, action_late, resource_request, resource_late, obligation, "
         "obligation_late, handover_signed, handover_returned, statement_submitted, "
-        "change_proposed, erasure_proposed, page_dangerous, page_stale, strategy_dangerous, or a kind of task"
+        "change_proposed, erasure_proposed, page_dangerous, page_stale, strategy_dangerous, "
+        "or a kind of task"
     )
     urgency: int = Field(
         description="1 people in danger or unaccounted for, 2 people without care, 3 decisions "

@@ -45,6 +45,5 @@ async def test_another_writer_on_the_broker_stops_a_restore_in_french(
     }
     with pytest.raises(restore.RestoreRefused) as caught:
         await restore._rebase("kafka", {"logs": [log], "taken_at": 1}, "cluster")
-    assert (
-        str(caught.value) == f"un autre programme écrit sur la partition 0 de {log_topic('intake')}"
-    )
+    topic = log_topic("intake")
+    assert str(caught.value) == f"un autre programme écrit sur la partition 0 de {topic}"
