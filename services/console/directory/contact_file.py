@@ -106,7 +106,7 @@ _TOKEN: Final = re.compile(rf"({CONTACT_TOKEN_PREFIX})?[A-Za-z0-9][A-Za-z0-9._-]
 NO_TOKEN: Final = build_fault(
     "person",
     "no_token",
-    "identifiant attendu, non un nom : lettres sans accent, chiffres, « . », « _ » et « - »",
+    "un identifiant est attendu, non un nom : lettres sans accent, chiffres, « . », « _ » et « - »",
     "a token is expected, not a name: unaccented letters, digits, “.”, “_” and “-”",
 )
 
