@@ -257,6 +257,8 @@ def escalate(draft: AlertsDecision, command: c.EscalateIncident) -> CommandResul
         raise RefusedCommand(409, "no_ladder", incident=incident.id)
     if ladder.state != "running":
         ladder = copy_with(ladder, {"state": "running"})
+    if not steps.escalate_by_hand(draft.trial(), ladder):  # a refusal records nothing else
+        raise RefusedCommand(409, "nobody_left", incident=incident.id)
     steps.escalate_by_hand(draft, ladder)
     draft.alter(incident.id, "report", version=incident.version + 1, updated_at=draft.now)
     update_derived_state(draft)

@@ -552,17 +552,28 @@ def replace_wave(row: EscalationRow, index: int, **values: Any) -> EscalationRow
     return copy_with(row, {"waves": (*row.waves[:index], wave, *row.waves[index + 1 :])})
 
 
-def escalate_by_hand(draft: AlertsDecision, row: EscalationRow) -> None:
+def escalate_by_hand(draft: AlertsDecision, row: EscalationRow) -> bool:
     """Fire the next wave at a person's request, also in an acknowledged escalation.
 
-    After the last wave a new cycle begins, however many there were.
+    A wave whose people have all answered calls nobody: the next one fires, too. After the last wave
+    a new cycle begins, however many there were. Returns whether somebody was called.
     """
-    row = revive_skipped_waves(row, draft.clock)
-    if not any(w.state == "waiting" for w in row.waves):
-        row = add_cycle(
-            copy_with(row, {"repeat_times": max(row.repeat_times, row.cycle)}), draft.clock
-        )
-    record_escalation(draft, fire_next_wave(draft, row), "wave")
+    row, last_cycle = revive_skipped_waves(row, draft.clock), row.cycle + 1
+    calls = before = _count_calls(row)
+    while calls == before:
+        if not any(w.state == "waiting" for w in row.waves):
+            if row.cycle == last_cycle:
+                break
+            repeat_times = max(row.repeat_times, row.cycle)
+            row = add_cycle(copy_with(row, {"repeat_times": repeat_times}), draft.clock)
+        row = fire_next_wave(draft, row)
+        calls = _count_calls(row)
+    record_escalation(draft, row, "wave")
+    return calls > before
+
+
+def _count_calls(row: EscalationRow) -> int:
+    return sum(len(wave.notifications) for wave in row.waves)
 
 
 def revive_skipped_waves(row: EscalationRow, now: Instant, patience_min: int = 0) -> EscalationRow:

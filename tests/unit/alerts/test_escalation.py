@@ -734,6 +734,32 @@ def test_escalating_by_hand_fires_the_next_wave_now(scene: Scene) -> None:
     assert {(c.cycle, c.wave) for c in calls.new()} == {(2, 1)}
 
 
+def test_escalating_by_hand_passes_over_a_step_that_has_answered(scene: Scene) -> None:
+    calls = Calls(scene)
+    scene.report(0, "closure", PMI, severity=2)
+    calls.new()
+    incident = scene.incidents()[0].id
+    scene.command(
+        AcknowledgeIncident(author="ast-direction", role="director", incident=incident), 2
+    )
+    scene.command(EscalateIncident(author="coord-pca", role="coordinator", incident=incident), 3)
+    calls.expect("rs-pmi-04", "ast-technique")
+
+
+def test_escalating_by_hand_is_refused_if_every_person_has_answered(scene: Scene) -> None:
+    scene.report(0, "closure", PMI, severity=2)
+    incident = scene.incidents()[0].id
+    for n, person in enumerate(("ast-direction", "rs-pmi-04", "ast-technique")):
+        scene.command(AcknowledgeIncident(author=person, role="director", incident=incident), n)
+    before = _ladder(scene, incident)
+    answer = scene.command(
+        EscalateIncident(author="coord-pca", role="coordinator", incident=incident), 5
+    )
+    assert isinstance(answer, CommandRefused)
+    assert (answer.status, answer.code) == (409, "nobody_left")
+    assert _ladder(scene, incident) == before
+
+
 def _with_waves(scene: Scene, minute: float, second: int) -> None:
     """Return another policy: N1 calls the technician, then the head of administration."""
     waves = territory().policy.ladders["N1"]
