@@ -688,6 +688,7 @@ class AttentionRequested(Fact):
         "card_overdue",
         "plan_proposed",
         "stand_down_proposed",
+        "plan_dropped",
         "forecast",
         "reentry",
         "sitrep_due",

@@ -84,6 +84,7 @@ GRAVITY: Final = (
     "alarm_rto",
     "forecast_rto",
     "plan_proposed",
+    "plan_dropped",
     "reassignment_void",
     "reassignment_order",
     "reassignment_resumed",

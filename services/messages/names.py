@@ -45,6 +45,7 @@ class MessageNames:
     activities: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     """Activity → (short French name, English name)."""
     plans: Mapping[str, str] = field(default_factory=dict)
+    """Plan → its title. One that a later version dropped keeps its title."""
     cards: Mapping[str, str] = field(default_factory=dict)
     """Card → its task."""
     resources: Mapping[str, tuple[str, str, str, str]] = field(default_factory=dict)
@@ -87,7 +88,7 @@ class MessageNames:
             case ref.Plans(plans=plans):
                 cards = {card.id: card.task for plan in plans for card in plan.cards}
                 titles = {one.id: _CONTINUITY.sub("Continuité", one.title) for one in plans}
-                return replace(self, plans=titles, cards=cards)
+                return replace(self, plans={**self.plans, **titles}, cards=cards)
             case ref.ResourcesSection(rules=rules):
                 return replace(
                     self,

@@ -44,6 +44,7 @@ PAGES: Final = {
     "reentry": "/activites",
     "plan_proposed": "/plans",
     "stand_down_proposed": "/plans",
+    "plan_dropped": "/plans",
     "card_overdue": "/plans",
     "resource_unanswered": "/moyens",
     "resource_unfilled": "/moyens",

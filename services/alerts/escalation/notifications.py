@@ -33,6 +33,7 @@ CRISIS_TEMPLATES: Final = frozenset(
     {
         "plan_proposed",
         "stand_down_proposed",
+        "plan_dropped",
         "card_overdue",
         "cards_opened",
         "cards_unfinished",

@@ -26,6 +26,7 @@ from services.continuity.plans.cards import (
     settle_cards,
 )
 from services.continuity.plans.site_cards import (
+    inform_owners_of_end,
     open_site_cards,
     schedule_opening,
     schedule_overdue_reminders,
@@ -98,18 +99,18 @@ def update_plans(draft: ContinuityDecision, before: Mapping[str, Plan]) -> None:
         review_stand_down(draft, draft.state.plans[plan.id])
     for id in sorted(draft.state.plans.keys() - draft.bia.plans.keys()):
         if (row := draft.state.plans[id]).state not in _INACTIVE_STATES:
-            record_plan(
-                draft,
-                row.model_copy(
-                    update={
-                        "state": PlanState.LIFTED,
-                        **_LIFE_CLEARED,
-                        "decided_at": draft.now,
-                        "decided_by": DROPPED_AUTHOR,
-                    }
-                ),
-                "dropped",
-            )
+            _drop_plan(draft, row)
+
+
+def _drop_plan(draft: ContinuityDecision, row: PlanRow) -> None:
+    """End a plan that the data dropped, and tell the role that decides it and the card owners."""
+    if row.state in ACTIVE_PLAN_STATES:
+        inform_owners_of_end(draft, row)
+    changes = {"decided_at": draft.now, "decided_by": DROPPED_AUTHOR}
+    lifted_row = row.model_copy(update={"state": PlanState.LIFTED, **_LIFE_CLEARED, **changes})
+    record_plan(draft, lifted_row, "dropped")
+    if row.state is not PlanState.REFUSED:
+        demand_plan_attention(draft, row, "plan_dropped")
 
 
 def reschedule_strike_cards(draft: ContinuityDecision) -> None:
@@ -518,7 +519,9 @@ def _get_predicate_key(why: Why) -> tuple[object, ...]:
 
 
 def demand_plan_attention(
-    draft: ContinuityDecision, row: PlanRow, code: Literal["plan_proposed", "stand_down_proposed"]
+    draft: ContinuityDecision,
+    row: PlanRow,
+    code: Literal["plan_proposed", "stand_down_proposed", "plan_dropped"],
 ) -> None:
     roles = (
         (draft.bia.pilots(draft.state.level) or (row.decides,))

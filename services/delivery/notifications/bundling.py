@@ -34,6 +34,7 @@ ALARM_TEMPLATES: Final = frozenset(
         "reentry",
         "plan_proposed",
         "stand_down_proposed",
+        "plan_dropped",
         "card_overdue",
         "cards_opened",
         "cards_unfinished",

@@ -1072,6 +1072,46 @@ def test_a_draft_becomes_valid_with_a_new_version_and_an_active_plan_stays_activ
     assert world.plan("PT-ELEC").state is PlanState.ACTIVE
 
 
+def _drop(world: World, plan: str, when: str) -> None:
+    """Publish the plans without this one."""
+    section = next(s for s in territory().sections if isinstance(s, ref.Plans))
+    plans = tuple(p for p in section.plans if p.id != plan)
+    data = section.model_copy(update={"plans": plans})
+    dropped = ref.ReferencePublished(reference="smaller", data=data, last=True)
+    world.service.feed(REALM, dropped, at=world.instant(when))
+
+
+@pytest.mark.parametrize(
+    ("decision", "roles"),
+    [
+        (None, [("coordinateur_pca",)]),
+        (cmd.ActivatePlan(plan="PT-ELEC", **WHO), [("coordinateur_pca",)]),
+        (cmd.RefusePlan(plan="PT-ELEC", reason="text:no", **WHO), []),
+    ],
+)
+def test_the_role_that_decides_a_plan_hears_that_new_data_drop_it(
+    decision: cmd.ActivatePlan | cmd.RefusePlan | None, roles: list[tuple[str, ...]]
+) -> None:
+    """It ended with a line in the logbook; its director went on with it."""
+    world = World()
+    world.trigger("PT-ELEC", 2, "09:41")
+    if decision is not None:
+        world.say(decision, "09:50")
+    _drop(world, "PT-ELEC", "10:00")
+    assert world.plan("PT-ELEC").state is PlanState.LIFTED
+    assert [a.roles for a in world.asked("plan_dropped")] == roles
+
+
+def test_owners_of_open_cards_hear_that_new_data_drop_their_plan() -> None:
+    world = World()
+    world.trigger("PCA-education", 0, "09:41")
+    world.say(cmd.ActivatePlan(plan="PCA-education", **WHO), "09:50")
+    world.until("09:52")
+    _drop(world, "PCA-education", "10:00")
+    assert {a.plan for a in world.asked("cards_over")} == {"PCA-education"}
+    assert len({a.site for a in world.asked("cards_over")}) == 98
+
+
 def test_a_stood_down_plan_ends_with_its_lessons() -> None:
     world = _active(World())
     assert _code(world.say(cmd.CloseRetex(plan="PT-ELEC", **WHO), "10:00")) == (409, "not_lifted")

@@ -298,6 +298,14 @@ def test_an_incident_of_every_commune_names_the_territory() -> None:
     )
 
 
+def test_a_message_names_a_plan_that_new_data_drop() -> None:
+    section = next(s for s in territory().sections if isinstance(s, ref.Plans))
+    others = tuple(plan for plan in section.plans if plan.id != "PT-ELEC")
+    names = NAMES.with_section(section.model_copy(update={"plans": others}))
+    text = said(names=names, template="plan_dropped", values=POWER | {"plan": "PT-ELEC"})
+    assert f'le plan "{NAMES.plans["PT-ELEC"]}" n\'est plus' in text.sms
+
+
 def test_the_request_to_a_role_depends_on_the_level() -> None:
     assert "Dites l'état de votre site avant" in said(level=Level.N1, role="responsable_site").sms
     assert "Rejoignez la cellule de crise avant" in said(level=Level.N3, role="cellule_com").sms
