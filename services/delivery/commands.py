@@ -30,7 +30,7 @@ from schemas.runtime import CommandApplied
 from schemas.words import Answer, Channel, NotificationState
 from services.delivery.callouts.callouts import CallOutProgress, compute_progress, estimate_channels
 from services.delivery.decision import DeliveryDecision
-from services.delivery.notifications.attempts import is_granted, restart_attempts
+from services.delivery.notifications.attempts import is_granted, is_perhaps_heard, restart_attempts
 from services.delivery.notifications.channel_policies import choose_channels
 from services.delivery.notifications.notification_lifecycle import release_bundle
 from services.delivery.replies.answers import answer_cards, record_answer
@@ -55,9 +55,10 @@ def draft_callout(draft: DeliveryDecision, command: DraftCallOut) -> CommandResu
     if row.text_id != command.text_id and command.decision is not None:
         new_row = _build_row(command, draft.now)
         row = new_row.model_copy(update={"people": row.people, "unreachable": row.unreachable})
-    draft_people = {one.person for one in callout.people} if callout is not None else set()
+    excluded_people = {one.person for one in callout.people} if callout is not None else set()
+    excluded_people |= _list_uncalled_people(draft, row.corrects)
     new = tuple(
-        {one.person: one for one in command.people if one.person not in draft_people}.values()
+        {one.person: one for one in command.people if one.person not in excluded_people}.values()
     )
     everybody = (*(callout.people if callout is not None else ()), *new)
     if command.last or callout is None:
@@ -75,6 +76,16 @@ def draft_callout(draft: DeliveryDecision, command: DraftCallOut) -> CommandResu
         )
     draft.emit(CallOutChanged(row=row), CallOutListed(callout=row.id, people=new))
     return {"callout": row.id, "people": len(everybody)}
+
+
+def _list_uncalled_people(draft: DeliveryDecision, callout: str | None) -> set[str]:
+    """Return the people that a stopped call-out did not go to any more: nothing to correct."""
+    wrong = draft.state.callouts.get(callout or "")
+    if wrong is None or wrong.row.state != "stopped":
+        return set()
+    rows = (row for row in draft.state.notifications.values() if row.campaign == callout)
+    unheard = {row.person for row in rows if not any(map(is_perhaps_heard, row.attempts))}
+    return unheard | {one.person for one in wrong.people[wrong.next :]}
 
 
 def _build_row(command: DraftCallOut, now: int) -> CallOutRow:

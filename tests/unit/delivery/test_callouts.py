@@ -123,6 +123,21 @@ def test_a_correction_is_marked_as_such() -> None:
     assert {r.values["text"] for r in told(d)} == {"text:1"}
 
 
+def test_a_correction_leaves_out_people_whom_the_stopped_message_never_went_to() -> None:
+    """They were told to follow a message no more that they had never had."""
+    d = declared(desk(), per_minute=600, burst=10)
+    draft(d, 500)
+    start(d)
+    d.wait(2)
+    take(d)
+    called = {r.person for r in told(d) if any(a.granted_at for a in r.attempts)}
+    stop(d)
+    d.wait(1)
+    draft(d, 500, callout="c2", corrects="c1")
+    assert 0 < len(called) < 500
+    assert {one.person for one in d.state.callouts["c2"].people} == called
+
+
 def test_the_estimate_of_a_long_sms_counts_its_parts() -> None:
     d = declared(desk(), per_minute=1200, burst=20, cost_cents=4)
     callout_row = draft(d, 300, channels=(SMS, EMAIL), sms_parts=3)
