@@ -123,7 +123,7 @@ def test_a_correction_is_marked_as_such() -> None:
     assert {r.values["text"] for r in told(d)} == {"text:1"}
 
 
-def test_a_correction_leaves_out_people_whom_the_stopped_message_never_went_to() -> None:
+def test_a_correction_goes_only_to_people_that_the_stopped_message_went_to() -> None:
     """They were told to follow a message no more that they had never had."""
     d = declared(desk(), per_minute=600, burst=10)
     draft(d, 500)
