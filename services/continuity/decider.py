@@ -81,6 +81,7 @@ from services.continuity.state import (
     ContinuityMemory,
     ContinuityState,
     find_incident,
+    get_standing_incident,
 )
 from services.runtime.decider.codec import StateCodec
 from services.runtime.decider.protocol import Deadline, Firing, Input
@@ -382,11 +383,14 @@ def _on_incident(draft: ContinuityDecision, row: IncidentRow) -> None:
     if incident_state == before:
         return
     earlier_end = _find_announced_end(draft, row.id)
+    was_silenced = before is not None and before.silenced
+    withheld_incidents = _list_merged_incidents(draft, row.id) if was_silenced else frozenset()
     draft.emit(incident_state)
     if draft.state.bia is None:
         return
-    if before is not None and before.silenced and is_open and not is_silenced:
-        withheld.repeat_withheld_demands(draft, row.id, row.updated_at)
+    standing_incident = find_incident(draft.state, row.id) or incident_state
+    if was_silenced and standing_incident.open and not standing_incident.silenced:
+        withheld.repeat_withheld_demands(draft, withheld_incidents, row.updated_at)
     plans.return_refused_plans(draft)
     if row.merged_into is not None and (before is None or before.merged_into is None):
         site_cards.schedule_openings_of_incident(draft, row.id)
@@ -414,6 +418,14 @@ def _on_incident(draft: ContinuityDecision, row: IncidentRow) -> None:
     _settle_activities(
         draft, ((activity, ActivityChange(sites=sites)) for activity in sorted(activities))
     )
+
+
+def _list_merged_incidents(draft: ContinuityDecision, incident: str) -> frozenset[str]:
+    """Return an incident and those merged into it."""
+    merged_incidents = (
+        id for id in draft.state.incidents if get_standing_incident(draft.state, id) == incident
+    )
+    return frozenset((incident, *merged_incidents))
 
 
 def _find_announced_end(draft: ContinuityDecision, incident: str) -> Instant | None:

@@ -283,6 +283,27 @@ def test_a_refused_plan_returns_when_the_incident_that_took_its_own_rises() -> N
     assert world.plan("PT-ELEC").state is PlanState.PROPOSED
 
 
+def test_a_plan_of_a_merged_incident_is_asked_again_once_its_incident_calls() -> None:
+    """Its demand was withheld under the incident of before."""
+    world = World()
+    world.announce(None, "09:40", quiet="maintenance")
+    world.trigger("PT-ELEC", 2, "09:41")
+    world.announce(None, "09:50", incident="i-2", quiet="maintenance")
+    world.announce(None, "09:51", quiet="maintenance", merged_into="i-2")
+    assert len(world.asked("plan_proposed")) == 1
+    world.announce(None, "10:00", incident="i-2")
+    assert len(world.asked("plan_proposed")) == 2
+
+
+def test_a_merge_into_an_incident_that_calls_asks_for_a_withheld_plan() -> None:
+    world = World()
+    world.announce(None, "09:40", quiet="maintenance")
+    world.announce(None, "09:40", incident="i-2")
+    world.trigger("PT-ELEC", 2, "09:41")
+    world.announce(None, "09:51", quiet="maintenance", merged_into="i-2")
+    assert len(world.asked("plan_proposed")) == 2
+
+
 def test_a_refused_plan_returns_when_its_trigger_holds_again_at_a_higher_level() -> None:
     world = _refused()
     world.trigger("PT-ELEC", 2, "09:55", state="released")
