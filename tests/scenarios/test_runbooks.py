@@ -502,6 +502,7 @@ def test_a_merge_during_wave_two_repeats_no_message(book: Runbook) -> None:
     book.time_passes(5)
     book.expect(*N2_SECOND, wave=2)
     book.decides(MergeIncidents, incident=book.incident(1).id, into=book.incident(0).id)
+    book.expect(f"rs-{site}:app", template="withdrawn")  # the other incident did not call them
     book.nothing_else()
     book.time_passes(9.9)
     book.nothing_else()

@@ -1,5 +1,6 @@
 """Start, join, update and end escalations. Rules D32, D35 and D63."""
 
+from collections.abc import Collection
 from typing import Any
 
 from schemas.base import MINUTE_MS, copy_with
@@ -411,8 +412,12 @@ def end_escalation(
     by: str | None,
     state: str = "superseded",
     why: str = "superseded",
+    called_again: Collection[str] = (),
 ) -> None:
-    """End an escalation before its time and withdraw its unanswered calls."""
+    """End an escalation before its time and withdraw its unanswered calls.
+
+    `called_again` are people with a call of the escalation that follows, `by`.
+    """
     record_escalation(
         draft,
         copy_with(
@@ -424,4 +429,5 @@ def end_escalation(
     for notification in (n for w in row.waves for n in w.notifications):
         call = draft.state.calls.get(notification)
         if call is not None and call.person not in row.acknowledged_by:
-            draft.emit(NotificationWithdrawn(notification=notification, why=why))
+            reason = "superseded" if call.person in called_again else why
+            draft.emit(NotificationWithdrawn(notification=notification, why=reason))

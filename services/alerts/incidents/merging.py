@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from schemas.alerts import IncidentRow, ReportRow
 from schemas.base import copy_with
+from schemas.calling import EscalationRow
 from schemas.words import EventType, IncidentState
 from services.alerts.decision import AlertsDecision
 from services.alerts.escalation import escalations, steps
@@ -40,7 +41,7 @@ def merge_into(draft: AlertsDecision, a: IncidentRow, b: IncidentRow) -> None:
         into = steps.find_escalation(draft, b.id) or (
             crisis if crisis is not None and b.id in crisis.incidents else None
         )
-        escalations.end_escalation(draft, own, into.id if into else None, why="merged")
+        _end_escalation(draft, own, into, b)
     members = tuple(sorted({*a.members, *b.members}))
     draft.put_incident(
         copy_with(
@@ -107,6 +108,20 @@ def merge_into(draft: AlertsDecision, a: IncidentRow, b: IncidentRow) -> None:
     if waits or (a.level > b.level and (escalation is None or escalation.level < a.level)):
         escalations.update_escalations(draft, Rises(incidents={b.id: b.level}))
     draft.flush()
+
+
+def _end_escalation(
+    draft: AlertsDecision, own: EscalationRow, into: EscalationRow | None, incident: IncidentRow
+) -> None:
+    """End the escalation of a merged incident.
+
+    If that of the other incident stands, people that it has not called learn that theirs is over.
+    """
+    if into is None or into.level < own.level > incident.level:
+        escalations.end_escalation(draft, own, into.id if into else None, why="merged")
+        return
+    called_again = steps.list_called_people(draft, into)
+    escalations.end_escalation(draft, own, into.id, why="joined", called_again=called_again)
 
 
 def merge_bridged_incidents(draft: AlertsDecision, report: str) -> None:

@@ -57,6 +57,7 @@ WITHDRAWAL_TEXTS = {
     "role_changed": N_("La fonction a changé de titulaire : l’action lui est confiée."),
     "closed": N_("L’incident est clos."),
     "merged": N_("L’incident est rattaché à un autre, suivi par ailleurs."),
+    "joined": N_("L’incident est rattaché à un autre, suivi par ailleurs."),
     "over": N_("La consigne est levée pour votre site."),
     "ordered": N_("La consigne est donnée au site lui-même : suivez-la."),
     "replaced": N_("Une autre consigne l’a remplacée : répondez au dernier message reçu."),

@@ -46,7 +46,7 @@ from services.delivery.state import DeliveryState
 TEMPLATE: Final = "withdrawn"
 PERSON_GONE: Final = "person_gone"
 """Reason of a withdrawal: the person has no role any more."""
-ENDS: Final = frozenset({"closed", "level_lowered", "maintenance", "inhibited"})
+ENDS: Final = frozenset({"closed", "level_lowered", "maintenance", "inhibited", "joined"})
 """Codes of an escalation that ended and was replaced by no other call."""
 
 

@@ -135,6 +135,23 @@ def test_a_merge_into_an_incident_without_calls_continues_the_calls(scene: Scene
     assert _ladder(scene, b).state == "running"
 
 
+def test_people_called_for_a_merged_incident_alone_learn_that_their_call_is_over(
+    scene: Scene,
+) -> None:
+    """They waited for an answer of theirs to matter, and heard of no end."""
+    calls = Calls(scene)
+    scene.report(0, "closure", PMI, severity=2, id="a")
+    scene.report(0, "closure", "pmi-05", severity=2, id="b")
+    a, b = scene.incident_of("a").id, scene.incident_of("b").id
+    mine = {c.person: c.notification for c in calls.new() if c.incident == a}
+    scene.command(MergeIncidents(**CELL, incident=a, into=b), 5)
+    ends = {w.notification: w.why for w in scene.named(NotificationWithdrawn)}
+    assert {person: ends[call] for person, call in mine.items()} == {
+        "rs-pmi-04": "joined",
+        "ast-technique": "superseded",
+    }
+
+
 # ── danger ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -29,7 +29,7 @@ def news(d: Desk) -> list[NotificationRow]:
     return [row for row in d.state.notifications.values() if row.template == "withdrawn"]
 
 
-@pytest.mark.parametrize("why", ["closed", "level_lowered", "maintenance", "inhibited"])
+@pytest.mark.parametrize("why", ["closed", "level_lowered", "maintenance", "inhibited", "joined"])
 def test_called_people_learn_the_end_and_its_reason(why: str) -> None:
     d = desk()
     called(d)
