@@ -9,7 +9,7 @@ from typing import Final, Literal
 from unicodedata import combining, normalize
 
 from schemas.alerts import list_asked_reports
-from schemas.catalogue.event_types import EventType, endangers_people
+from schemas.catalogue.event_types import endangers_people
 from schemas.words import SiteStatus, TaskState
 from services.console.continuity.clocks import RunningClock
 from services.console.i18n import N_, Translator, get_translator
@@ -138,7 +138,7 @@ def _describe_causes(site: Site, _: Translator) -> str:
         return _("non confirmé") if is_doubted(site) else _("silence")
     ordered_causes = sorted(site.causes, key=lambda c: (WORST_FIRST.index(c.effect), -c.loss_pct))
     causes = [w.translate_code(w.CAUSE, c.type, _) for c in ordered_causes if not c.planned]
-    if site.generator and any(c.type is EventType.OUTAGE_POWER for c in site.causes):
+    if any(site.is_on_generator(c) for c in site.causes):
         causes.append(_("groupe électrogène"))
     if any(c.contested for c in site.causes):
         causes.append(_("contesté"))

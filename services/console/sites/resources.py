@@ -84,6 +84,15 @@ class Site(Resource):
         description="evacuated site: newest count since the evacuation"
     )
 
+    def is_on_generator(self, cause: Cause) -> bool:
+        """Return whether a generator keeps this site open in a power cut."""
+        return (
+            self.generator
+            and cause.type is EventType.OUTAGE_POWER
+            and cause.effect is not SiteStatus.CLOSED
+            and self.status not in (SiteStatus.CLOSED, SiteStatus.EVACUATED)
+        )
+
 
 class Pole(Resource):
     id: str

@@ -360,6 +360,25 @@ async def test_the_manager_of_a_site_with_a_generator_reads_why_it_is_not_closed
     """«Non, fermé» was sent, «Dégradé» stood there, without a word about the generator."""
     powered = next(s.id for s in shipped_reference().sites.values() if s.generator)
     realm_state = crisis()
-    realm_state.put("sites", site(powered, effect="degraded", loss_pct=60))
+    degraded = site(powered, effect="degraded", loss_pct=60) | {"status": "degraded"}
+    realm_state.put("sites", degraded)
     text = await shown(browsing(realm_state)[0], "/mes-sites", role=f"site_manager@{powered}")
     assert "sans courant ; groupe électrogène depuis" in text.replace("\u00a0", " ")
+
+
+@pytest.mark.parametrize(
+    ("status", "effect", "runs"),
+    [("degraded", "degraded", True), ("closed", "closed", False), ("evacuated", "degraded", False)],
+)
+async def test_a_generator_is_named_only_where_it_keeps_the_site_open(
+    status: str, effect: str, runs: bool
+) -> None:
+    """A closed site said «groupe électrogène», as if somebody still worked there."""
+    realm_state = crisis()
+    row = site("cen-4", effect=effect, loss_pct=60 if runs else 100)
+    realm_state.put("sites", {**row, "status": status})
+    browser, _ = browsing(realm_state)
+    cell = await shown(browser, "/")
+    assert ("groupe électrogène" in cell) is runs
+    mine = await shown(browser, "/mes-sites", role="site_manager@cen-4")
+    assert ("groupe électrogène depuis" in mine) is runs
