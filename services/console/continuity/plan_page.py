@@ -79,7 +79,8 @@ class PlanPage:
         """Build the whole view."""
         library, _ = self.reference.plans[self.plan.id], self.translator
         active = self.plan.state in ACTIVE_PLAN_STATES
-        done_count, total = count_progress(self.plan.cards) if active else (0, 0)
+        done_count, total = count_cards(self.plan.cards) if active else (0, 0)
+        site_done, site_total = count_site_cards(self.plan.cards) if active else (0, 0)
         return PlanView(
             triggers=[
                 describe_conditions(one.when, self.names, _.lang) for one in library.triggers
@@ -92,6 +93,8 @@ class PlanPage:
             activation=self.describe_activation(library),
             done=done_count,
             total=total,
+            site_done=site_done,
+            site_total=site_total,
             active=active,
         )
 
@@ -329,19 +332,19 @@ def join_some(names: list[str], most: int, _: Translator) -> str:
     return _("{first} et {last}", first=", ".join(names[:most]), last=others)
 
 
-def count_progress(cards: Iterable[Card]) -> tuple[int, int]:
-    """Return (closed, all) cards: each site counts with its own."""
-    done_count = total = 0
-    for card in cards:
-        if card.due_at is None:
-            continue
-        if card.progress is not None:
-            done_count += card.progress.done + card.progress.not_applicable
-            total += card.progress.total
-        elif card.scope is None:
-            done_count += card.state not in OPEN_CARDS
-            total += 1
-    return done_count, total
+def count_cards(cards: Iterable[Card]) -> tuple[int, int]:
+    """Return the number of closed cards and of all open or closed ones.
+
+    A card with a card for each site is one card, closed with the last of them.
+    """
+    opened_cards = [card for card in cards if card.due_at is not None]
+    return sum(card.state not in OPEN_CARDS for card in opened_cards), len(opened_cards)
+
+
+def count_site_cards(cards: Iterable[Card]) -> tuple[int, int]:
+    """Return the number of closed site cards and of all site cards."""
+    progress = [card.progress for card in cards if card.progress is not None]
+    return sum(p.done + p.not_applicable for p in progress), sum(p.total for p in progress)
 
 
 def is_photo_missing(state: CardState, evidence: str, proof: CardProof | None) -> bool:

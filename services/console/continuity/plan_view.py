@@ -119,5 +119,8 @@ class PlanView:
     activation: ActivationEffects
     done: int
     total: int
-    """Cards of the plan and of its sites, done and in all; 0 while it is not active."""
+    """Cards of the plan, closed and in all; 0 while it is not active."""
+    site_done: int
+    site_total: int
+    """Cards of its sites, closed and in all."""
     active: bool

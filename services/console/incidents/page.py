@@ -18,6 +18,7 @@ from schemas.words import (
 )
 from services.console.attention.cell_page import LEGEND_ORDER, SiteLine, build_site_line
 from services.console.continuity.clocks import AFFECTED_STATES, RunningClock
+from services.console.continuity.plan_page import count_cards
 from services.console.i18n import Translator
 from services.console.logbook.line_list import LATE_MIN
 from services.console.resources import (
@@ -521,16 +522,13 @@ class PlanCards:
     title: str
     since: datetime | None
     cards: list[CardLine]
+    closed_count: int
+    """Number of cards that ask nothing of anybody any more."""
 
     @property
     def late(self) -> int:
         """Number of overdue cards."""
         return sum(1 for card in self.cards if card.late is not None)
-
-    @property
-    def closed_count(self) -> int:
-        """Number of cards that ask nothing of anybody any more."""
-        return sum(1 for card in self.cards if card.state in ("done", "not_applicable"))
 
 
 def _describe_effect(effect: Effect | None, _: Translator) -> str:
@@ -576,7 +574,8 @@ def list_plan_cards(
             for c in sorted(plan.cards, key=lambda c: (c.due_at is None, c.due_at or now))
             if c.due_at is not None  # cards of the return open later
         ]
-        plan_cards.append(PlanCards(plan.id, plan.title, plan.trigger_since, cards))
+        closed_count, _total = count_cards(plan.cards)
+        plan_cards.append(PlanCards(plan.id, plan.title, plan.trigger_since, cards, closed_count))
     return sorted(plan_cards, key=lambda p: (-p.late, p.closed_count == len(p.cards), p.plan))
 
 

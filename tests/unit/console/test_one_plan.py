@@ -16,11 +16,12 @@ from services.console.i18n import get_translator
 from services.console.texts import world
 from services.console.texts.reasons import describe_condition, describe_conditions
 from tests.unit.console.held import Held, browsing, reference
-from tests.unit.console.test_every_screen import REALM, realm, words
+from tests.unit.console.test_every_screen import REALM, incident, realm, words
 from tests.unit.continuity.world import World, at
 
 EDUCATION, COLLEGES = "PCA-education", "EDU-F03"
 MANAGER = {"author": "p-2", "role": "responsable_site"}
+CELL = {"author": "p-3", "role": "cellule_situation"}
 
 
 def hold_plans(world: World, when: str) -> Held:
@@ -207,3 +208,21 @@ def test_a_condition_that_must_not_hold_says_so() -> None:
         for value in (True, False)
     )
     assert fails == f"le contraire de\u00a0: {holds}"
+
+
+async def test_all_pages_count_the_same_cards() -> None:
+    """The page of the plan counted each of 98 site cards, the others counted them as one card."""
+    world = activate(EDUCATION)
+    world.say(cmd.CompleteCard(plan=EDUCATION, card="EDU-F01", **CELL), "09:55")
+    row = world.plan(EDUCATION)
+    closed = sum(card.state in ("done", "not_applicable") for card in row.cards)
+    realm_state = hold_plans(world, "10:45")
+    realm_state.put("incidents", incident())
+    realm_state.put("plans", row.model_copy(update={"incident": "i-1"}).model_dump())
+    progress = f"{closed} fiches closes sur {len(row.cards)} "
+    plan = words(await show(realm_state, f"/plans/{EDUCATION}"))
+    assert progress in plan
+    assert "Dans ces fiches : 0 fiche de site close sur 98" in plan
+    assert progress in words(await show(realm_state, "/incidents/i-1"))
+    report = words(await show(realm_state, "/sitrep"))
+    assert f"Fiches {EDUCATION} : {closed} sur {len(row.cards)} closes" in report

@@ -6,6 +6,7 @@ from typing import Final
 from schemas.words import ACTIVE_PLAN_STATES, CardState, ClockState
 from services.console.continuity.arbitrations import list_arbitrations
 from services.console.continuity.clocks import RunningClock
+from services.console.continuity.plan_page import count_cards
 from services.console.documents.document import (
     Citations,
     DocumentLine,
@@ -138,9 +139,7 @@ def write_plans_section(x: SitrepFacts, citations: Citations) -> DocumentSection
         if plan.state not in ACTIVE_PLAN_STATES or not plan.cards:
             continue
         asked_cards = [c for c in plan.cards if c.due_at is not None]
-        closed_count = sum(
-            c.state in (CardState.DONE, CardState.NOT_APPLICABLE) for c in asked_cards
-        )
+        closed_count, total = count_cards(plan.cards)
         late = sum(c.overdue for c in asked_cards)
         due_at = min(
             (
@@ -154,7 +153,7 @@ def write_plans_section(x: SitrepFacts, citations: Citations) -> DocumentSection
             "Fiches {plan} : {done} sur {all} closes, {late} en retard",
             plan=plan.id,
             done=closed_count,
-            all=len(asked_cards),
+            all=total,
             late=late,
         )
         notes.append(
