@@ -16,6 +16,7 @@ from services.console.continuity.clocks import (
     RunningClock,
     build_bar,
     count_local_clocks,
+    list_breaches,
 )
 from services.console.i18n import N_, Translator
 from services.console.reference.record_names import build_form_address, build_new_form_address
@@ -313,7 +314,7 @@ def build_activities_view(
         draw_axis(clocks, restored_at, now, _),
         restored_at,
         [(s, counts[s]) for s in GRAVEST_FIRST if counts[s]],
-        sum(1 for a in activities if a.forecast_breach_at is not None),
+        len(list_breaches(clocks)),
         sum(count_local_clocks(a) for a in activities),
         cards,
     )

@@ -154,6 +154,11 @@ def list_running_clocks(activities: Iterable[Activity], now: datetime) -> list[R
     )
 
 
+def list_breaches(clocks: Iterable[RunningClock]) -> list[RunningClock]:
+    """List the clocks of activities and single sites that break the DMIA by their announced end."""
+    return [clock for clock in clocks if clock.breach_at is not None]
+
+
 def add_announced_ends(
     clocks: Iterable[RunningClock],
     sites: Iterable[Site],

@@ -19,7 +19,7 @@ from schemas.words import (
     PlanState,
     SiteStatus,
 )
-from services.console.continuity.clocks import RunningClock
+from services.console.continuity.clocks import RunningClock, list_breaches
 from services.console.documents.document import CitedSource
 from services.console.hazards.resources import Hazard
 from services.console.i18n import Translator
@@ -113,7 +113,7 @@ def count_figures(facts: SitrepFacts) -> dict[str, int]:
         figures[f"sites:{status}"] = sum(s.status is status for s in facts.sites)
     for state in ActivityState:
         figures[f"activities:{state}"] = sum(a.state is state for a in facts.activities)
-    figures["activities:breach"] = sum(a.forecast_breach_at is not None for a in facts.activities)
+    figures["activities:breach"] = len(list_breaches(facts.clocks))
     figures["plans:proposed"] = sum(p.state is PlanState.PROPOSED for p in facts.plans)
     active = [p for p in facts.plans if p.state in ACTIVE_PLAN_STATES]
     figures["plans:active"] = len(active)
@@ -200,20 +200,30 @@ def name_realm(realm: Realm, territory: str, _: Translator) -> str:
     return _("exercice {name}", name=realm.title_code) if realm.simulated else territory
 
 
-def describe_unknown_ends(x: SitrepFacts) -> str:
-    """Return `, 5 sans heure de rétablissement`; empty without any.
+def describe_breaches(x: SitrepFacts) -> str:
+    """Return `1 rupture de DMIA prévue d’après les heures annoncées, 5 sans heure de …`.
 
-    No breach can be foreseen for an activity without an expected end: «0 rupture prévue» alone
-    would reassure.
+    The first number counts activities and single sites. No breach can be foreseen for an activity
+    without an expected end: «0 rupture prévue» alone would reassure.
     """
-    count = sum(
+    _, breaches = x._, list_breaches(x.clocks)
+    text = _.plural(
+        "{n} rupture de DMIA prévue d’après les heures annoncées",
+        "{n} ruptures de DMIA prévues d’après les heures annoncées",
+        len(breaches),
+    )
+    if at_sites := sum(clock.site is not None for clock in breaches):
+        text += ", " + _.plural("dont {n} à un seul site", "dont {n} à un seul site", at_sites)
+    unknown_count = sum(
         activity.state is ActivityState.INTERRUPTED
         and activity.expected_end is None
         and activity.forecast_breach_at is None
         for activity in x.activities
     )
-    if not count:
-        return ""
-    return ", " + x._.plural(
-        "{n} sans heure de rétablissement", "{n} sans heure de rétablissement", count
-    )
+    if unknown_count:
+        text += ", " + _.plural(
+            "{n} sans heure de rétablissement",
+            "{n} sans heure de rétablissement",
+            unknown_count,
+        )
+    return text

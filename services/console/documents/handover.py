@@ -27,7 +27,11 @@ from services.console.documents.sitrep.continuity import (
     group_coming_limits,
     write_decisions_section,
 )
-from services.console.documents.sitrep.foresight import list_proof_lines, list_risk_lines
+from services.console.documents.sitrep.foresight import (
+    list_proof_lines,
+    list_risk_lines,
+    write_no_risk,
+)
 from services.console.documents.sitrep.situation import write_essentials_section
 from services.console.i18n import N_, Translator, get_translator
 from services.console.resources import Change, Changes
@@ -149,8 +153,7 @@ def _build_sheet(facts: HandoverFacts, citations: Citations) -> Sheet:
             DocumentSection(
                 id="risks",
                 title=_("Risques de rupture"),
-                lines=list_risk_lines(x, citations)
-                or (DocumentLine(text=_("Aucune activité ne risque de rupture.")),),
+                lines=list_risk_lines(x, citations) or write_no_risk(x),
             ),
         ),
     )

@@ -11,9 +11,9 @@ from functools import cache
 
 from schemas.base import MINUTE_MS
 from schemas.reassignment import ProposalRow, ProposalState
-from schemas.words import CardState, PlanState
+from schemas.words import ActivityState, CardState, PlanState
 from services.console.documents.document import Citations, Document, hash_document
-from services.console.documents.facts import SitrepFacts
+from services.console.documents.facts import SitrepFacts, count_figures
 from services.console.documents.formats import WIDTH, render_standalone_html, render_text
 from services.console.documents.pdf import Typesetter
 from services.console.documents.sitrep.continuity import (
@@ -22,6 +22,7 @@ from services.console.documents.sitrep.continuity import (
     write_decisions_section,
     write_plans_section,
 )
+from services.console.documents.sitrep.foresight import write_risks_section
 from services.console.documents.sitrep.situation import write_essentials_section
 from services.console.logbook.lines import LineRecord
 from services.console.resources import Card
@@ -184,14 +185,44 @@ def test_no_foreseen_breach_is_stated_beside_the_unknown_ends() -> None:
             activity.model_copy(update={"expected_end": None, "forecast_breach_at": None})
             for activity in facts.activities
         ),
+        clocks=tuple(replace(clock, breach_at=None) for clock in facts.clocks),
     )
     essential = " ".join(
         line.text for line in write_essentials_section(open_ended, Citations((), {})).lines
     )
-    assert "0 rupture de DMIA prévue, 30 sans heure de rétablissement." in essential
+    none = "0 rupture de DMIA prévue d’après les heures annoncées, 30 sans heure de rétablissement"
+    assert f"{none}." in essential
     clocks = write_clocks_section(open_ended, Citations((), {}))
-    assert clocks.aside.endswith("0 rupture de DMIA prévue, 30 sans heure de rétablissement")
+    assert clocks.aside.endswith(none)
     assert "sans heure" not in said("essential"), "here each return is announced"
+
+
+def test_a_breach_at_one_site_is_counted_above_the_table_that_lists_it() -> None:
+    """«0 rupture de DMIA prévue» stood above 11 lines «rupture prévue 11:00» of closed schools."""
+    facts = _read_facts()
+    first = facts.clocks[0]
+    flooded = replace(first, site="clg-0921239X", breach_at=facts.at)
+    calm = replace(
+        facts,
+        activities=tuple(
+            activity.model_copy(
+                update={"state": ActivityState.DEGRADED, "forecast_breach_at": None}
+            )
+            for activity in facts.activities
+        ),
+        clocks=(flooded, replace(flooded, breach_at=None)),
+        risks=(),
+    )
+    count = "1 rupture de DMIA prévue d’après les heures annoncées, dont 1 à un seul site"
+    clocks = write_clocks_section(calm, Citations((), {}))
+    assert clocks.table is not None
+    assert sum("rupture prévue" in row.cells[5] for row in clocks.table.rows) == 1
+    assert count in clocks.aside
+    essential = [line.text for line in write_essentials_section(calm, Citations((), {})).lines]
+    assert f"{count}." in essential
+    assert count_figures(calm)["activities:breach"] == 1
+    (risk,) = write_risks_section(calm, Citations((), {})).lines
+    assert risk.text.endswith("2 horloges de sites courent.")
 
 
 def test_a_card_without_an_object_is_closed_and_not_done() -> None:

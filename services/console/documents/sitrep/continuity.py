@@ -16,7 +16,7 @@ from services.console.documents.document import (
     build_table_section,
     write_nothing_to_report,
 )
-from services.console.documents.facts import SitrepFacts, count_figures, describe_unknown_ends
+from services.console.documents.facts import SitrepFacts, count_figures, describe_breaches
 from services.console.hazards.page import write_sitrep_lines
 from services.console.incidents.page import list_plans
 from services.console.texts import words as w
@@ -69,12 +69,7 @@ def write_clocks_section(x: SitrepFacts, citations: Citations) -> DocumentSectio
     aside = ", ".join(
         (
             _.plural("{n} interrompue", "{n} interrompues", counts["activities:interrupted"]),
-            _.plural(
-                "{n} rupture de DMIA prévue",
-                "{n} ruptures de DMIA prévues",
-                counts["activities:breach"],
-            )
-            + describe_unknown_ends(x),
+            describe_breaches(x),
         )
     )
     columns = (

@@ -7,7 +7,6 @@ from services.console.documents.document import (
     Citations,
     DocumentLine,
     DocumentSection,
-    write_nothing_to_report,
 )
 from services.console.documents.facts import SitrepFacts
 from services.console.proof.resources import PlanProofSummary
@@ -30,8 +29,19 @@ def write_risks_section(x: SitrepFacts, citations: Citations) -> DocumentSection
         title=_("Risques de rupture"),
         aside=aside,
         half=True,
-        lines=lines or write_nothing_to_report(x._),
+        lines=lines or write_no_risk(x),
     )
+
+
+def write_no_risk(x: SitrepFacts) -> tuple[DocumentLine]:
+    """Write that no activity risks a breach, and how many clocks of single sites run."""
+    _ = x._
+    text = _("Aucune activité du département ne risque de rupture")
+    if at_sites := sum(clock.site is not None for clock in x.clocks):
+        text += _("\u00a0; ") + _.plural(
+            "{n} horloge de site court", "{n} horloges de sites courent", at_sites
+        )
+    return (DocumentLine(text=f"{text}."),)
 
 
 def list_risk_lines(x: SitrepFacts, citations: Citations) -> tuple[DocumentLine, ...]:

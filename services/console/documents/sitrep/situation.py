@@ -4,6 +4,7 @@ from collections import Counter
 from typing import Final
 
 from schemas.words import ActivityState, SiteStatus
+from services.console.continuity.clocks import list_breaches
 from services.console.documents.document import (
     Citations,
     DocumentLine,
@@ -16,7 +17,7 @@ from services.console.documents.document import (
 from services.console.documents.facts import (
     SitrepFacts,
     count_figures,
-    describe_unknown_ends,
+    describe_breaches,
     format_people,
 )
 from services.console.documents.telling import drop_repetitions, is_key_event
@@ -119,20 +120,21 @@ def write_essentials_section(x: SitrepFacts, citations: Citations) -> DocumentSe
     lines += _write_site_lines(x, citations)
     interrupted_activities = [a for a in x.activities if a.state is ActivityState.INTERRUPTED]
     if interrupted_activities:
-        breaches = sum(a.forecast_breach_at is not None for a in x.activities)
         vital = sum(a.criticality == 1 for a in interrupted_activities)
         text = _.plural(
             "{n} activité interrompue", "{n} activités interrompues", len(interrupted_activities)
         )
         text += ", " + _("dont {n} de criticité 1", n=vital) + _("\u00a0; ")
-        text += _.plural("{n} rupture de DMIA prévue", "{n} ruptures de DMIA prévues", breaches)
-        text += describe_unknown_ends(x) + "."
+        text += describe_breaches(x) + "."
         first = sorted(
             interrupted_activities, key=lambda a: (a.criticality, -a.vulnerable_public, a.id)
         )
         lines.append(
             DocumentLine(text=text, refs=citations.of(*(f"activity:{a.id}" for a in first[:3])))
         )
+    elif breaches := list_breaches(x.clocks):
+        ids = sorted({f"activity:{clock.activity}" for clock in breaches})
+        lines.append(DocumentLine(text=describe_breaches(x) + ".", refs=citations.of(*ids[:3])))
     lines += _write_vulnerable_line(x, citations)
     down = [
         f
