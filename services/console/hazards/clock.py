@@ -95,6 +95,8 @@ class HazardForecast:
     """`forecast`, `trend` or `announced`."""
     sites: tuple[SiteClock, ...]
     course: RiverCourse | None = None
+    dry_sites: int = 0
+    """Number of exposed sites that a flood does not reach."""
     steps: tuple[PlanStep, ...] = ()
     windows: tuple[HazardWindow, ...] = ()
 
@@ -166,11 +168,15 @@ def foresee_flood(
         level: find_crossing(readings, course, level)
         for level in {*plan.zone_by_threshold_m.values(), *map(float, plan.thresholds_m)}
     }
-    clocks = [
-        _clock_flooded(territory, site, level, crossing)
+    exposed = [
+        (site, level, crossings[level])
         for site in territory.sites.values()
         if (level := plan.zone_by_threshold_m.get(site.flood_exposure)) is not None
-        and (crossing := crossings[level]) is not None
+    ]
+    clocks = [
+        _clock_flooded(territory, site, level, crossing)
+        for site, level, crossing in exposed
+        if crossing is not None
     ]
     steps = tuple(
         PlanStep(level, text, crossing)
@@ -179,7 +185,8 @@ def foresee_flood(
     )
     if not clocks and not steps:
         return None
-    return HazardForecast(FLOOD, plan.id, course.source, _sort(clocks), course, steps)
+    dry_sites = len(exposed) - len(clocks)
+    return HazardForecast(FLOOD, plan.id, course.source, _sort(clocks), course, dry_sites, steps)
 
 
 def name_state(crossing: Crossing) -> str:

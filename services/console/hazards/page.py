@@ -184,6 +184,14 @@ def write_lead(one: Hazard, now: datetime, _: Translator) -> str:
         parts.append(_.plural("{n} site attendu", "{n} sites attendus", ahead))
     if maybe:
         parts.append(_.plural("{n} site possible", "{n} sites possibles", maybe))
+    if one.dry_sites:
+        parts.append(
+            _.plural(
+                "{n} site exposé que l’eau n’atteint pas",
+                "{n} sites exposés que l’eau n’atteint pas",
+                one.dry_sites,
+            )
+        )
     return ", ".join(parts)
 
 

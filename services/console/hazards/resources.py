@@ -79,6 +79,9 @@ class Hazard(Resource):
     peak_m: float | None = None
     peak_at: Time | None = None
     sites: list[HazardSite]
+    dry_sites: int = Field(
+        default=0, description="exposed sites of the plan that the flood does not reach"
+    )
     steps: list[HazardStep] = Field(default_factory=list)
     windows: list[HazardNotice] = Field(default_factory=list)
     closures: list[HazardClosure] = Field(default_factory=list)

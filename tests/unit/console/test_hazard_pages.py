@@ -29,14 +29,14 @@ def reading(n: int, level: float, hours_ago: float, **changes: Any) -> dict[str,
     return report(f"f-{n}", **(fields | changes))
 
 
-def flood(**more: dict[str, object]) -> Held:
+def flood(rise_m: float = 0.05, **more: dict[str, object]) -> Held:
     """Return the Seine at 5.15 m, 5 cm more each hour: parks on islands in three hours."""
     realm_state = realm()
     realm_state.put(
         "incidents", incident("i-f", kind="flood", key="flood", members=(), communes=())
     )
     for n in range(7):
-        realm_state.put("reports", reading(n, 5.15 - 0.05 * n, n))
+        realm_state.put("reports", reading(n, 5.15 - rise_m * n, n))
     for row in more.values():
         realm_state.put("reports", row)
     return realm_state
@@ -125,6 +125,18 @@ async def test_the_sentence_counts_each_site_that_the_page_lists() -> None:
     browser, _ = browsing(realm_state)
     page = await shown(browser, "/plans")
     assert f"{counts['reached']} sites atteints" in page
+
+
+async def test_the_sites_of_the_plan_are_those_of_the_clock_and_those_that_stay_dry() -> None:
+    """The plan of the flood sent cards to 88 sites, the clock beside it counted 61."""
+    realm_state = flood(rise_m=0.03)
+    (hazard,) = await read_items(realm_state)
+    assert hazard["dry_sites"] > 0
+    browser, _ = browsing(realm_state)
+    page = await shown(browser, "/plans/PT-CRUE")
+    assert f"{len(hazard['sites']) + hazard['dry_sites']} sites reçoivent leurs fiches" in page
+    count = f"{hazard['dry_sites']} sites exposés que l’eau n’atteint pas"
+    assert count in await shown(browser, "/plans")
 
 
 async def test_a_site_shows_its_own_hour() -> None:
