@@ -25,7 +25,7 @@ from services.console.reassignment.page import (
 )
 from services.console.resources import Proposal, ReassignmentLine
 from tests.unit.console.held import browsing, outlines, reference
-from tests.unit.console.test_every_screen import REALM, START, crisis, realm, shown
+from tests.unit.console.test_every_screen import REALM, START, crisis, realm, shown, site
 
 _ = get_translator("fr")
 NOW = datetime(2027, 2, 11, 10, tzinfo=UTC)
@@ -212,6 +212,35 @@ async def test_the_page_shows_orders_without_a_proposal_and_refuses_one_move() -
     reader = (await browser.get(f"/reaffectation?realm={REALM}", role="observer")).text
     assert "Ordres refusés" in reader
     assert "/refuse" not in reader
+
+
+async def test_the_report_counts_the_agents_without_a_place_as_the_page_does() -> None:
+    """The report counted 97, the page 101 and nothing said that these are two things."""
+    realm_state = crisis()
+    absent = site("clg-0921353W", type="staff_shortage", effect="degraded", loss_pct=50)
+    realm_state.put("sites", absent | {"status": "degraded"})
+    row = {
+        "id": "p-1",
+        "number": 3,
+        "state": "open",
+        "reference": "r",
+        "requested_at": START,
+        "computed_at": START,
+        "sites_hit": 1,
+        "elapsed_h": 1,
+        "transit": True,
+        "telework": True,
+        "displaced": 101,
+    }
+    realm_state.put("proposals", row)
+    browser, _ = browsing(realm_state)
+    assert "101 agents sans place de travail" in await shown(browser, "/reaffectation")
+    report = await shown(browser, "/sitrep")
+    assert "Agents sans place de travail, d’après la proposition n° 3 101" in report
+    assert "Agents des sites fermés, évacués ou confinés 11" in report
+    assert "Postes de bureau perdus 14" in report
+    staff = reference().sites["clg-0921353W"].staff
+    assert f"Agents absents, d’après les signalements des sites {round(staff / 2)}" in report
 
 
 async def test_a_director_reads_the_own_lines_first_and_the_number_of_others() -> None:

@@ -124,7 +124,7 @@ def test_absent_people_take_no_desk_away() -> None:
     assert [
         row.cells[1]
         for row in document_section.table.rows
-        if row.cells[0] == "Postes de travail perdus"
+        if row.cells[0] == "Postes de bureau perdus"
     ] == ["0"]
 
 

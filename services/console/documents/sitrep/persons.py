@@ -64,14 +64,23 @@ def _count_lost_desks(site: Site) -> int:
     Absent staff take no desk away, as in the reassignment model
     (`docs/reference/reassignment-model.md`).
     """
+    return _count_lost(site, site.desks, absent=False)
+
+
+def _count_absent_agents(site: Site) -> int:
+    """Count the absent agents of a site by its gravest current shortage of staff."""
+    return _count_lost(site, site.staff, absent=True)
+
+
+def _count_lost(site: Site, total: int, *, absent: bool) -> int:
     acting = (
         c
         for c in site.causes
         if c.certainty is Certainty.CONFIRMED
         and not c.planned
-        and c.type is not EventType.STAFF_SHORTAGE
+        and (c.type is EventType.STAFF_SHORTAGE) is absent
     )
-    return round(site.desks * max((c.loss_pct for c in acting), default=0.0) / 100)
+    return round(total * max((c.loss_pct for c in acting), default=0.0) / 100)
 
 
 def write_staff_section(x: SitrepFacts, citations: Citations) -> DocumentSection:
@@ -81,16 +90,10 @@ def write_staff_section(x: SitrepFacts, citations: Citations) -> DocumentSection
     rows = [
         TableRow(
             cells=(
-                _("Agents dont le site est hors service"),
+                _("Agents des sites fermés, évacués ou confinés"),
                 format_people(sum(s.staff for s in out), lang),
             ),
             refs=citations.of(*(f"site:{s.id}" for s in out[:2])),
-        ),
-        TableRow(
-            cells=(
-                _("Postes de travail perdus"),
-                w.format_number(sum(_count_lost_desks(s) for s in x.sites), lang),
-            )
         ),
         TableRow(
             cells=(
@@ -99,6 +102,36 @@ def write_staff_section(x: SitrepFacts, citations: Citations) -> DocumentSection
             )
         ),
     ]
+    if absent_agents := sum(_count_absent_agents(s) for s in x.sites):
+        rows.append(
+            TableRow(
+                cells=(
+                    _("Agents absents, d’après les signalements des sites"),
+                    format_people(absent_agents, lang),
+                )
+            )
+        )
+    if x.proposal is not None:
+        rows.append(
+            TableRow(
+                cells=(
+                    _(
+                        "Agents sans place de travail, d’après la proposition n° {n}",
+                        n=x.proposal.number,
+                    ),
+                    format_people(x.proposal.displaced, lang),
+                ),
+                refs=citations.of(f"proposal:{x.proposal.id}:computed"),
+            )
+        )
+    rows.append(
+        TableRow(
+            cells=(
+                _("Postes de bureau perdus"),
+                w.format_number(sum(_count_lost_desks(s) for s in x.sites), lang),
+            )
+        )
+    )
     if x.reassignments:
         there = sum(row.count for row in x.reassignments if row.state is LineState.ARRIVED)
         refs = citations.of(
