@@ -52,6 +52,9 @@ async def build_handover_page(x: ScreenData) -> dict[str, Any]:
         "entries": build_entries(lines, x.names, x._, handover.LINES_SHOWN),
         "entries_more": len(lines) > handover.LINES_SHOWN,
         **await _load_handovers(x),
+        "decisions": await x.queries.pending_decisions()
+        if x.shell.reader.may(Permission.LOG_READ)
+        else (),
         "plans": [
             p for p in incident.list_plans(plans.items, now, x.names, lang, x._) if p.to_decide
         ],

@@ -18,10 +18,11 @@ from services.console import resources as r
 from services.console.attention.rows import find_help_requests
 from services.console.continuity.clocks import add_announced_ends, list_running_clocks
 from services.console.continuity.queries import read_local_clocks
-from services.console.documents.document import Document, hash_document
+from services.console.documents.document import Citations, Document, DocumentLine, hash_document
 from services.console.documents.facts import SitrepFacts
 from services.console.documents.retex import RetexFacts, draft_retex
 from services.console.documents.sitrep import draft_sitrep
+from services.console.documents.sitrep.continuity import list_decisions
 from services.console.documents.telling import select_cell_lines
 from services.console.hazards.queries import HazardQueries
 from services.console.http.problems import NotFound
@@ -107,6 +108,13 @@ class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries, ProofQueri
         view = await self.of(self._realm, langs[0]).read()
         facts = await self._facts(view, langs, remarks or {}, validated_by, partners)
         return draft_sitrep([replace(one, recipients=recipients) for one in facts])
+
+    async def pending_decisions(self) -> list[DocumentLine]:
+        """Return the decisions that wait for a person, as the situation report lists them."""
+        view = await self.read()
+        resource, at = build_realm_now(view.picture), get_snapshot_time(view.picture)
+        facts = await self._build_sitrep_facts(view, resource, at, None, (), {}, None)
+        return list_decisions(facts, Citations((), {}))
 
     async def _facts(
         self,

@@ -46,7 +46,7 @@ from tests.scenarios.memory import played_to
 from tests.scenarios.remembered import OUTLINES, Remembered
 from tests.shipped import FOLDER
 from tests.unit.console.held import Browser, HeldModel, browsing, reference
-from tests.unit.console.test_every_screen import REALM, START, crisis
+from tests.unit.console.test_every_screen import REALM, START, crisis, shown
 from tests.unit.console.test_lines import lines
 
 _ = get_translator("fr")
@@ -464,3 +464,21 @@ async def test_tasks_that_are_handed_over_lead_to_their_list() -> None:
     page = (await browser.get(f"/releve?realm={REALM}")).text
     waiting = page[page.index('data-key="k-decide"') :]
     assert re.search(r'href="/\?[^"]*vue=taches[^"]*">Tâches ouvertes', waiting)
+
+
+async def test_the_decisions_of_the_handover_are_those_of_the_report() -> None:
+    """«À décider» listed plans only; the report also proposals, doubts and legal deadlines."""
+    realm_state = crisis()
+    task = {
+        "id": "t-1",
+        "kind": "verify_site",
+        "state": "open",
+        "site": "pmi-01",
+        "incident": "i-1",
+        "opened_at": START,
+    }
+    realm_state.put("tasks", task)
+    browser, _ = browsing(realm_state)
+    decision = "1 levée de doute en attente."
+    assert decision in await shown(browser, "/sitrep")
+    assert decision in await shown(browser, "/releve")

@@ -166,6 +166,16 @@ def write_plans_section(x: SitrepFacts, citations: Citations) -> DocumentSection
 
 
 def write_decisions_section(x: SitrepFacts, citations: Citations) -> DocumentSection:
+    return DocumentSection(
+        id="decisions",
+        title=x._("Décisions à prendre"),
+        half=True,
+        lines=tuple(list_decisions(x, citations)) or write_nothing_to_report(x._),
+    )
+
+
+def list_decisions(x: SitrepFacts, citations: Citations) -> list[DocumentLine]:
+    """List the decisions that wait for a person."""
     _, lang = x._, x.lang
     lines: list[DocumentLine] = []
 
@@ -234,12 +244,7 @@ def write_decisions_section(x: SitrepFacts, citations: Citations) -> DocumentSec
                 )
             )
         )
-    return DocumentSection(
-        id="decisions",
-        title=_("Décisions à prendre"),
-        half=True,
-        lines=tuple(lines) or write_nothing_to_report(x._),
-    )
+    return lines
 
 
 def count_decisions(x: SitrepFacts) -> int:
