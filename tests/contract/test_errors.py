@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from typing import Final
 
 import pytest
 
 from services.console.incidents.titles import REFUSALS, write_refusal
 from services.runtime.http.problems import CATALOGUE
 from tools.errordoc import TARGET, build_page, collect_refusals
+
+_IMPERATIVE: Final = re.compile(r"(?i)\b(?!avez)\w+ez\b")
 
 
 def test_the_error_catalogue_is_current() -> None:
@@ -46,3 +50,29 @@ def test_refusals_of_older_logs_are_shown_as_today(former: str, code: str) -> No
 
 def test_problems_of_front_and_console_are_all_there() -> None:
     assert {"broker_away", "store_away", "out_of_scope", "realm_unknown"} <= set(CATALOGUE)
+
+
+@pytest.mark.parametrize("code", sorted(c for c, kind in CATALOGUE.items() if kind.status >= 500))
+def test_a_fault_of_the_server_names_the_next_step(code: str) -> None:
+    """`La mémoire de lecture ne répond pas.` left a site manager with the question: and now?"""
+    assert _IMPERATIVE.search(CATALOGUE[code].detail["fr"]) is not None
+
+
+@pytest.mark.parametrize(
+    "code", ["login_failed", "not_found", "realm_unknown", "resource_unknown", "cursor_invalid"]
+)
+def test_a_missing_thing_names_the_next_step(code: str) -> None:
+    assert _IMPERATIVE.search(CATALOGUE[code].detail["fr"]) is not None
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["until_past", "span_over", "wrong_territory", "fallback_full", "realm_exists", "window_past"],
+)
+def test_a_refused_value_can_be_corrected(code: str) -> None:
+    assert _IMPERATIVE.search(REFUSALS[code]) is not None
+
+
+def test_problems_use_no_words_of_programmers() -> None:
+    texts = [kind.title["fr"] + " " + kind.detail["fr"] for kind in CATALOGUE.values()]
+    assert [t for t in texts if re.search(r"(?i)codage|curseur|mémoire de|\bcorps\b", t)] == []

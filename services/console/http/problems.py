@@ -7,27 +7,31 @@ declare_problem(
     404,
     build_bilingual("Introuvable", "Not found"),
     build_bilingual(
-        "Cet identifiant n’existe pas dans ce territoire à cette heure.",
-        "This id does not exist in this realm at that time.",
+        "Cet identifiant n’existe pas dans ce territoire à cette heure : vérifiez-le, ou "
+        "repartez de la liste.",
+        "This id does not exist in this realm at that time: check it, or start from the list.",
     ),
 )
 declare_problem(
     "rebuilding",
     503,
-    build_bilingual("Mémoire de lecture en reconstruction", "Read model being rebuilt"),
+    build_bilingual("Affichage en préparation", "Read model being rebuilt"),
     build_bilingual(
-        "La mémoire de lecture est en cours de reconstruction à partir des journaux : réessayez "
-        "dans un instant.",
-        "The read model is being rebuilt from the logs: try again in a moment.",
+        "Les données affichées sont reconstruites à partir des journaux : réessayez dans un "
+        "instant. Les signalements restent acceptés.",
+        "The read model is being rebuilt from the logs: try again in a moment. Reports are "
+        "still accepted.",
     ),
 )
 declare_problem(
     "store_away",
     503,
-    build_bilingual("Mémoire de lecture indisponible", "Read model unavailable"),
+    build_bilingual("Affichage indisponible", "Read model unavailable"),
     build_bilingual(
-        "La mémoire de lecture ne répond pas. Les signalements restent acceptés.",
-        "The read model does not answer. Reports are still accepted.",
+        "Les données ne peuvent pas être lues en ce moment : réessayez dans une minute. Les "
+        "signalements restent acceptés. Si cela dure, prévenez l’administrateur.",
+        "The read model does not answer: try again in a minute. Reports are still accepted. If "
+        "it lasts, tell the administrator.",
     ),
 )
 declare_problem(
@@ -35,10 +39,10 @@ declare_problem(
     503,
     build_bilingual("Données figées", "Read model not updated"),
     build_bilingual(
-        "La mémoire de lecture n’est plus mise à jour : les données affichées "
-        "peuvent être périmées. Les signalements restent acceptés.",
-        "The read model is no longer updated: the data shown may be out of date. "
-        "Reports are still accepted.",
+        "Les données ne sont plus mises à jour : vérifiez par téléphone avant de décider, et "
+        "prévenez l’administrateur. Les signalements restent acceptés.",
+        "The data are no longer updated: check by telephone before you decide, and tell the "
+        "administrator. Reports are still accepted.",
     ),
 )
 declare_problem(
@@ -114,8 +118,8 @@ declare_problem(
     409,
     build_bilingual("Fiche encore utilisée", "Record still in use"),
     build_bilingual(
-        "Autre chose y renvoie : retirez d’abord ces renvois.",
-        "Something else refers to it: remove these references first.",
+        "D’autres données utilisent encore cette fiche : retirez-la d’abord de ces données.",
+        "Other data still use this record: remove it from them first.",
     ),
 )
 declare_problem(

@@ -155,13 +155,15 @@ REFUSALS = {
         "courante, à l’astreinte technique, aux responsables de site et à leur hiérarchie."
     ),
     "role_not_allowed": N_("Votre rôle ne permet pas cette décision."),
-    "role_too_low": N_("Cette décision appartient à un rôle supérieur."),
+    "role_too_low": N_("Cette décision revient à un rôle supérieur."),
     "not_pilot": N_("Seul le pilote du niveau peut le baisser."),
     "not_assignee": N_(
         "Cette action est confiée à quelqu’un d’autre : ce destinataire, son suppléant ou la "
         "cellule y répond."
     ),
-    "not_requester": N_("La cellule annule une action, ou la personne qui l’a demandée."),
+    "not_requester": N_(
+        "Seules la cellule et la personne qui a demandé cette action peuvent l’annuler."
+    ),
     "not_addressee": N_("Cet appel s’adresse à une autre personne."),
     # missing things
     "incident_not_found": N_("Cet incident n’existe pas ou n’existe plus."),
@@ -178,8 +180,8 @@ REFUSALS = {
     "site_card_not_found": N_("Cette fiche n’est pas ouverte pour ce site."),
     "site_required": N_("Dites pour quel site : chaque site a sa propre fiche."),
     "site_not_selected": N_("Cette fiche ne s’applique pas à ce site."),
-    "card_waiting": N_("Cette fiche attend que celles dont elle dépend soient closes."),
-    "proof_in_future": N_("L’heure donnée comme preuve est dans le futur."),
+    "card_waiting": N_("Cette fiche en attend d’autres, dont elle dépend : terminez-les d’abord."),
+    "proof_in_future": N_("L’heure donnée comme preuve est à venir : indiquez une heure passée."),
     "box_not_found": N_("Cette case n’existe pas."),
     "activity_not_found": N_("Cette activité n’existe pas."),
     "alarm_not_found": N_("Cette alarme n’existe pas."),
@@ -194,16 +196,23 @@ REFUSALS = {
     "no_function": N_("Dites quelle fonction vous tenez dans la cellule."),
     "no_ladder": N_("Aucune escalade n’est en cours."),
     "nobody_left": N_("Cette escalade n’a plus personne à appeler."),
-    "no_reference": N_("Les données du territoire ne sont pas encore chargées."),
-    "realm_exists": N_("Ce nom est déjà pris."),
-    "wrong_territory": N_("Ce territoire n’est pas celui de cette installation."),
-    "realm_unknown": N_("Cet exercice n’est pas ouvert ici."),
+    "no_reference": N_(
+        "Les données du territoire ne sont pas encore chargées : demandez à l’administrateur de "
+        "les charger."
+    ),
+    "realm_exists": N_("Ce nom est déjà pris : donnez-en un autre."),
+    "wrong_territory": N_(
+        "Ce territoire n’est pas celui de cette installation : choisissez celui qu’elle affiche."
+    ),
+    "realm_unknown": N_(
+        "Cet exercice n’est pas ouvert ici : choisissez-le dans la liste des exercices."
+    ),
     "realm_closed": N_("L’exercice est terminé."),
     "realm_not_simulated": N_("Un territoire réel suit l’heure réelle et ne se ferme pas."),
     "time_out_of_range": N_("L’horloge d’un exercice reste entre les années 1970 et 9999."),
     "step_in_the_past": N_("L’horloge d’un exercice ne recule pas."),
     "improvement_not_found": N_("Cette action d’amélioration n’existe pas, ou elle est close."),
-    "role_not_found": N_("Ce rôle n’existe pas dans la politique du territoire."),
+    "role_not_found": N_("Ce rôle n’existe pas dans les règles du territoire."),
     # decided meanwhile
     "sitrep_number": N_(
         "Un point de situation a été validé entre-temps : relisez le projet, qui porte maintenant "
@@ -232,12 +241,16 @@ REFUSALS = {
     "not_dead": N_("Ce message n’a pas échoué : il n’y a rien à reprendre."),
     "not_held": N_("Les envois ne sont pas suspendus."),
     "reason_required": N_("Indiquez une raison."),
-    "until_past": N_("Cette heure est déjà passée."),
+    "until_past": N_("Cette heure est déjà passée : indiquez une heure à venir."),
     # on-call
-    "span_invalid": N_("La période finit avant de commencer, ou dure plus de deux ans."),
-    "span_over": N_("Cette période est déjà passée."),
-    "spans_overlap": N_("Les deux périodes se chevauchent."),
-    "same_person": N_("C’est la même personne dans les deux périodes."),
+    "span_invalid": N_(
+        "La période finit avant de commencer, ou dure plus de deux ans : corrigez ses dates."
+    ),
+    "span_over": N_("Cette période est déjà passée : indiquez une fin à venir."),
+    "spans_overlap": N_("Les deux périodes se chevauchent : décalez l’une des deux."),
+    "same_person": N_(
+        "C’est la même personne dans les deux périodes : choisissez deux personnes différentes."
+    ),
     "not_one_person": N_("Une seule personne doit tenir toute la période à échanger."),
     # state forbids it
     "causes_open": N_(
@@ -256,36 +269,47 @@ REFUSALS = {
     "not_active": N_("Ce plan n’est pas activé."),
     "not_lifted": N_("Ce plan n’est pas levé : son RETEX ne peut pas être clos."),
     "plan_not_valid": N_("Ce plan n’est pas valide : il ne peut pas être activé."),
-    "sitrep_ahead": N_("L’heure d’un point de situation ne peut pas être dans l’avenir."),
+    "sitrep_ahead": N_(
+        "Un point de situation ne peut pas porter une heure à venir : indiquez l’heure actuelle "
+        "ou une heure passée."
+    ),
     "sitrep_older": N_("Un point de situation plus récent est déjà validé."),
     "stand_down_not_held": N_(
         "La condition de levée n’est pas remplie depuis assez longtemps. Pour lever le plan malgré "
         "cela, forcez la décision et indiquez une raison."
     ),
     "strategy_order": N_("Une autre stratégie la précède dans la liste : {first}."),
-    "fallback_out": N_("Ce site de repli est lui-même hors service."),
-    "fallback_exposed": N_("Ce site de repli est exposé à la crue."),
-    "fallback_ordered": N_("Ce site de repli se trouve dans une zone à évacuer ou à confiner."),
-    "fallback_full": N_("Ce site de repli n’a plus assez de postes."),
-    "report_elsewhere": N_("Un signalement choisi n’appartient pas à cet incident."),
-    "nothing_left": N_("L’incident resterait vide."),
+    "fallback_out": N_("Ce site de repli est lui-même hors service : choisissez-en un autre."),
+    "fallback_exposed": N_("Ce site de repli est exposé à la crue : choisissez-en un autre."),
+    "fallback_ordered": N_(
+        "Ce site de repli se trouve dans une zone à évacuer ou à confiner : choisissez-en un autre."
+    ),
+    "fallback_full": N_("Ce site de repli n’a plus assez de postes : choisissez-en un autre."),
+    "report_elsewhere": N_(
+        "Un signalement choisi n’appartient pas à cet incident : rechargez la page, puis "
+        "choisissez de nouveau."
+    ),
+    "nothing_left": N_("L’incident resterait vide : laissez-lui au moins un signalement."),
     "too_many_reports": N_(
         "Au plus {most} signalements à la fois : détachez le reste ensuite, puis fusionnez les "
         "deux incidents."
     ),
-    "same_incident": N_("C’est le même incident."),
+    "same_incident": N_("C’est le même incident : choisissez-en un autre."),
     # resource requests
     "request_not_found": N_("Cette demande de moyens n’existe pas, ou elle est terminée."),
     "resource_not_found": N_("Ce genre de moyen n’existe pas."),
     "stock_not_found": N_("Ce stock n’existe pas."),
     "partner_not_found": N_("Ce partenaire n’existe pas."),
     "offer_not_found": N_("Cette offre n’existe pas."),
-    "metier_needed": N_("Une demande d’agents nomme un métier."),
-    "metier_unused": N_("Seule une demande d’agents nomme un métier."),
+    "metier_needed": N_("Pour demander des agents, indiquez un métier."),
+    "metier_unused": N_("Un métier ne s’indique que pour une demande d’agents : retirez-le."),
     "request_state": N_("Cette demande n’est pas à cette étape : relisez-la."),
     "too_many_requests": N_("{most} demandes sont déjà ouvertes : terminez-en d’abord."),
-    "too_many_offers": N_("Une demande porte au plus {most} offres."),
-    "stock_or_partner": N_("Une offre vient d’un stock ou d’un partenaire, pas des deux."),
+    "too_many_offers": N_("Une demande porte au plus {most} offres : retirez-en une d’abord."),
+    "stock_or_partner": N_(
+        "Une offre ne peut pas venir à la fois d’un stock et d’un partenaire : choisissez l’un "
+        "des deux."
+    ),
     "other_resource": N_("Ce n’est pas le moyen demandé."),
     "offer_too_large": N_("L’offre dépasse la demande : {quantity} suffisent."),
     "stock_short": N_("Le stock ne suffit plus : il en reste {available}."),
@@ -293,9 +317,12 @@ REFUSALS = {
         "{site} est sous consigne d’évacuation ou de confinement : rien n’en part avant la fin "
         "d’alerte."
     ),
-    "stock_promised": N_("{promised} sont déjà promis ou réservés : le compte est trop bas."),
-    "eta_past": N_("Cette heure d’arrivée est déjà passée."),
-    "offer_closed": N_("Cette offre n’est plus ouverte : sa réservation est échue ou retirée."),
+    "stock_promised": N_("{promised} sont déjà promis ou réservés : indiquez au moins ce nombre."),
+    "eta_past": N_("Cette heure d’arrivée est déjà passée : indiquez une heure à venir."),
+    "offer_closed": N_(
+        "Cette offre n’est plus ouverte, sa réservation est échue ou retirée : faites une "
+        "nouvelle offre."
+    ),
     "no_offer": N_("Aucune offre n’est ouverte."),
     "request_short": N_(
         "Les offres couvrent {promised} sur {quantity} : promettez une partie ou attendez."
@@ -367,8 +394,8 @@ REFUSALS = {
         "nouveau."
     ),
     "record_proposed": N_(
-        "Un changement de cette fiche attend déjà une décision : qu’il soit approuvé, refusé ou "
-        "retiré d’abord."
+        "Un changement de cette fiche attend déjà une décision : approuvez-le, refusez-le ou "
+        "retirez-le d’abord."
     ),
     "reference_in_force": N_("Cette version est déjà en vigueur."),
     "reference_proposed": N_("Cette version est déjà proposée."),
@@ -385,37 +412,43 @@ REFUSALS = {
         "des travaux ne peuvent pas tout couvrir."
     ),
     "window_danger": N_("Un danger pour les personnes n’est jamais mis en sourdine : {types}."),
-    "window_empty": N_("La fin doit être postérieure au début."),
-    "window_past": N_("Ces travaux seraient déjà terminés."),
+    "window_empty": N_("La fin doit être postérieure au début : corrigez les dates."),
+    "window_past": N_("Ces travaux seraient déjà terminés : indiquez une fin à venir."),
     "window_too_long": N_("Des travaux qui se répètent durent au plus {days} jours."),
     # communication
     "statement_not_found": N_("Ce communiqué n’existe pas."),
-    "statement_second_person": N_("Une autre personne que ses auteurs valide un communiqué."),
+    "statement_second_person": N_(
+        "Un communiqué doit être validé par une autre personne que ses auteurs."
+    ),
     "statement_role": N_(
-        "La communication valide un communiqué, ou le coordonnateur, ou le directeur de crise."
+        "Un communiqué est validé par la communication, le coordonnateur ou le directeur de crise."
     ),
     "statement_state": N_("Ce n’est pas possible : ce communiqué est à l’état « {state} »."),
     "statement_blanks": N_("Passages à compléter entre crochets : {blanks}."),
     "statement_not_published": N_("Ce communiqué n’est pas publié : il ne répond à personne."),
     "publication_role": N_(
-        "La communication publie cette page, ou le coordonnateur, ou le directeur de crise."
+        "Cette page est publiée par la communication, le coordonnateur ou le directeur de crise."
     ),
     "publication_not_found": N_("Cette page n’a jamais été publiée."),
     "publication_retracted": N_("Cette page est déjà retirée."),
-    "next_update_in_past": N_("L’heure de la prochaine mise à jour est déjà passée."),
+    "next_update_in_past": N_(
+        "L’heure de la prochaine mise à jour est déjà passée : indiquez une heure à venir."
+    ),
     "no_rumour": N_("Ce signalement est confirmé : ce n’est pas une rumeur."),
     "question_not_found": N_("Cette question n’existe pas."),
     "question_answered": N_("Cette question a déjà sa réponse."),
     "handover_not_found": N_("Cette relève n’existe pas."),
     "handover_open": N_("La relève n° {number} n’est pas terminée : signez-la ou retirez-la."),
-    "handover_second_person": N_("L’entrant est une autre personne que le sortant."),
+    "handover_second_person": N_(
+        "L’entrant doit être une autre personne que le sortant : choisissez quelqu’un d’autre."
+    ),
     "handover_state": N_("La relève n’est plus à cette étape : relisez-la."),
     "obligation_not_found": N_("Le territoire n’a pas cette obligation."),
     "obligation_started": N_("Cette échéance court déjà, ou a déjà pris fin, pour cet incident."),
     "obligation_future": N_("Cette heure est à venir : indiquez une heure passée."),
-    "obligation_early": N_("La déclaration précède l’heure d’où part le délai."),
+    "obligation_early": N_("L’heure de la déclaration précède le début du délai : corrigez-la."),
     "stimulus_live": N_("Un stimulus n’existe que dans un exercice."),
-    "stimulus_known": N_("Un stimulus porte déjà cet identifiant."),
+    "stimulus_known": N_("Un stimulus porte déjà cet identifiant : donnez-en un autre."),
     "stimulus_not_found": N_("Ce stimulus n’existe pas."),
     "stimulus_played": N_("Ce stimulus est déjà joué : il n’est plus possible de le sauter."),
     "stimulus_state": N_("Ce stimulus est déjà dans cet état."),
@@ -423,7 +456,7 @@ REFUSALS = {
     "notes_full": N_("Ce stimulus a déjà {most} notes."),
     "clock_not_found": N_("Cette échéance n’existe pas."),
     "clock_over": N_("Cette échéance a déjà pris fin."),
-    "answer_empty": N_("Une réponse est un communiqué publié, ou un texte."),
+    "answer_empty": N_("Écrivez une réponse, ou choisissez un communiqué publié."),
 }
 """Code → sentence, with the refusal's own values.
 

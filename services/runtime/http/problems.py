@@ -172,16 +172,23 @@ def _build_catalogue() -> dict[str, ProblemKind]:
             401,
             "Authentification requise",
             "Authentication required",
-            "Donnez un jeton valable (Authorization: Bearer …) ou ouvrez une session.",
-            "Give a valid token (Authorization: Bearer …) or log in.",
+            "Connectez-vous, ou envoyez un jeton valable (Authorization: Bearer …).",
+            "Log in, or send a valid token (Authorization: Bearer …).",
         ),
         (
             "login_failed",
             401,
             "Connexion refusée",
             "Login refused",
-            "Le code, l’identifiant, le mot de passe ou le second facteur est incorrect.",
-            "The code, the user name, the password or the second factor is wrong.",
+            (
+                "Le code, l’identifiant, le mot de passe ou le second facteur est incorrect. "
+                "Vérifiez votre saisie ; si le refus persiste, appelez un administrateur ou la "
+                "cellule."
+            ),
+            (
+                "The code, the user name, the password or the second factor is wrong. Check your "
+                "entry; if it is refused again, call an administrator or the cell."
+            ),
         ),
         (
             "code_unchecked",
@@ -385,24 +392,33 @@ def _build_catalogue() -> dict[str, ProblemKind]:
             403,
             "Heure de réception refusée",
             "recorded_at refused",
-            "« recorded_at » n’est accepté que d’un compte autorisé à jouer un exercice.",
-            "“recorded_at” is accepted only from an account that may play an exercise.",
+            (
+                "« recorded_at » n’est accepté que d’un compte autorisé à jouer un exercice : "
+                "retirez ce champ."
+            ),
+            (
+                "“recorded_at” is accepted only from an account that may play an exercise: "
+                "remove this field."
+            ),
         ),
         (
             "not_found",
             404,
             "Introuvable",
             "Not found",
-            "Cette adresse n’existe pas.",
-            "This address does not exist.",
+            "Cette adresse n’existe pas : vérifiez-la, ou repartez de l’accueil.",
+            "This address does not exist: check it, or start from the home page.",
         ),
         (
             "realm_unknown",
             404,
             "Territoire inconnu",
             "Unknown realm",
-            "Aucun territoire ni exercice de ce nom n’existe ici.",
-            "There is no realm of this name.",
+            (
+                "Aucun territoire ni exercice de ce nom n’existe ici : vérifiez le nom, ou "
+                "choisissez dans la liste."
+            ),
+            "There is no realm of this name here: check the name, or choose from the list.",
         ),
         (
             "realm_not_begun",
@@ -492,16 +508,28 @@ def _build_catalogue() -> dict[str, ProblemKind]:
             414,
             "Adresse trop longue",
             "Address too long",
-            "L’adresse dépasse {limit} octets.",
-            "The address is longer than {limit} bytes.",
+            (
+                "L’adresse dépasse {limit} octets : raccourcissez-la, par exemple en retirant "
+                "des filtres."
+            ),
+            (
+                "The address is longer than {limit} bytes: shorten it, for example by removing "
+                "filters."
+            ),
         ),
         (
             "head_too_large",
             431,
             "En-têtes trop grands",
             "Headers too large",
-            "Les en-têtes dépassent {limit} octets ou le nombre de {headers}.",
-            "The headers exceed {limit} bytes or the number of {headers}.",
+            (
+                "Les en-têtes dépassent {limit} octets ou le nombre de {headers}. Dans un "
+                "navigateur, effacez les cookies de ce site."
+            ),
+            (
+                "The headers exceed {limit} bytes or the number of {headers}. In a browser, "
+                "delete the cookies of this site."
+            ),
         ),
         (
             "too_many_connections",
@@ -536,10 +564,10 @@ def _build_catalogue() -> dict[str, ProblemKind]:
         (
             "content_encoding",
             415,
-            "Codage refusé",
-            "Unsupported content encoding",
-            "Envoyez le corps sans compression.",
-            "Send the body without compression.",
+            "Contenu compressé refusé",
+            "Compressed content refused",
+            "Envoyez le contenu sans compression, donc sans Content-Encoding.",
+            "Send the body without compression, so without Content-Encoding.",
         ),
         (
             "invalid",
@@ -563,40 +591,49 @@ def _build_catalogue() -> dict[str, ProblemKind]:
             422,
             "JSON illisible",
             "Unreadable JSON",
-            "Le corps n’est pas du JSON valable.",
-            "The body is not valid JSON.",
+            "Le contenu n’est pas du JSON valable : corrigez-le, puis renvoyez-le.",
+            "The body is not valid JSON: correct it, then send it again.",
         ),
         (
             "key_reused",
             422,
             "Clé déjà utilisée",
             "Key used before",
-            "Cette Idempotency-Key a déjà servi pour un autre corps.",
-            "This Idempotency-Key was used before with another body.",
+            (
+                "Cette Idempotency-Key a déjà servi pour un autre contenu : donnez une autre clé "
+                "à ce message."
+            ),
+            (
+                "This Idempotency-Key was used before with another body: give this message "
+                "another key."
+            ),
         ),
         (
             "key_invalid",
             422,
             "Clé refusée",
             "Key refused",
-            "Idempotency-Key : 1 à 128 caractères.",
-            "Idempotency-Key: 1 to 128 characters.",
+            "Une Idempotency-Key compte 1 à 128 caractères : corrigez-la.",
+            "An Idempotency-Key has 1 to 128 characters: correct it.",
         ),
         (
             "cursor_invalid",
             422,
-            "Curseur refusé",
+            "Page suivante illisible",
             "Cursor refused",
-            "Envoyez le « next » de la page précédente, sans le modifier.",
-            "Send the “next” of the previous page, unchanged.",
+            (
+                "Renvoyez le « next » de la page précédente sans le modifier, ou repartez de la "
+                "première page."
+            ),
+            "Send the “next” of the previous page unchanged, or start from the first page.",
         ),
         (
             "recorded_at_live",
             422,
             "Heure de réception refusée",
             "recorded_at refused",
-            "« recorded_at » n’existe que dans un territoire d’exercice.",
-            "“recorded_at” exists only in a simulated realm.",
+            "« recorded_at » n’existe que dans un territoire d’exercice : retirez ce champ.",
+            "“recorded_at” exists only in a simulated realm: remove this field.",
         ),
         (
             "status_realm",
@@ -668,9 +705,9 @@ def _build_catalogue() -> dict[str, ProblemKind]:
         (
             "request_timeout",
             503,
-            "Corps trop lent",
+            "Envoi trop lent",
             "Body too slow",
-            "Le corps n’est pas arrivé en {limit_s} s : renvoyez le même message.",
+            "Le contenu n’est pas arrivé en {limit_s} s : renvoyez le même message.",
             "The body did not arrive within {limit_s} s: send the same message again.",
         ),
         (
@@ -686,32 +723,56 @@ def _build_catalogue() -> dict[str, ProblemKind]:
             503,
             "Console indisponible",
             "Console unavailable",
-            "La console ne répond pas. Les signalements restent acceptés.",
-            "The console does not answer. Reports are still accepted.",
+            (
+                "La console ne répond pas : réessayez dans une minute. Les signalements restent "
+                "acceptés. Si cela dure, prévenez l’administrateur."
+            ),
+            (
+                "The console does not answer: try again in a minute. Reports are still accepted. "
+                "If it lasts, tell the administrator."
+            ),
         ),
         (
             "process_away",
             503,
             "Processus indisponible",
             "Process unavailable",
-            "Le processus {process} ne répond pas : `vigie status` donne la raison.",
-            "The process {process} does not answer: `vigie status` tells why.",
+            (
+                "Le processus {process} ne répond pas : réessayez dans une minute. Si cela dure, "
+                "`vigie status` donne la raison à l’administrateur."
+            ),
+            (
+                "The process {process} does not answer: try again in a minute. If it lasts, "
+                "`vigie status` tells the administrator why."
+            ),
         ),
         (
             "outcome_unknown",
             503,
             "Issue inconnue",
             "Outcome unknown",
-            "La console n’a pas répondu à cette demande : relisez avant de recommencer.",
-            "The console did not answer this request: read again before you retry.",
+            (
+                "La console n’a pas répondu : votre demande a peut-être pris effet. Rechargez la "
+                "page pour le vérifier avant de recommencer."
+            ),
+            (
+                "The console did not answer: your request may have taken effect. Read again to "
+                "see whether it did before you retry."
+            ),
         ),
         (
             "internal",
             500,
             "Erreur interne",
             "Internal error",
-            "Une erreur inattendue est inscrite au journal technique sous {reference}.",
-            "An unexpected error is recorded in the technical log under {reference}.",
+            (
+                "Une erreur inattendue s’est produite : réessayez une fois. Si elle se répète, "
+                "donnez la référence {reference} à l’administrateur."
+            ),
+            (
+                "An unexpected error occurred: try again once. If it comes back, give the "
+                "reference {reference} to the administrator."
+            ),
         ),
     )
     return {
