@@ -150,7 +150,7 @@ def complete_task(draft: AlertsDecision, command: c.CompleteTask) -> CommandResu
     The outcome `lifted` of an overdue cause lifts it; a contested cause stands as verified (rule
     D5). A question about an order for an area needs its answer, and may be answered again (rule
     D102). A situation report that nobody validates is asked for again after another interval (rule
-    D54). Other outcomes only close the task: facts come as reports.
+    D54). An improvement action is closed itself (rule D53). Other outcomes only close the task: facts come as reports.
     """
     row = get_row(draft.state.tasks, command.task, "task_not_found")
     is_open = row.state in (TaskState.OPEN, TaskState.TAKEN)
@@ -162,6 +162,8 @@ def complete_task(draft: AlertsDecision, command: c.CompleteTask) -> CommandResu
         area_orders.settle_question(draft, row, command.author, command.outcome)
         update_derived_state(draft)
         return {"task": row.id, "state": "done"}
+    if row.kind == "improvement":  # its owner, continuity, ends the task with the action
+        raise RefusedCommand(409, "improvement_open", improvement=row.report)
     tasks.complete_task(draft, row, command.author, command.outcome)
     if row.kind == "sitrep" and (every_min := tasks.get_sitrep_rhythm(draft, draft.level)):
         tasks.open_task(draft, "sitrep", due_at=draft.now + every_min * MINUTE_MS)

@@ -195,6 +195,7 @@ REFUSALS = {
     "no_cell": N_("La cellule de crise n’est pas appelée : personne n’est attendu."),
     "no_function": N_("Dites quelle fonction vous tenez dans la cellule."),
     "no_ladder": N_("Aucune escalade n’est en cours."),
+    "improvement_open": N_("Clôturez l’action elle-même, sur la page RETEX."),
     "nobody_left": N_("Cette escalade n’a plus personne à appeler."),
     "no_reference": N_(
         "Les données du territoire ne sont pas encore chargées : demandez à l’administrateur de "

@@ -24,10 +24,11 @@ from schemas.commands import (
     SplitIncident,
     TakeTask,
 )
+from schemas.continuity import ImprovementChanged, ImprovementRow
 from schemas.reference import PublishReference
 from schemas.reports import Measure
 from schemas.runtime import CommandApplied, CommandRefused, InputFailed
-from schemas.words import EventType, Level
+from schemas.words import EventType, Level, TaskState
 from services.territory.publish import build_reference_commands
 from tests.shipped import territory
 from tests.unit.alerts.scene import Scene
@@ -370,3 +371,22 @@ def test_a_headcount_of_a_closed_incident_does_not_keep_the_plan_of_the_next_one
         measure=Measure(name="all_clear", value=True),
     )
     assert scene.state.triggers["PT-GAZ:stand-down"].state == "held"
+
+
+def test_the_task_of_an_improvement_ends_with_the_improvement_alone(scene: Scene) -> None:
+    """«Fait» in the queue of the cell closed the task; the lessons learned kept the action open."""
+    row = ImprovementRow(
+        id="im-1",
+        text_id="text:1",
+        owner="coordinateur_pca",
+        due_at=scene.at(600),
+        opened_at=scene.start,
+        opened_by="person",
+    )
+    scene.feed(ImprovementChanged(row=row), at=scene.start)
+    (task,) = scene.state.tasks.values()
+    done = _by("coordinator", CompleteTask, task=task.id)
+    assert _refused(scene.command(done, 1)) == (409, "improvement_open")
+    closed = row.model_copy(update={"state": "done", "closed_by": "person"})
+    scene.feed(ImprovementChanged(row=closed), at=scene.at(2))
+    assert scene.state.tasks[task.id].state is TaskState.DONE
