@@ -115,12 +115,16 @@ class DecisionContext:
         return replace(self, realm=realm, principal=principal)
 
 
+Id = Annotated[str, Field(max_length=128)]
+"""Id or code of an object in a body: longer than any, short enough for every record."""
+
+
 class DecisionBody(BaseModel):
     """A decision's body; `reason` is free text and goes to the encrypted texts."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
 
-    realm: str | None = Field(default=None, description="same as `?realm=`")
+    realm: str | None = Field(default=None, max_length=64, description="same as `?realm=`")
     reason: str | None = Field(default=None, max_length=4000)
 
 

@@ -23,6 +23,7 @@ from services.console.http.context import (
     Cursor,
     DecisionBody,
     DecisionContext,
+    Id,
     Limit,
     LogReader,
     Multiple,
@@ -63,7 +64,7 @@ class MergeRequest(DecisionBody):
 
 
 class SplitRequest(DecisionBody):
-    reports: list[str] = Field(min_length=1, max_length=1000)
+    reports: list[Id] = Field(min_length=1, max_length=1000)
 
 
 @router.get("", summary="List incidents: open ones first, gravest first")

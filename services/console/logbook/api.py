@@ -28,6 +28,7 @@ from services.console.http.context import (
     Cursor,
     DecisionBody,
     DecisionContext,
+    Id,
     Limit,
     LogReader,
     Multiple,
@@ -117,7 +118,7 @@ def _find_place(site: str | None, names: TerritoryNames) -> MapPoint | None:
 
 
 class LogNote(Note):
-    incident: str | None = None
+    incident: Id | None = None
 
 
 @router.get(

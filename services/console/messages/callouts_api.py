@@ -25,6 +25,7 @@ from services.console.http.context import (
     Cursor,
     DecisionBody,
     DecisionContext,
+    Id,
     Limit,
     LogReader,
     ReadContext,
@@ -57,7 +58,7 @@ class CallOutRequest(DecisionBody):
     """A call-out to draft. The text must not contain anything confidential."""
 
     text: str = Field(min_length=1, max_length=600)
-    sites: list[str] = Field(
+    sites: list[Id] = Field(
         default_factory=list,
         max_length=500,
         description="sites; all people with this place of work",
@@ -76,7 +77,7 @@ class CallOutRequest(DecisionBody):
             "are named"
         ),
     )
-    incident: str | None = None
+    incident: Id | None = None
     level: Level = Level.N1
     danger: bool = Field(
         default=False,

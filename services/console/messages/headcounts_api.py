@@ -23,6 +23,7 @@ from services.console.http.context import (
     Cursor,
     DecisionBody,
     DecisionContext,
+    Id,
     Limit,
     LogReader,
     PageRequest,
@@ -100,13 +101,13 @@ class HeadcountRequest(DecisionBody):
     Reminders, calls to managers and the share that closes it come from the territory.
     """
 
-    sites: list[str] = Field(
+    sites: list[Id] = Field(
         min_length=1, max_length=500, description="sites; all people with this place of work"
     )
     channels: list[Channel] = Field(
         default_factory=lambda: [Channel.APP, Channel.SMS, Channel.VOICE], min_length=1
     )
-    incident: str | None = None
+    incident: Id | None = None
 
 
 @router.get("", summary="List headcounts, newest first: counts only")

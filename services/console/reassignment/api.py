@@ -15,6 +15,7 @@ from services.console.http.context import (
     Cursor,
     DecisionBody,
     DecisionContext,
+    Id,
     Limit,
     Multiple,
     PageRequest,
@@ -51,7 +52,7 @@ class ComputeRequest(DecisionBody):
 
 
 class LinesChoice(DecisionBody):
-    lines: list[str] | None = Field(
+    lines: list[Id] | None = Field(
         default=None, max_length=2000, description="null = all undecided lines"
     )
 
@@ -169,7 +170,7 @@ async def _check_proposal_scope(author: DecisionContext, body: LinesChoice | Non
 
 
 class StepLines(DecisionBody):
-    lines: list[str] = Field(
+    lines: list[Id] = Field(
         default_factory=list,
         max_length=m.MAX_LINES_PER_STEP - 1,
         description="further lines of the same step",

@@ -254,8 +254,13 @@ class Deciding:
         reason: str | None = None,
         **_more: Any,
     ) -> CommandOutcome:
-        self.asked.append(make(principal.id, principal.acting_role, "text:t" if reason else None))
+        command = make(principal.id, principal.acting_role, "text:t" if reason else None)
+        assert command.model_dump_json(), "the topic takes it"
+        self.asked.append(command)
         return CommandOutcome("cmd-1", realm, None)
+
+    def command_id(self, *_: object) -> str:
+        return "cmd-1"
 
     async def find_earlier_outcome(self, *_: object) -> None:
         """Return no earlier request of this key."""
@@ -385,6 +390,11 @@ class Browser:
         if isinstance(body, dict) and "answer" in body and path.startswith("/a/"):
             return await self._http.post(path, data=body, follow_redirects=True)
         return await self._http.post(path, json=body, headers={"Cookie": f"{COOKIE}={role}"})
+
+    async def post_text(self, path: str, text: str, *, role: str = "admin") -> httpx.Response:
+        """Post JSON that was written before, such as one with half a character."""
+        headers = {"Cookie": f"{COOKIE}={role}", "Content-Type": "application/json"}
+        return await self._http.post(path, content=text, headers=headers)
 
 
 LINKS: Final = AnswerLinks(b"k" * 32)
