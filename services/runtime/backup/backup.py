@@ -22,18 +22,19 @@ read.
 """
 
 import asyncio
-import os
+import fcntl
 import shutil
 import sqlite3
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any, Final, NamedTuple
 
 from schemas import wire as ce
@@ -59,7 +60,7 @@ from services.runtime.backup.sealed_file import SealedWriter
 from services.runtime.log.chain import Position, advance_position
 from services.runtime.log.partition_reader import PartitionReader
 from services.runtime.process.cluster import CLUSTER_FILES, is_shared
-from services.runtime.process.files import open_atomic_file
+from services.runtime.process.files import is_locked, open_atomic_file
 from services.runtime.process.machine import now_ms
 from services.runtime.process.settings import DataDir, Settings
 from services.runtime.secrets.local_secrets import PASSWORD_FILE as PASSWORD
@@ -81,7 +82,9 @@ FEED_KEYS: Final = "feeds"
 """Folder of secrets with the keys of official feeds."""
 TERRITORY_FILE: Final = "run/territory.json"
 _COPIES: Final = "backup-"
-"""Beginning of the name of the folder of copies; the number of the process follows."""
+"""Beginning of the name of a folder of copies."""
+_LOCK: Final = "lock"
+"""File in it that a running backup holds locked."""
 KEYS_TIMEOUT_S: Final = 30.0
 POLL_S: Final = 0.1
 ReportProgress = Callable[[str], None]
@@ -401,14 +404,11 @@ def _copy_files(data: DataDir, names: Iterable[str]) -> Iterator[dict[str, Path]
     """Copy files consistently while others write to them; those that do not exist are left out.
 
     The copies lie in a folder that only the owner can read. Those of a backup that was killed are
-    removed: in an old keyring erased texts and names would still have their keys.
+    removed: in an old keyring erased texts and names would still have their keys. A lock marks the
+    folder of a backup that runs: its process may be in another container, where numbers of
+    processes begin anew.
     """
-    for left_over in data.run.glob(f"{_COPIES}*"):
-        if not _is_process(left_over.name.removeprefix(_COPIES)):
-            shutil.rmtree(left_over, ignore_errors=True)
-    folder = data.run / f"{_COPIES}{os.getpid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    try:
+    with _open_folder(data.run) as folder:
         copies = {
             name: folder / name.replace("/", "-") for name in names if (data.root / name).exists()
         }
@@ -418,18 +418,21 @@ def _copy_files(data: DataDir, names: Iterable[str]) -> Iterator[dict[str, Path]
             else:
                 shutil.copyfile(data.root / name, copy)
         yield copies
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
-def _is_process(number: str) -> bool:
-    try:
-        os.kill(int(number), 0)
-    except (ValueError, OverflowError, ProcessLookupError):
-        return False
-    except PermissionError:  # of another user
-        pass
-    return True
+@contextmanager
+def _open_folder(parent: Path) -> Iterator[Path]:
+    """Create a locked folder of copies; remove those without a lock. Raises OSError."""
+    with ExitStack() as stack:
+        with (parent / "backup.lock").open("w") as gate:
+            fcntl.flock(gate, fcntl.LOCK_EX)
+            for left_over in parent.glob(f"{_COPIES}*"):
+                if not is_locked(left_over / _LOCK):
+                    shutil.rmtree(left_over, ignore_errors=True)
+            folder = Path(mkdtemp(prefix=_COPIES, dir=parent))
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+            fcntl.flock(stack.enter_context((folder / _LOCK).open("w")), fcntl.LOCK_EX)
+        yield folder
 
 
 def _copy_database(file: Path, copy: Path) -> None:

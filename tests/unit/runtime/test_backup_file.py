@@ -410,13 +410,22 @@ def test_the_copies_of_a_killed_backup_are_removed(tmp_path: Path) -> None:
     data = DataDir(tmp_path)
     data.make()
     sqlite3.connect(tmp_path / KEYRING_FILE).close()
-    killed = subprocess.Popen(["true"])
-    killed.wait()
-    running, left_over = (data.run / f"backup-{pid}" for pid in (os.getppid(), killed.pid))
-    for folder in (running, left_over):
-        folder.mkdir()
-        (folder / "secrets-keyring.db").touch()
+    left_over = data.run / "backup-7"
+    left_over.mkdir()
+    (left_over / "secrets-keyring.db").touch()
     with _copy_files(data, [KEYRING_FILE]) as copies:
         assert copies[KEYRING_FILE].is_file()
         assert not left_over.exists()
-    assert list(data.run.glob("backup-*")) == [running]
+    assert list(data.run.glob("backup-*")) == []
+
+
+def test_two_backups_at_once_have_copies_of_their_own(tmp_path: Path) -> None:
+    """In two containers both were process 7, and the first to end removed the copies of both."""
+    data = DataDir(tmp_path)
+    data.make()
+    sqlite3.connect(tmp_path / KEYRING_FILE).close()
+    with _copy_files(data, [KEYRING_FILE]) as first:
+        with _copy_files(data, [KEYRING_FILE]) as second:
+            assert first[KEYRING_FILE] != second[KEYRING_FILE]
+        assert first[KEYRING_FILE].is_file()
+    assert list(data.run.glob("backup-*")) == []
