@@ -168,11 +168,15 @@ class Turns:
     hours: tuple[int, int] | None = None
 
 
+_YEARS: Final = range(1970, 2200)
+"""Years of dates that may be converted and moved without leaving the calendar."""
+
+
 def find_zone(name: str | None) -> ZoneInfo:
     """Return a zone by its name; without a name, Paris. Raises NotMigrated."""
     try:
         return ZoneInfo(name) if name else PARIS
-    except (ZoneInfoNotFoundError, ValueError) as error:
+    except (ZoneInfoNotFoundError, ValueError, TypeError, OSError) as error:
         raise NotMigrated(f"fuseau horaire inconnu : {name}") from error
 
 
@@ -182,6 +186,8 @@ def parse_start(text: Any, zone: ZoneInfo) -> datetime:
         at = datetime.fromisoformat(str(text))
     except ValueError as error:
         raise NotMigrated(f"date illisible : {text}") from error
+    if at.year not in _YEARS:
+        raise NotMigrated(f"date hors du calendrier : {text}")
     return (at if at.tzinfo else at.replace(tzinfo=zone)).astimezone(PARIS)
 
 

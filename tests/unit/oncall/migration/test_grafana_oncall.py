@@ -113,6 +113,10 @@ def test_two_people_at_once_become_two_rotations() -> None:
         ({"duration": 86_400}, "plus courte que son tour"),
         ({"rolling_users": [["U0000000"]]}, "absente de l’export"),
         ({"rolling_users": [[], []]}, "vides"),
+        ({"start": "9999-12-31T23:59:59"}, "hors du calendrier"),
+        ({"time_zone": "Europe"}, "fuseau horaire inconnu"),
+        ({"time_zone": "x" * 300}, "fuseau horaire inconnu"),
+        ({"time_zone": 2}, "fuseau horaire inconnu"),
     ],
 )
 def test_a_shift_without_a_counterpart_is_left_with_its_reason(
