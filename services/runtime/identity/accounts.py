@@ -12,6 +12,7 @@ import secrets
 import time
 from collections.abc import Sequence
 from hashlib import blake2b
+from hmac import compare_digest
 from typing import Final, Self, TypeVar
 
 import structlog
@@ -204,14 +205,12 @@ class AccessStore:
 
     def code(self, code: str, *, now: Instant | None = None) -> Code | None:
         """Return a one-time code that may still be used."""
-        at, hash_ = now_ms() if now is None else now, self.hash(normalize_code(code))
+        at = now_ms() if now is None else now
         return next(
             (
                 c
-                for c in self.all(Code)
-                if c.hash == hash_
-                and c.used_at is None
-                and (c.expires_at is None or at < c.expires_at)
+                for c in self._list_codes(code)
+                if c.used_at is None and (c.expires_at is None or at < c.expires_at)
             ),
             None,
         )
@@ -230,12 +229,16 @@ class AccessStore:
 
     def _knows(self, code: str) -> bool:
         """Return whether a code and its owner are known, even if it is used."""
-        hash_ = self.hash(normalize_code(code))
-        code_record = next((c for c in self.all(Code) if c.hash == hash_), None)
+        code_record = next(iter(self._list_codes(code)), None)
         return (
             code_record is not None
             and self._records.get(Principal, code_record.principal) is not None
         )
+
+    def _list_codes(self, code: str) -> list[Code]:
+        """Return the records of a one-time code, used ones too."""
+        hash_ = self.hash(normalize_code(code))
+        return [c for c in self.all(Code) if compare_digest(c.hash, hash_)]
 
     def hash(self, secret: str) -> str:
         """Return the keyed hash that stands for a token or code in storage."""
