@@ -11,10 +11,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 import structlog
 from fastapi import APIRouter, FastAPI, Request, Response
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, RedirectResponse
 from redis.exceptions import RedisError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.routing import BaseRoute, Route
@@ -197,6 +198,7 @@ def create_app(health: HealthChecks, token: str | None = None) -> FastAPI:
         version="1",
         license_info={"name": "EUPL-1.2", "identifier": "EUPL-1.2"},
         openapi_url=None,
+        redirect_slashes=False,  # its redirect names the host that the request claims
         openapi_tags=list_tags(),
         description=(
             "Crisis-resilience and business-continuity events of a département. Times are ISO "
@@ -213,7 +215,13 @@ def create_app(health: HealthChecks, token: str | None = None) -> FastAPI:
 
     @app.exception_handler(404)
     async def nothing_here(request: Request, _error: Exception) -> Response:
-        """Answer an unknown address: a page for browsers, a problem for programs."""
+        """Answer an unknown address: a page for browsers, a problem for programs.
+
+        One with a slash too many leads to the address without it, on the same host.
+        """
+        if (whole := request.scope["path"]).endswith("/") and (path := whole.strip("/")):
+            query = f"?{request.url.query}" if request.url.query else ""
+            return RedirectResponse(f"/{quote(path)}{query}", 307)
         if not request.url.path.startswith("/api/") and "text/html" in request.headers.get(
             "accept", ""
         ):

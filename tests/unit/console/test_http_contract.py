@@ -380,6 +380,21 @@ def test_a_missing_address_is_a_page_for_browsers_and_a_problem_for_programs() -
         assert (problem.status_code, problem.json()["code"]) == (404, "not_found")
 
 
+@pytest.mark.parametrize(
+    ("path", "location"),
+    [
+        ("/connexion/?suite=%2F", "/connexion?suite=%2F"),
+        ("//evil.example/", "/evil.example"),
+        ("/%5Cevil.example/", "/%5Cevil.example"),
+    ],
+)
+def test_a_slash_too_many_leads_back_to_the_same_host(path: str, location: str) -> None:
+    """The redirect named the host that the request claimed."""
+    client = TestClient(create_app(HealthChecks(ready={})), follow_redirects=False)
+    answer = client.get(f"http://vigie{path}", headers={"host": "evil.example"})
+    assert (answer.status_code, answer.headers["location"]) == (307, location)
+
+
 def test_the_front_learns_the_managers_of_the_sites() -> None:
     async def reference() -> Any:
         return SimpleNamespace(version="v1", sections=territory().sections)
