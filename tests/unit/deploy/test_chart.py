@@ -184,13 +184,15 @@ def test_values_that_cannot_work_are_refused(rendered: dict[str, Any], name: str
 
 def test_the_restore_of_the_page_finds_the_pod_asleep(rendered: dict[str, Any]) -> None:
     """A pod that runs `vigie up` fills the broker, and the restore is refused."""
-    script = re.search(r"^ +sed '([^']+)'", RESTORE_PAGE.read_text(encoding="utf-8"), re.MULTILINE)
-    assert script is not None
-    for name in ("default", "everything"):
-        files = rendered["found"][name]
-        (text,) = [text for file, text in files.items() if file.endswith("/vigie.yaml")]
+    page = RESTORE_PAGE.read_text(encoding="utf-8")
+    chart, plain = re.findall(r"^ +sed '([^']+)'", page, re.MULTILINE)
+    assert chart == plain
+    files = [rendered["found"][name] for name in ("default", "everything")]
+    charts = [text for one in files for file, text in one.items() if file.endswith("/vigie.yaml")]
+    assert len(charts) == len(files)
+    for text in (*charts, PLAIN.read_text(encoding="utf-8")):
         done = subprocess.run(
-            ["sed", script[1]], input=text, capture_output=True, text=True, check=True
+            ["sed", chart], input=text, capture_output=True, text=True, check=True
         )
         documents = read_documents([done.stdout])
         container = find_pod(documents)["containers"][0]
