@@ -37,14 +37,29 @@ SEVERITY_BY_LABEL: Final = {
 def signals(request: IntegrationRequest, source: Source) -> list[Transition | ProblemError]:  # noqa: ARG001
     """Read one transition per alert. Raises ProblemError `invalid`.
 
-    Fingerprint and startsAt name an episode. The group and its repetitions have no meaning.
+    Fingerprint and startsAt name an episode. The group and its repetitions have no meaning. Alerts
+    that the sender cut off (`max_alerts`) are a refusal, which is kept and shown.
     """
     document = request.json_object()
     alerts = document.get("alerts")
     if not isinstance(alerts, list):
         raise build_field_problem("alerts", "list", "une liste est attendue", "a list is expected")
     head = {n: v for n, v in document.items() if n != "alerts"}
-    return [_read_alert(alert, n, head) for n, alert in enumerate(alerts)]
+    transitions = [_read_alert(alert, n, head) for n, alert in enumerate(alerts)]
+    return [*transitions, *_list_cut_alerts(document.get("truncatedAlerts"))]
+
+
+def _list_cut_alerts(count: Any) -> list[ProblemError]:
+    if not isinstance(count, int) or count <= 0:
+        return []
+    return [
+        build_field_problem(
+            "truncatedAlerts",
+            "truncated",
+            f"{count} alertes n’ont pas été envoyées : retirez la limite « max_alerts » de l’émetteur",
+            f"{count} alerts were not sent: remove the limit “max_alerts” of the sender",
+        )
+    ]
 
 
 def _read_alert(alert: Any, n: int, head: dict[str, Any]) -> Transition | ProblemError:

@@ -278,6 +278,17 @@ async def test_one_alert_out_of_bounds_costs_the_others_nothing(door: Door) -> N
     assert "key" not in source_view
 
 
+async def test_alerts_that_the_sender_cut_off_are_a_refusal(door: Door) -> None:
+    """Alertmanager and Grafana leave out alerts beyond `max_alerts`, and only count them."""
+    made = await source(door, dialect="alertmanager")
+    async with door.client(Authorization=f"Bearer {made['key']}") as http:
+        cut = group(alert()) | {"truncatedAlerts": 12}
+        assert (await http.post("/webhooks/alertmanager", json=cut)).status_code == 202
+    assert len(reports(door)) == 1
+    letter = door.intake.refused._queue.get_nowait()
+    assert letter.problem.faults[0].field == "truncatedAlerts"
+
+
 async def test_rules_set_site_type_and_severity_of_a_signal(door: Door) -> None:
     rules = [
         {"when": {"alertname": "Watchdog"}, "drop": True},
