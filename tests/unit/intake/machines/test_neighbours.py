@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from html import escape
 from typing import Any
 from urllib.parse import urlencode
 
@@ -140,6 +141,18 @@ async def test_an_event_of_zabbix_begins_is_acknowledged_and_ends(door: Door, ac
     assert [m.acknowledges for _, m, _ in door.inputs.appended] == [False, True, False]
 
 
+async def test_a_severity_that_zabbix_changes_is_reported(door: Door) -> None:
+    key = (await source(door, "zabbix", dialect="generic", **read_map("zabbix")))["key"]
+    update = {"UPDATE.STATUS": "1", "SEVERITY": "Disaster"}
+    action = "commented, changed severity from Warning to Disaster"
+    for body in (
+        make_zabbix(SEVERITY="Warning"),
+        make_zabbix(**update, **{"UPDATE.ACTION": action}),
+    ):
+        await post(door, "zabbix", f"Bearer {key}", body, "application/json", "Authorization")
+    assert [severity for *_, severity in reports(door)] == [2, 4]
+
+
 # ── Nagios, Centreon ─────────────────────────────────────────────────────────────────────────────
 
 NAGIOS = {
@@ -194,11 +207,19 @@ async def test_two_services_of_one_host_are_two_causes(door: Door) -> None:
 # ── GLPI ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-def make_glpi(event: str, status: int, priority: int = 5) -> bytes:
+JSON_FILTERS = """|replace({'\\\\"': '"'})|json_encode|raw"""
+
+
+def make_glpi(event: str, status: int, priority: int = 5, name: str = "Téléphonie muette") -> bytes:
+    """Make the body that GLPI makes of the page's template.
+
+    GLPI puts a backslash before each quote, then its templates escape for HTML.
+    """
     values = {
+        f"{{{{ item.name{JSON_FILTERS} }}}}": json.dumps(name),
+        "{{ item.name }}": escape(name.replace('"', r"\"")),
         "{{ event }}": event,
         "{{ item.id }}": "2041",
-        "{{ item.name }}": "Téléphonie muette",
         "{{ item.status.id }}": str(status),
         "{{ item.priority }}": str(priority),
     }
@@ -217,6 +238,14 @@ async def test_a_ticket_of_glpi_begins_and_ends(door: Door, priority: int, sever
         await post(door, "glpi", key, body, "application/json", "X-Token")
     assert [kind for kind, *_ in reports(door)] == ["outage_it", "reopening"]
     assert reports(door)[0][1:] == ("cen-1", severity)
+
+
+async def test_a_title_of_a_ticket_may_hold_any_signs(door: Door) -> None:
+    """GLPI sent `\\&quot;` for a quote: the JSON was refused, and the ticket lost."""
+    key = (await source(door, "glpi", dialect="generic", **read_map("glpi")))["key"]
+    body = make_glpi("new", 1, name='Panne "serveur" de l\'annexe : C:\\paie <2> & 🔥')
+    await post(door, "glpi", key, body, "application/json", "X-Token")
+    assert [kind for kind, *_ in reports(door)] == ["outage_it"]
 
 
 async def test_a_deleted_ticket_ends(door: Door) -> None:
