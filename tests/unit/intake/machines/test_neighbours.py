@@ -241,7 +241,7 @@ async def test_a_ticket_of_glpi_begins_and_ends(door: Door, priority: int, sever
 
 
 async def test_a_title_of_a_ticket_may_hold_any_signs(door: Door) -> None:
-    """GLPI sent `\\&quot;` for a quote: the JSON was refused, and the ticket lost."""
+    """GLPI escapes a quote twice: its JSON was refused, and the ticket lost."""
     key = (await source(door, "glpi", dialect="generic", **read_map("glpi")))["key"]
     body = make_glpi("new", 1, name='Panne "serveur" de l\'annexe : C:\\paie <2> & 🔥')
     await post(door, "glpi", key, body, "application/json", "X-Token")
