@@ -91,6 +91,7 @@ def test_bytes_of_the_specification() -> None:
         ),
         (b"id:77 stat:UNDELIV err:069 text:", {}, ("77", "failed", "sms_undeliv_069")),
         (b"id:77 stat:ENROUTE err:000", {}, ("77", None, None)),
+        (b"id:77 stat:UNDELIV err:1 text:id:9 stat:DELIVRD", {}, ("77", "failed", "sms_undeliv_1")),
         (
             b"",
             {TlvTag.RECEIPTED_MESSAGE_ID: b"78\0", TlvTag.MESSAGE_STATE: b"\x02"},
@@ -109,6 +110,14 @@ def test_receipts_are_read_from_tlvs_or_from_their_text(
 ) -> None:
     receipt = read_receipt(ShortMessage("336", "38000", text, esm_class=4, tlvs=tlvs))
     assert (receipt and (receipt.message_id, receipt.state, receipt.error)) == expected
+
+
+def test_a_notice_on_the_way_is_no_text_of_a_person() -> None:
+    """The front read it as a report of the person that was called."""
+    on_the_way, reply = (
+        ShortMessage("336", "38000", b"id:77 stat:ENROUTE", esm_class=bits) for bits in (0x20, 0)
+    )
+    assert (on_the_way.is_receipt, reply.is_receipt) == (True, False)
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,8 @@ log = structlog.get_logger(__name__)
 DATA_CODING: Final = {"gsm7": 0, "ucs2": 8}
 _RECEIPT_WANTED: Final = 1
 _FIELD: Final = re.compile(r"\b(id|stat|err):(\S+)", re.IGNORECASE)
+_OWN_WORDS: Final = re.compile(r"\btext:", re.IGNORECASE)
+"""Last field of a receipt: it repeats the beginning of our text."""
 _STATES: Final = {
     1: "ENROUTE",
     2: "DELIVRD",
@@ -75,7 +77,8 @@ class SmscReceipt:
 
 def read_receipt(message: ShortMessage) -> SmscReceipt | None:
     """Read a receipt; None if it names no message."""
-    fields = {name.lower(): value for name, value in _FIELD.findall(message.text.decode("latin-1"))}
+    report = _OWN_WORDS.split(message.text.decode("latin-1"), maxsplit=1)[0]
+    fields = {name.lower(): value for name, value in _FIELD.findall(report)}
     message_id = (
         message.tlvs.get(TlvTag.RECEIPTED_MESSAGE_ID, b"").split(b"\0")[0].decode("latin-1")
     )

@@ -61,8 +61,8 @@ class TlvTag(IntEnum):
     MESSAGE_STATE = 0x0427
 
 
-RECEIPT_BITS: Final = 0x04
-"""Bits 5–2 of `esm_class` of a deliver_sm: it is a receipt of the SMSC."""
+RECEIPT_BITS: Final = (0x04, 0x20)
+"""Bits 5–2 of `esm_class` of a deliver_sm: a receipt of the SMSC, or its notice on the way."""
 USER_DATA_HEADER_BIT: Final = 0x40
 """Bit of `esm_class`: the text begins with a user data header."""
 CONCATENATION_ELEMENTS: Final = {0x00: 3, 0x08: 4}
@@ -197,7 +197,7 @@ class ShortMessage:
 
     @property
     def is_receipt(self) -> bool:
-        return self.esm_class & 0x3C == RECEIPT_BITS
+        return self.esm_class & 0x3C in RECEIPT_BITS
 
     @property
     def _header(self) -> bytes:
