@@ -40,7 +40,6 @@ _STATUS: Final = re.compile(r"\b([245])\.(\d{1,3})\.(\d{1,3})\b")
 _ACTIONS: Final[dict[str, Literal["delivered", "failed"]]] = {
     "failed": "failed",
     "delivered": "delivered",
-    "relayed": "delivered",
 }
 _ENHANCED: Final = re.compile(r"\b([245]\.\d{1,3}\.\d{1,3})\b")
 _URGENT_LEVEL: Final = Level.N3

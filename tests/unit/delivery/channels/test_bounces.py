@@ -60,6 +60,7 @@ def report(action: str, status: str, *, full: bool, original: bytes | None = Non
         ("failed", "5.1.1", "failed", "smtp_5.1.1"),
         ("failed", "x", "failed", "smtp_bounced"),
         ("delayed", "4.4.1", None, None),
+        ("relayed", "2.0.0", None, None),
         ("delivered", "2.0.0", "delivered", None),
     ],
 )
