@@ -26,6 +26,8 @@ begins with the address that `vigie up` prints.
 * **Time**: ISO 8601 with an offset. `?as_of=TIME` on every read shows the state of knowledge at
   that time.
 * **Lists**: `{"items": […], "next": cursor or null}`, with `?limit=` (≤ 1000) and `?cursor=`.
+* **Unknown query parameters** have no effect, so that a link of a later version works. Check the
+  spelling of a filter: a list without it is longer.
 * **Decisions** are commands with author, role and `reason`. The call waits up to two seconds
   (`Prefer: wait=N`) for the Transaction of its command and answers 200 with the result, or with
   the refusal of the decider (403, 404, 409, 412). After that it answers 202 with
