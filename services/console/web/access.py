@@ -18,7 +18,7 @@ from services.console.http.context import (
     parse_time,
     to_instant,
 )
-from services.console.i18n import Translator, get_translator
+from services.console.i18n import Translator, add_french_spaces, get_translator
 from services.console.read_model.queries import Queries
 from services.console.resources import Overview, Realm
 from services.console.texts import words as w
@@ -105,9 +105,10 @@ def render_problem(request: Request, error: ProblemError) -> Response:
     _ = get_translator(choice.lang)
     problem = error.problem
     language: Language = "en" if choice.lang == "en" else "fr"
+    sentence = problem.sentence(language)
     context = {
         "title": problem.kind.title[language],
-        "detail": problem.sentence(language),
+        "detail": add_french_spaces(sentence) if language == "fr" else sentence,
         **_build_way_back(request, problem.code, _),
         **(_explain_refusal(request, _) if problem.code == "forbidden" else {}),
     }

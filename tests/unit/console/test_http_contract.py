@@ -374,7 +374,7 @@ def test_a_missing_address_is_a_page_for_browsers_and_a_problem_for_programs() -
     browser = {"accept": "text/html,application/xhtml+xml", "accept-language": "fr"}
     page = client.get("/incident", headers=browser)
     assert (page.status_code, page.headers["content-type"]) == (404, "text/html; charset=utf-8")
-    assert "Cette adresse n’existe pas" in page.text
+    assert "Cette adresse n’existe pas\u00a0: vérifiez-la" in page.text
     for path, headers in (("/incident", {}), ("/api/v1/incident", browser)):
         problem = client.get(path, headers=headers)
         assert (problem.status_code, problem.json()["code"]) == (404, "not_found")
