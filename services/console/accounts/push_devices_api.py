@@ -117,11 +117,12 @@ async def unsubscribe_browser(
 def _require_person(me: Principal, settings: PushSettings) -> str:
     if not settings.push_contact:
         raise build_conflict(
-            "Pas configuré sur cette installation.", "Not configured on this installation."
+            "Cette installation n’envoie pas encore d’appels aux appareils : demandez à l’administrateur de le régler.",
+            "This installation sends no calls to devices yet: ask the administrator to set it up.",
         )
     if me.person is None:
         raise build_conflict(
-            "Ce compte n’est celui de personne qu’on appelle.",
+            "Ce compte n’est rattaché à aucune personne à appeler : demandez à l’administrateur de l’y rattacher.",
             "This account has no person: it cannot receive calls.",
         )
     return me.person

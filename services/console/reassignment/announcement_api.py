@@ -255,7 +255,7 @@ async def announce_reassignments(
     )
     if not announcements:
         raise build_conflict(
-            "Une consigne d’évacuation ou de confinement tient à ces sites : ne prévenez pas les "
+            "Une consigne d’évacuation ou de confinement est en vigueur dans ces sites : ne prévenez pas les "
             "agents avant sa fin.",
             "An order to leave or to shelter stands at these sites: do not inform the agents "
             "before its end.",

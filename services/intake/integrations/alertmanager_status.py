@@ -56,9 +56,9 @@ _STATE_BY_WINDOW: Final = {"active": "active", "planned": "pending", "over": "ex
 _CONFIG: Final = f"global:\n  resolve_timeout: {RESOLVE_TIMEOUT_S // 60}m\nroute:\n  receiver: {RECEIVER}\nreceivers:\n- name: {RECEIVER}\ntemplates: []\n"
 JSON: Final = "application/json"
 _NO_REPLAY: Final = build_bilingual(
-    "Une mise en silence refusée ne se représente pas : déclarez la maintenance à la page "
-    "Maintenance.",
-    "A refused silence is not offered again: declare the works on the page Maintenance.",
+    "Une mise en silence refusée ne peut pas être renvoyée : prévoyez des travaux à la page "
+    "Travaux.",
+    "A refused silence is not offered again: declare the works on the page Works.",
 )
 MAX_ITEMS: Final = 10_000
 """Maximum number of alerts or silences in one answer."""

@@ -131,7 +131,10 @@ class SourceRegistry:
                 f"Source {new_source.name}: taken already.",
             )
         if new_source.key is not None and self._access.bearer(new_source.key) is not None:
-            raise build_conflict("key : déjà celle d’un autre.", "key: somebody else’s already.")
+            raise build_conflict(
+                "Cette clé est déjà utilisée : donnez-en une autre.",
+                "This key is in use already: give another one.",
+            )
         self._check_speaks_for(new_source)
         _check_mapping(new_source)
         poster_ = new_source.dialect == POSTER_INTEGRATION
@@ -173,7 +176,10 @@ class SourceRegistry:
             )
         if new_source.dialect == POSTER_INTEGRATION and new_source.site is None:
             raise build_field_problem(
-                "site", "missing", "une affiche est celle d’un site", "a poster is that of a site"
+                "site",
+                "missing",
+                "une affiche appartient à un site : indiquez-le",
+                "a poster belongs to a site: name it",
             )
 
     def _check_speaks_for(self, new_source: NewSource) -> None:
@@ -204,7 +210,10 @@ class SourceRegistry:
         _check_mapping(record)
         if record.dialect == POSTER_INTEGRATION and record.site is None:
             raise build_field_problem(
-                "site", "missing", "une affiche est celle d’un site", "a poster is that of a site"
+                "site",
+                "missing",
+                "une affiche appartient à un site : indiquez-le",
+                "a poster belongs to a site: name it",
             )
         if "rate_per_s" in source_change.model_fields_set:
             await self._set_rate(record.id, source_change.rate_per_s)

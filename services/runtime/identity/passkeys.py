@@ -130,7 +130,8 @@ class Passkeys:
             k.id == id for a in self._access.all(Account) for k in a.passkeys
         ):
             raise build_conflict(
-                "Clé déjà connue, ou trop de clés.", "Passkey known already, or too many."
+                "Cette clé est déjà enregistrée, ou vous en avez trop : retirez-en une.",
+                "This passkey is registered already, or you have too many: remove one.",
             )
         passkey = Passkey(
             id=id,

@@ -202,7 +202,7 @@ def _list_warnings(events: Iterable[CapEvent]) -> tuple[FieldFault, ...]:
         build_fault(
             name,
             "unknown",
-            f"valeur inconnue : {value} ; le signalement est pris sans elle, et la porte en texte",
+            f"valeur inconnue : {value} ; le signalement est accepté sans elle et la cite dans son texte",
             f"unknown value: {value}; the report is taken without it and carries it as text",
         )
         for name, value in values
