@@ -70,12 +70,16 @@ class DecisionRouter(APIRouter):
     """A router with routes that send a decision."""
 
     def decision(
-        self, path: str, summary: str, *, versioned: bool = False, **options: Any
+        self, path: str, summary: str, *, versioned: bool = False, idle: str = "", **options: Any
     ) -> Callable[[Handler], Handler]:
-        """Add a POST route with the answers of a decision, `versioned` with an If-Match."""
+        """Add a POST route with the answers of a decision, `versioned` with an If-Match.
+
+        `idle` says when there is nothing to decide: the answer is 204 then.
+        """
         if versioned:
             options["openapi_extra"] = VERSIONED
-        return self.post(path, summary=summary, responses=RESPONSES, **options)
+        responses = RESPONSES | ({204: {"description": idle}} if idle else {})
+        return self.post(path, summary=summary, responses=responses, **options)
 
 
 @dataclass(frozen=True, slots=True)

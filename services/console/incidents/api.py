@@ -170,6 +170,7 @@ INCIDENT.forward(
 @router.decision(
     "/{id}/read",
     "Mark the reports of its sites as read (D98); 204: nothing was unread",
+    idle="Nothing was unread",
     operation_id="mark_incident_read",
     status_code=200,
 )

@@ -86,6 +86,7 @@ REPORT.forward(
 @router.decision(
     "/{id}/read",
     "Mark a report as read by the cell (D98); 204: already read, or without receipt",
+    idle="Already read, or without receipt",
     operation_id="mark_report_read",
 )
 async def mark_read(

@@ -12,7 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from schemas.crisis.maintenance import EndMaintenance
-from services.console.app import create_app
+from services.console.app import build_openapi, create_app
 from services.console.exercises import api as exercises_api
 from services.console.http.answers import build_answer
 from services.console.http.context import DecisionBody, check_scope, parse_time
@@ -393,6 +393,14 @@ def test_a_slash_too_many_leads_back_to_the_same_host(path: str, location: str) 
     client = TestClient(create_app(HealthChecks(ready={})), follow_redirects=False)
     answer = client.get(f"http://vigie{path}", headers={"host": "evil.example"})
     assert (answer.status_code, answer.headers["location"]) == (307, location)
+
+
+def test_an_answer_without_content_is_in_the_document() -> None:
+    """Clients made from the document raised on the 204 that a summary named."""
+    operations = [one for path in build_openapi()["paths"].values() for one in path.values()]
+    empty = [one for one in operations if "204" in one["summary"]]
+    assert len(empty) >= 2
+    assert [one["operationId"] for one in empty if "204" not in one["responses"]] == []
 
 
 def test_the_front_learns_the_managers_of_the_sites() -> None:
