@@ -2,7 +2,7 @@
 """Decider of delivery: joins planning, attempts, answers and hold."""
 
 from collections.abc import Sequence
-from typing import assert_never
+from typing import Final, assert_never
 
 from schemas.base import Command, Fact, Instant
 from schemas.calling import NotificationPlanned, NotificationUrged, NotificationWithdrawn
@@ -52,7 +52,8 @@ from services.delivery.notifications.notification_lifecycle import (
     withdraw_notification,
 )
 from services.delivery.replies.answers import answer_text, confirm_card_answer
-from services.delivery.state import DeliveryState, DumpedState, dump_state, load_state
+from services.delivery.state import DeliveryState, index_state
+from services.runtime.decider.codec import Dumped, StateCodec
 from services.runtime.decider.protocol import Deadline, Firing, Input
 
 _KEPT_SECTIONS = (
@@ -67,6 +68,7 @@ _KEPT_SECTIONS = (
     Section.RESOURCES,
 )
 """Sections that delivery records: reachable people, provider limits, names in messages (D70)."""
+_CODEC: Final = StateCodec(DeliveryState)
 
 
 class DeliveryDecider:
@@ -131,13 +133,13 @@ class DeliveryDecider:
         """Return the earliest deadline."""
         return state.agenda.first()
 
-    def dump(self, state: DeliveryState) -> DumpedState:
+    def dump(self, state: DeliveryState) -> Dumped:
         """Dump the state into JSON-able collections."""
-        return dump_state(state)
+        return _CODEC.dump(state)
 
-    def load(self, realm: str, lineage: str, dump: DumpedState) -> DeliveryState:
-        """Restore a state from a dump."""
-        return load_state(realm, lineage, dump)
+    def load(self, realm: str, lineage: str, dump: Dumped) -> DeliveryState:
+        """Restore a state from a dump. Raises TypeError for one of an earlier form."""
+        return index_state(_CODEC.load(dump))
 
 
 def _answer_reply(

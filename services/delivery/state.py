@@ -1,8 +1,7 @@
-"""State of delivery in one realm, and its collections for a snapshot."""
+"""State of delivery in one realm."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 
 from schemas.base import Instant
 from schemas.delivery import HoldRow, NotificationRow
@@ -13,14 +12,9 @@ from services.delivery.notifications.channel_policies import (
     DEFAULT_RULES,
     ChannelPacing,
     DeliveryRules,
-    dump_rules,
-    load_rules,
 )
 from services.runtime.decider.maps import Map
 from services.runtime.decider.protocol import Deadlines
-
-DumpedState = dict[str, list[tuple[str, Any]]]
-"""Collection → its items: JSON-able, cut into chunks anywhere, order irrelevant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,68 +57,13 @@ class DeliveryState:
         return self.hold is not None and self.hold.held
 
 
-T = TypeVar("T")
-
-
-def dump_state(state: DeliveryState) -> DumpedState:
-    """Dump the state into JSON-able collections."""
-    hold = state.hold.model_dump(mode="json", exclude_defaults=True) if state.hold else None
-    return {
-        "notifications": [
-            (row.id, row.model_dump(mode="json", exclude_defaults=True))
-            for row in state.notifications.values()
-        ],
-        "channels": [(person, list(channels)) for person, channels in state.channels.items()],
-        "directory": [(person, list(channels)) for person, channels in state.directory.items()],
-        "staged": [(person, list(channels)) for person, channels in (state.staged or {}).items()],
-        "held": list(state.held.items()),
-        "due": list(state.agenda.due.items()),
-        "scalars": [
-            ("hold", hold),
-            ("staging", state.staged is not None),
-            ("lost_at", state.lost_at),
-        ],
-        "rules": [
-            (name, dump_rules(rules))
-            for name, rules in (("in_force", state.rules), ("staged", state.staged_rules))
-            if rules is not None and rules is not DEFAULT_RULES
-        ],
-        **state.pacing.dump(),
-        **state.bundles.dump(),
-        "managers": list(state.managers.items()),
-        "staged_managers": list((state.staged_managers or {}).items()),
-        "callouts": [(id, one.dump()) for id, one in state.callouts.items()],
-    }
-
-
-def load_state(realm: str, lineage: str, dump: DumpedState) -> DeliveryState:
-    """Restore a state from a dump."""
-    scalars, rules = dict(dump.get("scalars", ())), dict(dump.get("rules", ()))
-    hold = scalars.get("hold")
-    notifications = _load_map(dump, "notifications", NotificationRow.model_validate)
-    return DeliveryState(
-        realm,
-        lineage,
-        notifications=notifications,
-        channels=_load_map(dump, "channels", parse_channels),
-        directory=_load_map(dump, "directory", parse_channels),
-        staged=_load_map(dump, "staged", parse_channels) if scalars.get("staging") else None,
-        hold=HoldRow.model_validate(hold) if hold else None,
-        held=_load_map(dump, "held", int),
-        agenda=Deadlines.restore(_load_map(dump, "due", int)),
-        rules=load_rules(rules["in_force"]) if "in_force" in rules else DEFAULT_RULES,
-        staged_rules=load_rules(rules["staged"]) if "staged" in rules else None,
-        pacing=ChannelPacing.load(dump),
-        bundles=BundleQueues.load(dump, notifications.values()),
-        managers=_load_map(dump, "managers", str),
-        staged_managers=_load_map(dump, "staged_managers", str) if scalars.get("staging") else None,
-        callouts=_load_map(dump, "callouts", CallOutProgress.load),
-        lost_at=scalars.get("lost_at"),
+def index_state(state: DeliveryState) -> DeliveryState:
+    """Rebuild the indexes, after loading a dump."""
+    return replace(
+        state,
+        agenda=Deadlines.restore(state.agenda.due),
+        bundles=state.bundles.with_indexes(state.notifications.values()),
     )
-
-
-def _load_map(dump: DumpedState, name: str, load_value: Callable[[Any], T]) -> Map[str, T]:
-    return Map({key: load_value(value) for key, value in dump.get(name, ())})
 
 
 def parse_channels(names: Iterable[str]) -> tuple[Channel, ...]:

@@ -6,9 +6,9 @@ pace like everybody else. A stop takes effect with its Transaction: a notificati
 handed over by then is not sent.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from schemas.base import Instant
 from schemas.callouts import AGENT, CHUNK_PEOPLE, Called, CallOutListed, CallOutRow, ChannelEstimate
@@ -73,31 +73,6 @@ class CallOutProgress:
             if _is_paid(a.state) and a.id not in paid_attempts
         )
         return replace(self, counts=counts, spent=self.spent + cost_cents)
-
-    def dump(self) -> dict[str, object]:
-        """Dump into JSON-able values."""
-        return {
-            "row": self.row.model_dump(mode="json", exclude_defaults=True),
-            "next": self.next,
-            "counts": dict(self.counts),
-            "spent": self.spent,
-            "people": [[one.person, *one.channels] for one in self.people],
-        }
-
-    @classmethod
-    def load(cls, dump: Mapping[str, Any]) -> Self:
-        """Restore a call-out from a dump."""
-        people = tuple(
-            Called(person=person, channels=tuple(Channel(c) for c in channels))
-            for person, *channels in dump["people"]
-        )
-        return cls(
-            CallOutRow.model_validate(dump["row"]),
-            people,
-            dump["next"],
-            Map(dump["counts"]),
-            dump["spent"],
-        )
 
 
 def _is_paid(state: str) -> bool:

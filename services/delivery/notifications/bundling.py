@@ -15,7 +15,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import Any, Final, Self, TypeVar
+from typing import Final, Self, TypeVar
 
 from schemas.base import HOUR_MS, MINUTE_MS, Instant
 from schemas.delivery import BundledItem, NotificationRow
@@ -147,19 +147,8 @@ class BundleQueues:
             return self
         return replace(self, waiting=waiting, quiet=silent, minute=soon, queued=queued_calls)
 
-    def dump(self) -> dict[str, list[tuple[str, Any]]]:
-        """Dump into JSON-able collections."""
-        return {
-            "told": [
-                (person, [list(recent.at), recent.alarm_at]) for person, recent in self.told.items()
-            ],
-            "bundles": [(person, list(ids)) for person, ids in self.waiting.items()],
-            "quiet": [(person, list(ids)) for person, ids in self.quiet.items()],
-        }
-
-    @classmethod
-    def load(cls, dump: dict[str, list[tuple[str, Any]]], rows: Iterable[NotificationRow]) -> Self:
-        """Restore from a dump and the notifications of the same snapshot."""
+    def with_indexes(self, rows: Iterable[NotificationRow]) -> Self:
+        """Return the queues with their indexes rebuilt from all notifications."""
         about: dict[tuple[str, str], Instant] = {}
         minute: dict[str, tuple[str, ...]] = {}
         queued_calls: dict[tuple[str, str], tuple[str, ...]] = {}
@@ -170,14 +159,7 @@ class BundleQueues:
                 queued_calls[_key(row)] = (*queued_calls.get(_key(row), ()), row.id)
             if row.attempts and is_about_incident(row):
                 about[_key(row)] = max(about.get(_key(row), 0), row.attempts[0].planned_at)
-        return cls(
-            Map({p: RecentMessages(tuple(at), alarm) for p, (at, alarm) in dump.get("told", ())}),
-            Map({person: tuple(ids) for person, ids in dump.get("bundles", ())}),
-            Map({person: tuple(ids) for person, ids in dump.get("quiet", ())}),
-            Map(minute),
-            Map(about),
-            Map(queued_calls),
-        )
+        return replace(self, minute=Map(minute), about=Map(about), queued=Map(queued_calls))
 
 
 def _place_in_queue(

@@ -11,12 +11,11 @@ however many messages each has (start-time fair queueing).
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
-from types import MappingProxyType
-from typing import Any, Final, Self
+from typing import Final, Self
 from zoneinfo import ZoneInfo
 
 from schemas.base import MINUTE_MS, Instant
@@ -146,7 +145,7 @@ class ChannelPolicy:
         return self.limit_ms + self.grace_ms
 
 
-DEFAULT_POLICIES: Final = MappingProxyType(
+DEFAULT_POLICIES: Final = Map(
     {
         Channel.APP: ChannelPolicy(
             20_000, 10_000, DoubtPolicy.AT_LEAST_ONCE, receipt_ms=1 * MINUTE_MS, tries=2
@@ -177,7 +176,7 @@ DEFAULT_POLICIES: Final = MappingProxyType(
 class DeliveryRules:
     """Rules in force in a realm."""
 
-    channels: Mapping[Channel, ChannelPolicy]
+    channels: Map[Channel, ChannelPolicy]
     digest_ms: int = 10 * MINUTE_MS
     """Interval between bundled messages. Rule D36."""
     budget_per_hour: int = 6
@@ -193,7 +192,7 @@ class DeliveryRules:
 DEFAULT_RULES: Final = DeliveryRules(DEFAULT_POLICIES)
 
 
-def compile_policies(rules: ChannelRules) -> Mapping[Channel, ChannelPolicy]:
+def compile_policies(rules: ChannelRules) -> Map[Channel, ChannelPolicy]:
     """Return the policies of the territory; a channel that it omits keeps the default."""
     policies = dict(DEFAULT_POLICIES)
     for rule in rules.channels:
@@ -211,38 +210,7 @@ def compile_policies(rules: ChannelRules) -> Mapping[Channel, ChannelPolicy]:
             if hours is None
             else ChannelHours(hours.from_min, hours.to_min, hours.sundays),
         )
-    return MappingProxyType(policies)
-
-
-def dump_rules(rules: DeliveryRules) -> dict[str, Any]:
-    """Dump the rules into JSON-able values."""
-    return {
-        "channels": {c.value: asdict(p) for c, p in rules.channels.items()},
-        "digest_ms": rules.digest_ms,
-        "budget": rules.budget_per_hour,
-        "headcount": [list(rules.reminders_ms), rules.managers_ms, rules.close_pct],
-    }
-
-
-def load_rules(dump: Mapping[str, Any]) -> DeliveryRules:
-    """Restore rules from a dump."""
-    channels = {}
-    for channel, values in dump["channels"].items():
-        hours = values["hours"]
-        policy_values = values | {
-            "doubt": DoubtPolicy(values["doubt"]),
-            "hours": None if hours is None else ChannelHours(**hours),
-        }
-        channels[Channel(channel)] = ChannelPolicy(**policy_values)
-    reminders, managers_ms, close_pct = dump["headcount"]
-    return DeliveryRules(
-        MappingProxyType(channels),
-        dump["digest_ms"],
-        dump["budget"],
-        tuple(reminders),
-        managers_ms,
-        close_pct,
-    )
+    return Map(policies)
 
 
 FALLBACK_CHANNELS: Final = (Channel.EMAIL, Channel.WEBHOOK, Channel.CHAT)
@@ -319,10 +287,7 @@ class WaitingMessage:
 
 @dataclass(frozen=True, slots=True)
 class ChannelPacing:
-    """Buckets and queues of all channels.
-
-    `queues` and `dangers` are derived from `waiting` and never stored.
-    """
+    """Buckets and queues of all channels. `queues` and `dangers` are derived from `waiting`."""
 
     full_at: Map[Channel, int] = Map()
     """Channel → time when its bucket is full again, in microseconds since the epoch.
@@ -427,39 +392,3 @@ class ChannelPacing:
                 self.dangers, one.channel, self.dangers.get(one.channel, 0) - one.danger
             ),
         )
-
-    def dump(self) -> dict[str, list[tuple[str, Any]]]:
-        """Dump into JSON-able collections."""
-        return {
-            "full_at": [(c.value, at) for c, at in self.full_at.items()],
-            "waiting": [
-                (id, [w.channel.value, w.urgency, w.tag, w.group, w.danger])
-                for id, w in self.waiting.items()
-            ],
-            "virtual": [(c.value, tag) for c, tag in self.virtual.items()],
-            "finish": list(self.finish.items()),
-        }
-
-    @classmethod
-    def load(cls, dump: dict[str, list[tuple[str, Any]]]) -> Self:
-        """Restore from a dump."""
-        waiting = {id: _load_waiting(value) for id, value in dump.get("waiting", ())}
-        queues: dict[Channel, list[tuple[int, float, str]]] = {}
-        dangers: dict[Channel, int] = {}
-        for id, one in waiting.items():
-            queues.setdefault(one.channel, []).append(one.place(id))
-            if one.danger:
-                dangers[one.channel] = dangers.get(one.channel, 0) + 1
-        return cls(
-            Map({Channel(c): int(at) for c, at in dump.get("full_at", ())}),
-            Map(waiting),
-            Map({Channel(c): tag for c, tag in dump.get("virtual", ())}),
-            Map(dict(dump.get("finish", ()))),
-            Map({channel: tuple(sorted(places)) for channel, places in queues.items()}),
-            Map(dangers),
-        )
-
-
-def _load_waiting(value: Sequence[Any]) -> WaitingMessage:
-    channel, urgent, tag, group, *danger = value
-    return WaitingMessage(Channel(channel), int(urgent), float(tag), str(group), danger == [True])

@@ -6,7 +6,8 @@ pydantic models, nested maps, and unions of those. The dump is JSON-able: each m
 collection of (key, value) items, so that a snapshot can be cut into chunks. All other fields are
 items of the collection `""`.
 
-A field that a dump lacks takes its default, so a state class may get new fields with defaults.
+A field that a dump lacks takes its default, so a state class may get new fields with defaults. A
+field outside equality is an index: no dump has it.
 """
 
 import dataclasses
@@ -80,7 +81,11 @@ def _list_annotations(cls: type) -> dict[str, Any]:
     if not dataclasses.is_dataclass(cls):
         raise NotDumpable(f"{cls.__name__} is not a dataclass")
     hints = typing.get_type_hints(cls)
-    return {field.name: hints[field.name] for field in dataclasses.fields(cls) if field.init}
+    return {
+        field.name: hints[field.name]
+        for field in dataclasses.fields(cls)
+        if field.init and field.compare
+    }
 
 
 def _strip_annotation(annotation: Any) -> Any:

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,7 +16,6 @@ from schemas.runtime import LossDeclared
 from schemas.words import Answer, Channel, NotificationState
 from services.delivery.notifications.attempts import derive_state, is_settled
 from services.delivery.notifications.channel_policies import DEFAULT_POLICIES, DoubtPolicy
-from services.delivery.state import DeliveryState
 from tests.unit.delivery.desk import EVERYTHING, Desk, desk
 from tests.unit.delivery.test_pacing import declared
 
@@ -244,6 +244,7 @@ def test_after_an_answer_or_a_call_back_no_attempt_is_planned(steps: list[tuple[
                 assert len(row.attempts) == settled.setdefault(row.id, len(row.attempts))
 
 
-def test_an_empty_state_survives_a_snapshot() -> None:
-    decider = Desk().decider
-    assert decider.load("92", "92", {}) == DeliveryState("92", "92")
+def test_a_snapshot_of_an_earlier_form_is_refused() -> None:
+    earlier: dict[str, Any] = {"notifications": [], "due": [], "scalars": [("hold", None)]}
+    with pytest.raises(TypeError, match="realm"):
+        Desk().decider.load("92", "92", earlier)
