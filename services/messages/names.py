@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from schemas import reference as ref
 from schemas.topics import parse_realm
@@ -127,57 +127,9 @@ class MessageNames:
         request_text = self.asks.get(f"{level}/{role}") or self.asks.get(f"{level}/*")
         return None if request_text is None else request_text[lang == "en"]
 
-    def dump(self) -> dict[str, Any]:
-        """Return contents that can be written as JSON."""
-        return {
-            "roles": dict(self.roles),
-            "levels": {str(level): name for level, name in self.levels.items()},
-            "sites": {id: list(name) for id, name in self.sites.items()},
-            "communes": dict(self.communes),
-            "poles": {id: list(name) for id, name in self.poles.items()},
-            "activities": {id: list(name) for id, name in self.activities.items()},
-            "plans": dict(self.plans),
-            "cards": dict(self.cards),
-            "resources": {id: list(names) for id, names in self.resources.items()},
-            "obligations": {id: list(titles) for id, titles in self.obligations.items()},
-            "asks": {key: list(ask) for key, ask in self.asks.items()},
-            "bridges": {str(level): bridge for level, bridge in self.bridges.items()},
-            "cell_phone": self.cell_phone,
-            "meeting_points": [one.model_dump() for one in self.meeting_points],
-            "territory": self.territory,
-        }
-
-    @classmethod
-    def load(cls, dump: Any) -> Self:
-        """Load the result of `dump`.
-
-        Also accepts the pair of roles and levels of earlier versions, and their single place of
-        meeting.
-        """
-        if isinstance(dump, list):
-            roles, levels = dump
-            return cls(roles, {int(level): name for level, name in levels.items()})
-        pairs = {
-            name: {id: tuple(pair) for id, pair in dump.get(name, {}).items()} for name in _PAIRS
-        }
-        by_level = {
-            name: {int(level): text for level, text in dump[name].items()}
-            for name in ("levels", "bridges")
-        }
-        fields = dict(dump)
-        single_place = fields.pop("meeting_point", None)
-        points = fields.get("meeting_points", ())
-        if single_place is not None:
-            points = ({"name": single_place},)
-        places = {"meeting_points": tuple(ref.MeetingPoint.model_validate(one) for one in points)}
-        return cls(**(fields | pairs | by_level | places))
-
 
 def _list_meeting_points(reach: ref.Reaching) -> tuple[ref.MeetingPoint, ...]:
     """Return the places where the cell meets, of a list or of a single text."""
     if reach.meeting_points or reach.meeting_point is None:
         return reach.meeting_points
     return (ref.MeetingPoint(name=reach.meeting_point),)
-
-
-_PAIRS: Final = ("sites", "poles", "activities", "asks", "resources", "obligations")

@@ -19,8 +19,10 @@ See `docs/explanation/architecture.md`, Only the sender has effects.
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import astuple, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+from pydantic import BaseModel
 
 from schemas.base import Instant
 from schemas.callouts import CallOutChanged, CallOutListed
@@ -233,6 +235,24 @@ class CardList:
     """Time at which it was granted to a sender."""
     unread: bool = False
     """True after a reply that says nothing about them; help is sent once."""
+
+
+class SavedView(BaseModel):
+    """Parts of the view that a file holds; see `AttemptView`."""
+
+    offers: list[tuple[str, NotificationRow, str, str | None]]
+    """Realm, row, correlation id and trace of each."""
+    grants: dict[str, OpenGrant]
+    turns: dict[str, dict[str, int]]
+    probes: dict[str, ChannelProbe]
+    proven: dict[str, ChannelProbe]
+    realms_on_hold: set[str]
+    references: dict[str, ProviderReference]
+    awaited_ids: dict[Channel, dict[str, str]]
+    questions: dict[str, dict[str, OpenQuestion]]
+    card_lists: list[tuple[tuple[str, str], CardList]]
+    headcounts: dict[str, OpenHeadcount]
+    names: dict[str, MessageNames]
 
 
 @dataclass
@@ -598,89 +618,43 @@ class AttemptView:
 
         Claims and calls are left out: they end with the run.
         """
-        return {
-            "offers": [
-                [
-                    o.realm,
-                    o.row.model_dump(mode="json", exclude_defaults=True),
-                    o.correlation_id,
-                    o.traceparent,
-                ]
-                for o in self.offers.values()
+        content = SavedView.model_construct(
+            offers=[
+                (o.realm, o.row, o.correlation_id, o.traceparent) for o in self.offers.values()
             ],
-            "grants": [[*astuple(grant)] for grant in self.grants.values()],
-            "turns": [[incident, list(turns)] for incident, turns in self._turns.items()],
-            "probes": [
-                [p.realm, p.row.model_dump(mode="json"), p.correlation_id]
-                for p in self.probes.values()
-            ],
-            "proven": [
-                [p.realm, p.row.model_dump(mode="json"), p.correlation_id]
-                for p in self.proven.values()
-            ],
-            "held": sorted(self._realms_on_hold),
-            "references": [
-                [key, r.realm, r.notification, r.attempt] for key, r in self.references.items()
-            ],
-            "awaited": [[channel.value, ids] for channel, ids in self.awaited_ids.items()],
-            "asked": [
-                [person, id, *astuple(a)]
-                for person, questions in self.questions.items()
-                for id, a in questions.items()
-            ],
-            "card_lists": [
-                [realm, person, *astuple(cards)]
-                for (realm, person), cards in self.card_lists.items()
-            ],
-            "headcounts": [
-                [
-                    id,
-                    h.realm,
-                    list(h.sites),
-                    h.started_at,
-                    h.over,
-                    sorted(h.persons),
-                    h.notifications,
-                ]
-                for id, h in self.headcounts.items()
-            ],
-            "names": {realm: names.dump() for realm, names in self.names.items()},
-        }
+            grants=self.grants,
+            turns=self._turns,
+            probes=self.probes,
+            proven=self.proven,
+            realms_on_hold=self._realms_on_hold,
+            references=self.references,
+            awaited_ids=self.awaited_ids,
+            questions=self.questions,
+            card_lists=list(self.card_lists.items()),
+            headcounts=self.headcounts,
+            names=self.names,
+        )
+        return content.model_dump(mode="json", exclude_defaults=True)
 
     def load(self, dump: dict[str, Any]) -> None:
-        """Restore from a dump. Raise KeyError, ValueError, TypeError."""
-        for incident, notifications in dump.get("turns", ()):
-            self._turns[incident] = {id: position for position, id in enumerate(notifications)}
-        for realm, row, correlation_id, traceparent in dump["offers"]:
-            self._offer(realm, NotificationRow.model_validate(row), correlation_id, traceparent)
-        for grant in dump.get(
-            "grants", ()
-        ):  # a file of an earlier version has none, nor turns or awaited
-            self.grants[grant[1]] = OpenGrant(*grant)
-        for realm, row, correlation_id in dump["probes"]:
-            self.probes[f"{realm}/{row['id']}"] = ChannelProbe(
-                realm, ProbeRow.model_validate(row), correlation_id
-            )
-        for realm, row, correlation_id in dump["proven"]:
-            self.proven[realm] = ChannelProbe(realm, ProbeRow.model_validate(row), correlation_id)
-        self._realms_on_hold.update(dump["held"])
-        for address, *rest in dump["references"]:
+        """Restore from a dump. Raises ValueError, also for one of an earlier form."""
+        content = SavedView.model_validate(dump)
+        self._turns = content.turns
+        for offer in content.offers:
+            self._offer(*offer)
+        self.grants = content.grants
+        self.probes = content.probes
+        self.proven = content.proven
+        self._realms_on_hold = content.realms_on_hold
+        for address, reference in content.references.items():
             channel, _, provider_id = address.partition(":")
-            reference = ProviderReference(*rest)
             key = self.build_key(reference.realm, Channel(channel.rpartition("/")[2]), provider_id)
             self.references[key] = reference
-        for channel, ids in dump.get("awaited", ()):
-            self.awaited_ids[Channel(channel)] = dict(ids)
-        for person, id, *rest in dump["asked"]:
-            self.questions.setdefault(person, {})[id] = OpenQuestion(*rest)
-        for realm, person, *cards in dump.get("card_lists", ()):
-            self.card_lists[realm, person] = CardList(*cards)
-        for id, in_realm, sites, started_at, over, persons, notifications in dump["headcounts"]:
-            self.headcounts[id] = OpenHeadcount(
-                in_realm, tuple(sites), started_at, over, set(persons), dict(notifications)
-            )
-        for realm, names in dump["names"].items():
-            self.names[realm] = MessageNames.load(names)
+        self.awaited_ids = content.awaited_ids
+        self.questions = content.questions
+        self.card_lists = dict(content.card_lists)
+        self.headcounts = content.headcounts
+        self.names = content.names
 
 
 def _get_trace_id(traceparent: str | None) -> str | None:

@@ -24,7 +24,7 @@ from schemas.delivery import (
 )
 from schemas.oncall import DrillRow, LaddersDrilled
 from schemas.people.directory import Contact, ContactPoint
-from schemas.reference import ReferencePublished, Roster, RosterSection
+from schemas.reference import MeetingPoint, ReferencePublished, Roster, RosterSection
 from schemas.runtime import RealmOpened, Tick
 from schemas.topics import PARTITION_COUNT, partition_of
 from schemas.wire import Place
@@ -34,6 +34,7 @@ from services.delivery.channels.base import CallResult, ChannelDrivers, Outgoing
 from services.delivery.decider import DeliveryDecider
 from services.delivery.sender import sender as sender_module
 from services.delivery.sender.sender import RecordBatch, Sender, create_attempt_view
+from services.messages import MessageNames
 from services.runtime.identity.signed_links import AnswerLinks, ProviderLinks
 from services.runtime.kafka.clients import BrokerAway
 from services.runtime.log.transaction import Transaction
@@ -717,9 +718,16 @@ def test_kept_state_offers_the_same_attempts_without_claims(world: World) -> Non
     first = world.sender()
     for transaction in world.log:
         first.outbox.observe(transaction)
+    names = MessageNames(
+        levels={3: "Crise"},
+        sites={"cen-1": ("Centre", "Nanterre")},
+        meeting_points=(MeetingPoint(name="Salle A", site="cen-1"),),
+    )
+    first.outbox.names["92"] = names
     second = world.sender()
-    second.outbox.load(first.outbox.dump())
+    second.outbox.load(json.loads(json.dumps(first.outbox.dump())))
     assert second.outbox.offers == first.outbox.offers
+    assert second.outbox.names == {"92": names}
     assert second.outbox.to_claim() == []
     world.put(ReleaseSending(author="c", role="coordinator"))
     second.outbox.observe(world.log[-1])

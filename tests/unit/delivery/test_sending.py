@@ -168,6 +168,14 @@ def test_a_full_disk_costs_the_bookmark_and_no_offer(
     assert SenderBookmark(path).restore(outbox())[0].next == 1, "the older place stands"
 
 
+EARLIER_OUTBOX = (
+    b'{"offers": [], "grants": [], "turns": [], "probes": [], "proven": [], "held": [],'
+    b' "references": [], "awaited": [], "asked": [], "card_lists": [], "headcounts": [],'
+    b' "names": {}}'
+)
+"""The form of 0.1.0."""
+
+
 @proves("sender", "corrupted", note="its place in the log")
 @pytest.mark.parametrize(
     "damage",
@@ -178,6 +186,7 @@ def test_a_full_disk_costs_the_bookmark_and_no_offer(
         b"[1]",
         b"\xff",
         b'{"positions": {}, "outbox": {"offers": [[1]]}}',
+        b'{"positions": {"0": {"marks": {}}}, "outbox": ' + EARLIER_OUTBOX + b"}",
     ],
 )
 def test_a_damaged_bookmark_means_reading_from_the_beginning(tmp_path: Path, damage: bytes) -> None:

@@ -7,7 +7,6 @@ from typing import Any, get_args
 
 import pytest
 
-from schemas import reference as ref
 from schemas.alerts import AttentionRequested
 from schemas.callouts import AGENT
 from schemas.delivery import BundledItem, NotificationRow
@@ -867,17 +866,6 @@ def test_french_keeps_its_punctuation_together() -> None:
     plain = said().plain()
     assert " :" not in plain
     assert "\u00a0:" in plain
-
-
-def test_stored_names_are_read_back_unchanged() -> None:
-    assert MessageNames.load(NAMES.dump()) == NAMES
-    assert MessageNames.load([{"r": "Rôle"}, {"3": "Crise"}]) == MessageNames(
-        {"r": "Rôle"}, {3: "Crise"}
-    )
-    places = (ref.MeetingPoint(name="Salle A", site="cen-1"), ref.MeetingPoint(name="Salle B"))
-    assert MessageNames.load(MessageNames(meeting_points=places).dump()).meeting_points == places
-    old_dump = MessageNames().dump() | {"meeting_point": "Salle B"}
-    assert MessageNames.load(old_dump).meeting_points == places[1:]
 
 
 @pytest.mark.parametrize(
