@@ -182,11 +182,11 @@ def test_an_ended_session_is_announced_and_leads_to_the_login(
     )
 
 
-def test_a_text_outlives_the_end_of_the_session(own_realm: str, visitor: Accounts) -> None:
+def test_a_text_outlives_the_end_of_the_session(place: str, visitor: Accounts) -> None:
     """The link to the login took the page away, and the text with it."""
     who = visitor()
     context = who.context()
-    page = who.page(f"/main-courante?realm={own_realm}", context=context)
+    page = who.page(f"/main-courante?realm={place}", context=context)
     page.get_by_label("Ce qui s’est passé").fill("478 élèves au gymnase, aucun blessé.")
     cookies = context.cookies()
     context.clear_cookies()
@@ -256,19 +256,19 @@ def test_a_request_that_a_reload_cuts_off_counts_once_when_repeated(
     expect(line).to_have_value("")
     assert keys[0] == keys[1]
     lines = vigie.get(f"/api/v1/log?realm={place}&kind=note")["items"]
-    assert [one["text"] for one in lines] == ["le groupe démarre"]
+    assert [one["text"] for one in lines].count("le groupe démarre") == 1
     page.reload()
     expect(page.get_by_text("En direct")).to_be_visible()
     expect(line).to_have_value("")
 
 
 def test_a_decision_after_the_end_of_the_session_leads_to_the_login(
-    own_realm: str, visitor: Accounts
+    place: str, visitor: Accounts
 ) -> None:
     """It asked for «Authorization: Bearer …», and the page went on as if nothing had happened."""
     who = visitor()
     context = who.context()
-    page = who.page(f"/main-courante?realm={own_realm}", context=context)
+    page = who.page(f"/main-courante?realm={place}", context=context)
     page.get_by_label("Ce qui s’est passé").fill("Reprise des repas à 12 h.")
     context.clear_cookies()
     page.get_by_role("button", name="Ajouter la ligne").click()
@@ -296,19 +296,17 @@ def test_time_moves_and_countdowns_come_from_the_server(own_realm: str, visitor:
 
 
 def test_a_clock_ahead_of_the_server_waits_for_it(
-    vigie: RunningVigie, own_realm: str, visitor: Accounts
+    vigie: RunningVigie, place: str, visitor: Accounts
 ) -> None:
     """A page that was ahead of the server kept its lead for good, up to two minutes."""
     who = visitor()
     context = who.context()
-    server_clock = datetime.fromisoformat(vigie.get(f"/api/v1/realms/{own_realm}")["shown_clock"])
+    server_clock = datetime.fromisoformat(vigie.get(f"/api/v1/realms/{place}")["shown_clock"])
     ahead_ms = int(server_clock.timestamp() * 1000) + 60_000
-    context.add_init_script(
-        f"sessionStorage.setItem({json.dumps(f'clock {own_realm}')}, {ahead_ms})"
-    )
+    context.add_init_script(f"sessionStorage.setItem({json.dumps(f'clock {place}')}, {ahead_ms})")
     page = who.page(context=context)
     page.clock.install()
-    page.goto(f"/?realm={own_realm}")
+    page.goto(f"/?realm={place}")
     page.clock.run_for(1_000)
     clock_text = page.locator("#clock").inner_text()
     page.clock.run_for(5_000)

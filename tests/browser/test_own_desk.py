@@ -13,12 +13,12 @@ from tests.waiting import until
 
 
 def test_a_site_manager_sees_their_sites_and_reports_in_two_taps(
-    vigie: RunningVigie, own_realm: str, visitor: Accounts
+    vigie: RunningVigie, place: str, visitor: Accounts
 ) -> None:
-    report(vigie, own_realm, "pmi-04")
-    until(lambda: vigie.get(f"/api/v1/sites/pmi-04?realm={own_realm}")["status"] != "normal")
+    report(vigie, place, "pmi-04")
+    until(lambda: vigie.get(f"/api/v1/sites/pmi-04?realm={place}")["status"] != "normal")
     page = visitor("site_manager", sites=("gym-07", "pmi-04")).page(
-        f"/?realm={own_realm}", width=390, height=844
+        f"/?realm={place}", width=390, height=844
     )
     expect(page.get_by_role("heading", level=2)).to_have_count(3)
     cards = page.locator(".mine > section")
@@ -30,11 +30,11 @@ def test_a_site_manager_sees_their_sites_and_reports_in_two_taps(
     expect(page.locator("#said")).to_have_text(re.compile("Reçu à"))
     until(
         lambda: (
-            [c["type"] for c in vigie.get(f"/api/v1/sites/gym-07?realm={own_realm}")["causes"]]
+            [c["type"] for c in vigie.get(f"/api/v1/sites/gym-07?realm={place}")["causes"]]
             == ["outage_water"]
         )
     )
-    page.goto(f"/mes-sites?realm={own_realm}")
+    page.goto(f"/mes-sites?realm={place}")
     expect(page.locator("#mine")).to_contain_text(
         re.compile(r"reçu à \d\d:\d\d, pas encore lu par la cellule, incident N\d")
     )
@@ -50,25 +50,25 @@ def test_a_site_manager_sees_their_sites_and_reports_in_two_taps(
         "Le courant est revenu.",
     )
     expect(page.locator("#said")).to_have_text(re.compile("Reçu à"))
-    until(lambda: vigie.get(f"/api/v1/sites/pmi-04?realm={own_realm}")["status"] == "normal")
-    page.goto(f"/?realm={own_realm}&vue=a-traiter&pole=solidarites")
+    until(lambda: vigie.get(f"/api/v1/sites/pmi-04?realm={place}")["status"] == "normal")
+    page.goto(f"/?realm={place}&vue=a-traiter&pole=solidarites")
     expect(page.locator("#rows")).to_contain_text(
         "Rien à traiter dans ce pôle."
     )  # nor does it say that all sites are normal
-    page.goto(f"/signaler?realm={own_realm}&quoi=nuke&va=no&fini=nuke")
+    page.goto(f"/signaler?realm={place}&quoi=nuke&va=no&fini=nuke")
     expect(page.locator("input:checked")).to_have_count(0)
 
 
 def test_tasks_of_ones_site_are_taken_and_completed_there(
-    vigie: RunningVigie, own_realm: str, visitor: Accounts
+    vigie: RunningVigie, place: str, visitor: Accounts
 ) -> None:
-    page = visitor("site_manager", sites=("cul-04",)).page(f"/mes-sites?realm={own_realm}")
+    page = visitor("site_manager", sites=("cul-04",)).page(f"/mes-sites?realm={place}")
     for kind, lost in (
         ("outage_power", 100),
         ("outage_water", 30),
         ("reopening", 0),
     ):  # which of the two is over? (D16)
-        report(vigie, own_realm, "cul-04", kind, 3, lost)
+        report(vigie, place, "cul-04", kind, 3, lost)
     tasks = page.locator(".mine li", has=page.locator("form"))
     expect(tasks.first).to_be_visible()
     tasks.first.get_by_role("button", name="Je m’en charge").click()
@@ -76,7 +76,7 @@ def test_tasks_of_ones_site_are_taken_and_completed_there(
     until(
         lambda: any(
             t["state"] == "done"
-            for t in vigie.get(f"/api/v1/tasks?realm={own_realm}&site=cul-04")["items"]
+            for t in vigie.get(f"/api/v1/tasks?realm={place}&site=cul-04")["items"]
         )
     )
 

@@ -33,26 +33,21 @@ def fill(page: Page, site: str) -> None:
 
 
 def test_a_site_reports_in_six_fields_and_eight_taps_at_most_and_gets_its_number(
-    vigie: RunningVigie, own_realm: str, visitor: Accounts
+    vigie: RunningVigie, place: str, visitor: Accounts
 ) -> None:
-    page = visitor("site_manager").page(f"/signaler?realm={own_realm}", **PHONE)
+    page = visitor("site_manager").page(f"/signaler?realm={place}", **PHONE)
     page.evaluate(
         "window.taps = 0; document.addEventListener('pointerdown', () => taps += 1, true)"
     )
     assert page.locator("#report :is(label.lab, legend)").count() <= 6
     for field in ("1. Site", "5. En une phrase"):
         page.get_by_label(field).click()  # `fill` alone is no tap
-    fill(page, str(page.locator("#sites option[data-id=gym-07]").get_attribute("value")))
+    fill(page, str(page.locator("#sites option[data-id=gym-01]").get_attribute("value")))
     page.get_by_role("button", name="Envoyer").click()
     assert 6 <= page.evaluate("taps") <= 8
     expect(page.locator("#said")).to_have_text(re.compile(r"Reçu à \d\d:\d\d, numéro [0-9a-f]{8}"))
     expect(page.locator("#queue")).to_be_hidden()
-    until(
-        lambda: (
-            [s["id"] for s in vigie.get(f"/api/v1/sites?realm={own_realm}&status=closed")["items"]]
-            == ["gym-07"]
-        )
-    )
+    until(lambda: vigie.get(f"/api/v1/sites/gym-01?realm={place}")["status"] == "closed")
 
 
 def test_a_receipt_tells_the_time_of_the_server(visitor: Accounts) -> None:
@@ -112,9 +107,9 @@ def test_each_button_sends_a_report_of_its_kind(place: str, visitor: Accounts) -
 
 
 def test_a_site_reports_by_the_keyboard_alone(
-    vigie: RunningVigie, own_realm: str, visitor: Accounts
+    vigie: RunningVigie, place: str, visitor: Accounts
 ) -> None:
-    page = visitor("site_manager").page(f"/signaler?realm={own_realm}&site=gym-07", **PHONE)
+    page = visitor("site_manager").page(f"/signaler?realm={place}&site=gym-02", **PHONE)
     expect(page.locator("#send")).to_be_enabled()
     page.get_by_label("1. Site").focus()
     for keys in ("Tab", "Space", "Tab", "ArrowDown", "Tab", "Space", "Tab"):
@@ -123,7 +118,7 @@ def test_a_site_reports_by_the_keyboard_alone(
     for keys in ("Tab", "Tab", "Enter"):
         page.keyboard.press(keys)
     expect(page.locator("#said")).to_have_text(re.compile(r"Reçu à \d\d:\d\d"))
-    until(lambda: vigie.get(f"/api/v1/sites/gym-07?realm={own_realm}")["status"] != "normal")
+    until(lambda: vigie.get(f"/api/v1/sites/gym-02?realm={place}")["status"] != "normal")
 
 
 def test_the_form_cannot_be_sent_before_the_scripts_load(place: str, visitor: Accounts) -> None:
@@ -265,17 +260,17 @@ def test_reports_made_offline_survive_a_reload_and_make_one_incident(
 
 
 def test_the_form_of_another_site_stands_in_offline_for_the_site_of_the_link(
-    vigie: RunningVigie, own_realm: str, visitor: Accounts
+    vigie: RunningVigie, place: str, visitor: Accounts
 ) -> None:
     """It showed the site, the trouble and the end of the link before, as if this link had them."""
     who = visitor("site_manager")
     context = who.context(**PHONE)
-    here = f"/signaler?realm={own_realm}&site=gym-07&quoi=outage_power&fini=outage_power"
+    here = f"/signaler?realm={place}&site=gym-04&quoi=outage_power&fini=outage_power"
     page = who.page(here, context=context)
     until(lambda: page.evaluate(KEPT))
     context.set_offline(True)
-    page.goto(f"/signaler?realm={own_realm}&site=cul-04")
-    expect(page.get_by_label("1. Site")).to_have_value(re.compile("cul-04"))
+    page.goto(f"/signaler?realm={place}&site=cul-05")
+    expect(page.get_by_label("1. Site")).to_have_value(re.compile("cul-05"))
     expect(page.locator("#over")).to_have_text("C’est fini, le site refonctionne")
     assert page.locator("#report :checked").count() == 0
     for trouble in ("Eau", "Électricité"):
@@ -283,45 +278,38 @@ def test_the_form_of_another_site_stands_in_offline_for_the_site_of_the_link(
         page.get_by_text("En partie").click()
         page.get_by_text("Non", exact=True).click()
         page.locator("#send").click()
-        expect(page.locator("#queue li").last).to_contain_text(re.compile(f"{trouble}, .*cul-04"))
+        expect(page.locator("#queue li").last).to_contain_text(re.compile(f"{trouble}, .*cul-05"))
     expect(page.locator("#said")).to_contain_text("Pas encore parti")
-    page.goto(f"/signaler?realm={own_realm}")
+    page.goto(f"/signaler?realm={place}")
     expect(page.locator("#queue li")).to_have_count(2)
     expect(page.get_by_label("1. Site")).to_have_value("")
     context.set_offline(False)
     expect(page.locator("#said")).to_have_text(re.compile(r"(Reçu à [^.]*\. ?){2}$"))
     expect(page.locator("#queue")).to_be_hidden()
-    until(
-        lambda: (
-            {
-                s["id"]
-                for s in vigie.get(f"/api/v1/sites?realm={own_realm}&status=degraded")["items"]
-            }
-            == {"cul-04"}
-        )
-    )
+    until(lambda: vigie.get(f"/api/v1/sites/cul-05?realm={place}")["status"] == "degraded")
+    assert vigie.get(f"/api/v1/sites/gym-04?realm={place}")["status"] == "normal"
 
 
 def test_the_sites_of_a_manager_tell_of_a_report_that_has_not_left(
-    vigie: RunningVigie, own_realm: str, visitor: Accounts
+    vigie: RunningVigie, place: str, visitor: Accounts
 ) -> None:
     """The form was closed without a network: nothing else said that the report still waited."""
-    who = visitor("site_manager", sites=("gym-07",))
+    who = visitor("site_manager", sites=("gym-05",))
     context = who.context(**PHONE)
-    page = who.page(f"/mes-sites?realm={own_realm}", context=context)
+    page = who.page(f"/mes-sites?realm={place}", context=context)
     expect(page.locator("#unsent")).to_be_hidden()
-    page.goto(f"/signaler?realm={own_realm}&site=gym-07")
+    page.goto(f"/signaler?realm={place}&site=gym-05")
     context.set_offline(True)
     fill(page, page.get_by_label("1. Site").input_value())
     page.locator("#send").click()
     expect(page.locator("#queue")).to_contain_text("1 signalement en attente d’envoi")
     page.goto("about:blank")
     context.set_offline(False)
-    page.goto(f"/mes-sites?realm={own_realm}")
+    page.goto(f"/mes-sites?realm={place}")
     expect(page.locator("#unsent")).to_contain_text("n’est pas parti de cet appareil")
     page.get_by_role("link", name="L’envoyer").click()
     expect(page.locator("#said")).to_contain_text("Reçu à")
-    page.goto(f"/mes-sites?realm={own_realm}")
+    page.goto(f"/mes-sites?realm={place}")
     expect(page.locator("#mine")).to_contain_text("Coupure d’électricité")
     expect(page.locator("#unsent")).to_be_hidden()
 
@@ -407,19 +395,19 @@ def test_an_unreadable_photo_is_reported_and_does_not_block_the_report(
 
 
 def test_a_photo_comes_to_the_cell_with_its_report(
-    vigie: RunningVigie, own_realm: str, visitor: Accounts, tmp_path: Path
+    vigie: RunningVigie, place: str, visitor: Accounts, tmp_path: Path
 ) -> None:
     picture = tmp_path / "photo.png"
     picture.write_bytes(png())
-    phone = visitor("site_manager").page(f"/signaler?realm={own_realm}&site=gym-07", **PHONE)
+    phone = visitor("site_manager").page(f"/signaler?realm={place}&site=gym-06", **PHONE)
     fill(phone, phone.get_by_label("1. Site").input_value())
     expect(phone.locator("#photo-name")).to_have_text("Prendre une photo")
     phone.get_by_label("6. Photo").set_input_files(picture)
     expect(phone.locator("#photo-name")).to_have_text("photo.png")
     phone.locator("#send").click()
     expect(phone.locator("#said")).to_have_text(re.compile("Reçu à"))
-    until(lambda: vigie.get(f"/api/v1/incidents?realm={own_realm}&site=gym-07")["items"])
-    cell = visitor().page(f"/sites/gym-07?realm={own_realm}")
+    until(lambda: vigie.get(f"/api/v1/incidents?realm={place}&site=gym-06")["items"])
+    cell = visitor().page(f"/sites/gym-06?realm={place}")
     cell.locator("#log a").first.click()
     expect(cell.locator("#said")).to_contain_text("493 élèves")
     photo = cell.get_by_alt_text("Photo 1 du signalement")
@@ -464,11 +452,11 @@ def test_a_photo_completes_an_action_card_and_costs_stand_beside_it(
 
 
 def test_a_mistaken_report_is_withdrawn_in_its_own_realm_alone(
-    vigie: RunningVigie, own_realm: str, visitor: Accounts
+    vigie: RunningVigie, place: str, visitor: Accounts
 ) -> None:
     """The same account reports the same mistake twice: live and in an exercise (D3)."""
     page = visitor("site_manager", sites=("cul-06",)).page(**PHONE)
-    live, realms = "92", ("92", own_realm)
+    live, realms = "92", ("92", place)
 
     def causes_of(realm: str) -> list[str]:
         site = vigie.get(f"/api/v1/sites/cul-06?realm={realm}")
@@ -500,7 +488,7 @@ def test_a_mistaken_report_is_withdrawn_in_its_own_realm_alone(
         page.get_by_role("button", name="Envoyer", exact=True).click()
         expect(page.locator("#said")).to_contain_text("Reçu à")
         until(lambda realm=realm: causes_of(realm) == ["outage_power"])
-    withdraw(own_realm)
+    withdraw(place)
     assert causes_of(live) == ["outage_power"]
     incidents = vigie.get(f"/api/v1/incidents?realm={live}&site=cul-06")["items"]
     withdraw(live)
@@ -588,10 +576,10 @@ def test_an_expired_link_names_the_number_to_call(
 
 
 def test_a_report_of_a_poster_that_is_gone_keeps_none_behind_it(
-    vigie: RunningVigie, own_realm: str, visitor: Accounts
+    vigie: RunningVigie, place: str, visitor: Accounts
 ) -> None:
     """Its key is refused for ever: all that the same phone reported later waited behind it."""
-    page = visitor("site_manager").page(f"/signaler?realm={own_realm}", **PHONE)
+    page = visitor("site_manager").page(f"/signaler?realm={place}", **PHONE)
     expect(page.locator("#send")).to_be_enabled()
     page.route(
         "**/webhooks/poster",
@@ -601,16 +589,11 @@ def test_a_report_of_a_poster_that_is_gone_keeps_none_behind_it(
       const outbox = await import(document.querySelector('script[src*="report.js"]').src.replace('report.js', 'outbox.js'));
       await outbox.keep({ key: 'old', to: '/webhooks/poster', token: 'vigie_x', body: {}, at: 1, label: 'Affiche' });
     }""")
-    fill(page, str(page.locator("#sites option[data-id=gym-07]").get_attribute("value")))
+    fill(page, str(page.locator("#sites option[data-id=gym-08]").get_attribute("value")))
     page.get_by_role("button", name="Envoyer").click()
     expect(page.locator("#refusals")).to_contain_text("Cette affiche n’est plus valable")
     expect(page.locator("#queue")).to_be_hidden()
-    until(
-        lambda: (
-            [s["id"] for s in vigie.get(f"/api/v1/sites?realm={own_realm}&status=closed")["items"]]
-            == ["gym-07"]
-        )
-    )
+    until(lambda: vigie.get(f"/api/v1/sites/gym-08?realm={place}")["status"] == "closed")
 
 
 def test_a_line_with_a_lost_answer_counts_once_and_the_next_is_a_new_report(
@@ -678,7 +661,7 @@ def test_a_report_that_waits_never_leaves_under_the_name_of_the_next_person(
 
 
 def test_the_answer_about_a_statement_stands_where_the_person_is(
-    vigie: RunningVigie, own_realm: str, visitor: Accounts
+    vigie: RunningVigie, place: str, visitor: Accounts
 ) -> None:
     """It stood at the top of the page: five screens above the third statement of a phone."""
     for n in range(3):
@@ -686,12 +669,12 @@ def test_the_answer_about_a_statement_stands_where_the_person_is(
         made = vigie.http.post(
             "/api/v1/statements",
             json=draft,
-            params={"realm": own_realm},
+            params={"realm": place},
             headers={"Prefer": "wait=20"},
         )
         assert made.status_code == 200, made.text
     who = visitor()
-    tabs = [who.page(f"/communication?realm={own_realm}", **PHONE) for _ in range(2)]
+    tabs = [who.page(f"/communication?realm={place}", **PHONE) for _ in range(2)]
     cards = [tab.locator("article").nth(2) for tab in tabs]
     title = cards[0].get_by_role("heading").inner_text()
     cards = [tab.locator("article", has_text=title) for tab in tabs]
@@ -709,9 +692,9 @@ def test_the_answer_about_a_statement_stands_where_the_person_is(
 
 
 def test_an_answer_beyond_the_edge_of_the_screen_comes_into_sight(
-    own_realm: str, visitor: Accounts
+    place: str, visitor: Accounts
 ) -> None:
-    page = visitor().page(f"/communication?realm={own_realm}", **PHONE)
+    page = visitor().page(f"/communication?realm={place}", **PHONE)
     page.evaluate(
         """() => {
             const said = document.getElementById("said-question");

@@ -33,19 +33,19 @@ def propose(vigie: RunningVigie, page: Page, realm: str, **more: Any) -> str:
 
 
 def test_another_person_approves_and_it_comes_into_force(
-    vigie: RunningVigie, visitor: Accounts, own_realm: str
+    vigie: RunningVigie, visitor: Accounts, place: str
 ) -> None:
-    mine = visitor().page(f"/donnees?realm={own_realm}")
+    mine = visitor().page(f"/donnees?realm={place}")
     expect(mine.get_by_text("Aucun changement n’attend.")).to_be_visible()
     figures = {"crises": 3, "moved": 1, "later": 2, "worse": ["92~ex-S04"]}
-    version = propose(vigie, mine, own_realm, foreseen=figures)
+    version = propose(vigie, mine, place, foreseen=figures)
     card = mine.locator("section.card", has=mine.get_by_role("heading", name=f"Version {version}"))
     expect(card).to_contain_text("Vous l’avez proposé : une autre personne doit l’approuver.")
     expect(card).to_contain_text("2 appels auraient été plus tardifs")
     expect(card.get_by_role("button", name="Approuver")).to_have_count(0)
     expect(card.get_by_role("button", name="Retirer")).to_be_visible()
 
-    other = visitor("director").page(f"/donnees?realm={own_realm}")
+    other = visitor("director").page(f"/donnees?realm={place}")
     card = other.locator(
         "section.card", has=other.get_by_role("heading", name=f"Version {version}")
     )
@@ -58,12 +58,10 @@ def test_another_person_approves_and_it_comes_into_force(
     expect(mine.locator("#in-force")).to_contain_text(f"Version {version}")
 
 
-def test_a_refusal_asks_for_its_reason(
-    vigie: RunningVigie, visitor: Accounts, own_realm: str
-) -> None:
-    mine = visitor().page(f"/donnees?realm={own_realm}")
-    version = propose(vigie, mine, own_realm, effective_at="2027-02-12T06:00:00+01:00")
-    other = visitor("director").page(f"/donnees?realm={own_realm}")
+def test_a_refusal_asks_for_its_reason(vigie: RunningVigie, visitor: Accounts, place: str) -> None:
+    mine = visitor().page(f"/donnees?realm={place}")
+    version = propose(vigie, mine, place, effective_at="2027-02-12T06:00:00+01:00")
+    other = visitor("director").page(f"/donnees?realm={place}")
     card = other.locator(
         "section.card", has=other.get_by_role("heading", name=f"Version {version}")
     )
@@ -72,7 +70,7 @@ def test_a_refusal_asks_for_its_reason(
     expect(card.get_by_label("Raison du refus")).to_be_focused()
     card.get_by_label("Raison du refus").fill("Les effectifs manquent")
     card.get_by_role("button", name="Refuser").click()
-    over = other.locator("#changes details")
+    over = other.locator("#changes details", has_text=f"Version {version}")
     over.locator("summary").click()
     expect(over).to_contain_text("Les effectifs manquent")
     expect(mine.get_by_text("Aucun changement n’attend.")).to_be_visible()

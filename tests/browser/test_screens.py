@@ -112,15 +112,7 @@ def test_the_wall_can_be_read_from_five_metres(crisis: str, visitor: Accounts) -
         assert page.evaluate(OUTSIDE) == [], f"{width} × {height}"
 
 
-def test_a_calm_wall_shows_one_line(own_realm: str, visitor: Accounts) -> None:
-    page = visitor().page(f"/mur?realm={own_realm}", width=1920, height=1080)
-    none = page.get_by_text("Aucune horloge en cours.")
-    assert none.evaluate(
-        "e => e.getClientRects().length && e.clientHeight < 2 * parseFloat(getComputedStyle(e).lineHeight)"
-    )
-
-
-def test_a_calm_wall_turns_through_its_views_and_stays_with_the_crisis(
+def test_a_calm_wall_shows_one_line_turns_through_its_views_and_stays_with_the_crisis(
     vigie: RunningVigie, own_realm: str, visitor: Accounts
 ) -> None:
     """mockups/README.md: the wall turns by itself between pages while nothing is open."""
@@ -134,6 +126,10 @@ def test_a_calm_wall_turns_through_its_views_and_stays_with_the_crisis(
         page.locator("#mid"),
     )
     expect(now).to_be_visible()
+    none = page.get_by_text("Aucune horloge en cours.")
+    assert none.evaluate(
+        "e => e.getClientRects().length && e.clientHeight < 2 * parseFloat(getComputedStyle(e).lineHeight)"
+    )
     for hidden, visible_view in ((now, poles), (poles, ahead), (ahead, now)):
         page.clock.run_for(20_000)
         expect(visible_view).to_be_visible()

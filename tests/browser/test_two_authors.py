@@ -24,17 +24,17 @@ def save(form: Locator) -> None:
 
 
 def test_the_second_author_of_a_statement_sees_the_first_text_and_keeps_the_own(
-    visitor: Accounts, vigie: RunningVigie, own_realm: str
+    visitor: Accounts, vigie: RunningVigie, place: str
 ) -> None:
     draft = {"audience": "press", "title": "Fermeture", "text": BEFORE}
     made = vigie.http.post(
         "/api/v1/statements",
         json=draft,
-        params={"realm": own_realm},
+        params={"realm": place},
         headers={"Prefer": "wait=20"},
     )
     assert made.status_code == 200, made.text
-    pages = [visitor().page(f"/communication?realm={own_realm}") for _ in range(2)]
+    pages = [visitor().page(f"/communication?realm={place}") for _ in range(2)]
     first, second = map(open_revision, pages)
     second.get_by_label("Texte").fill("Le collège ferme demain.")
     first.get_by_label("Texte").fill("Le collège rouvre lundi.")
@@ -62,10 +62,10 @@ def test_the_second_author_of_a_statement_sees_the_first_text_and_keeps_the_own(
 
 
 def test_the_second_author_of_a_point_reads_the_new_draft_first(
-    visitor: Accounts, own_realm: str
+    visitor: Accounts, place: str
 ) -> None:
     """A live update renumbered the open form, and two points were validated in ten seconds."""
-    first, second = (visitor().page(f"/sitrep?realm={own_realm}") for _ in range(2))
+    first, second = (visitor().page(f"/sitrep?realm={place}") for _ in range(2))
     for page, text in ((first, "Enedis rappelle."), (second, "Le groupe est en route.")):
         page.get_by_text("Compléter et valider").click()
         page.get_by_role("textbox", name="Partenaires").fill(text)
@@ -83,9 +83,9 @@ def test_the_second_author_of_a_point_reads_the_new_draft_first(
 
 
 def test_the_second_author_of_a_card_learns_of_the_first_and_keeps_the_text(
-    visitor: Accounts, own_realm: str
+    visitor: Accounts, place: str
 ) -> None:
-    at = f"?realm={own_realm}"
+    at = f"?realm={place}"
     first, second = (visitor().page(f"{CARD}{at}") for _ in range(2))
     second.get_by_label("Faite quand").fill("Chaque enfant est nommé.")
     second.get_by_label("Raison du changement").fill("Exercice")
