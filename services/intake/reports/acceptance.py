@@ -24,7 +24,7 @@ from aiokafka.errors import KafkaError
 from schemas.base import Instant
 from schemas.crisis.maintenance import LeasesRenewed, Renewal
 from schemas.reports import ReportReceived
-from schemas.topics import derive_id, is_live, select_urgent_topic
+from schemas.topics import derive_id, input_topics, is_live, select_urgent_topic
 from schemas.words import Certainty, MsgType
 from services.intake.admission import UNLIMITED, Admission, DecisionLag, ReportRateLimiter
 from services.intake.dead_letters.dead_letter_store import CORRECTED_BY
@@ -116,7 +116,7 @@ class InputAppender:
         """Connect, retrying until it works. The producer then reconnects by itself."""
         while True:
             try:
-                await self._writer.connect()
+                await self._writer.connect(*input_topics("alerts"), "texts")
             except (KafkaError, OSError):
                 await asyncio.sleep(RECONNECT_S)
                 continue

@@ -367,9 +367,15 @@ class KeyedWriter:
         acknowledgement.add_done_callback(retrieve_exception)
         return PendingSend(topic, acknowledgement, until)
 
-    async def connect(self) -> None:
-        """Connect now instead of at the first entry. Raises KafkaError, OSError."""
-        await self._start_producer()
+    async def connect(self, *topics: str) -> None:
+        """Connect now instead of at the first entry. Raises KafkaError, OSError.
+
+        `topics` are those that it will write to. Without any, each request for metadata is answered
+        with those of all topics.
+        """
+        producer = await self._start_producer()
+        for topic in topics:
+            await producer.client.add_topic(topic)
 
     async def reachable(self) -> bool:
         """Return whether a broker responds; False before the first connection."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from aiokafka.cluster import ClusterMetadata
 
 from schemas.topics import TOPICS, TOPICS_BY_NAME
 from services.appliance.embedded.kafka import RunningKafka
@@ -56,6 +58,28 @@ async def test_an_address_without_a_broker_is_named() -> None:
 
 async def test_the_store_answers_at_its_socket(store: RunningStore) -> None:
     assert await store_is_serving(store.node.socket)
+
+
+async def test_a_probe_of_the_broker_asks_only_for_the_topics_of_its_writer(
+    broker: RunningKafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The front asks every two seconds, for months."""
+    answered: list[set[str]] = []
+    update = ClusterMetadata.update_metadata
+
+    def note_topics(cluster: ClusterMetadata, metadata: Any) -> None:
+        answered.append({topic for _, topic, *_ in metadata.topics})
+        update(cluster, metadata)
+
+    writer = KeyedWriter(broker.address)
+    try:
+        await writer.connect("alerts.inputs", "texts")
+        monkeypatch.setattr(ClusterMetadata, "update_metadata", note_topics)
+        assert await writer.reachable()
+        assert answered == [{"alerts.inputs", "texts"}]
+        await writer.put("access", "other", None)
+    finally:
+        await writer.stop()
 
 
 async def test_a_broker_refuses_a_machine_with_other_keys(
