@@ -305,6 +305,10 @@ NEWEST_WEIGHT: Final = 0.3
 """Weight of the newest second in the measured pace."""
 REALM_ALWAYS_ADMITTED: Final = 100
 """The same for the reports of one realm beside others."""
+SENDER_SHARE_S: Final = 0.5
+"""Seconds of decisions that one sender's undecided reports may take up in the urgent lane."""
+SENDER_ALWAYS_ADMITTED: Final = 50
+"""Undecided reports that one sender may always have in the urgent lane."""
 REALMS_AGE_S: Final = 10.0
 """Age at which the list of live realms is read again."""
 SERVICE: Final = "alerts"
@@ -321,9 +325,10 @@ class LaneBacklog:
     """Offset of the last applied input; None while the log is empty or unread."""
     pace: float = ASSUMED_PACE
     """Inputs decided per second while some waited."""
-    _undecided_reports: deque[tuple[int, str]] = field(default_factory=deque)
-    """Offset and realm of this front's undecided reports."""
+    _undecided_reports: deque[tuple[int, str, str]] = field(default_factory=deque)
+    """Offset, realm and sender of this front's undecided reports."""
     _by_realm: Counter[str] = field(default_factory=Counter)
+    _by_sender: Counter[str] = field(default_factory=Counter)
 
     @property
     def waiting(self) -> int:
@@ -338,11 +343,16 @@ class LaneBacklog:
         """Return the number of undecided reports of a realm that this front accepted."""
         return 0 if self.applied_offset is None else self._by_realm[realm]
 
-    def append(self, offset: int, realm: str) -> None:
-        """Record that a report of this realm was acknowledged at this offset."""
+    def waiting_from(self, sender: str) -> int:
+        """Return the number of undecided reports of a sender that this front accepted."""
+        return 0 if self.applied_offset is None else self._by_sender[sender]
+
+    def append(self, offset: int, realm: str, sender: str) -> None:
+        """Record that a report was acknowledged at this offset."""
         self.end = max(self.end, offset + 1)
-        self._undecided_reports.append((offset, realm))
+        self._undecided_reports.append((offset, realm, sender))
         self._by_realm[realm] += 1
+        self._by_sender[sender] += 1
 
     def note(self, end: int, applied_offset: int | None, elapsed_s: float) -> None:
         """Record a measurement.
@@ -365,10 +375,11 @@ class LaneBacklog:
     def _drop_decided(self, applied_offset: int) -> None:
         """Forget decided reports. Acknowledgements may be a little out of order, so a few stay."""
         while self._undecided_reports and self._undecided_reports[0][0] <= applied_offset:
-            _, realm = self._undecided_reports.popleft()
-            self._by_realm[realm] -= 1
-            if not self._by_realm[realm]:
-                del self._by_realm[realm]
+            _, realm, sender = self._undecided_reports.popleft()
+            for counts, name in ((self._by_realm, realm), (self._by_sender, sender)):
+                counts[name] -= 1
+                if not counts[name]:
+                    del counts[name]
 
 
 class DecisionLag:
@@ -401,15 +412,18 @@ class DecisionLag:
         }
         self._noted = asyncio.Event()
 
-    def record_report(self, topic: str, partition: int, offset: int, realm: str) -> None:
-        """Record that a report of this realm was acknowledged at this offset of a lane."""
-        self._lanes[topic, partition].append(offset, realm)
+    def record_report(
+        self, topic: str, partition: int, offset: int, realm: str, sender: str
+    ) -> None:
+        """Record that a report was acknowledged at this offset of a lane."""
+        self._lanes[topic, partition].append(offset, realm, sender)
         self._noted.set()
 
     def check(self, partition: int, realm: str, *, danger: bool = False) -> None:
         """Admit a report to the ordinary lane. Raises ProblemError `decider_behind`. Rule D140.
 
-        Danger is there because its realm fills the urgent lane: it may wait, up to the share.
+        Danger is there because its realm or its sender fills the urgent lane: it may wait, up to the
+        share of the realm.
         """
         lane = self._lanes[ORDINARY, partition]
         if (
@@ -431,6 +445,12 @@ class DecisionLag:
         if waiting <= REALM_ALWAYS_ADMITTED or waiting <= lane.pace * self._share_s:
             return False
         return self.has_neighbours(realm)
+
+    def fills_urgent_lane(self, topic: str, partition: int, realm: str, sender: str) -> bool:
+        """Check whether further danger of a sender, or of its realm, goes into the ordinary lane."""
+        lane = self._lanes[topic, partition]
+        limit = max(lane.pace * SENDER_SHARE_S, SENDER_ALWAYS_ADMITTED)
+        return lane.waiting_from(sender) > limit or self.is_over_share(topic, partition, realm)
 
     def has_neighbours(self, realm: str) -> bool:
         """Check whether the installation has another live realm."""

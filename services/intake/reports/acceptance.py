@@ -241,7 +241,7 @@ class ReportReceiver:
         if (
             principal.rate_per_s != UNLIMITED
             and is_live(claim.realm)
-            and self._lane_of(claim) == TOPIC
+            and self._lane_of(claim, principal.id) == TOPIC
         ):
             partition = choose_partition(TOPIC, claim.realm)
             self._backlog.check(partition, claim.realm, danger=claim.danger)
@@ -414,11 +414,8 @@ class ReportReceiver:
         _mark_correction(message)
         if raw.signature is not None:
             message["signature"] = raw.signature
-        realm, partition, topic = (
-            claim.realm,
-            choose_partition(TOPIC, claim.realm),
-            self._lane_of(claim),
-        )
+        realm, partition, sender = claim.realm, choose_partition(TOPIC, claim.realm), principal.id
+        topic = self._lane_of(claim, sender)
         headers = build_headers(
             REPORT_WIRE_TYPE,
             id=report_id,
@@ -434,14 +431,14 @@ class ReportReceiver:
             value, plain = orjson.dumps(message), _build_text(claim, redacted_report, raw).dump()
             if self._follower is not None and identity.is_exclusive:
                 # Its text must not replace that of another body under the same key
-                offset, appended_at = await self._append(topic, realm, partition, value, headers)
+                offset, appended_at = await self._append(topic, realm, sender, value, headers)
                 first = await self._follower.confirm(topic, partition, offset, report_id)
                 if first is not None and first.fingerprint != identity.fingerprint:
                     raise ProblemError("key_reused")
                 await self._texts.put_bytes(text_id, plain)
             else:
                 text = await self._texts.hand_over(text_id, plain)
-                offset, appended_at = await self._append(topic, realm, partition, value, headers)
+                offset, appended_at = await self._append(topic, realm, sender, value, headers)
                 await self._texts.wait_for_replicas(text)
         except BaseException:
             self._ledger.not_sent(place, mark)
@@ -465,18 +462,24 @@ class ReportReceiver:
         return StoredReport(recorded_report, is_repetition)
 
     async def _append(
-        self, topic: str, realm: str, partition: int, value: bytes, headers: RecordHeaders
+        self,
+        topic: str,
+        realm: str,
+        sender: str,
+        value: bytes,
+        headers: RecordHeaders,
     ) -> tuple[int, Instant]:
+        partition = choose_partition(TOPIC, realm)
         offset, appended_at = await self._inputs.append(topic, realm, partition, value, headers)
-        self._backlog.record_report(topic, partition, offset, realm)
+        self._backlog.record_report(topic, partition, offset, realm, sender)
         return offset, appended_at
 
-    def _lane_of(self, claim: PreparedReport) -> str:
+    def _lane_of(self, claim: PreparedReport, sender: str) -> str:
         """Return the input topic of a report: the urgent lane for danger to people.
 
         A report that references urgent ones follows them. A withdrawal never overtakes the reports
-        that it withdraws: it would have no effect. A realm that fills the urgent lane beside other
-        realms uses the ordinary one.
+        that it withdraws: it would have no effect. A sender that fills the urgent lane, or a realm
+        that fills it beside other realms, uses the ordinary one.
         """
         referenced_reports = [
             referenced_report
@@ -490,8 +493,8 @@ class ReportReceiver:
         if overtakes or not (follows or claim.danger):
             return TOPIC
         urgent = select_urgent_topic("alerts", claim.realm)
-        if not follows and self._backlog.is_over_share(
-            urgent, choose_partition(TOPIC, claim.realm), claim.realm
+        if not follows and self._backlog.fills_urgent_lane(
+            urgent, choose_partition(TOPIC, claim.realm), claim.realm, sender
         ):
             return TOPIC
         return urgent

@@ -12,6 +12,8 @@ from services.intake.admission import (
     ASSUMED_PACE,
     REALM_ALWAYS_ADMITTED,
     REALMS_AGE_S,
+    SENDER_ALWAYS_ADMITTED,
+    SENDER_SHARE_S,
     Admission,
     BodyMemory,
     DecisionLag,
@@ -48,7 +50,7 @@ def test_the_pace_is_learnt_while_something_waits_and_kept_while_the_decider_is_
 
 def test_reports_are_accepted_before_the_first_sign_of_a_decider_and_for_a_small_backlog() -> None:
     backlog = DecisionLag("nowhere:1", 1.0)
-    backlog.record_report(TOPIC, P, 1_000_000, "92")
+    backlog.record_report(TOPIC, P, 1_000_000, "92", "source-1")
     backlog.check(P, "92")
     backlog = DecisionLag("nowhere:1", 0.001)
     behind(backlog, ALWAYS_ADMITTED)
@@ -82,14 +84,16 @@ async def test_danger_and_renewals_pass_while_decisions_are_behind_and_the_front
         assert behind_no_more.note() is None
 
 
-def flood(backlog: DecisionLag, realm: str, count: int, topic: str = TOPIC) -> None:
+def flood(
+    backlog: DecisionLag, realm: str, count: int, topic: str = TOPIC, sender: str = "source-1"
+) -> None:
     """Accept reports of a realm that nobody has decided."""
     lane = backlog._lanes[topic, P]
     begin = lane.end
     if lane.applied_offset is None:
         lane.note(begin, begin - 1, 0.0)
     for n in range(count):
-        backlog.record_report(topic, P, begin + n, realm)
+        backlog.record_report(topic, P, begin + n, realm, sender)
 
 
 def share(*realms: str) -> DecisionLag:
@@ -154,6 +158,29 @@ async def test_danger_beyond_the_share_waits_behind_ordinary_reports_up_to_twice
         flood(backlog, "92", SHARE + 1, TOPIC)
         refused = await http.post("/api/v1/reports", json=report(type="fire", headline="Feu, 3"))
         assert (refused.status_code, refused.json()["code"]) == (503, "decider_behind")
+
+
+async def test_a_flood_of_danger_leaves_the_urgent_lane_to_other_senders(door: Door) -> None:
+    backlog = door.intake.backlog
+    async with await door.as_(Role.SOURCE) as first, await door.as_(Role.SOURCE) as second:
+        assert (await first.post("/api/v1/reports", json=report(type="fire"))).status_code == 202
+        sender = next(iter(backlog._lanes[URGENT, P]._by_sender))
+        flood(backlog, "92", int(ASSUMED_PACE * SENDER_SHARE_S) + 1, URGENT, sender)
+        for http, topic in ((first, TOPIC), (second, URGENT)):
+            answer = await http.post("/api/v1/reports", json=report(type="fire", headline=topic))
+            assert (answer.status_code, door.inputs.topics[-1]) == (202, topic)
+
+
+def test_a_sender_has_the_urgent_lane_again_when_its_danger_is_decided() -> None:
+    backlog = DecisionLag("nowhere:1", 60.0)
+    lane = backlog._lanes[URGENT, P]
+    lane.pace = 1.0
+    flood(backlog, "92", SENDER_ALWAYS_ADMITTED, URGENT)
+    assert not backlog.fills_urgent_lane(URGENT, P, "92", "source-1")
+    flood(backlog, "92", 1, URGENT)
+    assert backlog.fills_urgent_lane(URGENT, P, "92", "source-1")
+    lane.note(lane.end, 0, 0.0)
+    assert not backlog.fills_urgent_lane(URGENT, P, "92", "source-1")
 
 
 def test_a_realm_uses_half_of_the_places_while_there_are_others() -> None:
