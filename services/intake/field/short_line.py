@@ -225,9 +225,12 @@ _ENDED_DANGER: Final = re.compile(
 _EXERCISES: Final = frozenset({"EXERCICE", "EXERCICES", "EXO"})
 _OVER: Final = re.compile(
     r"^(?: *(?!(?:PAS|PLUS|NON|PRESQUE|QUASI|QUASIMENT|TOUJOURS|BIENTOT|JAMAIS|MAL|SERA)\b)"
-    r"[A-Z0-9]+){0,3} *\b(?:ETEINTE?S?|MAITRISEE?S?|TERMINEE?S?|FINIE?S?|EXERCICE)\b"
+    r"[A-Z0-9]++){0,3} *\b(?:ETEINTE?S?|MAITRISEE?S?|TERMINEE?S?|FINIE?S?|EXERCICE)\b"
 )
-"""Words right after a danger that say that it is over or none: «est éteint», «(exercice)»."""
+"""Words right after a danger that say that it is over or none: «est éteint», «(exercice)».
+
+No word is read in pieces (`++`): a long one would stop the front for minutes.
+"""
 _COUNTS_PERSONS: Final = frozenset({EventType.SANITARY_ALERT, EventType.EVACUATION})
 _TOKEN: Final = re.compile(r"[A-Z0-9](?:[A-Z0-9-]*[A-Z0-9])?")
 _SITE: Final = re.compile(r"\d{2,6}|[A-Z]{2,8}-(?=[A-Z-]*\d)[A-Z0-9-]{1,20}")

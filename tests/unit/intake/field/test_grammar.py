@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -150,6 +152,13 @@ def test_the_code_behind_the_words_of_an_exercise_names_the_site() -> None:
     for text in ("HORS EXERCICE 117 FEU", "Hors-exercice : 117 feu"):
         line = read_line(text)
         assert (line.type, line.site) == (T.FIRE, "117")
+
+
+def test_one_long_word_behind_a_danger_is_read_at_once() -> None:
+    """A text of 600 letters took three seconds, one of 1,600 two minutes, and the front with it."""
+    before = time.process_time()
+    assert read_line("FEU " + 600 * "A" + "!").type is T.FIRE
+    assert time.process_time() - before < 0.5
 
 
 def test_the_end_of_a_fire_is_no_danger() -> None:
