@@ -306,8 +306,8 @@ NEWEST_WEIGHT: Final = 0.3
 REALM_ALWAYS_ADMITTED: Final = 100
 """The same for the reports of one realm beside others."""
 SENDER_SHARE_S: Final = 0.5
-"""Seconds of decisions that one sender's undecided reports may take up in the urgent lane."""
-SENDER_ALWAYS_ADMITTED: Final = 50
+"""Seconds of decisions in the urgent lane that its senders share: beyond its part, a sender waits."""
+SENDER_ALWAYS_ADMITTED: Final = 20
 """Undecided reports that one sender may always have in the urgent lane."""
 REALMS_AGE_S: Final = 10.0
 """Age at which the list of live realms is read again."""
@@ -346,6 +346,11 @@ class LaneBacklog:
     def waiting_from(self, sender: str) -> int:
         """Return the number of undecided reports of a sender that this front accepted."""
         return 0 if self.applied_offset is None else self._by_sender[sender]
+
+    @property
+    def sender_count(self) -> int:
+        """Number of senders with undecided reports that this front accepted."""
+        return len(self._by_sender)
 
     def append(self, offset: int, realm: str, sender: str) -> None:
         """Record that a report was acknowledged at this offset."""
@@ -449,8 +454,9 @@ class DecisionLag:
     def fills_urgent_lane(self, topic: str, partition: int, realm: str, sender: str) -> bool:
         """Check whether further danger of a sender, or of its realm, goes into the ordinary lane."""
         lane = self._lanes[topic, partition]
-        limit = max(lane.pace * SENDER_SHARE_S, SENDER_ALWAYS_ADMITTED)
-        return lane.waiting_from(sender) > limit or self.is_over_share(topic, partition, realm)
+        part = lane.pace * SENDER_SHARE_S / max(lane.sender_count, 1)
+        fills = lane.waiting_from(sender) > max(part, SENDER_ALWAYS_ADMITTED)
+        return fills or self.is_over_share(topic, partition, realm)
 
     def has_neighbours(self, realm: str) -> bool:
         """Check whether the installation has another live realm."""

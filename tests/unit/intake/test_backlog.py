@@ -183,6 +183,16 @@ def test_a_sender_has_the_urgent_lane_again_when_its_danger_is_decided() -> None
     assert not backlog.fills_urgent_lane(URGENT, P, "92", "source-1")
 
 
+def test_senders_that_flood_the_urgent_lane_share_its_half_second() -> None:
+    backlog = DecisionLag("nowhere:1", 60.0)
+    whole = int(ASSUMED_PACE * SENDER_SHARE_S)
+    flood(backlog, "92", whole, URGENT, "source-1")
+    assert not backlog.fills_urgent_lane(URGENT, P, "92", "source-1")
+    flood(backlog, "92", whole // 2, URGENT, "source-2")
+    assert backlog.fills_urgent_lane(URGENT, P, "92", "source-1")
+    assert not backlog.fills_urgent_lane(URGENT, P, "92", "source-2")
+
+
 def test_a_realm_uses_half_of_the_places_while_there_are_others() -> None:
     room = BodyMemory(1000)
     admission = Admission(4, 2, room, lambda _realm: True)
