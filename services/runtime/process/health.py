@@ -23,6 +23,10 @@ from services.runtime.process.settings import DataDir, Settings, find_version
 from services.runtime.secrets.local_secrets import get_or_create_token, is_token_valid
 
 CHECK_TIMEOUT_S = 2.0
+MAX_CONNECTIONS: Final = 64
+"""Open connections of a health port. For a further one, the oldest makes way."""
+CONNECTION_S: Final = 30.0
+"""Longest life of a connection. Each serves one request, which takes much less."""
 
 Check = Callable[[], str | Awaitable[str | None] | None]
 
@@ -127,11 +131,13 @@ def _build_report(
 class HealthServer:
     """The running health endpoint; `port` is the real one if 0 was requested."""
 
-    def __init__(self, runner: web.AppRunner, port: int) -> None:
+    def __init__(self, runner: web.AppRunner, listener: asyncio.Server) -> None:
         self._runner = runner
-        self.port = port
+        self._listener = listener
+        self.port = int(listener.sockets[0].getsockname()[1])
 
     async def close(self) -> None:
+        self._listener.close()
         await self._runner.cleanup()
 
 
@@ -148,22 +154,43 @@ async def serve_health(
 
     async def handle(request: web.Request) -> web.Response:
         answer = await health.answer(request.path, request.headers.get("Authorization"))
-        if answer is None:
-            return web.Response(status=404, text="only /livez, /readyz and /metrics\n")
-        return web.Response(
-            status=answer.status,
-            body=answer.body,
-            headers={**answer.headers, "Content-Type": answer.content_type},
+        response = (
+            web.Response(status=404, text="only /livez, /readyz and /metrics\n")
+            if answer is None
+            else web.Response(
+                status=answer.status,
+                body=answer.body,
+                headers={**answer.headers, "Content-Type": answer.content_type},
+            )
         )
+        response.force_close()
+        return response
 
     app = web.Application()
     app.router.add_get("/{path:.*}", handle)
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
     await runner.setup()
-    site = web.TCPSite(runner, settings.health_host, settings.health_port, reuse_address=True)
-    await site.start()
+    loop = asyncio.get_running_loop()
+    listener = await loop.create_server(
+        lambda: _make_connection(runner),
+        settings.health_host,
+        settings.health_port,
+        reuse_address=True,
+    )
     memory.schedule_return()
-    return HealthServer(runner, int(runner.addresses[0][1]))
+    return HealthServer(runner, listener)
+
+
+def _make_connection(runner: web.AppRunner) -> asyncio.Protocol:
+    """Return the protocol of a new connection: silent ones must not use up the process's files."""
+    server = runner.server
+    assert server is not None
+    open_connections = server.connections
+    if len(open_connections) >= MAX_CONNECTIONS:
+        open_connections[0].force_close()
+    connection = server()
+    asyncio.get_running_loop().call_later(CONNECTION_S, connection.force_close)
+    return connection
 
 
 def create_start_check(data: DataDir) -> Check:

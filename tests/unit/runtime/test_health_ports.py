@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -112,3 +113,28 @@ async def test_a_process_reports_its_version_and_its_memory(
     assert f'version="{find_version()}"' in metrics_text
     assert "process_resident_memory_bytes" in metrics_text
     assert "_created" not in metrics_text
+
+
+async def test_silent_connections_make_way_for_a_probe(server: HealthServer) -> None:
+    """A stranger on the machine used up the file descriptors of a decider: nothing closed them."""
+    address = "127.0.0.1", server.port
+    silent = [await asyncio.open_connection(*address) for _ in range(health.MAX_CONNECTIONS + 1)]
+    silent[1][1].write(b"GET /livez HTTP/1.1\r\nHost: a\r\nX: ")
+    assert await asyncio.wait_for(silent[0][0].read(), 5) == b""
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}") as client:
+        assert (await client.get("/livez")).status_code == 200
+    assert await asyncio.wait_for(silent[1][0].read(), 5) == b""
+    for _, writer in silent:
+        writer.close()
+
+
+async def test_a_connection_of_a_health_port_closes_in_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "CONNECTION_S", 0.1)
+    running = await health.serve_health(Settings(data_dir=tmp_path, health_port=0), {})
+    reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+    writer.write(b"GET /livez HTTP/1.1\r\nHost: a\r\nX: ")
+    assert await asyncio.wait_for(reader.read(), 5) == b""
+    writer.close()
+    await running.close()
