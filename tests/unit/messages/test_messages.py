@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 import pytest
 
+from schemas import reference as ref
 from schemas.alerts import AttentionRequested
 from schemas.callouts import AGENT
 from schemas.delivery import BundledItem, NotificationRow
