@@ -3,7 +3,7 @@
 Opening the page never counts as an answer. Rule D33.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -57,6 +57,9 @@ WITHDRAWAL_TEXTS = {
     "role_changed": N_("La fonction a changé de titulaire : l’action lui est confiée."),
     "closed": N_("L’incident est clos."),
     "merged": N_("L’incident est rattaché à un autre, suivi par ailleurs."),
+    "called_again": N_(
+        "Votre réponse précédente ne compte plus : répondez au dernier message reçu."
+    ),
     "joined": N_("L’incident est rattaché à un autre, suivi par ailleurs."),
     "over": N_("La consigne est levée pour votre site."),
     "ordered": N_("La consigne est donnée au site lui-même : suivez-la."),
@@ -207,6 +210,7 @@ class AnswerPage:
                 None,
             )
             over = over or (ladder.state if ladder.state in ENDED_STATES else None)
+            over = over or ("called_again" if _is_called_again(notification, calls) else None)
         withdrawal_texts = WITHDRAWAL_TEXTS
         if notification.template == AREA_ORDER:
             withdrawal_texts = WITHDRAWAL_TEXTS | AREA_WITHDRAWAL_TEXTS
@@ -454,6 +458,23 @@ async def _explain_end(queries: Queries, notification: Notification, over: str) 
     if incident.state in (IncidentState.CLOSED, IncidentState.MERGED):
         return incident.state.value
     return "level_lowered" if incident.level < notification.level else over
+
+
+def _is_called_again(answered_call: Notification, calls: Iterable[Notification]) -> bool:
+    """Return whether the escalation called the person again after the answer, and waits.
+
+    An answer on which nobody acted does not count any more. Rule D33.
+    """
+    answered_at = answered_call.acknowledged_at
+    return answered_at is not None and any(
+        one.person_token == answered_call.person_token
+        and one.planned_at > answered_at
+        and one.answer_expected
+        and one.values.get("action") is None
+        and one.answer is None
+        and one.withdrawn is None
+        for one in calls
+    )
 
 
 def _find_person(staffing: CellStaffing, person: str) -> Attendance | None:

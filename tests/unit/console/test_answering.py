@@ -241,6 +241,21 @@ async def test_an_expired_link_gives_the_telephone_of_the_cell(method: str) -> N
     assert 'href="tel:0123456789"' in page.text
 
 
+async def test_the_link_of_an_answer_that_went_stale_leads_to_the_new_call() -> None:
+    """It said that the yes was recorded; nobody counted it any more."""
+    answer = {"answer": "ack", "acknowledged_at": START + 60_000}
+    realm_state = called("answered", escalation="e-1", wave=1, cycle=1, **answer)
+    realm_state.put("escalations", ladder("e-1", "N2", "i-1", "running", START))
+    browser, _ = answering(realm_state, "applied")
+    assert "ne compte plus" not in words((await browser.get(f"/a/{token()}")).text)
+    first = realm_state.rows["notifications"][CALL].model_dump(exclude=set(answer))
+    again = {"id": str(UUID(int=8)), "cycle": 2, "planned_at": START + 5_400_000}
+    realm_state.put("notifications", first | again | {"state": "accepted"})
+    page_text = words((await browser.get(f"/a/{token()}")).text)
+    assert "Votre réponse précédente ne compte plus : répondez au dernier message" in page_text
+    assert "Finalement, je ne peux pas" not in page_text
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
