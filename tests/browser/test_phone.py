@@ -768,6 +768,17 @@ def test_text_twice_as_large_hides_nothing_beside_the_phone(crisis: str, visitor
         assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"], path
 
 
+def test_the_buttons_of_a_report_hide_no_field_on_a_low_screen(
+    crisis: str, visitor: Accounts
+) -> None:
+    """At 400 % of zoom they covered 129 of 225 pixels."""
+    page = visitor().page(f"/signaler?realm={crisis}", width=360, height=225)
+    expect(page.locator("#send")).to_be_enabled()
+    page.locator("main").evaluate("main => scrollTo(0, 300)")
+    send = page.locator(".send")
+    assert send.evaluate("e => e.getBoundingClientRect().bottom > innerHeight")
+
+
 def test_the_map_alone_fills_the_phone(crisis: str, visitor: Accounts) -> None:
     """The map of the communes that are hit was a strip of 60 pixels beside the département."""
     page = visitor().page(f"/?realm={crisis}&affichage=carte", **PHONE)
