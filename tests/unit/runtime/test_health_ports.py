@@ -116,7 +116,7 @@ async def test_a_process_reports_its_version_and_its_memory(
 
 
 async def test_silent_connections_make_way_for_a_probe(server: HealthServer) -> None:
-    """Nothing closed them: a stranger on the machine could use up the files of a decider."""
+    """A stranger on the machine could use up the files of a decider, for they never closed."""
     address = "127.0.0.1", server.port
     silent = [await asyncio.open_connection(*address) for _ in range(health.MAX_CONNECTIONS + 1)]
     silent[1][1].write(b"GET /livez HTTP/1.1\r\nHost: a\r\nX: ")
