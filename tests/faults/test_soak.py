@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import statistics
 import threading
 import time
@@ -60,6 +61,8 @@ The larger of them takes 1.5 MB. The store keeps the last `CLOSED_KEPT`. A run o
 ends before that: 8 minutes in 6 realms close 18, nine of them after the second quarter, and the
 store grows by these. Only growth beyond that, or after twenty, is a leak.
 """
+COLLECTED: Final = re.compile(r"Pause Remark \d+M->(\d+)M\((\d+)M\)")
+"""Line of the broker's collector at the end of a cycle: used and whole heap in MB."""
 PATIENCE_S: Final = 600.0
 """Patience of a player during kills."""
 SETTLED_S: Final = 300.0
@@ -150,9 +153,22 @@ class Watching(threading.Thread):
             try:
                 process = psutil.Process(pid)
                 if time.time() - process.create_time() > WARM_S:
-                    self.samples[name].append((now, process.memory_info().rss / 2**20))
+                    mb = process.memory_info().rss / 2**20
+                    if name == "broker":
+                        mb -= self._free_heap_mb(pid)
+                    self.samples[name].append((now, mb))
             except psutil.NoSuchProcess:
                 continue
+
+    def _free_heap_mb(self, pid: int) -> float:
+        """Return the room in the broker's heap after its last collection.
+
+        The size of a heap follows load and processor within its bound. A leak fills it.
+        """
+        log = collector_log(self._vigie.folder, str(pid))
+        cycles = COLLECTED.findall(log.read_text(encoding="utf-8")) if log.exists() else []
+        used, whole = cycles[-1] if cycles else (0, 0)
+        return float(whole) - float(used)
 
     def growth(self, lasted_s: float) -> dict[str, tuple[float, float]]:
         """Process → (MB in the second quarter, MB in the last one): medians, of those that were seen in both."""
@@ -166,6 +182,11 @@ class Watching(threading.Thread):
         """Return the growth in MB that the store may have until it keeps all closed exercises."""
         early, late = quarters(self.kept, lasted_s) or (0.0, 0.0)
         return CLOSED_MB * (late - early)
+
+
+def collector_log(folder: Path, pid: str) -> Path:
+    """Return the log of the collector of a broker; `%p` is the process in an option of Java."""
+    return folder / f"collector-{pid}.log"
 
 
 def quarters(samples: list[tuple[float, float]], lasted_s: float) -> tuple[float, float] | None:
@@ -209,7 +230,9 @@ def test_an_hour_of_exercises_under_kills(
     lasts_s = 60.0 * request.config.getoption("--soak-minutes")
     enough = threading.Event()
     scenarios = [load_scenario(REPOSITORY / "scenarios", id) for id in SCENARIOS]
-    with RunningVigie(tmp_path / "soak") as vigie:
+    folder = tmp_path / "soak"
+    options = f"-Xlog:gc:file={collector_log(folder, '%p')}"
+    with RunningVigie(folder, JAVA_TOOL_OPTIONS=options) as vigie:
         players = [
             Looping(vigie, n, scenarios, enough)
             for n in range(request.config.getoption("--soak-realms"))
