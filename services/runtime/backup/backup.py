@@ -23,6 +23,7 @@ read.
 
 import asyncio
 import fcntl
+import os
 import shutil
 import sqlite3
 import time
@@ -35,7 +36,7 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Any, Final, NamedTuple
+from typing import IO, Any, Final, NamedTuple
 
 from schemas import wire as ce
 from schemas.runtime import CONDUCTOR
@@ -424,15 +425,20 @@ def _copy_files(data: DataDir, names: Iterable[str]) -> Iterator[dict[str, Path]
 def _open_folder(parent: Path) -> Iterator[Path]:
     """Create a locked folder of copies; remove those without a lock. Raises OSError."""
     with ExitStack() as stack:
-        with (parent / "backup.lock").open("w") as gate:
+        with _open_private(parent / "backup.lock") as gate:
             fcntl.flock(gate, fcntl.LOCK_EX)
             for left_over in parent.glob(f"{_COPIES}*"):
                 if not is_locked(left_over / _LOCK):
                     shutil.rmtree(left_over, ignore_errors=True)
             folder = Path(mkdtemp(prefix=_COPIES, dir=parent))
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
-            fcntl.flock(stack.enter_context((folder / _LOCK).open("w")), fcntl.LOCK_EX)
+            fcntl.flock(stack.enter_context(_open_private(folder / _LOCK)), fcntl.LOCK_EX)
         yield folder
+
+
+def _open_private(file: Path) -> IO[bytes]:
+    """Open a file that only its owner reads. Raises OSError."""
+    return os.fdopen(os.open(file, os.O_RDWR | os.O_CREAT, 0o600), "wb")
 
 
 def _copy_database(file: Path, copy: Path) -> None:
