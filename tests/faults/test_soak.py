@@ -61,8 +61,8 @@ The larger of them takes 1.5 MB. The store keeps the last `CLOSED_KEPT`. A run o
 ends before that: 8 minutes in 6 realms close 18, nine of them after the second quarter, and the
 store grows by these. Only growth beyond that, or after twenty, is a leak.
 """
-COLLECTED: Final = re.compile(r"Pause Remark \d+M->(\d+)M\((\d+)M\)")
-"""Line of the broker's collector at the end of a cycle: used and whole heap in MB."""
+COLLECTED: Final = re.compile(r"Pause .* \d+M->(\d+)M\((\d+)M\)")
+"""Line of the broker's collector after a collection: used and whole heap in MB."""
 PATIENCE_S: Final = 600.0
 """Patience of a player during kills."""
 SETTLED_S: Final = 300.0
