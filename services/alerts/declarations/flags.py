@@ -579,9 +579,15 @@ def _list_declared_values(
         if r.confirmation == "confirmed"
         and "cancelled" not in r.flags
         and "area_unknown" not in r.flags
-        for id, value in list_declarations(draft, r)
+        for id, value in _list_own_declarations(draft, r)
         if id == flag
     ]
+
+
+def _list_own_declarations(draft: AlertsDecision, row: ReportRow) -> list[tuple[str, FlagValue]]:
+    """Return the declarations of a report without those that a Cancel repeats to withdraw them."""
+    repeated = _list_referenced_declarations(draft, row) if row.msg_type is MsgType.CANCEL else ()
+    return [made for made in list_declarations(draft, row) if made not in repeated]
 
 
 def _restore_earlier_value(draft: AlertsDecision, row: FlagRow) -> None:

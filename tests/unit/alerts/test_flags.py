@@ -644,6 +644,25 @@ def test_a_cancel_with_green_does_not_restore_the_replaced_message(scene: Scene)
     assert _said(scene, "vigilance:vent") == "vert"
 
 
+def test_a_cancel_that_repeats_its_report_never_counts_as_a_declaration(scene: Scene) -> None:
+    """The cancel of a closure repeated it, and closed the road once the opening was cancelled."""
+
+    def road(minute: float, closed: bool, *cancelled: str) -> str:
+        return scene.report(
+            minute,
+            "transport_disruption",
+            source="siter",
+            measure=Measure(name="road_closed", value=closed, object="road:N118"),
+            msg_type=MsgType.CANCEL if cancelled else MsgType.ALERT,
+            references=cancelled,
+        )
+
+    closing, opening = road(0, True), road(30, False)
+    road(60, True, closing)
+    road(61, False, opening)
+    assert _said(scene, "road:N118") is False
+
+
 def test_a_declaration_older_than_its_end_is_over_on_arrival(scene: Scene) -> None:
     _restricted(scene, 0, True)
     _restricted(scene, 100, False)
