@@ -112,7 +112,9 @@ async def check_csrf(request: Request, session: Session) -> None:
     sessions: Sessions = request.app.state.sessions
     csrf_proof = request.headers.get(CSRF_HEADER)
     if csrf_proof is None and request.headers.get("content-type", "").startswith(_FORM_TYPES):
-        field = (await request.form()).get("csrf")
+        await request.body()  # keeps it: a handler that takes the body as a file reads it again
+        async with request.form() as form:
+            field = form.get("csrf")
         csrf_proof = field if isinstance(field, str) else None
     if not sessions.checks_csrf(session, csrf_proof, get_cookie(request, CSRF_COOKIE)):
         raise ProblemError("csrf")

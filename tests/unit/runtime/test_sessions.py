@@ -7,7 +7,7 @@ import pyotp
 import pytest
 from argon2 import PasswordHasher, extract_parameters
 from argon2.exceptions import VerifyMismatchError
-from fastapi import Depends, FastAPI
+from fastapi import Depends, FastAPI, Request
 
 from services.intake.routes import Authenticator
 from services.runtime.http import problem_responses
@@ -288,6 +288,10 @@ def app_of(store: AccessStore, sessions: Sessions) -> httpx.AsyncClient:
     ) -> str:  # noqa: B008, RUF100
         return principal.id
 
+    @app.post("/file", dependencies=[Depends(require_permission(Permission.LEVEL_SET))])
+    async def file(request: Request) -> list[int]:
+        return [len(await request.body()), sum([len(part) async for part in request.stream()])]
+
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://vigie")
 
 
@@ -353,6 +357,21 @@ async def test_a_cookie_reads_but_changes_nothing_without_the_csrf_proof(
     assert (await client.post("/level", headers={"X-CSRF-Token": other.csrf})).json()[
         "code"
     ] == "csrf"
+
+
+@pytest.mark.parametrize("multipart", [False, True])
+async def test_a_form_that_proves_its_page_still_has_its_body(
+    store: AccessStore, sessions: Sessions, multipart: bool
+) -> None:
+    """An import that a browser posted as a plain form was answered with 500."""
+    session = await open_for(store, sessions, Role.COORDINATOR)
+    client = app_of(store, sessions)
+    client.cookies.update({"vigie_session": session.cookie, CSRF_COOKIE: session.csrf})
+    file = {"files": {"file": b"person,name"}} if multipart else {}
+    posted = await client.post("/file", data={"csrf": session.csrf}, **file)
+    assert posted.status_code == 200
+    size = int(posted.request.headers["content-length"])
+    assert posted.json() == [size, size]
 
 
 async def test_strangers_and_roles_without_the_right_get_their_problem(
