@@ -462,8 +462,9 @@ def _list_escalations(facts: DemandRows) -> Iterator[Demand]:
             role for person, role in facts.called_roles.get(row.id, ()) if person in answers
         )
         danger = any(
-            (i := facts.incidents.get(id)) is not None and i.danger and i.state in _OPEN_STATES
+            incident.danger and incident.state in _OPEN_STATES and incident.over_since is None
             for id in row.incidents
+            if (incident := facts.incidents.get(id)) is not None
         )
         yield Demand(
             f"escalation:{row.id}",

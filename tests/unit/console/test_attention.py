@@ -777,3 +777,24 @@ def test_a_proposal_asks_for_its_undecided_lines() -> None:
     assert count(("l-1",)) == [("reassignment_proposed", 2)]
     assert count(("l-1",), ("l-2", "l-3")) == []
     assert count(("l-1",), withdrawn=("l-2", "l-3")) == [], "lines at a site that shelters"
+
+
+def test_a_call_about_a_danger_that_is_over_is_an_ordinary_decision() -> None:
+    call = EscalationRow(
+        id="e",
+        ladder="N2",
+        scope="i1",
+        incidents=("i1",),
+        state="exhausted",
+        policy="v1",
+        started_at=0,
+        wave=1,
+        cycle=1,
+        waves=(WaveRow(wave=1, cycle=1, due_at=0, fired_at=0, state="fired", roles=(ROLE,)),),
+    )
+    fire = _incident("i1", members=("cen-1",))
+    for over_since, urgency in ((None, Urgency.DANGER), (MINUTE_MS, Urgency.DECISION)):
+        incident = fire.model_copy(update={"over_since": over_since})
+        facts = DemandRows(POLICY, incidents={"i1": incident}, escalations={"e": call})
+        (demand,) = (d for d in list_demands(facts, 2 * MINUTE_MS) if d.kind == "escalation")
+        assert demand.urgency is urgency

@@ -6,7 +6,7 @@ import pytest
 
 from schemas.words import PlanState
 from tests.unit.console.held import browsing
-from tests.unit.console.test_every_screen import MINUTE, NOW, REALM, crisis, shown
+from tests.unit.console.test_every_screen import MINUTE, NOW, REALM, crisis, incident, shown
 
 DAY = 24 * 60 * MINUTE
 
@@ -52,6 +52,18 @@ async def test_a_deciding_role_can_activate_after_a_refusal(
     assert offered == verbs
     watching = (await browser.get(f"/plans?realm={REALM}", role="observer")).text
     assert "/api/v1/plans/PT-ELEC/" not in watching
+
+
+@pytest.mark.parametrize(("state", "offers"), [("open", True), ("closed", False)])
+async def test_a_closed_incident_offers_no_decision_on_its_plans(state: str, offers: bool) -> None:
+    """Its button « Activer » was refused: the incident of a plan must be open (rule D49)."""
+    realm_state = crisis()
+    realm_state.put("incidents", incident("i-9", state=state))
+    realm_state.put("plans", _plan(PlanState.PROPOSED, incident="i-9"))
+    browser, _ = browsing(realm_state)
+    page = (await browser.get(f"/incidents/i-9?realm={REALM}")).text
+    assert "/plans/PT-ELEC" in page
+    assert ('action="/api/v1/plans/PT-ELEC/activate"' in page) is offers
 
 
 @pytest.mark.parametrize("holds", [True, False])
