@@ -7,6 +7,7 @@ login, `app.state.guest` (`create_guest`).
 """
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final
 
 from fastapi import Request
@@ -112,7 +113,8 @@ async def check_csrf(request: Request, session: Session) -> None:
     sessions: Sessions = request.app.state.sessions
     csrf_proof = request.headers.get(CSRF_HEADER)
     if csrf_proof is None and request.headers.get("content-type", "").startswith(_FORM_TYPES):
-        await request.body()  # keeps it: a handler that takes the body as a file reads it again
+        with suppress(RuntimeError):  # consumed: FastAPI has parsed the form of this handler
+            await request.body()  # keeps it: a handler that takes the body as a file reads it again
         async with request.form() as form:
             field = form.get("csrf")
         csrf_proof = field if isinstance(field, str) else None

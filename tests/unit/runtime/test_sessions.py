@@ -1,13 +1,14 @@
 import asyncio
 import time
 from pathlib import Path
+from typing import Annotated
 
 import httpx2 as httpx
 import pyotp
 import pytest
 from argon2 import PasswordHasher, extract_parameters
 from argon2.exceptions import VerifyMismatchError
-from fastapi import Depends, FastAPI, Request
+from fastapi import Depends, FastAPI, Form, Request
 
 from services.intake.routes import Authenticator
 from services.runtime.http import problem_responses
@@ -292,6 +293,10 @@ def app_of(store: AccessStore, sessions: Sessions) -> httpx.AsyncClient:
     async def file(request: Request) -> list[int]:
         return [len(await request.body()), sum([len(part) async for part in request.stream()])]
 
+    @app.post("/fields", dependencies=[Depends(require_permission(Permission.LEVEL_SET))])
+    async def fields(name: Annotated[str, Form()]) -> str:
+        return name
+
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://vigie")
 
 
@@ -372,6 +377,8 @@ async def test_a_form_that_proves_its_page_still_has_its_body(
     assert posted.status_code == 200
     size = int(posted.request.headers["content-length"])
     assert posted.json() == [size, size]
+    posted = await client.post("/fields", data={"csrf": session.csrf, "name": "Nanterre"}, **file)
+    assert posted.json() == "Nanterre"
 
 
 async def test_strangers_and_roles_without_the_right_get_their_problem(
