@@ -150,9 +150,11 @@ HELP_TEMPLATES: Final = frozenset(
 )
 """Templates of messages that answer a text of a person."""
 _OWN_ANSWER: Final = re.compile(
-    r"\bvigie\s*:\s*(?:signalement recu|sms non compris|report received|sms not understood)\b"
+    r"\bvigie\s*:\s*(?:signalement re(?:ç|c\u0327?)u|sms non compris|report received"
+    r"|sms not understood)\b",
+    re.IGNORECASE,
 )
-"""Openings of these answers, without accents."""
+"""Openings of these answers, as written or without accents."""
 
 
 def name_text_part(*values: str | int | Iterable[str]) -> str:
@@ -166,8 +168,7 @@ def cut_own_answer(text: str) -> str:
 
     The words before the quotation are left.
     """
-    folded = "".join(_fold(character)[:1] or " " for character in text)
-    quotation = _OWN_ANSWER.search(folded)
+    quotation = _OWN_ANSWER.search(text)
     return text if quotation is None else text[: quotation.start()].rstrip(' \t\r\n>|"«')
 
 
